@@ -1,0 +1,47 @@
+# Everything is installed into this folder: .tools (uv), .venv (the project), .local (what the demo and the tests run).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := .venv/bin/
+
+help: ## show this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@$(PYTHON) -m venv .tools || { echo "campaignpool: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .tools; exit 1; }
+	@.tools/bin/pip install --quiet --disable-pip-version-check "$$(grep -A1 '^name = "uv"' uv.lock | sed -n 's/^version = "\(.*\)"/uv==\1/p')"
+
+.venv/.ready: uv.lock pyproject.toml | $(UV)
+	@echo "Installing into .venv (once) ..."
+	@$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+setup: .venv/.ready ## install everything into this folder
+
+demo: setup ## see the product at work on a laptop cluster (ARGS=--once: and stop)
+	@$(RUN)python -m chiwar.demo $(ARGS)
+
+test: setup ## run all tests that need no cluster: units, conformance, integration
+	@$(RUN)python -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy, import-linter
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
+
+generate: setup ## write crds/ from the models
+	@$(RUN)python -m campaignpool.crd
+
+bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README.md
+	@$(UV) sync --quiet --frozen --all-extras --group bench
+	@$(RUN)python -m bench $(NAME)
+
+e2e: setup ## the tests that need a real cluster: KUBECONFIG, or kind with Docker
+	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
+
+lock: $(UV) ## resolve the dependencies anew, from PyPI alone
+	@$(UV) lock --default-index https://pypi.org/simple
+
+clean: ## remove what was installed and what ran
+	rm -rf .tools .venv .local
+
+.PHONY: help setup demo test lint generate bench e2e lock clean

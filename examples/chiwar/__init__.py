@@ -1,0 +1,1 @@
+"""Chiwar, a tabletop game: the sample application, its schema and its generated data."""

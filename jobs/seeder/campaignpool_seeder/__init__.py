@@ -1,0 +1,1 @@
+"""The seeding Job: makes the campaigns that one run was asked for."""

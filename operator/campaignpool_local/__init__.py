@@ -1,0 +1,1 @@
+"""A laptop cluster: Kubernetes API emulator, Job runner and embedded Postgres."""

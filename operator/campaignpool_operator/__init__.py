@@ -1,0 +1,1 @@
+"""The kopf operator that keeps every CampaignPool at its size."""
