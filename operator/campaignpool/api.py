@@ -1,0 +1,303 @@
+"""The API `campaignpool.dev/v1alpha1`: the models from which the CRD and every copy of it are generated.
+
+The resource is the truth about what is wanted. Status is a projection of the ledger, written only when it changes.
+CEL rules stand beside the models they belong to; `tests/unit/test_crd.py` proves them against the emulator.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from campaignpool.blueprint import Blueprint
+from campaignpool.model import Model
+
+GROUP = "campaignpool.dev"
+VERSION = "v1alpha1"
+KIND = "CampaignPool"
+PLURAL = "campaignpools"
+
+MASTER = ""
+"""The master owner in the ledger and in the models: campaigns that anyone may claim. No owner id is empty."""
+
+MAX_OWNERS = 256
+"""Bound of `spec.owners`: keeps the quadratic uniqueness rule below the API server's CEL cost limit."""
+
+STATUS_OWNERS = 20
+"""How many owners the status lists, the worst first; the rest is a count."""
+
+
+def rules(*rules: tuple[str, str]) -> dict[str, Any]:
+    """Give CEL rules (rule, message) in the form that a CRD schema has."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+# A default of `{}` makes the API server fill in the defaults of the fields below it.
+FILLED: dict[str, Any] = {"default": {}}
+OPEN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class SecretKeyRef(Model):
+    """A key of a Secret in the pool's namespace."""
+
+    name: Name
+    """Name of the Secret."""
+    key: Name = "url"
+    """Key whose value is the database's URL, `postgresql://user:password@host:5432/database`."""
+
+
+class Database(Model):
+    """The application's database."""
+
+    secret_ref: SecretKeyRef
+    """The Secret that holds the database's URL."""
+    max_connections: int = Field(default=4, ge=1, le=100)
+    """How many connections the seeding Jobs of this pool may hold at once. Half of the server's
+    `max_connections` is never passed, whatever stands here."""
+
+
+class Template(Model):
+    """The master campaign: exactly one row of the root table."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("has(self.key) != has(self.where)", "set exactly one of key and where"))
+    )
+
+    key: str | None = Field(default=None, min_length=1, max_length=200)
+    """Primary key of the template's row."""
+    where: str | None = Field(default=None, min_length=1, max_length=1000)
+    """SQL condition that holds for exactly one row of the root table, such as `is_master_template`."""
+
+
+class ConfigMapKeyRef(Model):
+    """A key of a ConfigMap in the pool's namespace."""
+
+    name: Name
+    """Name of the ConfigMap."""
+    key: Name = "blueprint.yaml"
+    """Key whose value is the blueprint in YAML."""
+
+
+class BlueprintSource(Model):
+    """The blueprint, here or in a ConfigMap."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.inline) != has(self.configMapRef)", "set exactly one of inline and configMapRef"),
+            (
+                "!has(self.inline) || !has(oldSelf.inline) || self.inline.root.table == oldSelf.inline.root.table",
+                "the blueprint's root table is immutable: make a new pool for another table",
+            ),
+        )
+    )
+
+    inline: Blueprint | None = None
+    """The blueprint itself."""
+    config_map_ref: ConfigMapKeyRef | None = None
+    """A ConfigMap that holds it."""
+
+
+class Owner(Model):
+    """A returning user and how many campaigns are kept ready for them alone."""
+
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+$")
+    """The user's key, as the application passes it to a claim."""
+    name: str | None = Field(default=None, max_length=100)
+    """A name for people; it appears in status."""
+    size: int = Field(ge=0, le=1000)
+    """How many campaigns to keep ready for this owner."""
+
+
+class ResourceRequirements(Model):
+    """Compute resources of the seeding container."""
+
+    requests: dict[str, Quantity] | None = None
+    """What the container is guaranteed, such as `cpu: 100m`."""
+    limits: dict[str, Quantity] | None = None
+    """What it may not exceed."""
+
+
+class PodTemplate(Model):
+    """Changes to the pod template of the seeding Jobs."""
+
+    labels: dict[str, str] | None = None
+    """Labels to add to the pods."""
+    annotations: dict[str, str] | None = None
+    """Annotations to add to the pods."""
+    spec: dict[str, Any] | None = Field(default=None, json_schema_extra=OPEN)
+    """Merged into the pod's spec (as a JSON merge patch; containers by name, the seeder's is `seeder`):
+    `nodeSelector`, `tolerations`, `serviceAccountName`, `imagePullSecrets` and the like."""
+
+
+class Seeding(Model):
+    """How the seeding Jobs work."""
+
+    batch_size: int = Field(default=10, ge=1, le=1000)
+    """Campaigns made in one transaction. Larger batches are cheaper each and appear later."""
+    image: str | None = Field(default=None, min_length=1, max_length=500)
+    """Image of the seeder; by default the one the operator was installed with."""
+    resources: ResourceRequirements | None = None
+    """Compute resources of the seeding container."""
+    active_deadline_seconds: int = Field(default=600, ge=10, le=86400)
+    """Seconds after which a Job that has not ended is stopped."""
+    backoff_limit: int = Field(default=3, ge=0, le=20)
+    """How often Kubernetes retries the pod of a Job before the Job has failed."""
+    ttl_seconds_after_finished: int = Field(default=600, ge=0, le=604800)
+    """Seconds for which a finished Job and its log are kept."""
+    pod_template: PodTemplate | None = None
+    """Changes to the pod template of the Jobs."""
+
+
+class Images(Model):
+    """What becomes of the template's images."""
+
+    strategy: Literal["Share"] = "Share"
+    """`Share`: attachments of a campaign point at the template's blobs; nothing is copied or stored twice."""
+
+
+class Claims(Model):
+    """What a claim does when no campaign is ready."""
+
+    on_empty: Literal["Clone", "Wait", "Fail"] = "Clone"
+    """`Clone`: make one then and there, in the claim's transaction. `Wait`: wait up to `waitSeconds` for one.
+    `Fail`: raise SQLSTATE `CP002` at once."""
+    wait_seconds: int = Field(default=5, ge=1, le=60)
+    """Bound of `Wait`, after which the claim raises SQLSTATE `CP002`."""
+
+
+class CampaignPoolSpec(Model):
+    """What is wanted: how many campaigns to keep ready per owner, in which database, cloned from what."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.size <= self.maxSize", "size must not exceed maxSize"),
+            (
+                "!has(self.owners) || self.owners.all(o, self.owners.exists_one(p, p.id == o.id))",
+                "owner ids must be unique",
+            ),
+            (
+                "self.maxConcurrent <= self.database.maxConnections",
+                "maxConcurrent must not exceed database.maxConnections",
+            ),
+        )
+    )
+
+    database: Database
+    """The application's database."""
+    template: Template
+    """The master campaign that is cloned."""
+    blueprint: BlueprintSource
+    """What makes a campaign."""
+    size: int = Field(default=5, ge=0, le=1000)
+    """How many campaigns to keep ready in the master pool, for users who have no pool of their own."""
+    owners: list[Owner] = Field(
+        default_factory=list,
+        max_length=MAX_OWNERS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+    """Returning users with pools of their own."""
+    max_size: int = Field(default=100, ge=0, le=10000)
+    """Most campaigns that may exist unclaimed (seeding, ready and retiring), over all owners."""
+    max_concurrent: int = Field(default=2, ge=1, le=50)
+    """Most seeding Jobs at work at once."""
+    seeding: Seeding = Field(default_factory=Seeding, json_schema_extra=FILLED)
+    """How the seeding Jobs work."""
+    images: Images = Field(default_factory=Images, json_schema_extra=FILLED)
+    """What becomes of the template's images."""
+    claims: Claims = Field(default_factory=Claims, json_schema_extra=FILLED)
+    """What a claim does when no campaign is ready."""
+    paused: bool = False
+    """No campaign is made or retired while this is true. Claims go on."""
+
+    def targets(self) -> dict[str, int]:
+        """Give how many campaigns are wanted, by owner; the master owner is `MASTER`."""
+        return {MASTER: self.size, **{owner.id: owner.size for owner in self.owners}}
+
+
+class Condition(Model):
+    """A condition as the Kubernetes API conventions have it."""
+
+    type: str = Field(min_length=1, max_length=316)
+    """Type of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the resource that the condition speaks of."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status last changed."""
+    reason: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    """Why, for machines."""
+    message: str = Field(max_length=32768)
+    """Why, for people, and what to mend."""
+
+
+class OwnerStatus(Model):
+    """How one owner stands."""
+
+    id: str
+    """The owner's id; empty for the master owner."""
+    name: str
+    """The owner's name for people; `master` for the master owner."""
+    desired: int
+    """How many campaigns are wanted."""
+    ready: int
+    """How many can be claimed now."""
+    seeding: int
+    """How many are being made."""
+    claimed: int
+    """How many were ever claimed from this owner's pool."""
+
+
+class LastSeed(Model):
+    """The last seeding run that ended well."""
+
+    job: str
+    """Name of its Job."""
+    finished_at: str = Field(json_schema_extra={"format": "date-time"})
+    """When it ended."""
+    campaigns: int
+    """Campaigns it made."""
+    rows: int
+    """Rows it inserted."""
+    statements: int
+    """Statements that one batch took, whatever its size."""
+    duration_milliseconds: int
+    """Time it spent cloning, without the start of its process."""
+
+
+class CampaignPoolStatus(Model):
+    """How things stand, as the ledger has it."""
+
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the resource that this status speaks of."""
+    desired: int = 0
+    """Campaigns wanted, over all owners."""
+    ready: int = 0
+    """Campaigns that can be claimed now."""
+    seeding: int = 0
+    """Campaigns being made: reserved by a run, or asked for from a Job at work."""
+    claimed: int = 0
+    """Campaigns ever claimed."""
+    failed: int = 0
+    """Campaigns that could not be made, kept for an hour with their cause."""
+    stale: int = 0
+    """Ready campaigns made from an older blueprint or template; part of `ready`."""
+    selector: str | None = None
+    """Label selector of the seeding pods, for the scale subresource."""
+    owners: list[OwnerStatus] = Field(
+        default_factory=list,
+        max_length=STATUS_OWNERS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+    """The owners that lack most, the worst first."""
+    owners_omitted: int = 0
+    """How many owners are not listed in `owners`."""
+    last_seed: LastSeed | None = None
+    """The last seeding run that ended well."""
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Ready, Progressing, Degraded and Paused."""
