@@ -1,0 +1,143 @@
+"""Connections to an application's database, and what its errors mean.
+
+The URL comes from a Secret: it never appears in a message, a log or a process list.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+import asyncpg
+
+from campaignpool.errors import (
+    CampaignPoolError,
+    CredentialsError,
+    SecretError,
+    SeedingError,
+    TransientError,
+    UnreachableError,
+)
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+CONNECT_SECONDS = 5.0
+"""A database that does not answer by then is unreachable for now; the loop comes again."""
+
+STATEMENT_SECONDS = 300
+"""Bound of one statement of ours on the server; a batch takes some hundredths of a second a campaign."""
+
+LOCK_SECONDS = 30
+"""Bound of a wait for a lock: longer than any claim or batch, shorter than a person's patience."""
+
+KEEPALIVE_SECONDS = 30
+"""A peer that is gone is noticed by the server after three probes this far apart, also by the side that waits."""
+
+
+@asynccontextmanager
+async def connected(url: str, application_name: str) -> AsyncIterator[Connection]:
+    """Connect for the length of a block.
+
+    Args:
+        url: `postgresql://…`.
+        application_name: Shows in `pg_stat_activity`; connections are counted by it.
+
+    Raises:
+        SecretError: The URL is none.
+        CredentialsError: User, password or a right is refused.
+        UnreachableError: No answer, or the connection was lost inside the block.
+        SeedingError: The data refused a statement of the block.
+    """
+    connection = await connect(url, application_name)
+    try:
+        with translated():
+            yield connection
+    finally:
+        try:
+            await connection.close(timeout=CONNECT_SECONDS)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+
+
+async def connect(url: str, application_name: str) -> Connection:
+    """Open a connection; the caller closes it. Raises as `connected` does."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise SecretError(
+            "the Secret's value is no database URL: write postgresql://user:password@host:5432/database",
+            reason="DatabaseUrlInvalid",
+        )
+    settings = {
+        "application_name": application_name[:63],
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": "60s",
+        "tcp_keepalives_idle": str(KEEPALIVE_SECONDS),
+        "tcp_keepalives_interval": str(KEEPALIVE_SECONDS),
+        "tcp_keepalives_count": "3",
+    }
+    with translated():
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=settings)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into ours, whose class says whether to try again."""
+    try:
+        yield
+    except CampaignPoolError:
+        raise
+    except Exception as error:
+        known = _translate(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _translate(error: Exception) -> CampaignPoolError | None:
+    """Give our error for one of the driver's, or None for what is not about the database."""
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            message = "the database refuses the user or the password: correct the URL in the Secret"
+            return CredentialsError(message)
+        case asyncpg.InvalidCatalogNameError():
+            message = "the server has no database of this name: correct the URL in the Secret"
+            return CredentialsError(message, reason="DatabaseNotFound")
+        case asyncpg.InsufficientPrivilegeError():
+            message = f"the database refuses: {error.args[0]}: grant the right to the role in the URL"
+            return CredentialsError(message, reason="DatabasePermissionDenied")
+        case asyncpg.TooManyConnectionsError():
+            return UnreachableError("the server has no connection left", reason="TooManyConnections")
+        case (
+            asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | asyncpg.CannotConnectNowError()
+        ):
+            return UnreachableError("the connection to the database was lost or refused by the server")
+        case asyncpg.SerializationError() | asyncpg.DeadlockDetectedError() | asyncpg.LockNotAvailableError():
+            return TransientError(f"another transaction was in the way: {error.args[0]}", reason="DatabaseBusy")
+        case asyncpg.QueryCanceledError():
+            return TransientError(f"the database gave up: {error.args[0]}", reason="DatabaseBusy")
+        case asyncpg.PostgresError():
+            return SeedingError(described(error))
+        case asyncpg.ClientConfigurationError() | ValueError() if isinstance(error, asyncpg.InterfaceError):
+            return SecretError("the Secret's value is no database URL that can be read", reason="DatabaseUrlInvalid")
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return UnreachableError("the connection to the database was lost")
+        case ssl.SSLError():
+            return UnreachableError("the database refuses the TLS handshake: check sslmode in the URL")
+        case TimeoutError() | asyncio.TimeoutError():
+            return UnreachableError(f"the database does not answer within {CONNECT_SECONDS:.0f} s: check its address")
+        case OSError():
+            return UnreachableError("no connection to the database: check the host and the port in the URL")
+        case _:
+            return None
+
+
+def described(error: asyncpg.PostgresError) -> str:
+    """Say what the database refused and where: its message, the table, the constraint, never a row's values."""
+    facts = error.as_dict()
+    place = [f"{name} {facts[key]}" for key, name in _PLACES.items() if facts.get(key)]
+    hint = f" ({facts['hint']})" if facts.get("hint") else ""
+    return f"{facts.get('message', 'error')}{': ' if place else ''}{', '.join(place)}{hint}"
+
+
+_PLACES = {"table_name": "table", "constraint_name": "constraint", "column_name": "column"}

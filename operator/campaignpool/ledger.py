@@ -1,0 +1,255 @@
+"""The ledger in the application's database: one function a query, values in and values out.
+
+The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/migrations/0001_ledger.sql`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from campaignpool import sql
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection
+from campaignpool.errors import ConfigurationError
+
+_LOCK = 0x63616D70706F6F6C
+"""Advisory lock of the migrations: `camppool` in ASCII."""
+
+CHANNEL = "campaign_pool"
+"""Channel on which the ledger says that a pool changed; the payload is the pool's name, `namespace/name`."""
+
+RUNS_SEEN = 50
+"""How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
+
+
+@dataclass(frozen=True)
+class OwnerCounts:
+    """How many campaigns an owner has in each state. `stale` is a part of `ready`."""
+
+    ready: int = 0
+    stale: int = 0
+    seeding: int = 0
+    retiring: int = 0
+    failed: int = 0
+    claimed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seeding Job as the ledger knows it.
+
+    Attributes:
+        job: Name of the Job.
+        owner: Whose campaigns it makes; `''` is the master owner.
+        number: Counts the Jobs of this owner.
+        count: Campaigns it was asked for.
+        generation: Generation of the resource that asked.
+        attempts: Pods that began it.
+        outcome: `Succeeded`, `Failed`, or None while it goes on.
+        reason: CamelCase cause of a failure.
+        campaigns: Made so far.
+        rows: Inserted so far.
+        statements: Of one batch, whatever its size.
+        seconds: Spent cloning.
+        reserved: Reserved and not made.
+    """
+
+    job: str
+    owner: str
+    number: int
+    count: int
+    generation: int
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    message: str | None
+    campaigns: int
+    rows: int
+    statements: int
+    seconds: float
+    reserved: int
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What new campaigns are made from.
+
+    Attributes:
+        plan_hash: Of blueprint, catalog, template and algorithm.
+        fingerprint: Of the template's rows.
+        template: Key of the template's row, as text.
+        rows: That one campaign takes.
+        statements: That one batch takes.
+    """
+
+    id: int
+    plan_hash: str
+    fingerprint: str
+    template: str
+    rows: int
+    statements: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All that the ledger says of one pool, at one moment.
+
+    Attributes:
+        root_table: The table of the campaigns, as the catalog writes it; None before the pool is known.
+        revision: What new campaigns are made from; None before the first was installed.
+        owners: Counts by owner.
+        runs: The latest runs, the latest first.
+    """
+
+    root_table: str | None = None
+    revision: Revision | None = None
+    owners: Mapping[str, OwnerCounts] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one batch made: campaigns, rows, the statements it took and the seconds on the server."""
+
+    campaigns: int
+    rows: int
+    statements: int
+    seconds: float
+
+
+async def migrate(connection: Connection) -> list[str]:
+    """Bring the schema `campaign_pool` up to date and give the names of the migrations that were applied.
+
+    One process at a time, by an advisory lock; each migration in a transaction of its own. A database that is
+    ahead of this code is left alone: migrations only add, so an older operator goes on working.
+
+    Raises:
+        ConfigurationError: An applied migration is not the one of this code.
+    """
+    applied: list[str] = []
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        if not await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS campaign_pool")
+            await connection.execute(sql.MIGRATION_TABLE)
+        known = {row["version"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.migration")}
+        for migration in sql.migrations():
+            row = known.get(migration.version)
+            if row is None:
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
+                    migration.version,
+                    migration.name,
+                    migration.checksum,
+                )
+                applied.append(migration.name)
+            elif row["checksum"] != migration.checksum:
+                raise ConfigurationError(
+                    f"migration {migration.version} of the schema campaign_pool is not the one of this release: "
+                    "install the release that the database was migrated with, or a later one",
+                    reason="LedgerIncompatible",
+                )
+    return applied
+
+
+async def put_pool(connection: Connection, pool: str, root_table: str, spec: CampaignPoolSpec) -> None:
+    """Write what the resource says of a pool, only where it differs."""
+    claims = spec.claims
+    values = (pool, root_table, spec.max_size, claims.on_empty, float(claims.wait_seconds))
+    await connection.execute(_QUERY["put_pool"], *values)
+    await connection.execute(_QUERY["put_bell"], pool)
+
+
+async def fall_asleep(connection: Connection, pool: str) -> None:
+    """Ask to be told of the next change. To be called before looking, so that nothing falls between."""
+    await connection.execute(_QUERY["fall_asleep"], pool)
+
+
+async def observe(connection: Connection, pool: str) -> Ledger:
+    """Give all that the ledger says of a pool."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        facts = await connection.fetchrow(_QUERY["get_pool"], pool)
+        if facts is None or facts["deleted_at"] is not None:
+            return Ledger()
+        counts: dict[str, dict[str, int]] = {}
+        for query in ("owners", "claimed"):
+            for row in await connection.fetch(_QUERY[query], pool):
+                values = dict(row)
+                counts.setdefault(values.pop("owner"), {}).update(values)
+        runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements")
+    revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
+    return Ledger(
+        root_table=facts["root_table"],
+        revision=revision,
+        owners={owner: OwnerCounts(**values) for owner, values in counts.items()},
+        runs=tuple(Run(**row) for row in runs),
+    )
+
+
+async def reserve(
+    connection: Connection, pool: str, job: str, owner: str, number: int, count: int, generation: int
+) -> int:
+    """Begin a run or go on with it; give how many campaigns are left to make."""
+    return int(await connection.fetchval(_QUERY["reserve"], pool, job, owner, number, count, generation))
+
+
+async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch:
+    """Make and publish up to `batch` campaigns of a run, in one transaction. A batch of 0: nothing is left."""
+    row = await connection.fetchrow(_QUERY["seed"], pool, job, batch)
+    return Batch(**row) if row else Batch(0, 0, 0, 0.0)
+
+
+async def finish_run(
+    connection: Connection,
+    pool: str,
+    run: tuple[str, str, int, int, int],
+    outcome: str,
+    reason: str | None = None,
+    message: str | None = None,
+) -> None:
+    """End a run, given as (job, owner, number, count, generation); what it did not make is set aside as failed.
+
+    Works also for a run that never began: a Job whose pod could not start counts as a failure too.
+    """
+    await connection.execute(_QUERY["finish_run"], pool, *run, outcome, reason, message)
+
+
+async def prune(connection: Connection, pool: str) -> None:
+    """Forget failed campaigns after an hour, and old runs."""
+    await connection.execute(_QUERY["prune"], pool)
+
+
+async def retire(connection: Connection, pool: str, owner: str, count: int) -> int:
+    """Take up to `count` ready campaigns of an owner out of the pool, older revisions first; give how many."""
+    return _affected(await connection.execute(_QUERY["retire"], pool, owner, count))
+
+
+async def remove(connection: Connection, pool: str, batch: int) -> int:
+    """Delete up to `batch` retiring campaigns with all their rows, in one transaction; give how many."""
+    return int(await connection.fetchval(_QUERY["remove"], pool, batch))
+
+
+async def close_pool(connection: Connection, pool: str) -> None:
+    """Stop claims from a pool whose resource is gone, and take its ready campaigns out of it."""
+    async with connection.transaction():
+        await connection.execute(_QUERY["close_pool"], pool)
+        await connection.execute(_QUERY["retire_all"], pool)
+
+
+async def connections(connection: Connection, application_name: str) -> tuple[int, int, int]:
+    """Give how many connections seeders of this name hold, how many all seeders hold, and the server's limit."""
+    row: Any = await connection.fetchrow(_QUERY["connections"], application_name)
+    return row["of_pool"], row["of_all"], row["allowed"]
+
+
+def _affected(tag: str) -> int:
+    """Give the row count of a command tag such as `UPDATE 3`."""
+    return int(tag.rpartition(" ")[2])
+
+
+_QUERY = sql.queries()

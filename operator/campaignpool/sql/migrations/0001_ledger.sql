@@ -1,0 +1,329 @@
+-- The ledger: every pooled campaign, its state, its owner, its claim. It is the truth about what exists.
+--
+-- Rules for every migration: it only adds, or replaces a function under the same signature, so that an operator
+-- of the release before goes on working beside it. A migration that has landed is never edited.
+
+-- One row a CampaignPool resource.
+CREATE TABLE campaign_pool.pool (
+    id           integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name         text NOT NULL UNIQUE,                  -- namespace/name of the resource
+    root_table   text NOT NULL,                         -- as the catalog writes it; immutable
+    revision_id  bigint,                                -- what new campaigns are made from
+    max_size     integer NOT NULL,
+    on_empty     text NOT NULL CHECK (on_empty IN ('Clone', 'Wait', 'Fail')),
+    wait         interval NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    deleted_at   timestamptz                            -- the resource is gone; the history of claims stays
+);
+
+-- One row a pool, apart from it so that claims never meet the locks that seeding takes on the pool.
+-- The operator sets `asleep` before it looks at the ledger; the first change after that rings, once.
+CREATE TABLE campaign_pool.bell (
+    pool_id  integer PRIMARY KEY REFERENCES campaign_pool.pool,
+    asleep   boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+
+-- A blueprint compiled against the catalog, with the template's rows frozen: snapshot tables `r<id>_<table>`,
+-- functions `clone_r<id>`, `on_claim_r<id>`, `retire_r<id>`.
+CREATE TABLE campaign_pool.revision (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pool_id      integer NOT NULL REFERENCES campaign_pool.pool,
+    plan_hash    text NOT NULL,                         -- of blueprint, catalog, template's key and algorithm
+    fingerprint  text NOT NULL,                         -- of the rows
+    template     text NOT NULL,                         -- key of the template's row
+    root_suffix  bytea,                                 -- last 64 bits of the template's key; NULL where it is no uuid
+    tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped}], root first
+    rows         bigint NOT NULL,                       -- that one campaign takes
+    statements   integer NOT NULL,                      -- that one batch takes, whatever its size
+    installed_at timestamptz NOT NULL DEFAULT now(),
+    dropped_at   timestamptz                            -- its tables and functions are gone
+);
+ALTER TABLE campaign_pool.pool ADD FOREIGN KEY (revision_id) REFERENCES campaign_pool.revision;
+CREATE INDEX ON campaign_pool.revision (pool_id);
+
+CREATE TABLE campaign_pool.campaign (
+    id           uuid PRIMARY KEY,                      -- time-ordered; its first 64 bits begin every key of the clone
+    pool_id      integer NOT NULL REFERENCES campaign_pool.pool,
+    revision_id  bigint NOT NULL REFERENCES campaign_pool.revision,
+    owner        text NOT NULL,                         -- '' is the master owner
+    state        text NOT NULL CHECK (state IN ('seeding', 'ready', 'claimed', 'retiring', 'failed')),
+    slot         integer NOT NULL DEFAULT floor(random() * 2147483647)::integer,  -- claims take a random one
+    run          text,                                  -- the Job that makes or made it
+    root_key     text,                                  -- key of its row in the root table
+    cause        text,                                  -- why it failed
+    reserved_at  timestamptz NOT NULL DEFAULT now(),
+    ready_at     timestamptz,
+    claimed_at   timestamptz,
+    claimant     text,
+    claim_key    text,
+    source       text CHECK (source IN ('owner', 'master', 'clone')),
+    CHECK (state NOT IN ('ready', 'claimed', 'retiring') OR root_key IS NOT NULL),
+    CHECK ((state = 'claimed') = (claimant IS NOT NULL AND claimed_at IS NOT NULL AND source IS NOT NULL))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 100);
+
+-- No two campaigns share the bits that begin the keys of their rows.
+CREATE UNIQUE INDEX campaign_prefix ON campaign_pool.campaign (substr(uuid_send(id), 1, 8));
+CREATE UNIQUE INDEX campaign_claim_key ON campaign_pool.campaign (pool_id, claim_key) WHERE claim_key IS NOT NULL;
+CREATE INDEX campaign_ready ON campaign_pool.campaign (pool_id, owner, revision_id, slot) WHERE state = 'ready';
+CREATE INDEX campaign_unclaimed ON campaign_pool.campaign (pool_id, state) WHERE state <> 'claimed';
+CREATE INDEX campaign_claimed ON campaign_pool.campaign (pool_id, owner) WHERE state = 'claimed';
+CREATE INDEX campaign_run ON campaign_pool.campaign (pool_id, run);
+
+-- One row a seeding Job.
+CREATE TABLE campaign_pool.run (
+    pool_id      integer NOT NULL REFERENCES campaign_pool.pool,
+    job          text NOT NULL,
+    owner        text NOT NULL,
+    number       integer NOT NULL,                      -- counts the Jobs of this owner
+    count        integer NOT NULL,                      -- campaigns asked for
+    generation   bigint NOT NULL,                       -- of the resource that asked
+    attempts     integer NOT NULL DEFAULT 1,            -- pods that began it
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    finished_at  timestamptz,
+    outcome      text CHECK (outcome IN ('Succeeded', 'Failed')),
+    reason       text,                                  -- CamelCase, of a failure
+    message      text,
+    campaigns    integer NOT NULL DEFAULT 0,            -- made so far
+    rows         bigint NOT NULL DEFAULT 0,
+    statements   integer NOT NULL DEFAULT 0,            -- of one batch
+    seconds      double precision NOT NULL DEFAULT 0,   -- spent cloning
+    PRIMARY KEY (pool_id, job),
+    CHECK ((outcome IS NULL) = (finished_at IS NULL))
+);
+CREATE INDEX ON campaign_pool.run (pool_id, owner, number);
+
+-- A uuid of version 7: 48 bits of milliseconds, 12 bits of a cycling sequence, then `suffix` (8 bytes, the
+-- variant in its first bits; by default random ones). The unique index on the first 64 bits guards it.
+CREATE SEQUENCE campaign_pool.tick AS integer MINVALUE 0 MAXVALUE 4095 CYCLE;
+
+CREATE FUNCTION campaign_pool.new_id(suffix bytea) RETURNS uuid
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURN (
+    lpad(to_hex(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || lpad(to_hex(nextval('campaign_pool.tick')), 3, '0')
+    || encode(coalesce(suffix, substr(uuid_send(gen_random_uuid()), 9, 8)), 'hex')
+)::uuid;
+
+-- Tell the operator that a pool changed, unless it is awake and will look anyway, or someone is telling it now.
+-- NOTIFY takes one lock for the whole server at commit: it is not for every claim.
+CREATE FUNCTION campaign_pool.ring(the_pool integer, pool_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE campaign_pool.bell SET asleep = false
+    WHERE pool_id = (
+        SELECT b.pool_id FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    IF FOUND THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+    END IF;
+END $$;
+
+-- Begin a run, or go on with it: reserve what it still lacks of `count`, never past the pool's max_size.
+-- Gives how many campaigns are left to make.
+CREATE FUNCTION campaign_pool.reserve(
+    pool text, job text, owner text, number integer, count integer, generation bigint
+) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    suffix bytea;
+    have integer;
+    room integer;
+    left_to_make integer;
+BEGIN
+    SELECT * INTO p FROM campaign_pool.pool
+    WHERE name = reserve.pool AND deleted_at IS NULL FOR NO KEY UPDATE;
+    IF p.revision_id IS NULL THEN
+        RAISE EXCEPTION 'pool "%" has no clone plan', reserve.pool USING ERRCODE = 'CP001',
+            HINT = 'The operator installs one when it reconciles the CampaignPool of this name.';
+    END IF;
+    SELECT root_suffix INTO suffix FROM campaign_pool.revision WHERE id = p.revision_id;
+
+    INSERT INTO campaign_pool.run AS r (pool_id, job, owner, number, count, generation)
+    VALUES (p.id, reserve.job, reserve.owner, reserve.number, reserve.count, reserve.generation)
+    ON CONFLICT (pool_id, job) DO UPDATE
+    SET attempts = r.attempts + 1, outcome = NULL, finished_at = NULL, reason = NULL, message = NULL;
+
+    SELECT count(*) INTO have FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND run = reserve.job AND state <> 'failed';
+    SELECT p.max_size - count(*) INTO room FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND state IN ('seeding', 'ready', 'retiring');
+
+    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
+    SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, reserve.owner, 'seeding', reserve.job
+    FROM generate_series(1, least(reserve.count - have, room));
+
+    SELECT count(*) INTO left_to_make FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND run = reserve.job AND state = 'seeding';
+    RETURN left_to_make;
+END $$;
+
+-- Make up to `batch` of a run's reserved campaigns and publish them, in the caller's one transaction: a campaign
+-- that is ready is whole. Rows left by an attempt that is still committing are waited for, not passed over.
+CREATE FUNCTION campaign_pool.seed(pool text, job text, batch integer)
+RETURNS TABLE (campaigns integer, rows bigint, statements integer, seconds double precision)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    began timestamptz := clock_timestamp();
+    p campaign_pool.pool;
+    r campaign_pool.revision;
+    ids uuid[];
+    owners text[];
+    keys text[];
+BEGIN
+    SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = seed.pool;
+    SELECT array_agg(c.id), array_agg(c.owner), min(c.revision_id) INTO ids, owners, r.id
+    FROM (
+        SELECT id, owner, revision_id FROM campaign_pool.campaign
+        WHERE pool_id = p.id AND run = seed.job AND state = 'seeding'
+          AND revision_id = (
+              SELECT min(revision_id) FROM campaign_pool.campaign
+              WHERE pool_id = p.id AND run = seed.job AND state = 'seeding')
+        ORDER BY id LIMIT seed.batch FOR UPDATE
+    ) c;
+    IF ids IS NULL THEN
+        RETURN QUERY SELECT 0, 0::bigint, 0, 0::double precision;
+        RETURN;
+    END IF;
+    SELECT * INTO STRICT r FROM campaign_pool.revision WHERE id = r.id;
+
+    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'clone_r' || r.id) INTO STRICT keys USING ids, owners;
+
+    UPDATE campaign_pool.campaign c SET state = 'ready', ready_at = clock_timestamp(), root_key = made.key
+    FROM unnest(ids, keys) AS made (id, key) WHERE c.id = made.id;
+    campaigns := cardinality(ids);
+    rows := campaigns * r.rows;
+    statements := r.statements;
+    seconds := extract(epoch FROM clock_timestamp() - began);
+    UPDATE campaign_pool.run SET
+        campaigns = run.campaigns + seed.campaigns, rows = run.rows + seed.rows,
+        statements = seed.statements, seconds = run.seconds + seed.seconds
+    WHERE pool_id = p.id AND job = seed.job;
+    PERFORM campaign_pool.ring(p.id, p.name);
+    RETURN NEXT;
+END $$;
+
+-- Give a ready campaign to a claimant: one of the claimant's own, else one of the master owner's, else as the
+-- pool's on_empty says. The same key gives the same campaign, however often and from however many connections.
+--
+-- SQLSTATEs: CP001 no such pool; CP002 nothing ready; CP003 claimant missing; CP004 key taken by another claimant.
+CREATE FUNCTION campaign_pool.claim(pool text, claimant text, key text DEFAULT NULL)
+RETURNS TABLE (campaign_id text, source text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    c campaign_pool.campaign;
+    who text;
+    start integer := floor(random() * 2147483647)::integer;
+    give_up timestamptz;
+    found_it boolean;
+BEGIN
+    IF coalesce(claimant, '') = '' THEN
+        RAISE EXCEPTION 'a claim needs a claimant' USING ERRCODE = 'CP003',
+            HINT = 'Pass the key of the user who gets the campaign.';
+    END IF;
+    SELECT * INTO p FROM campaign_pool.pool WHERE name = claim.pool AND deleted_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no pool named "%"', claim.pool USING ERRCODE = 'CP001',
+            HINT = 'Name it namespace/name, as in the CampaignPool resource.';
+    END IF;
+
+    IF key IS NOT NULL THEN
+        -- Two claims with one key at the same moment: the second waits here and then finds the first's.
+        PERFORM pg_advisory_xact_lock(hashtextextended(p.id || ':' || claim.key, 0));
+        SELECT * INTO c FROM campaign_pool.campaign WHERE pool_id = p.id AND claim_key = claim.key;
+        IF FOUND THEN
+            IF c.claimant <> claim.claimant THEN
+                RAISE EXCEPTION 'the key of this claim belongs to a claim of another claimant'
+                    USING ERRCODE = 'CP004', HINT = 'Use a new key for every claim, such as the id of the request.';
+            END IF;
+            RETURN QUERY SELECT c.root_key, c.source;
+            RETURN;
+        END IF;
+    END IF;
+
+    give_up := clock_timestamp() + p.wait;
+    LOOP
+        c := NULL;
+        -- A random slot, wrapping around: an ordered scan would pile up on its dead head. Older revisions last.
+        FOREACH who IN ARRAY ARRAY[claim.claimant, ''] LOOP
+            SELECT * INTO c FROM campaign_pool.campaign
+            WHERE pool_id = p.id AND owner = who AND revision_id = p.revision_id AND state = 'ready' AND slot >= start
+            ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+            SELECT * INTO c FROM campaign_pool.campaign
+            WHERE pool_id = p.id AND owner = who AND revision_id = p.revision_id AND state = 'ready' AND slot < start
+            ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+            SELECT * INTO c FROM campaign_pool.campaign
+            WHERE pool_id = p.id AND owner = who AND revision_id < p.revision_id AND state = 'ready'
+            ORDER BY revision_id DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+        END LOOP;
+
+        IF c.id IS NOT NULL THEN
+            c.source := CASE c.owner WHEN '' THEN 'master' ELSE 'owner' END;
+        ELSIF p.on_empty = 'Clone' AND p.revision_id IS NOT NULL THEN
+            INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state)
+            SELECT campaign_pool.new_id(r.root_suffix), p.id, r.id, '', 'seeding'
+            FROM campaign_pool.revision r WHERE r.id = p.revision_id
+            RETURNING * INTO STRICT c;
+            EXECUTE format('SELECT (campaign_pool.%I($1, $2))[1]', 'clone_r' || c.revision_id)
+                INTO STRICT c.root_key USING ARRAY[c.id], ARRAY[c.owner];
+            c.source := 'clone';
+        ELSIF p.on_empty = 'Wait' AND clock_timestamp() < give_up THEN
+            PERFORM pg_sleep(0.02);
+            CONTINUE;
+        ELSE
+            RAISE EXCEPTION 'no campaign of pool "%" is ready', p.name USING ERRCODE = 'CP002',
+                HINT = 'Try again, raise the size of the pool, or let spec.claims.onEmpty be Clone.';
+        END IF;
+
+        EXECUTE format('SELECT campaign_pool.%I($1, $2, $3)', 'on_claim_r' || p.revision_id)
+            INTO STRICT found_it USING c.id, c.root_key, claim.claimant;
+        IF found_it THEN
+            UPDATE campaign_pool.campaign SET
+                state = 'claimed', claimed_at = clock_timestamp(), claimant = claim.claimant,
+                claim_key = claim.key, source = c.source, root_key = c.root_key
+            WHERE id = c.id;
+            PERFORM campaign_pool.ring(p.id, p.name);
+            RETURN QUERY SELECT c.root_key, c.source;
+            RETURN;
+        END IF;
+        -- Somebody deleted the row behind our back: set the entry aside and give another one.
+        UPDATE campaign_pool.campaign SET state = 'failed', cause = 'its row in the root table was deleted'
+        WHERE id = c.id;
+    END LOOP;
+END $$;
+
+-- Delete up to `batch` retiring campaigns, set-based and children first; gives how many.
+CREATE FUNCTION campaign_pool.remove(pool text, batch integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    revision bigint;
+    ids uuid[];
+    keys text[];
+BEGIN
+    SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = remove.pool;
+    SELECT min(revision_id) INTO revision FROM campaign_pool.campaign WHERE pool_id = p.id AND state = 'retiring';
+    SELECT array_agg(c.id), array_agg(c.root_key) INTO ids, keys FROM (
+        SELECT id, root_key FROM campaign_pool.campaign
+        WHERE pool_id = p.id AND state = 'retiring' AND revision_id = revision
+        ORDER BY id LIMIT remove.batch FOR UPDATE SKIP LOCKED
+    ) c;
+    IF ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
+    DELETE FROM campaign_pool.campaign WHERE id = ANY (ids);
+    RETURN cardinality(ids);
+END $$;
+
+-- Nobody gets these by being there: the application's role is granted EXECUTE on claim, and nothing else.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA campaign_pool FROM PUBLIC;
