@@ -1,1 +1,19 @@
-"""Chiwar, a tabletop game: the sample application, its schema and its generated data."""
+"""The sample application: a game with campaigns, in a schema such as a Rails application has.
+
+counts = await chiwar.load(connection, campaigns=3)
+faults = await chiwar.check_clone(connection, campaign_id)
+"""
+
+from chiwar.ids import NEW_USER_ID, NEW_USERS, RETURNING_USERS, TEMPLATE_ID, TEMPLATE_OWNER_ID
+from chiwar.load import AlreadyThereError, Counts, load
+
+__all__ = [
+    "NEW_USERS",
+    "NEW_USER_ID",
+    "RETURNING_USERS",
+    "TEMPLATE_ID",
+    "TEMPLATE_OWNER_ID",
+    "AlreadyThereError",
+    "Counts",
+    "load",
+]

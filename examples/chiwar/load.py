@@ -1,0 +1,96 @@
+"""Make the sample application's tables and fill them."""
+
+from dataclasses import dataclass
+from importlib import resources
+from random import Random
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from chiwar import ids, words
+from chiwar.rows import COLUMNS, Rows, Size, add_campaign, add_people
+
+# In quotes, for these classes take their parameter in the stubs only.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+# Tables whose keys are given by the generator although a sequence would give them.
+_SEQUENCES = ("active_storage_blobs",)
+
+
+class AlreadyThereError(RuntimeError):
+    """The database has some of the sample application's tables; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was loaded.
+
+    Attributes:
+        loaded: Rows by table, of all campaigns.
+        clone: Rows by table that a clone of the template has.
+    """
+
+    loaded: dict[str, int]
+    clone: dict[str, int]
+
+
+async def load(conn: Connection, *, scale: float = 1.0, campaigns: int = 0, seed: int = 1) -> Counts:
+    """Make the schema, the master template and other people's campaigns, all or nothing, and analyze.
+
+    Args:
+        conn: Where to; the tables go to the first schema of its search path.
+        scale: The size of every campaign; 1.0 is that of the real thing (1,978 rows in a clone).
+        campaigns: How many campaigns of other people there are, each as big as the template.
+        seed: The same seed gives the same rows, ids and times included. The ids of `chiwar.ids` do not
+            depend on it.
+
+    Raises:
+        AlreadyThereError: One of the tables exists.
+        ValueError: `scale` is not positive or `campaigns` is negative.
+    """
+    if scale <= 0 or campaigns < 0:
+        raise ValueError("scale has to be greater than 0, and campaigns 0 or more")
+    taken = await conn.fetchval(
+        "SELECT string_agg(name, ', ') FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL",
+        list(COLUMNS),
+    )
+    if taken:
+        raise AlreadyThereError(f"the database has these tables already: {taken}")
+    size = Size.of(scale)
+    rows = Rows(Random(seed))  # noqa: S311 (sample data: it has to be the same each time)
+    players = add_people(rows, campaigns)
+    add_campaign(rows, ids.TEMPLATE_ID, ids.TEMPLATE_OWNER_ID, "Master Template", size, players[:4], template=True)
+    for number, name in enumerate(words.names(rows.rng, campaigns), start=1):
+        owner, party = ids.other_owner_id(number), rows.rng.sample(players, 4)
+        add_campaign(rows, ids.other_campaign_id(number), owner, name, size, party, template=False)
+    async with conn.transaction():
+        await conn.execute(resources.files("chiwar").joinpath("schema.sql").read_text())
+        for table, columns in COLUMNS.items():
+            await conn.copy_records_to_table(table, records=rows.tables[table], columns=columns.split())
+        for table in _SEQUENCES:
+            last = len(rows.tables[table])
+            await conn.fetchval("SELECT setval(pg_get_serial_sequence($1, 'id'), $2)", table, last)
+        await conn.execute(
+            "UPDATE users SET current_campaign_id = (SELECT campaign_id FROM campaign_memberships m"
+            " WHERE m.user_id = users.id ORDER BY campaign_id LIMIT 1)"
+        )
+    # Plans made for empty tables are poor ones.
+    await conn.execute("ANALYZE")
+    return Counts({table: len(some) for table, some in rows.tables.items()}, _clone(size))
+
+
+def _clone(size: Size) -> dict[str, int]:
+    imaged = 1 + size.schticks + size.weapons + size.factions + size.junctures + size.templates
+    return {
+        "campaigns": 1,
+        "schticks": size.schticks,
+        "weapons": size.weapons,
+        "factions": size.factions,
+        "junctures": size.junctures,
+        "characters": size.templates,
+        "character_schticks": min(size.known, size.templates * size.schticks),
+        "carries": min(size.carries, size.templates * size.weapons),
+        "image_positions": min(size.positions, 4 * imaged),
+        "active_storage_attachments": imaged,
+    }
