@@ -80,7 +80,7 @@ async def test_a_wrong_password_is_refused(postgres_server: EmbeddedPostgres, da
 async def test_no_password_is_refused(postgres_server: EmbeddedPostgres, own_folder: Path) -> None:
     with pytest.raises(asyncpg.PostgresError, match="password"):
         await asyncpg.connect(
-            host="127.0.0.1", port=postgres_server.port, user=postgres_server.user, passfile=own_folder / "none"
+            host="127.0.0.1", port=postgres_server.port, user=postgres_server.user, passfile=str(own_folder / "none")
         )
 
 

@@ -1,10 +1,13 @@
 """Fixtures: one embedded Postgres a session, a fresh database for each test that asks for one."""
 
+import asyncio
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
+import chiwar
 import pytest
 from campaignpool_local.postgres import EmbeddedPostgres
 
@@ -43,3 +46,24 @@ def new_database(postgres_server: EmbeddedPostgres) -> Iterator[NewDatabase]:
 def database_url(new_database: NewDatabase) -> str:
     """The URL of an empty database, as superuser."""
     return new_database()
+
+
+@pytest.fixture(scope="session")
+def chiwar_template(postgres_server: EmbeddedPostgres) -> str:
+    """The name of a database to copy: the sample application, full size, with two campaigns of others."""
+
+    async def load(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await chiwar.load(connection, campaigns=2)
+        finally:
+            await connection.close()
+
+    asyncio.run(load(postgres_server.create_database("chiwar_template")))
+    return "chiwar_template"
+
+
+@pytest.fixture
+def chiwar_url(new_database: NewDatabase, chiwar_template: str) -> str:
+    """The URL of a database of one's own with the sample application in it, as superuser."""
+    return new_database(chiwar_template)
