@@ -20,6 +20,7 @@ import pwd
 import queue
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,6 +96,7 @@ class EmbeddedPostgres:
         self.log = self._data_dir / "postgres.log"
         self._bin = _installation(version) / "bin"
         self._builtin_locale = version >= _FIRST_WITH_BUILTIN_LOCALE
+        self._durable = durable
         self._settings = _settings(durable=durable, max_connections=max_connections) | (settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -198,51 +200,47 @@ class EmbeddedPostgres:
             _let_pass(self._data_dir)
             _let_pass(self._bin)
             _let_read(self._bin.parent)
-        if (self._pgdata / "PG_VERSION").exists():
+        if self._pgdata.exists():
             return
-        if not self._pgdata.exists():
-            self._pgdata.mkdir(mode=0o700)
-        if self._uid >= 0:
-            os.chown(self._pgdata, self._uid, self._gid)
-        password = self._data_dir / "password"
+        # Made under another name, so that a half-made one is never taken for whole.
+        password, fresh = self._data_dir / "password", self._data_dir / "pgdata.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        # initdb reads the password from a file of its own, for it may not be root.
-        handed = self._data_dir / "password.initdb"
-        handed.touch(mode=0o600)
-        handed.write_text(password.read_text())
         if self._uid >= 0:
-            os.chown(handed, self._uid, self._gid)
-        try:
-            self._run(
-                [
-                    str(self._bin / "initdb"),
-                    f"--pgdata={self._pgdata}",
-                    f"--username={self.user}",
-                    f"--pwfile={handed}",
-                    "--auth=scram-sha-256",
-                    "--encoding=UTF8",
-                    "--locale=C",
-                    *(_BUILTIN_LOCALE if self._builtin_locale else ()),
-                    "--no-sync",
-                    "--no-instructions",
-                ],
-                as_server=True,
-            )
-        finally:
-            handed.unlink()
-        (self._pgdata / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+            os.chown(fresh, self._uid, self._gid)
+            os.chown(password, self._uid, self._gid)
+        initdb = [
+            str(self._bin / "initdb"),
+            f"--pgdata={fresh}",
+            f"--username={self.user}",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            *(_BUILTIN_LOCALE if self._builtin_locale else ()),
+            *(() if self._durable else ("--no-sync",)),
+            "--no-instructions",
+        ]
+        self._run([*self._tie(), *initdb])
+        (fresh / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        fresh.rename(self._pgdata)
+
+    def _tie(self) -> list[str]:
+        """What to put before a command so that it runs as the server's unix user and ends when we do."""
+        script = [sys.executable, "-I", "-S", tether.__file__]
+        return [*script, str(os.getpid()), str(self._uid), str(self._gid)]
 
     def _keep(self, made: "queue.SimpleQueue[subprocess.Popen[bytes] | OSError]", ended: threading.Event) -> None:
         """Own the server from its start to its end; runs in a thread of its own."""
         options = self._settings | {"port": str(self.port)}
         server = [str(self._bin / "postgres"), "-D", str(self._pgdata)]
         server += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        tie = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(self._uid), str(self._gid)]
         try:
             with self.log.open("ab") as log:
                 process = subprocess.Popen(  # noqa: S603 (our own command)
-                    [*tie, *server],
+                    [*self._tie(), *server],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -284,16 +282,8 @@ class EmbeddedPostgres:
         where = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": self.user}
         self._run(command, text=sql, environment=where | {"PGPASSWORD": self._password()})
 
-    def _run(
-        self,
-        command: list[str],
-        *,
-        text: str = "",
-        environment: dict[str, str] | None = None,
-        as_server: bool = False,
-    ) -> None:
-        """Run a tool to its end, as the server's unix user if so asked, or raise with what it printed."""
-        other = as_server and self._uid >= 0
+    def _run(self, command: list[str], *, text: str = "", environment: dict[str, str] | None = None) -> None:
+        """Run a tool to its end, or raise with what it printed."""
         done = subprocess.run(  # noqa: S603 (our own command)
             command,
             input=text,
@@ -302,12 +292,10 @@ class EmbeddedPostgres:
             check=False,
             cwd="/",
             env=_ENVIRONMENT | (environment or {}),
-            user=self._uid if other else None,
-            group=self._gid if other else None,
-            extra_groups=[] if other else None,
         )
         if done.returncode != 0:
-            raise PostgresError(f"{Path(command[0]).name}: {done.stderr.strip() or done.stdout.strip()}")
+            tool = next(Path(word).name for word in command if Path(word).parent == self._bin)
+            raise PostgresError(f"{tool}: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _installation(version: int) -> Path:
