@@ -113,11 +113,13 @@ class ClonePlan:
         tables: Every table, the root first.
         order: Positions in the order of insertion; tables that refer to each other in a circle stand together
             and are inserted by one statement.
+        claim_tables: The table of each row that a claim inserts.
         blueprint: What it was compiled from.
     """
 
     tables: tuple[TablePlan, ...]
     order: tuple[tuple[int, ...], ...]
+    claim_tables: tuple[TableFacts, ...]
     blueprint: Blueprint
 
     @property
@@ -192,7 +194,8 @@ class _Compiler:
             | {target for each in table.polymorphic for target in each.targets.values()}
             for table in tables
         }
-        return ClonePlan(tables, graph.in_order(edges), self.blueprint)
+        claimed = tuple(self.catalog.tables[insert.table] for insert in self.blueprint.on_claim.insert)
+        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint)
 
     def _refuse(self) -> None:
         if self.faults:

@@ -3,9 +3,8 @@
 The URL comes from a Secret: it never appears in a message, a log or a process list.
 """
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
 
@@ -96,45 +95,68 @@ def translated() -> Iterator[None]:
 
 def _translate(error: Exception) -> CampaignPoolError | None:
     """Give our error for one of the driver's, or None for what is not about the database."""
-    match error:
-        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            message = "the database refuses the user or the password: correct the URL in the Secret"
-            return CredentialsError(message)
-        case asyncpg.InvalidCatalogNameError():
-            message = "the server has no database of this name: correct the URL in the Secret"
-            return CredentialsError(message, reason="DatabaseNotFound")
-        case asyncpg.InsufficientPrivilegeError():
-            message = f"the database refuses: {error.args[0]}: grant the right to the role in the URL"
-            return CredentialsError(message, reason="DatabasePermissionDenied")
-        case asyncpg.TooManyConnectionsError():
-            return UnreachableError("the server has no connection left", reason="TooManyConnections")
-        case (
-            asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | asyncpg.CannotConnectNowError()
-        ):
-            return UnreachableError("the connection to the database was lost or refused by the server")
-        case asyncpg.SerializationError() | asyncpg.DeadlockDetectedError() | asyncpg.LockNotAvailableError():
-            return TransientError(f"another transaction was in the way: {error.args[0]}", reason="DatabaseBusy")
-        case asyncpg.QueryCanceledError():
-            return TransientError(f"the database gave up: {error.args[0]}", reason="DatabaseBusy")
-        case asyncpg.PostgresError():
-            return SeedingError(described(error))
-        case asyncpg.ClientConfigurationError() | ValueError() if isinstance(error, asyncpg.InterfaceError):
-            return SecretError("the Secret's value is no database URL that can be read", reason="DatabaseUrlInvalid")
-        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
-            return UnreachableError("the connection to the database was lost")
-        case ssl.SSLError():
-            return UnreachableError("the database refuses the TLS handshake: check sslmode in the URL")
-        case TimeoutError() | asyncio.TimeoutError():
-            return UnreachableError(f"the database does not answer within {CONNECT_SECONDS:.0f} s: check its address")
-        case OSError():
-            return UnreachableError("no connection to the database: check the host and the port in the URL")
-        case _:
-            return None
+    found = next((make for kinds, make in _MEANING if isinstance(error, kinds)), None)
+    return found(error) if found else None
 
 
-def described(error: asyncpg.PostgresError) -> str:
+def _no_right(error: Exception) -> CampaignPoolError:
+    message = f"the database refuses: {error.args[0]}: grant the right to the role in the URL"
+    return CredentialsError(message, reason="DatabasePermissionDenied")
+
+
+def _busy(error: Exception) -> CampaignPoolError:
+    return TransientError(f"the database was busy and gave up: {error.args[0]}", reason="DatabaseBusy")
+
+
+_LOST = "the connection to the database was lost, or the server refuses connections for now"
+
+# The first that fits counts: what is special stands before what is general.
+_MEANING: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], CampaignPoolError]], ...] = (
+    (
+        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
+        lambda _: CredentialsError("the database refuses the user or the password: correct the URL in the Secret"),
+    ),
+    (
+        (asyncpg.InvalidCatalogNameError,),
+        lambda _: CredentialsError(
+            "the server has no database of this name: correct the URL in the Secret", reason="DatabaseNotFound"
+        ),
+    ),
+    ((asyncpg.InsufficientPrivilegeError,), _no_right),
+    (
+        (asyncpg.TooManyConnectionsError,),
+        lambda _: UnreachableError("the server has no connection left", reason="TooManyConnections"),
+    ),
+    (
+        (
+            asyncpg.SerializationError,
+            asyncpg.DeadlockDetectedError,
+            asyncpg.LockNotAvailableError,
+            asyncpg.QueryCanceledError,
+        ),
+        _busy,
+    ),
+    ((asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError), lambda _: UnreachableError(_LOST)),
+    ((asyncpg.PostgresError,), lambda error: SeedingError(described(error))),
+    (
+        (asyncpg.ClientConfigurationError,),
+        lambda _: SecretError("the Secret's value cannot be read as a database URL", reason="DatabaseUrlInvalid"),
+    ),
+    ((asyncpg.InterfaceError, asyncpg.InternalClientError), lambda _: UnreachableError(_LOST)),
+    ((ssl.SSLError,), lambda _: UnreachableError("the database refuses the TLS handshake: check sslmode in the URL")),
+    (
+        (TimeoutError,),
+        lambda _: UnreachableError(
+            f"the database does not answer within {CONNECT_SECONDS:.0f} s: check the host and the port in the URL"
+        ),
+    ),
+    ((OSError,), lambda _: UnreachableError("no connection to the database: check the host and the port in the URL")),
+)
+
+
+def described(error: Exception) -> str:
     """Say what the database refused and where: its message, the table, the constraint, never a row's values."""
-    facts = error.as_dict()
+    facts = error.as_dict() if isinstance(error, asyncpg.PostgresError) else {}
     place = [f"{name} {facts[key]}" for key, name in _PLACES.items() if facts.get(key)]
     hint = f" ({facts['hint']})" if facts.get("hint") else ""
     return f"{facts.get('message', 'error')}{': ' if place else ''}{', '.join(place)}{hint}"

@@ -102,12 +102,14 @@ class Ledger:
         revision: What new campaigns are made from; None before the first was installed.
         owners: Counts by owner.
         runs: The latest runs, the latest first.
+        numbers: The highest number of a run, by owner; `runs` may not reach back to it.
     """
 
     root_table: str | None = None
     revision: Revision | None = None
     owners: Mapping[str, OwnerCounts] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
                 values = dict(row)
                 counts.setdefault(values.pop("owner"), {}).update(values)
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
+        numbers = await connection.fetch(_QUERY["numbers"], pool)
     names = ("plan_hash", "fingerprint", "template", "rows", "statements")
     revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
     return Ledger(
@@ -188,6 +191,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         revision=revision,
         owners={owner: OwnerCounts(**values) for owner, values in counts.items()},
         runs=tuple(Run(**row) for row in runs),
+        numbers={row["owner"]: row["number"] for row in numbers},
     )
 
 
@@ -239,6 +243,19 @@ async def close_pool(connection: Connection, pool: str) -> None:
     async with connection.transaction():
         await connection.execute(_QUERY["close_pool"], pool)
         await connection.execute(_QUERY["retire_all"], pool)
+
+
+async def abandon(connection: Connection, pool: str) -> None:
+    """End all runs of a closed pool and forget the campaigns that were never made.
+
+    To be called when no Job of the pool is at work any more. Does nothing for a pool that is not in the ledger.
+    """
+    await connection.execute(_QUERY["abandon"], pool)
+
+
+async def known(connection: Connection, pool: str) -> bool:
+    """Say whether the ledger has a row for a pool, closed or not."""
+    return await connection.fetchrow(_QUERY["get_pool"], pool) is not None
 
 
 async def connections(connection: Connection, application_name: str) -> tuple[int, int, int]:

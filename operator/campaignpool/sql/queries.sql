@@ -51,6 +51,13 @@ FROM campaign_pool.run r JOIN campaign_pool.pool p ON p.id = r.pool_id
 WHERE p.name = $1
 ORDER BY r.started_at DESC LIMIT $2;
 
+-- name: numbers
+-- The highest number of a run, by owner: `runs` holds only the latest of them.
+SELECT r.owner, max(r.number) AS number
+FROM campaign_pool.run r JOIN campaign_pool.pool p ON p.id = r.pool_id
+WHERE p.name = $1
+GROUP BY r.owner;
+
 -- name: reserve
 SELECT campaign_pool.reserve($1, $2, $3, $4, $5, $6);
 
@@ -115,9 +122,41 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
 -- The resource is gone: no more claims. The history of claims stays.
 UPDATE campaign_pool.pool SET deleted_at = coalesce(deleted_at, now()), revision_id = NULL WHERE name = $1;
 
+-- name: abandon
+-- The resource is gone and no Job of it is at work: end its runs, forget what was never made.
+WITH ended AS (
+    UPDATE campaign_pool.run r SET
+        finished_at = now(), outcome = 'Failed', reason = 'PoolDeleted', message = 'the pool was deleted'
+    FROM campaign_pool.pool p WHERE p.name = $1 AND r.pool_id = p.id AND r.outcome IS NULL
+)
+DELETE FROM campaign_pool.campaign c USING campaign_pool.pool p
+WHERE p.name = $1 AND c.pool_id = p.id AND c.state IN ('seeding', 'failed');
+
 -- name: connections
 -- Connections of a pool's seeders, of all seeders, and what the server allows.
 SELECT count(*) FILTER (WHERE application_name = $1) AS of_pool,
        count(*) FILTER (WHERE application_name LIKE 'campaignpool-seeder %') AS of_all,
        current_setting('max_connections')::integer AS allowed
 FROM pg_stat_activity WHERE pid <> pg_backend_pid();
+
+-- name: lock_pool
+-- One installation at a time; the plan that the pool has now.
+SELECT p.id, r.plan_hash
+FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
+WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
+
+-- name: next_revision
+SELECT nextval(pg_get_serial_sequence('campaign_pool.revision', 'id'));
+
+-- name: put_revision
+WITH installed AS (
+    INSERT INTO campaign_pool.revision
+        (id, pool_id, plan_hash, fingerprint, template, root_suffix, tables, rows, statements)
+    OVERRIDING SYSTEM VALUE
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8, $9 FROM campaign_pool.pool p WHERE p.name = $2
+    RETURNING id, pool_id
+)
+UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;
+
+-- name: drop_revision
+SELECT campaign_pool.drop_revision($1);

@@ -325,5 +325,28 @@ BEGIN
     RETURN cardinality(ids);
 END $$;
 
+-- Drop the tables and functions of a revision that nothing needs any more; its row stays, for the history.
+CREATE FUNCTION campaign_pool.drop_revision(revision bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text;
+BEGIN
+    UPDATE campaign_pool.revision SET dropped_at = now() WHERE id = drop_revision.revision AND dropped_at IS NULL;
+    FOR name IN
+        SELECT c.oid::regclass FROM pg_class c
+        WHERE c.relnamespace = 'campaign_pool'::regnamespace AND c.relkind = 'r'
+          AND c.relname ~ ('^r' || drop_revision.revision || '_[0-9]+$')
+    LOOP
+        EXECUTE 'DROP TABLE ' || name;
+    END LOOP;
+    FOR name IN
+        SELECT f.oid::regprocedure FROM pg_proc f
+        WHERE f.pronamespace = 'campaign_pool'::regnamespace
+          AND f.proname ~ ('^(clone|on_claim|retire)_r' || drop_revision.revision || '$')
+    LOOP
+        EXECUTE 'DROP FUNCTION ' || name;
+    END LOOP;
+END $$;
+
 -- Nobody gets these by being there: the application's role is granted EXECUTE on claim, and nothing else.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA campaign_pool FROM PUBLIC;

@@ -1,0 +1,121 @@
+"""One seeding run: reserve, clone in batches, publish. Each step can be repeated, so a killed run is resumed.
+
+1. `reserve` writes the run and what it still lacks of its campaigns into the ledger, within `maxSize`.
+2. `seed` makes a batch and flips it to ready in one transaction, until nothing is reserved.
+3. `finish` ends the run in the ledger.
+
+A lost connection is opened again with backoff, and work goes on after the last batch that was committed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from campaignpool import ledger
+from campaignpool.database import Connection, connected
+from campaignpool.errors import CampaignPoolError, TransientError
+from campaignpool_seeder.config import Request
+
+log = logging.getLogger(__name__)
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries to reach the database; after the last one the pod ends and the Job decides."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class StoppedError(TransientError):
+    """The pod was asked to end; the batch at work was finished, the rest is for the retry."""
+
+    default_reason = "Stopped"
+
+
+async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.sleep) -> int:
+    """Make what the request asks for; give how many campaigns this attempt made.
+
+    Raises:
+        SeedingError: The data refused a clone; the run is ended as failed, with the cause.
+        ConfigurationError: Somebody has to mend something first; the run is ended likewise.
+        TransientError: Out of reach for too long, or stopped; the run stays open for the retry.
+    """
+    made = 0
+    for pause in (*PAUSES, None):
+        try:
+            async with connected(request.url, application_name(request.pool)) as connection:
+                await _refuse_past_share(connection, request)
+                async for batch in _batches(connection, request, stop):
+                    made += batch
+                await _finish(connection, request, "Succeeded")
+                return made
+        except StoppedError:
+            raise
+        except TransientError as error:
+            if pause is None:
+                raise
+            log.warning("trying again", extra={"reason": error.reason, "cause": error.message, "seconds": pause})
+            await sleep(pause)
+        except CampaignPoolError as error:
+            await _record(request, error)
+            raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def application_name(pool: str) -> str:
+    """Give the name under which the connections of a pool's seeders are counted; Postgres cuts it at 63 bytes."""
+    return f"campaignpool-seeder {pool}"[:63]
+
+
+async def _refuse_past_share(connection: Connection, request: Request) -> None:
+    """Hold no connection past the pool's share, nor past half of what the server has."""
+    of_pool, of_all, allowed = await ledger.connections(connection, application_name(request.pool))
+    if of_pool >= request.max_connections or of_all + 1 > allowed // 2:
+        raise TransientError(
+            f"seeders hold {of_pool} of the pool's {request.max_connections} connections and {of_all} of the "
+            f"{allowed // 2} that are half of the server's: raise database.maxConnections or lower maxConcurrent",
+            reason="TooManyConnections",
+        )
+
+
+async def _batches(connection: Connection, request: Request, stop: asyncio.Event) -> AsyncIterator[int]:
+    """Reserve, then make batch after batch; give how many campaigns each made."""
+    left = await ledger.reserve(
+        connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
+    )
+    log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": left})
+    done = 0
+    while True:
+        if stop.is_set():
+            raise StoppedError("asked to stop")
+        began = time.perf_counter()
+        batch = await ledger.seed(connection, request.pool, request.job, request.batch_size)
+        if not batch.campaigns:
+            return
+        done += batch.campaigns
+        log.info(
+            "%d of %d campaigns ready",
+            done,
+            left,
+            extra={
+                "rows": batch.rows,
+                "statements": batch.statements,
+                "seconds": round(time.perf_counter() - began, 3),
+            },
+        )
+        yield batch.campaigns
+
+
+async def _finish(
+    connection: Connection, request: Request, outcome: str, reason: str | None = None, message: str | None = None
+) -> None:
+    run = (request.job, request.owner, request.number, request.count, request.generation)
+    await ledger.finish_run(connection, request.pool, run, outcome, reason, message)
+
+
+async def _record(request: Request, error: CampaignPoolError) -> None:
+    """Leave the cause in the ledger, where that can be reached; the log has it in any case."""
+    try:
+        async with connected(request.url, application_name(request.pool)) as connection:
+            await _finish(connection, request, "Failed", error.reason, error.message)
+    except CampaignPoolError as second:
+        log.warning("the ledger does not have the cause", extra={"reason": second.reason})
