@@ -1,0 +1,156 @@
+"""Who may do what: tokens, roles, and the reviews that tell."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from campaignpool_local.errors import ApiError, Cause, invalid, not_found
+from campaignpool_local.objects import Registry
+from campaignpool_local.resources import ResourceType
+from campaignpool_local.store import Key
+from campaignpool_local.values import Json, now, stamp
+
+RBAC = "rbac.authorization.k8s.io"
+ACCOUNTS: Key = ("", "serviceaccounts")
+_SHORTEST_TOKEN = 600
+_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class User:
+    """Who sends a request; an administrator may do everything."""
+
+    name: str
+    groups: tuple[str, ...]
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether roles do not matter."""
+        return "system:masters" in self.groups
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What a request is about to do."""
+
+    verb: str
+    group: str
+    resource: str
+    """The plural, with the subresource after a slash."""
+    namespace: str = ""
+    name: str = ""
+
+
+ADMIN = User("admin", ("system:masters", "system:authenticated"))
+
+
+@dataclass(frozen=True)
+class _Token:
+    namespace: str
+    account: str
+    uid: str
+    expires: datetime
+
+
+def rule_allows(rule: Json, deed: Deed) -> bool:
+    """Whether one rule of a role covers a deed."""
+
+    def among(key: str, value: str) -> bool:
+        return bool({"*", value} & set(rule.get(key) or ()))
+
+    subresource = deed.resource.partition("/")[2]
+    resource = among("resources", deed.resource) or (
+        bool(subresource) and f"*/{subresource}" in (rule.get("resources") or ())
+    )
+    named = not rule.get("resourceNames") or (bool(deed.name) and deed.name in rule["resourceNames"])
+    return resource and among("verbs", deed.verb) and among("apiGroups", deed.group) and named
+
+
+class Access:
+    """Knows the tokens, and reads the roles from the store."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry, self._store = registry, registry.store
+        self.token = secrets.token_urlsafe(32)
+        """The administrator's: without it nobody on this machine can make the emulator run a process."""
+        self._tokens: dict[str, _Token] = {}
+
+    def authenticate(self, authorization: str) -> User:
+        """Give the user of a request, or raise a 401."""
+        given = authorization.removeprefix("Bearer ").strip()
+        if hmac.compare_digest(given.encode(), self.token.encode()):
+            return ADMIN
+        known = self._tokens.get(given)
+        account = self._store.get(ACCOUNTS, known.namespace, known.account) if known else None
+        if known is None or account is None or account["metadata"]["uid"] != known.uid or known.expires < now():
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{known.namespace}", "system:authenticated")
+        return User(f"system:serviceaccount:{known.namespace}:{known.account}", groups)
+
+    def grant_token(self, kind: ResourceType, namespace: str, name: str, body: Json) -> Json:
+        """Answer a TokenRequest for a service account."""
+        account = self._store.get(ACCOUNTS, namespace, name)
+        if account is None:
+            raise not_found(kind.group, kind.plural, name)
+        seconds = (body.get("spec") or {}).get("expirationSeconds") or _HOUR
+        if seconds < _SHORTEST_TOKEN:
+            why = "may not specify a duration less than 10 minutes"
+            cause = Cause.invalid("spec.expirationSeconds", str(seconds), why)
+            raise invalid("authentication.k8s.io", "TokenRequest", name, [cause])
+        token, expires = secrets.token_urlsafe(32), now() + timedelta(seconds=seconds)
+        self._tokens[token] = _Token(namespace, name, account["metadata"]["uid"], expires)
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": stamp()},
+            "spec": {**(body.get("spec") or {}), "expirationSeconds": seconds},
+            "status": {"token": token, "expirationTimestamp": stamp(expires)},
+        }
+
+    def allows(self, user: User, deed: Deed) -> bool:
+        """Whether a user may do something."""
+        return user.is_admin or any(rule_allows(rule, deed) for rule in self._rules(user, deed.namespace))
+
+    def _rules(self, user: User, namespace: str) -> Iterator[Json]:
+        """Give the rules that hold for a user in a namespace, or everywhere."""
+        bindings = self._store.list((RBAC, "clusterrolebindings"))
+        if namespace:
+            bindings = [*bindings, *self._store.list((RBAC, "rolebindings"), namespace)]
+        for binding in bindings:
+            if any(self._is(user, subject) for subject in binding.get("subjects") or ()):
+                reference = binding["roleRef"]
+                plural, where = ("roles", namespace) if reference["kind"] == "Role" else ("clusterroles", "")
+                role = self._store.get((RBAC, plural), where, reference["name"])
+                yield from (role or {}).get("rules") or ()
+
+    @staticmethod
+    def _is(user: User, subject: Json) -> bool:
+        if subject["kind"] == "ServiceAccount":
+            return user.name == f"system:serviceaccount:{subject.get('namespace', '')}:{subject['name']}"
+        return bool(subject["name"] == user.name if subject["kind"] == "User" else subject["name"] in user.groups)
+
+    def review(self, user: User, kind: str, body: Json) -> Json:
+        """Tell a user who they are, or what they may do."""
+        spec = body.get("spec") or {}
+        if kind == "SelfSubjectReview":
+            return {"userInfo": {"username": user.name, "groups": list(user.groups)}}
+        if kind == "SelfSubjectRulesReview":
+            everything = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+            rules = everything if user.is_admin else list(self._rules(user, spec.get("namespace", "")))
+            paths = [{"verbs": ["*" if user.is_admin else "get"], "nonResourceURLs": ["*"]}]
+            return {"resourceRules": rules, "nonResourceRules": paths, "incomplete": False}
+        if asked := spec.get("resourceAttributes"):
+            sub = f"/{asked['subresource']}" if asked.get("subresource") else ""
+            deed = Deed(
+                asked.get("verb", ""),
+                asked.get("group", ""),
+                asked.get("resource", "") + sub,
+                asked.get("namespace", ""),
+                asked.get("name", ""),
+            )
+            return {"allowed": self.allows(user, deed)}
+        return {"allowed": user.is_admin or (spec.get("nonResourceAttributes") or {}).get("verb") == "get"}
