@@ -189,7 +189,7 @@ async def _collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[
                 columns = ", ".join(column or "an expression" for column in index.columns)
                 yield (
                     f"unique index {index.name} of {table.facts.name} ({columns}) would hold the same values for "
-                    f"every campaign: set one of its columns, such as `set: {{{index.columns[0] or 'COLUMN'}: 'NULL'}}`"
+                    f"every campaign: set one of its columns, such as `{index.columns[0] or 'COLUMN'}: 'NULL'`"
                 )
 
 
