@@ -26,7 +26,7 @@ known AS MATERIALIZED (
 ),
 described AS (
   SELECT c.id AS campaign_id, 'campaigns' AS tbl,
-         to_jsonb(c) - '{id,user_id,name,is_master_template,seeded_at,created_at,updated_at}'::text[] AS said
+         to_jsonb(c) - '{id,user_id,name,active,is_master_template,seeded_at,created_at,updated_at}'::text[] AS said
     FROM campaigns c JOIN known k ON k.id = c.id
   UNION ALL
   SELECT s.campaign_id, 'schticks',

@@ -1,0 +1,1 @@
+"""`make demo`: the product at work on the sample application, on a laptop, in under a minute."""

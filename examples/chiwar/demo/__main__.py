@@ -1,0 +1,233 @@
+"""`python -m chiwar.demo`: start the laptop cluster, fill the pools, claim from them, see them refill."""
+
+import argparse
+import asyncio
+import base64
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import yaml
+
+import chiwar
+from campaignpool.api import PLURAL
+from campaignpool.crd import crd
+from chiwar.demo.kube import Kube
+from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
+
+POOL = yaml.safe_load((Path(__file__).parent.parent / "pool.yaml").read_text())
+NAME = POOL["metadata"]["name"]
+CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
+PATIENCE = 45.0
+"""Seconds within which a pool must be full; it takes a few."""
+
+_DESCRIPTION = """\
+Show campaignpool at work on this machine, without Docker or Kubernetes: an embedded Postgres with the sample
+application, a Kubernetes API emulator with its Job runner, and the real operator. Everything is kept in
+.local/demo and ends with this command."""
+
+
+class StepError(Exception):
+    """A step of the demo was not seen to hold; the message says which and what was seen."""
+
+
+class Show:
+    """Prints what happens, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def say(self, text: str = "") -> None:
+        """Print a line."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def step(self, text: str) -> None:
+        """Print what comes next."""
+        self.say(f"\n[{time.monotonic() - self._began:5.1f} s] {text}")
+
+    def check(self, text: str, *, holds: bool, seen: object = "") -> None:
+        """Print a thing that was checked; raises StepError when it does not hold."""
+        if not holds:
+            raise StepError(f"{text}: not so{f': {seen}' if seen != '' else ''}")
+        self.say(f"          ok: {text}")
+
+
+async def play(show: Show, arguments: argparse.Namespace) -> None:
+    """Show everything once; with --once that is all, else it stays up until Ctrl-C."""
+    show.step("Starting Postgres and the Kubernetes API emulator")
+    async with stage(arguments.folder.resolve()) as running:
+        connection = await asyncpg.connect(running.database_url)
+        try:
+            show.step("Loading the sample application: a game with one master template")
+            counts = await chiwar.load(connection, scale=arguments.scale, campaigns=arguments.campaigns)
+            listed = ", ".join(f"{count} {table}" for table, count in counts.clone.items())
+            show.say(f"          a campaign is {sum(counts.clone.values())} rows: {listed}")
+            async with operator(running):
+                await _fill(show, running, connection)
+                await _claims(show, running, connection)
+                await _refill(show, running)
+                show.step("Every step was seen to hold.")
+                _what_next(show, running)
+                if not arguments.once:
+                    await _until_interrupted()
+        finally:
+            await connection.close()
+
+
+async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    show.step(
+        f"Applying the CRD, a Secret with the database's URL, and the CampaignPool {NAME}; starting the operator"
+    )
+    kube = running.kube
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": POOL["spec"]["database"]["secretRef"]["name"]},
+        "data": {"url": base64.b64encode(running.database_url.encode()).decode()},
+    }
+    await kube.apply(crd(), "customresourcedefinitions")
+    await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, "namespaces")
+    await kube.apply(secret, "secrets")
+    await kube.apply(POOL, PLURAL)
+    show.say(f"\n$ kubectl get {PLURAL} --watch")
+    await asyncio.wait_for(_show_until_full(show, kube), PATIENCE)
+
+    status = (await kube.get(f"{PLURAL}/{NAME}"))["status"]
+    seed = status["lastSeed"]
+    show.check(
+        "every owner has what is wanted", holds=status["ready"] == status["desired"] == 8, seen=status["owners"]
+    )
+    ready = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE state = 'ready'")
+    faults = [fault for row in ready for fault in await chiwar.check_clone(connection, row["root_key"])]
+    show.check(f"{len(ready)} campaigns are whole, every row and every reference", holds=not faults, seen=faults)
+    each = await connection.fetchval("SELECT sum(seconds) / sum(campaigns) FROM campaign_pool.run")
+    took = f"{each * 1000:.0f} ms and {seed['statements']} statements a batch, whatever the batch's size"
+    show.say(f"          a pooled campaign took {took}")
+
+
+async def _show_until_full(show: Show, kube: Kube) -> None:
+    shown = ""
+    async for columns, cells in kube.rows(PLURAL):
+        wide = [place for place, column in enumerate(columns) if not column["priority"]]
+        if not shown:
+            show.say("".join(f"{columns[place]['name'].upper():<13}" for place in wide))
+        named = {columns[place]["name"]: cells[place] for place in range(len(columns))}
+        line = "".join(f"{'' if cells[place] is None else cells[place]!s:<13}" for place in wide)
+        if line != shown:
+            show.say(line)
+        shown = line
+        if named["Status"] == "Filled" and named["Ready"] == named["Desired"]:
+            return
+
+
+async def _claims(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    show.step("Claiming as the application does: straight from Postgres, with a role that may do nothing else")
+    await connection.execute(
+        "DROP ROLE IF EXISTS game_app; CREATE ROLE game_app LOGIN PASSWORD 'game';"
+        "GRANT USAGE ON SCHEMA campaign_pool TO game_app;"
+        "GRANT EXECUTE ON FUNCTION campaign_pool.claim TO game_app"
+    )
+    user, _, address = running.database_url.partition("@")
+    application = await asyncpg.connect(f"{user.partition('//')[0]}//game_app:game@{address}")
+    try:
+        await application.prepare(CLAIM)
+        claims = [
+            ("a new user", chiwar.NEW_USER_ID, "master"),
+            ("a returning user", chiwar.RETURNING_USERS[0], "owner"),
+        ]
+        for who, claimant, source in claims:
+            arguments = (f"{NAMESPACE}/{NAME}", str(claimant), f"demo-{claimant}")
+            began = time.perf_counter()
+            got = await application.fetchrow(CLAIM, *arguments)
+            took = (time.perf_counter() - began) * 1000
+            again = await application.fetchrow(CLAIM, *arguments)
+            assert got is not None  # noqa: S101 (a claim gives a row or raises)
+            show.say(f"          {who} got {got['campaign_id']} from the {got['source']} pool in {took:.1f} ms")
+            await _check_claim(show, connection, got["campaign_id"], str(claimant))
+            show.check(f"it came from the {source} pool", holds=got["source"] == source, seen=got["source"])
+            show.check("the same key gives the same campaign again", holds=again == got, seen=again)
+            show.check("it took less than a second", holds=took < 1000, seen=took)
+    finally:
+        await application.close()
+
+
+async def _check_claim(
+    show: Show, connection: "asyncpg.Connection[asyncpg.Record]", campaign: str, claimant: str
+) -> None:
+    row: Any = await connection.fetchrow(
+        "SELECT c.user_id::text AS owner, c.active, (SELECT count(*) FROM campaign_memberships m"
+        " WHERE m.campaign_id = c.id AND m.user_id::text = $2) AS memberships FROM campaigns c WHERE c.id::text = $1",
+        campaign,
+        claimant,
+    )
+    faults = await chiwar.check_clone(connection, campaign)
+    show.check(
+        "it is whole, theirs, active, and they are a member", holds=not faults and _theirs(row, claimant), seen=faults
+    )
+
+
+def _theirs(row: Any, claimant: str) -> bool:  # noqa: ANN401 (a database row)
+    return bool(row["owner"] == claimant and row["active"] and row["memberships"] == 1)
+
+
+async def _refill(show: Show, running: Stage) -> None:
+    show.step("The claims woke the operator; the pool refills itself")
+    show.say(f"\n$ kubectl get {PLURAL} --watch")
+    began = time.monotonic()
+    await asyncio.wait_for(_show_until_full(show, running.kube), PATIENCE)
+    status = (await running.kube.get(f"{PLURAL}/{NAME}"))["status"]
+    show.check("two were claimed", holds=status["claimed"] == 2, seen=status["claimed"])
+    show.check(f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"])
+
+
+def _what_next(show: Show, running: Stage) -> None:
+    claim = f"pool => '{NAMESPACE}/{NAME}', claimant => '{chiwar.NEW_USERS[1]}', key => 'first'"
+    show.say("\nWhat to try next, while this runs:")
+    show.say(f"  export KUBECONFIG={running.kubeconfig}")
+    show.say(f"  kubectl get campaignpools -n {NAMESPACE} --watch")
+    show.say(f"  kubectl scale campaignpool {NAME} -n {NAMESPACE} --replicas 8")
+    show.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
+    show.say(f"  psql {running.database_url}")
+    show.say(f"    SELECT * FROM campaign_pool.claim({claim});")
+    show.say(f"The operator's log: {running.log}")
+
+
+async def _until_interrupted() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sys.stdout.write("\nCtrl-C ends everything.\n")
+    sys.stdout.flush()
+    await stop.wait()
+
+
+def main() -> int:
+    """Run the demo; 0 when every step was seen to hold, else 1 with the step that was not."""
+    parser = argparse.ArgumentParser(prog="make demo ARGS=…", description=_DESCRIPTION)
+    parser.add_argument("--once", action="store_true", help="end after the last step instead of staying up")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the template (1: about 2,000 rows)")
+    parser.add_argument("--campaigns", type=int, default=20, help="campaigns of other people (default: 20)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".local/demo"), help="where to keep it (default: %(default)s)"
+    )
+    arguments = parser.parse_args()
+    show = Show()
+    try:
+        asyncio.run(play(show, arguments))
+    except StepError as error:
+        sys.stderr.write(f"\nThe demo failed. {error}\nThe operator's log: {arguments.folder}/operator.log\n")
+        return 1
+    except TimeoutError:
+        sys.stderr.write(f"\nThe demo failed: not within {PATIENCE:.0f} s. See {arguments.folder}/operator.log\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The laptop cluster of the demo: Postgres, the API emulator and the operator, all ending with this process."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from campaignpool_local import tether
+from campaignpool_local.emulator import Emulator
+from campaignpool_local.postgres import EmbeddedPostgres
+from chiwar.demo.kube import Kube
+
+NAMESPACE = "game"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What runs.
+
+    Attributes:
+        kube: The API.
+        kubeconfig: The file that leads kubectl to it.
+        database_url: The game's database, as its owner.
+        server: The Postgres server.
+        log: What the operator writes.
+    """
+
+    kube: Kube
+    kubeconfig: Path
+    database_url: str
+    server: EmbeddedPostgres
+    log: Path
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    """Start Postgres and the API emulator in a folder that is made anew, and end them after the block."""
+    _make_anew(folder)
+    # Blocking is no harm here: nothing else runs yet.
+    with EmbeddedPostgres(folder / "postgres") as server:
+        url = server.create_database("game")
+        async with Emulator() as emulator, aiohttp.ClientSession(headers=_bearer(emulator)) as session:
+            kubeconfig = emulator.kubeconfig(folder / "kubeconfig")
+            yield Stage(Kube(session, emulator.url, NAMESPACE), kubeconfig, url, server, folder / "operator.log")
+
+
+def _make_anew(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _bearer(emulator: Emulator) -> dict[str, str]:
+    return {"Authorization": f"Bearer {emulator.token}"}
+
+
+@asynccontextmanager
+async def operator(running: Stage) -> AsyncIterator[None]:
+    """Run the real operator as a process of its own, logging to a file, until the block ends."""
+    tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), "-1", "-1"]
+    environment = {**os.environ, "KUBECONFIG": str(running.kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": "0"}
+    with running.log.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *tied,
+            sys.executable,
+            "-m",
+            "campaignpool_operator",
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
