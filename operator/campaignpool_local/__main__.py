@@ -14,7 +14,7 @@ from campaignpool_local.emulator import Emulator
 _EPILOG = """\
 It looks like a Kubernetes API server and runs Jobs as processes of this machine, as you. It is an emulator for
 demonstrations and tests, not a cluster: it keeps everything in memory, listens on the loopback interface alone,
-and lets in who has the token of its kubeconfig.
+and lets in who knows the address in its kubeconfig.
 
   python -m campaignpool_local --kubeconfig .local/kubeconfig &
   export KUBECONFIG=.local/kubeconfig
@@ -29,8 +29,8 @@ async def _serve(port: int, kubeconfig: Path, backoff: float) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Emulator(port, backoff=backoff) as emulator:
         emulator.kubeconfig(kubeconfig)
-        sys.stdout.write(f"Kubernetes API emulator at {emulator.url}; stop it with Ctrl-C\n")
-        sys.stdout.write(f"  export KUBECONFIG={kubeconfig.resolve()}\n")
+        sys.stdout.write("Kubernetes API emulator is running; stop it with Ctrl-C\n")
+        sys.stdout.write(f"  export KUBECONFIG={kubeconfig}\n")
         sys.stdout.flush()
         await stop.wait()
 

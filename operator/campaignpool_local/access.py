@@ -75,14 +75,26 @@ class Access:
 
     def __init__(self, registry: Registry) -> None:
         self._registry, self._store = registry, registry.store
-        self.token = secrets.token_urlsafe(32)
-        """The administrator's: without it nobody on this machine can make the emulator run a process."""
+        self.secret = secrets.token_urlsafe(24)
+        """The first part of every path, so that nobody else on this machine can make the emulator run a process.
+
+        It takes the place of the administrator's token, for kubectl sends tokens over TLS only.
+        """
         self._tokens: dict[str, _Token] = {}
 
+    def without_secret(self, path: list[str]) -> list[str]:
+        """Give a path without the secret, or raise a 401.
+
+        It may stand there twice: clients disagree whether the addresses that discovery tells include it.
+        """
+        if not path or not hmac.compare_digest(path[0].encode(), self.secret.encode()):
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return path[2:] if path[1:2] == path[:1] else path[1:]
+
     def authenticate(self, authorization: str) -> User:
-        """Give the user of a request, or raise a 401."""
+        """Give the user of a request, or raise a 401; who has no token is the administrator."""
         given = authorization.removeprefix("Bearer ").strip()
-        if hmac.compare_digest(given.encode(), self.token.encode()):
+        if not given:
             return ADMIN
         known = self._tokens.get(given)
         account = self._store.get(ACCOUNTS, known.namespace, known.account) if known else None
@@ -133,9 +145,13 @@ class Access:
             return user.name == f"system:serviceaccount:{subject.get('namespace', '')}:{subject['name']}"
         return bool(subject["name"] == user.name if subject["kind"] == "User" else subject["name"] in user.groups)
 
-    def review(self, user: User, kind: str, body: Json) -> Json:
+    def review(self, user: User, kind: ResourceType, body: Json) -> Json:
         """Tell a user who they are, or what they may do."""
         spec = body.get("spec") or {}
+        head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {}, "spec": spec}
+        return {**head, "status": self._verdict(user, kind.kind, spec)}
+
+    def _verdict(self, user: User, kind: str, spec: Json) -> Json:
         if kind == "SelfSubjectReview":
             return {"userInfo": {"username": user.name, "groups": list(user.groups)}}
         if kind == "SelfSubjectRulesReview":
@@ -144,13 +160,9 @@ class Access:
             paths = [{"verbs": ["*" if user.is_admin else "get"], "nonResourceURLs": ["*"]}]
             return {"resourceRules": rules, "nonResourceRules": paths, "incomplete": False}
         if asked := spec.get("resourceAttributes"):
-            sub = f"/{asked['subresource']}" if asked.get("subresource") else ""
-            deed = Deed(
-                asked.get("verb", ""),
-                asked.get("group", ""),
-                asked.get("resource", "") + sub,
-                asked.get("namespace", ""),
-                asked.get("name", ""),
+            verb, group, resource, sub, namespace, name = (
+                asked.get(key, "") for key in ("verb", "group", "resource", "subresource", "namespace", "name")
             )
+            deed = Deed(verb, group, f"{resource}/{sub}" if sub else resource, namespace, name)
             return {"allowed": self.allows(user, deed)}
         return {"allowed": user.is_admin or (spec.get("nonResourceAttributes") or {}).get("verb") == "get"}

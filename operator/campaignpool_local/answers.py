@@ -87,7 +87,7 @@ def many(request: web.Request, registry: Registry, kind: ResourceType, objects: 
     return as_json({**head, "metadata": metadata, "items": shown})
 
 
-def _wish(request: web.Request, kind: ResourceType, namespace: str, matches: Predicate) -> Wish:
+def _wish(request: web.Request, kind: ResourceType, matches: Predicate) -> Wish:
     query = request.query
     version = query.get("resourceVersion", "")
     if version and not version.isdigit():
@@ -99,7 +99,6 @@ def _wish(request: web.Request, kind: ResourceType, namespace: str, matches: Pre
         raise invalid("meta.k8s.io", "ListOptions", "", [cause])
     return Wish(
         kind=kind,
-        namespace=namespace,
         matches=matches,
         version="" if streams_list else version,
         timeout=float(query.get("timeoutSeconds") or _LONGEST_WATCH),
@@ -108,10 +107,10 @@ def _wish(request: web.Request, kind: ResourceType, namespace: str, matches: Pre
 
 
 async def stream(
-    request: web.Request, registry: Registry, kind: ResourceType, namespace: str, matches: Predicate
+    request: web.Request, registry: Registry, kind: ResourceType, matches: Predicate
 ) -> web.StreamResponse:
     """Answer a watch: one event of JSON a line, until it ends or the client goes."""
-    wish, form = _wish(request, kind, namespace, matches), form_of(request)
+    wish, form = _wish(request, kind, matches), form_of(request)
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     headed = True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 
 from campaignpool_local.deletion import delete
+from campaignpool_local.errors import ApiError
 from campaignpool_local.jobs import TRACKING, decide
 from campaignpool_local.kinds import JOB_LABELS
 from campaignpool_local.objects import Registry
@@ -96,14 +98,10 @@ class JobController:
     def _tell(self, job: Json, kind: str, reason: str, message: str) -> None:
         """Post an event about a Job."""
         metadata, time = job["metadata"], stamp()
-        about = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            **{key: metadata[key] for key in ("name", "namespace", "uid")},
-        }
+        about = {key: metadata[key] for key in ("name", "namespace", "uid")}
         body = {
             "metadata": {"generateName": f"{metadata['name']}."},
-            "involvedObject": about,
+            "involvedObject": {"apiVersion": "batch/v1", "kind": "Job", **about},
             "type": kind,
             "reason": reason,
             "message": message,
@@ -113,8 +111,5 @@ class JobController:
             "lastTimestamp": time,
             "count": 1,
         }
-        if (
-            "deletionTimestamp"
-            not in (self._store.get(("", "namespaces"), "", metadata["namespace"]) or {})["metadata"]
-        ):
+        with contextlib.suppress(ApiError):  # the namespace is going and takes nothing new
             self._registry.create(self._registry.catalog.of_key(EVENTS), metadata["namespace"], body)

@@ -19,6 +19,7 @@ VERSION = {
     "compiler": "",
     "platform": "",
 }
+API_VERSIONS: Json = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 
 _META = {
@@ -30,11 +31,6 @@ _ALWAYS = {
     "kind": {"type": "string", "description": "What kind of object this is."},
     "metadata": _META,
 }
-
-
-def api_versions() -> Json:
-    """The versions of the core group."""
-    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
 
 def _group(name: str, versions: list[str]) -> Json:
@@ -75,11 +71,11 @@ def _resource(each: ResourceType, sub: str, kind: str, verbs: Iterable[str]) -> 
     return entry
 
 
-def resources(catalog: Catalog, group_name: str, version: str) -> Json | None:
-    """The resources of one version of a group, None if it is not served."""
+def resources(catalog: Catalog, group_name: str, version: str) -> Json:
+    """The resources of one version of a group."""
     served = [each for each in catalog if (each.group, each.version) == (group_name, version)]
     if not served:
-        return None
+        raise PlainNotFound
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -142,10 +138,10 @@ def aggregated(catalog: Catalog, *, core: bool, version: str) -> Json:
 # --- OpenAPI ------------------------------------------------------------------------------------------------
 
 
-def openapi_index(catalog: Catalog) -> Json:
-    """Where the documents are, one for each version of each group."""
+def openapi_index(catalog: Catalog, secret: str) -> Json:
+    """Where the documents are, one for each version of each group; kubectl takes the addresses as they are."""
     roots = {each.root for each in catalog}
-    return {"paths": {root[1:]: {"serverRelativeURL": f"/openapi/v3{root}"} for root in roots}}
+    return {"paths": {root[1:]: {"serverRelativeURL": f"/{secret}/openapi/v3{root}"} for root in roots}}
 
 
 def _schema_name(each: ResourceType) -> str:
@@ -157,7 +153,7 @@ def _schema_name(each: ResourceType) -> str:
 def _published(each: ResourceType) -> Json:
     gvk = {"group": each.group, "version": each.version, "kind": each.kind}
     open_fields = {} if each.crd else {"x-kubernetes-preserve-unknown-fields": True}
-    declared = {"type": "object", **open_fields} if each.crd is None else each.schema
+    declared: Json = {"type": "object", **open_fields} if each.crd is None else each.schema
     properties = {**(declared.get("properties") or {}), **_ALWAYS}
     return {**declared, "properties": properties, "x-kubernetes-group-version-kind": [gvk]}
 

@@ -39,9 +39,7 @@ class Emulator:
         self._port, self._backoff = port, backoff
         self._stack = contextlib.AsyncExitStack()
         self.url = ""
-        """Where it is served, once it is started."""
-        self.token = ""
-        """The administrator's bearer token."""
+        """Where it is served, once it is started. Its path is a secret: who knows it is the administrator."""
 
     async def __aenter__(self) -> Self:
         registry = Registry()
@@ -61,7 +59,7 @@ class Emulator:
         self._stack.push_async_callback(pods.close)
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self._port = runner.addresses[0][1]
-        self.url, self.token = f"http://127.0.0.1:{self._port}", access.token
+        self.url = f"http://127.0.0.1:{self._port}/{access.secret}"
         return self
 
     async def __aexit__(
@@ -75,7 +73,7 @@ class Emulator:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": CONTEXT, "cluster": {"server": self.url}}],
-            "users": [{"name": CONTEXT, "user": {"token": self.token}}],
+            "users": [{"name": CONTEXT, "user": {}}],
             "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
             "current-context": CONTEXT,
         }

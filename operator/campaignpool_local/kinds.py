@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC
 
-from campaignpool_local.errors import Cause
+from campaignpool_local.errors import Cause, bad_request
 from campaignpool_local.rules import rule_faults
 from campaignpool_local.schema import schema_faults
-from campaignpool_local.values import Json, moment, stamp
+from campaignpool_local.values import Json, compact, moment, stamp
 
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
@@ -86,10 +86,10 @@ def _job_faults(spec: Json) -> list[Cause]:
     if spec["completionMode"] != "NonIndexed":
         message = f'Unsupported value: "{spec["completionMode"]}": this emulator runs "NonIndexed" Jobs only'
         faults.append(Cause("spec.completionMode", "FieldValueNotSupported", message))
-    for key in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
-        if (spec.get(key) or 0) < 0:
-            faults.append(Cause.invalid(f"spec.{key}", str(spec[key]), "must be greater than or equal to 0"))
-    return faults
+    numbers = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+    negative = [key for key in numbers if (spec.get(key) or 0) < 0]
+    why = "must be greater than or equal to 0"
+    return [*faults, *(Cause.invalid(f"spec.{key}", str(spec[key]), why) for key in negative)]
 
 
 def _job(obj: Json, old: Json | None) -> list[Cause]:
@@ -188,6 +188,26 @@ def name_faults(group: str, name: str) -> list[Cause]:
     if group == "rbac.authorization.k8s.io" or (_SUBDOMAIN.fullmatch(name) and len(name) <= 253):
         return []
     return [Cause.invalid("metadata.name", json.dumps(name), _SUBDOMAIN_RULE)]
+
+
+def metadata_faults(metadata: Json) -> list[Cause]:
+    """Give what is wrong with the metadata that clients write, or raise a 400 for what cannot even be read."""
+    for key in ("labels", "annotations"):
+        for value in (metadata.get(key) or {}).values():
+            if not isinstance(value, str):
+                kind = "number" if isinstance(value, int | float) else type(value).__name__
+                message = f"cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{key} of type string"
+                raise bad_request(message)
+    owners = metadata.get("ownerReferences") or ()
+    faults = [
+        Cause.invalid(f"metadata.ownerReferences.{key}", '""', "must not be empty")
+        for key in ("apiVersion", "kind", "name", "uid")
+        if not all(owner.get(key) for owner in owners)
+    ]
+    if sum(bool(owner.get("controller")) for owner in owners) > 1:
+        why = "Only one reference can have Controller set to true"
+        faults.append(Cause.invalid("metadata.ownerReferences", compact(list(owners)), why))
+    return faults
 
 
 # --- events, which two groups show in words of their own --------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from campaignpool_local.errors import (
     ApiError,
@@ -19,7 +20,7 @@ from campaignpool_local.errors import (
     modified,
     not_found,
 )
-from campaignpool_local.kinds import STRATEGIES, event_inward, event_outward, name_faults
+from campaignpool_local.kinds import STRATEGIES, event_inward, event_outward, metadata_faults, name_faults
 from campaignpool_local.resources import Catalog, ResourceType
 from campaignpool_local.rules import broken_rules, has_rules
 from campaignpool_local.schema import fill, prune, violations
@@ -38,6 +39,16 @@ _UNCHECKED = Cause.invalid(
     "some validation rules were not checked because the object was invalid; correct the existing errors to "
     "complete validation",
 )
+
+
+@dataclass
+class Options:
+    """How an object is to be written, and what became of its unknown fields."""
+
+    dry_run: bool = False
+    strict: bool = False
+    """Whether unknown fields are refused, rather than dropped."""
+    dropped: list[str] = field(default_factory=list)
 
 
 def is_free(obj: Json) -> bool:
@@ -83,16 +94,9 @@ class Registry:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    def create(
-        self,
-        kind: ResourceType,
-        namespace: str,
-        body: Json,
-        *,
-        dry_run: bool = False,
-        dropped: list[str] | None = None,
-    ) -> Json:
-        """Store a new object; `dropped` collects the unknown fields."""
+    def create(self, kind: ResourceType, namespace: str, body: Json, options: Options | None = None) -> Json:
+        """Store a new object."""
+        options = options or Options()
         obj = self._inward(kind, body)
         given = obj.get("metadata") or {}
         kept = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
@@ -111,10 +115,10 @@ class Registry:
         }
         if "status" in kind.subresources:
             obj.pop("status", None)
-        obj = self._admitted(kind, obj, None, "", dropped)
+        obj = self._admitted(kind, obj, None, "", options)
         if self.store.get(kind.key, *self._place(obj)):
             raise already_exists(kind.group, kind.plural, name)
-        return self.shown(kind, obj if dry_run else self.store.put(kind.key, obj))
+        return self.shown(kind, obj if options.dry_run else self.store.put(kind.key, obj))
 
     def update(
         self,
@@ -122,29 +126,21 @@ class Registry:
         namespace: str,
         name: str,
         change: Callable[[Json], Json],
+        options: Options | None = None,
         *,
         sub: str = "",
         applies: bool = False,
-        dry_run: bool = False,
-        dropped: list[str] | None = None,
     ) -> Json:
-        """Put a changed object in place of the stored one; `change` gets a copy to work on.
+        """Put a changed object in place of the stored one; `change` gets a copy of that to work on.
 
-        Args:
-            kind: The type as which the request sees the object.
-            namespace: Where it is.
-            name: What it is called.
-            change: Gives the new state for the present one.
-            sub: "status" if only the status may change.
-            applies: Whether the change also keeps the books of server-side apply.
-            dry_run: Whether to store nothing.
-            dropped: Collects the unknown fields.
+        Only the status changes if `sub` says so; `applies` if the books of server-side apply may change too.
         """
+        options = options or Options()
         old = self.read(kind, namespace, name)
         wanted = self._inward(kind, change(copy.deepcopy(self.shown(kind, old))))
         self._check_identity(kind, old, wanted.get("metadata") or {})
         new = self._restrained(kind, old, wanted, sub, applies=applies)
-        new = self._admitted(kind, new, old, sub, dropped)
+        new = self._admitted(kind, new, old, sub, options)
         if kind.has_generation and _desired(new, kind) != _desired(old, kind):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         if new == old:
@@ -155,7 +151,7 @@ class Registry:
                 f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
             )
             raise invalid(kind.group, kind.kind, name, [Cause.forbidden("metadata.finalizers", why)])
-        return self.shown(kind, new if dry_run else self.write(kind.key, new))
+        return self.shown(kind, new if options.dry_run else self.write(kind.key, new))
 
     def write(self, key: Key, obj: Json) -> Json:
         """Store a new state as it is; an object that nothing holds any longer goes with it."""
@@ -223,26 +219,30 @@ class Registry:
                 new["status"] = status["status"]
         return new
 
-    def _admitted(self, kind: ResourceType, obj: Json, old: Json | None, sub: str, dropped: list[str] | None) -> Json:
+    def _admitted(self, kind: ResourceType, obj: Json, old: Json | None, sub: str, options: Options) -> Json:
         """Give the object with its defaults, or raise a 422 with all its faults."""
         if kind.crd is not None:
-            obj, faults = self._custom(kind, obj, old, sub, dropped)
+            obj, faults = self._custom(kind, obj, old, sub, options)
         else:
             obj = copy.deepcopy(obj) if old is None else obj
             strategy = STRATEGIES.get(kind.kind)
             faults = strategy(obj, old) if strategy and sub != "status" else []
+        faults += metadata_faults(obj["metadata"])
         if faults:
             raise invalid(kind.group, kind.kind, obj["metadata"]["name"], faults)
         return obj
 
     @staticmethod
     def _custom(
-        kind: ResourceType, obj: Json, old: Json | None, sub: str, dropped: list[str] | None
+        kind: ResourceType, obj: Json, old: Json | None, sub: str, options: Options
     ) -> tuple[Json, list[Cause]]:
         schema = kind.schema
         pruned, lost = prune(obj, schema)
-        if dropped is not None:
-            dropped += lost
+        options.dropped += lost
+        if lost and options.strict:
+            named = ", ".join(f'unknown field "{path}"' for path in lost)
+            message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+            raise bad_request(f"{message}strict decoding error: {named}")
         filled: Json = fill(pruned, schema)
         if sub == "status":
             below = (schema.get("properties") or {}).get("status") or {}

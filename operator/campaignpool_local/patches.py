@@ -69,33 +69,35 @@ def _find(items: list[Value], wanted: Value, keys: tuple[str, ...]) -> int | Non
 
 def strategic(target: Value, patch: Value, path: tuple[str, ...] = ()) -> Value:
     """Apply a strategic merge patch, which knows by which key the items of a list belong together."""
-    if isinstance(patch, dict):
-        if patch.get("$patch") == "replace":
-            return {key: value for key, value in patch.items() if key != "$patch"}
-        merged = dict(target) if isinstance(target, dict) else {}
-        for key, value in patch.items():
-            if key.startswith("$deleteFromPrimitiveList/"):
-                name = key.partition("/")[2]
-                merged[name] = [each for each in merged.get(name) or [] if each not in value]
-            elif key.startswith("$"):
-                continue  # an order of the list or the keys to retain: of no consequence here
-            elif value is None:
-                merged.pop(key, None)
-            else:
-                merged[key] = strategic(merged.get(key), value, (*path, key))
-        return merged
-    keys = built_in_keys(path) if isinstance(patch, list) and path else None
+    if isinstance(patch, list):
+        return _strategic_list(target or [], patch, path)
+    if not isinstance(patch, dict):
+        return patch
+    replaces = patch.get("$patch") == "replace"
+    merged = dict(target) if isinstance(target, dict) and not replaces else {}
+    for key, value in patch.items():
+        if key.startswith("$deleteFromPrimitiveList/"):
+            name = key.partition("/")[2]
+            merged[name] = [each for each in merged.get(name) or [] if each not in value]
+        elif value is None:
+            merged.pop(key, None)
+        elif not key.startswith("$"):  # the other directives are about the order: of no consequence here
+            merged[key] = strategic(merged.get(key), value, (*path, key))
+    return merged
+
+
+def _strategic_list(target: list[Value], patch: list[Value], path: tuple[str, ...]) -> list[Value]:
+    keys = built_in_keys(path) if path else None
     if keys is None or {"$patch": "replace"} in patch:
-        return [each for each in patch if each != {"$patch": "replace"}] if isinstance(patch, list) else patch
-    items = list(target or [])
+        return [each for each in patch if each != {"$patch": "replace"}]
+    items = list(target)
     for each in patch:
         place = _find(items, each, keys)
         if isinstance(each, dict) and each.get("$patch") == "delete":
-            if place is not None:
-                del items[place]
+            items = [item for number, item in enumerate(items) if number != place]
         elif place is None:
-            items.append(strategic({}, each, path) if isinstance(each, dict) else each)
-        elif isinstance(each, dict):
+            items.append(strategic({}, each, path))
+        else:
             items[place] = strategic(items[place], each, path)
     return items
 

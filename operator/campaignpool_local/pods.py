@@ -255,7 +255,7 @@ class PodRunner:
             self._signal(uid, signal.SIGKILL)  # deleted while it was about to start
         self._report(pod, "Running", statuses)
         try:
-            code = await self._until_end(uid, process, log)
+            code = await self._until_end(process, log)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # children go with the first process, as in a container
@@ -266,7 +266,7 @@ class PodRunner:
         return ended_state(code, started, last_words if wanted else "")
 
     @staticmethod
-    async def _until_end(uid: str, process: asyncio.subprocess.Process, log: Log) -> int:
+    async def _until_end(process: asyncio.subprocess.Process, log: Log) -> int:
         """Read the output of a process until it ends."""
 
         async def read() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from campaignpool_local.values import Json, Value
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-STATUS = {"status": ("get", "patch", "update")}
+STATUS: dict[str, tuple[str, ...]] = {"status": ("get", "patch", "update")}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from campaignpool_local.errors import Cause
 from campaignpool_local.values import Json, Value
@@ -49,11 +50,11 @@ def _environment() -> tuple[Value, Value, dict[str, Callable[..., Value]]]:
     def total(items: Value) -> Value:
         return sum(items[1:], start=items[0]) if items else celtypes.IntType(0)
 
-    functions = {
+    functions: dict[str, Callable[..., Value]] = {
         "sum": total,
         "min": min,
         "max": max,
-        "isSorted": lambda items: celtypes.BoolType(all(a <= b for a, b in zip(items, items[1:], strict=False))),
+        "isSorted": lambda items: celtypes.BoolType(all(a <= b for a, b in pairwise(items))),
     }
     return celpy, celtypes, functions
 

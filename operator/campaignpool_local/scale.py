@@ -6,6 +6,10 @@ from campaignpool_local.resources import ResourceType
 from campaignpool_local.tables import json_path
 from campaignpool_local.values import Json
 
+_GUARDS = ("name", "uid", "resourceVersion")
+
+_GUARDS = ("name", "uid", "resourceVersion")
+
 
 def _paths(kind: ResourceType) -> Json:
     declared: Json = (kind.crd or {})["subresources"]["scale"]
@@ -35,9 +39,5 @@ def with_scale(kind: ResourceType, obj: Json, scale: Json) -> Json:
     for step in parents:
         place = place.setdefault(step, {})
     place[last] = (scale.get("spec") or {}).get("replicas", 0)
-    given = {
-        key: value
-        for key, value in (scale.get("metadata") or {}).items()
-        if key in ("name", "uid", "resourceVersion")
-    }
-    return {**obj, "metadata": {**obj["metadata"], **given}}
+    guards = {key: value for key, value in (scale.get("metadata") or {}).items() if key in _GUARDS}
+    return {**obj, "metadata": {**obj["metadata"], **guards}}

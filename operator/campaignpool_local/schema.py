@@ -129,7 +129,7 @@ def _is_duration(value: object) -> bool:
     return not isinstance(value, str) or bool(re.fullmatch(r"-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+|0", value))
 
 
-_Validator = jsonschema.validators.extend(
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # nothing says what it takes
     jsonschema.Draft4Validator,
     {
         "type": _type,

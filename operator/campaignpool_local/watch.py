@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from campaignpool_local.errors import ApiError
@@ -11,6 +11,9 @@ from campaignpool_local.resources import ResourceType
 from campaignpool_local.selectors import Predicate
 from campaignpool_local.store import Change, Store
 from campaignpool_local.values import Json
+
+Event = tuple[str, Json]
+"""Its type, and the object."""
 
 BOOKMARK_EVERY = 1.0
 """Seconds; a real server takes a minute, but tests should not."""
@@ -21,14 +24,13 @@ class Wish:
     """What a client wants to watch, and how."""
 
     kind: ResourceType
-    namespace: str
     matches: Predicate
     version: str
     timeout: float
     bookmarks: bool
 
 
-def seen(change: Change, matches: Predicate) -> tuple[str, Json] | None:
+def seen(change: Change, matches: Predicate) -> Event | None:
     """Give the event that a change is to a client with this selector, if it is any."""
     before = change.before is not None and matches(change.before)
     after = change.type != "DELETED" and matches(change.object)
@@ -45,55 +47,52 @@ def seen(change: Change, matches: Predicate) -> tuple[str, Json] | None:
     }
 
 
-def _bookmark(kind: ResourceType, version: int, *, ends_list: bool = False) -> tuple[str, Json]:
+def _bookmark(kind: ResourceType, version: int, *, ends_list: bool = False) -> Event:
     metadata: Json = {"resourceVersion": str(version)}
     if ends_list:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     return "BOOKMARK", {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
 
 
-def _expired(version: int, current: int) -> tuple[str, Json]:
-    error = ApiError(410, "Expired", f"too old resource version: {version} ({current})")
-    return "ERROR", error.status
+def _beginning(store: Store, wish: Wish) -> Iterator[Event]:
+    """Give what a watch starts with: all that exists, or all that came after its version."""
+    collection = store.collection(wish.kind.key)
+    if wish.version in ("", "0"):
+        for obj in store.list(wish.kind.key):
+            if wish.matches(obj):
+                yield "ADDED", obj
+        if wish.bookmarks:
+            yield _bookmark(wish.kind, store.version, ends_list=True)
+    elif not collection.floor <= int(wish.version) <= store.version:
+        # A version of the future is one of an earlier life of this emulator.
+        message = f"too old resource version: {wish.version} ({store.version})"
+        yield "ERROR", ApiError(410, "Expired", message).status
+    else:
+        for change in list(collection.history):
+            if change.version > int(wish.version) and (event := seen(change, wish.matches)):
+                yield event
 
 
-async def watch(store: Store, wish: Wish) -> AsyncIterator[tuple[str, Json]]:
-    """Give (type, stored object) of every event until the time is over or the server stops."""
+async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
+    """Give every event until the time is over or the server stops."""
     loop = asyncio.get_running_loop()
     end = loop.time() + wish.timeout
-    collection = store.collection(wish.kind.key)
-
-    def matches(obj: Json) -> bool:
-        return wish.namespace in ("", obj["metadata"].get("namespace")) and wish.matches(obj)
-
     with store.listen(wish.kind.key) as queue:
-        from_start = wish.version in ("", "0")
-        if from_start:
-            for obj in store.list(wish.kind.key, wish.namespace):
-                if wish.matches(obj):
-                    yield "ADDED", obj
-            if wish.bookmarks:
-                yield _bookmark(wish.kind, store.version, ends_list=True)
-        elif not collection.floor <= int(wish.version) <= store.version:
-            # A version of the future is one of an earlier life of this emulator.
-            yield _expired(int(wish.version), store.version)
+        reached, beginning = store.version, list(_beginning(store, wish))
+        for event in beginning:
+            yield event
+        if beginning and beginning[-1][0] == "ERROR":
             return
-        reached = store.version
-        replay = [] if from_start else [each for each in collection.history if each.version > int(wish.version)]
-        for change in replay:
-            if event := seen(change, matches):
-                yield event
         while (left := end - loop.time()) > 0:
             try:
-                pause = min(left, BOOKMARK_EVERY) if wish.bookmarks else left
-                next_change = await asyncio.wait_for(queue.get(), pause)
+                change = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_EVERY) if wish.bookmarks else left)
             except TimeoutError:
                 if wish.bookmarks and store.version > reached and loop.time() < end:
                     reached = store.version
                     yield _bookmark(wish.kind, reached)
                 continue
-            if next_change is None:
+            if change is None:
                 return
-            if event := seen(next_change, matches):
-                reached = next_change.version
-                yield event
+            if found := seen(change, wish.matches):
+                reached = change.version
+                yield found
