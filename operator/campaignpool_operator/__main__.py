@@ -1,0 +1,88 @@
+"""`python -m campaignpool_operator`: keep every CampaignPool at its size, until told to stop."""
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import kopf
+from pydantic import ValidationError
+
+from campaignpool.errors import CampaignPoolError
+from campaignpool.log import setup
+from campaignpool_operator.config import DEFAULT_SEEDER_IMAGE, Config
+from campaignpool_operator.handlers import registry
+from campaignpool_operator.runtime import VERSION, Operator
+
+_EPILOG = """\
+Every option can also be set in the environment, as CAMPAIGNPOOL_ and its name: CAMPAIGNPOOL_RESYNC_SECONDS=10.
+The cluster is that of the pod's service account, or outside of a pod that of KUBECONFIG.
+
+It stops within a few seconds of SIGTERM. Nothing is lost by that, or by a kill: what exists is in the ledgers and in
+the API, and the next start goes on from there. Claims do not need a running operator.
+
+exit codes: 0 stopped as asked, 1 the API could not be reached or refused, 2 the options are wrong
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the command line."""
+    result = argparse.ArgumentParser(
+        prog="campaignpool-operator",
+        description="Keeps pools of ready-made campaigns at their size: watches CampaignPool resources, makes Jobs "
+        "for what is lacking, and says in each resource's status how things stand.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    add = result.add_argument
+    add("--namespaces", metavar="A,B", help="namespaces to serve (default: the whole cluster)")
+    add("--seeder-image", metavar="IMAGE", help=f"image of the seeding Jobs (default: {DEFAULT_SEEDER_IMAGE})")
+    add("--resync-seconds", metavar="N", help="look at each pool at least this often (default: 30)")
+    add("--http-host", metavar="HOST", help="address of probes and metrics (default: every one)")
+    add(
+        "--http-port",
+        metavar="PORT",
+        help="of /livez, /readyz and /metrics (default: 8080; 0: a free one; off: none)",
+    )
+    add("--max-loops", metavar="N", help="pools looked at in the same moment (default: 64)")
+    add("--json-logs", action="store_true", help="log one JSON object a line")
+    add("--verbose", action="store_true", help="log what kopf does, too")
+    add("--version", action="version", version=f"campaignpool-operator {VERSION}")
+    return result
+
+
+def main() -> int:
+    """Run until stopped; gives the exit code."""
+    options = vars(parser().parse_args())
+    verbose = options.pop("verbose", False)
+    try:
+        config = Config(**options)
+    except ValidationError as error:
+        for each in error.errors():
+            sys.stderr.write(f"campaignpool-operator: {'.'.join(map(str, each['loc']))}: {each['msg']}\n")
+        return 2
+    setup(as_json=config.json_logs, level=logging.DEBUG if verbose else logging.INFO)
+    # kopf says at INFO what it handled, for every event; ours says what was done.
+    logging.getLogger("kopf").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        asyncio.run(_run(config))
+    except CampaignPoolError as error:
+        logging.getLogger("campaignpool_operator").error(error.message)  # noqa: TRY400 (expected: no stack trace)
+        return 1
+    except asyncio.CancelledError:
+        return 0
+    return 0
+
+
+async def _run(config: Config) -> None:
+    await kopf.operator(
+        registry=registry(Operator(config)),
+        standalone=True,
+        clusterwide=not config.namespaces,
+        namespaces=config.namespaces,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

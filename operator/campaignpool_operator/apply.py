@@ -1,0 +1,117 @@
+"""Do what was planned: one adapter for each world, the cluster and the database. Every action can be repeated."""
+
+import logging
+from collections.abc import AsyncGenerator
+
+from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection, translated
+from campaignpool_operator import jobs
+from campaignpool_operator.cluster import Cluster
+from campaignpool_operator.facts import Event, Pool
+from campaignpool_operator.plan import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    FinishRun,
+    InstallRevision,
+    Plan,
+    Prune,
+    Remove,
+    Retire,
+)
+
+_log = logging.getLogger(__name__)
+
+
+async def apply(
+    plan: Plan, pool: Pool, spec: CampaignPoolSpec, cluster: Cluster, connection: Connection, image: str
+) -> AsyncGenerator[Event, None]:
+    """Carry out a plan in its order; give an Event for each thing that people want to know.
+
+    Args:
+        plan: What to do.
+        pool: For whom.
+        spec: What is wanted of it.
+        cluster: Where Jobs are made.
+        connection: To the pool's database.
+        image: Of the seeder, where the pool names none.
+
+    Raises:
+        CampaignPoolError: An action failed; those after it were not tried.
+    """
+    ledgers, works = _Ledger(connection, pool), _Jobs(cluster, pool, spec, image)
+    for action in plan.actions:
+        _log.info("%s", type(action).__name__, extra={"pool": pool.key, **_described(action)})
+        with translated():
+            event = await (
+                works.apply(action) if isinstance(action, CreateJob | DeleteJob) else ledgers.apply(action)
+            )
+        if event is not None:
+            yield event
+
+
+class _Ledger:
+    """What is done in the database."""
+
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self._connection, self._pool = connection, pool.key
+
+    async def apply(self, action: InstallRevision | FinishRun | Retire | Remove | Prune) -> Event | None:
+        match action:
+            case InstallRevision(compiled, reason):
+                if await install.install(self._connection, self._pool, compiled):
+                    return Event("Normal", "RevisionInstalled", f"The blueprint is in the database: {reason}.")
+            case FinishRun(run, outcome, reason, message):
+                await ledger.finish_run(self._connection, self._pool, run, outcome, reason, message)
+            case Retire(owner, count):
+                await ledger.retire(self._connection, self._pool, owner, count)
+            case Remove(batch):
+                await ledger.remove(self._connection, self._pool, batch)
+                await install.drop_unused(self._connection, self._pool)
+            case Prune():
+                await ledger.prune(self._connection, self._pool)
+        return None
+
+
+class _Jobs:
+    """What is done in the cluster."""
+
+    def __init__(self, cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, image: str) -> None:
+        self._cluster, self._pool, self._spec, self._image = cluster, pool, spec, image
+
+    async def apply(self, action: CreateJob | DeleteJob) -> Event | None:
+        match action:
+            case CreateJob(owner, number, count):
+                return await self._create(owner, number, count)
+            case DeleteJob(name, uid, reason):
+                await self._cluster.delete_job(self._pool.namespace, name, uid)
+                return Event("Normal", "SeedingSuperseded", f"Job {name} was taken back: {reason}.")
+
+    async def _create(self, owner: str, number: int, count: int) -> Event | None:
+        pool = self._pool
+        request = jobs.Request(pool.namespace, pool.name, pool.uid, pool.generation, owner, number, count)
+        job = jobs.build(request, self._spec, self._image)
+        if not await self._cluster.create_job(pool.namespace, job):
+            return None  # a loop before this one made it and did not live to say so
+        names = {each.id: each.name or each.id for each in self._spec.owners}
+        whom = f"for {names[owner]}" if owner in names else "for the master pool"
+        campaigns = "campaign" if count == 1 else "campaigns"
+        return Event("Normal", "SeedingStarted", f"Job {job['metadata']['name']} makes {count} {campaigns} {whom}.")
+
+
+def _described(action: Action) -> dict[str, object]:
+    """Give what a log line says of an action."""
+    match action:
+        case CreateJob(owner, number, count, reason):
+            return {"owner": owner or "master", "number": number, "campaigns": count, "reason": reason}
+        case Retire(owner, count, reason):
+            return {"owner": owner or "master", "campaigns": count, "reason": reason}
+        case FinishRun(run, outcome, reason, message):
+            return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
+        case InstallRevision(_, reason):
+            return {"reason": reason}
+        case DeleteJob(name, _, reason):
+            return {"job": name, "reason": reason}
+        case Remove() | Prune():
+            return {}

@@ -1,0 +1,206 @@
+"""The Kubernetes API, as the operator needs it: the only module that imports `kubernetes`.
+
+Plain JSON in, plain JSON out. What is not there is None; every other refusal, and every silence, is a `ClusterError`.
+
+The operator needs these rights, here and through kopf's watches, and no others:
+
+| group | resource | verbs |
+| --- | --- | --- |
+| campaignpool.dev | campaignpools | get, list, watch, patch (finalizers) |
+| campaignpool.dev | campaignpools/status | patch |
+| campaignpool.dev | campaignpools/finalizers | update (for blockOwnerDeletion, where the API server asks for it) |
+| batch | jobs | get, list, watch, create, delete |
+| (core) | secrets, configmaps | get |
+| (core) | events | create |
+| apiextensions.k8s.io | customresourcedefinitions | list, watch (kopf; cluster-wide only) |
+| (core) | namespaces | list, watch (kopf; cluster-wide only) |
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+import ssl
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from campaignpool import api
+from campaignpool.errors import ClusterError, ConfigurationError
+
+Json: TypeAlias = dict[str, Any]
+
+REQUEST_SECONDS = 20.0
+"""Bound of one request; an API server that takes longer is taken for one that does not answer."""
+
+_POOLS = f"/apis/{api.GROUP}/{api.VERSION}"
+_KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
+_MERGE_PATCH = "application/merge-patch+json"
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+class Cluster:
+    """A connection to the API; `connect` makes one, `close` ends it."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def connect(cls) -> "Cluster":
+        """Connect with the pod's service account, or outside of a pod with the kubeconfig.
+
+        Raises:
+            ConfigurationError: There is neither.
+        """
+        configuration = Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # no types
+        except config.ConfigException:
+            path = os.environ.get("KUBECONFIG") or _KUBECONFIG
+            try:
+                await config.load_kube_config(  # type: ignore[no-untyped-call] # it has no types
+                    path, client_configuration=configuration, persist_config=False
+                )
+            except config.ConfigException as error:
+                raise ConfigurationError(
+                    "there is neither a service account nor a kubeconfig: run in a cluster, or set KUBECONFIG",
+                    reason="ClusterUnknown",
+                ) from error
+        return cls(ApiClient(configuration))
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._client.close()  # type: ignore[no-untyped-call] # it has no types
+
+    async def pool(self, namespace: str, name: str) -> Json | None:
+        """Give a CampaignPool."""
+        return await self._find("GET", _pool(namespace, name))
+
+    async def pools(self, namespace: str | None) -> list[Json]:
+        """Give the CampaignPools of a namespace, or of all."""
+        where = f"/namespaces/{quote(namespace)}" if namespace else ""
+        return _items(await self._send("GET", f"{_POOLS}{where}/{api.PLURAL}"))
+
+    async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Merge a patch into a pool's status. A pool that is gone needs none."""
+        await self._find("PATCH", f"{_pool(namespace, name)}/status", body={"status": status}, kind=_MERGE_PATCH)
+
+    async def set_finalizers(self, namespace: str, name: str, resource_version: str, finalizers: list[str]) -> None:
+        """Write a pool's finalizers as a whole.
+
+        Raises:
+            ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
+        """
+        metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
+        await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        """Give the values of a Secret."""
+        found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
+        if found is None:
+            return None
+        try:
+            return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+        except binascii.Error as error:
+            raise ClusterError(f"the API gave a Secret {name} that is not in base64") from error
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Give the texts of a ConfigMap."""
+        found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}")
+        return None if found is None else dict(found.get("data") or {})
+
+    async def jobs(self, namespace: str, selector: str) -> list[Json]:
+        """Give the Jobs that a label selector chooses, as they are now: no cache is asked."""
+        return _items(await self._send("GET", _jobs(namespace), {"labelSelector": selector}))
+
+    async def create_job(self, namespace: str, job: Mapping[str, Any]) -> bool:
+        """Create a Job. False: there is one of its name, and that was left alone."""
+        try:
+            await self._send("POST", _jobs(namespace), body=dict(job))
+        except ClusterError as error:
+            if error.reason == "AlreadyExists":
+                return False
+            raise
+        return True
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Delete a Job, this one and none of the same name; it is gone when its pods are."""
+        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        try:
+            await self._find("DELETE", f"{_jobs(namespace)}/{quote(name)}", body=body)
+        except ClusterError as error:
+            if error.reason != "Conflict":  # another one has the name: ours is gone
+                raise
+
+    async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
+        """Post an Event."""
+        await self._send("POST", f"/api/v1/namespaces/{quote(namespace)}/events", body=dict(event))
+
+    async def _find(
+        self, method: str, path: str, *, body: Json | None = None, kind: str = "application/json"
+    ) -> Json | None:
+        try:
+            return await self._send(method, path, body=body, kind=kind)
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Json | None = None,
+        kind: str = "application/json",
+    ) -> Json:
+        """Send one request and give the answer; raises ClusterError with the API's own reason for a refusal."""
+        what = f"{method} {path}"
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            prepared = await self._client.param_serialize(
+                method,
+                f"{path}?{urlencode(query)}" if query else path,
+                query_params=[],
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            async with asyncio.timeout(REQUEST_SECONDS):
+                response = await self._client.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
+                data = await response.read()  # type: ignore[no-untyped-call] # it has no types
+        except TimeoutError as error:
+            raise ClusterError(f"the Kubernetes API did not answer {what} within {REQUEST_SECONDS:.0f} s") from error
+        except (ApiException, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            raise ClusterError(f"no answer from the Kubernetes API to {what}: {type(error).__name__}") from error
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = {}
+        if response.status >= 400:
+            raise _refusal(what, response.status, answer)
+        return dict(answer)
+
+
+def _refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:
+    reason = str(answer.get("reason") or "") or {_NOT_FOUND: "NotFound", _CONFLICT: "Conflict"}.get(status, "Refused")
+    message = str(answer.get("message") or f"HTTP {status}")
+    return ClusterError(f"the Kubernetes API refuses {what}: {message}", reason=reason)
+
+
+def _items(answer: Mapping[str, Any]) -> list[Json]:
+    return list(answer.get("items") or ())
+
+
+def _pool(namespace: str, name: str) -> str:
+    return f"{_POOLS}/namespaces/{quote(namespace)}/{api.PLURAL}/{quote(name)}"
+
+
+def _jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{quote(namespace)}/jobs"

@@ -1,0 +1,41 @@
+"""The operator's configuration: read once, at the start, from `CAMPAIGNPOOL_*` variables and the command line."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_SEEDER_IMAGE = "campaignpool-seeder:0.1.0"
+
+
+class Config(BaseSettings):
+    """What the operator is told; frozen, so that no part of it can change under another."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CAMPAIGNPOOL_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces to serve, comma-separated; none: the whole cluster."""
+    seeder_image: str = Field(default=DEFAULT_SEEDER_IMAGE, min_length=1)
+    """Image of the seeding Jobs of pools that name none."""
+    resync_seconds: float = Field(default=30.0, ge=1, le=3600)
+    """How long a pool goes unlooked at when nothing asks for it."""
+    http_host: str | None = None
+    """Address on which probes and metrics are served; by default every one."""
+    http_port: int | None = Field(default=8080, ge=0, le=65535)
+    """Port of probes and metrics; 0: a free one, which the log names; `off`: none is served."""
+    json_logs: bool = False
+    """One JSON object a line instead of text."""
+    max_loops: int = Field(default=64, ge=1, le=1000)
+    """Most pools that are looked at in the same moment; bounds memory and database connections."""
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("http_port", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.strip().lower() in ("", "off", "none") else value

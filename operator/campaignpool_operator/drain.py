@@ -1,0 +1,71 @@
+"""What happens between the wish to delete a pool and its end. Every step can be repeated, so a restart costs nothing.
+
+1. The ledger closes the pool: claims stop, what is ready retires. Claimed campaigns are not touched.
+2. Jobs at work are deleted; their pods' end is waited for, for only then nothing new can appear.
+3. Open runs end, and what was reserved and never made is forgotten.
+4. Retiring campaigns are removed in batches, then the revisions that made them.
+5. The finalizer goes, and Kubernetes lets go of the resource.
+"""
+
+import logging
+
+from campaignpool import install, ledger
+from campaignpool.database import Connection
+from campaignpool_operator.cluster import Cluster
+from campaignpool_operator.facts import Pool
+from campaignpool_operator.observe import Databases, list_jobs, parse_spec, read_url
+from campaignpool_operator.plan import BATCH
+
+FINALIZER = "campaignpool.dev/finalizer"
+"""Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
+
+WAIT_SECONDS = 5.0
+"""A Job's end is an event; this is for the case that the event is missed."""
+
+_BATCHES = 20
+"""Batches removed in one loop; the loops of a large pool stay short."""
+
+_log = logging.getLogger(__name__)
+
+
+async def add_finalizer(cluster: Cluster, pool: Pool) -> None:
+    """Make Kubernetes wait for us before it lets go of a pool. Raises ClusterError."""
+    if FINALIZER not in pool.finalizers:
+        finalizers = [*pool.finalizers, FINALIZER]
+        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
+
+
+async def drain(cluster: Cluster, databases: Databases, pool: Pool) -> float | None:
+    """Take the next steps; give the seconds until more can be done, None once the pool has been let go.
+
+    Raises:
+        CampaignPoolError: The Secret is gone, the database does not answer: nothing is lost, try again.
+    """
+    if FINALIZER in pool.finalizers:
+        url = await read_url(cluster, pool, parse_spec(pool))
+        at_work = [job for job in await list_jobs(cluster, pool) if job.state == "Active"]
+        async with databases.connected(url) as connection:
+            await ledger.close_pool(connection, pool.key)
+            for job in at_work:
+                if not job.deleting:
+                    await cluster.delete_job(pool.namespace, job.name, job.uid)
+            if at_work:
+                return WAIT_SECONDS
+            if await ledger.known(connection, pool.key) and not await _emptied(connection, pool.key):
+                return 0.0
+        finalizers = [each for each in pool.finalizers if each != FINALIZER]
+        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
+        _log.info("let go", extra={"pool": pool.key})
+    return None
+
+
+async def _emptied(connection: Connection, key: str) -> bool:
+    """Remove what nobody claimed; give whether nothing is left."""
+    await ledger.abandon(connection, key)
+    # Once more: a batch that was committing while the pool was closed has become ready since.
+    await ledger.close_pool(connection, key)
+    for _ in range(_BATCHES):
+        if await ledger.remove(connection, key, BATCH) == 0:
+            await install.drop_unused(connection, key)
+            return True
+    return False

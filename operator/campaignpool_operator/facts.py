@@ -1,0 +1,94 @@
+"""Everything one loop knows, as one frozen value: what `observe` gathers, and `plan` and `status` judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
+from campaignpool.errors import CampaignPoolError, SeedingError
+from campaignpool.install import Compiled
+from campaignpool.ledger import Ledger, Run
+from campaignpool_operator.jobs import SeedJob
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a pool cannot be looked after as its resource asks.
+
+    Attributes:
+        reason: CamelCase, as conditions and Events carry it.
+        message: A sentence that says what to mend; never a secret.
+        retry: It may pass by itself.
+    """
+
+    reason: str
+    message: str
+    retry: bool
+
+    @classmethod
+    def of(cls, error: CampaignPoolError) -> "Fault":
+        """Give the fault that an error of ours means for the pool."""
+        if isinstance(error, SeedingError):
+            # Outside of a seeding run this is any statement that the database refused.
+            return cls("DatabaseRefused", f"the database refused a statement of the operator: {error.message}", True)
+        return cls(error.reason, error.message, error.retry)
+
+
+@dataclass(frozen=True)
+class Event:
+    """An Event on the pool's resource: `Normal` or `Warning`, a reason and a sentence."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The resource as the API has it.
+
+    Attributes:
+        raw_status: The status as it stands there, to compare with; `status` is the same, parsed.
+        finalizers: All of them, ours and others'.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created_at: datetime
+    deleting: bool
+    finalizers: tuple[str, ...]
+    raw_spec: Mapping[str, Any]
+    raw_status: Mapping[str, Any]
+    status: CampaignPoolStatus
+
+    @property
+    def key(self) -> str:
+        """The pool's name in the ledger: `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one loop knows at one moment.
+
+    Attributes:
+        spec: What is wanted; None where it cannot be read, and then `fault` says why.
+        compiled: The blueprint against the database as it is; None after a fault.
+        ledger: What exists; None where a fault hides it.
+        jobs: The pool's seeding Jobs as the API has them, finished ones too.
+        orphans: Runs without an outcome whose Job is gone for good.
+        fault: What keeps the pool from being looked after.
+    """
+
+    pool: Pool
+    now: datetime
+    spec: CampaignPoolSpec | None = None
+    compiled: Compiled | None = None
+    ledger: Ledger | None = None
+    jobs: tuple[SeedJob, ...] = ()
+    orphans: tuple[Run, ...] = ()
+    fault: Fault | None = None

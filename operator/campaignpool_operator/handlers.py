@@ -1,0 +1,76 @@
+"""kopf's part: watches and life cycle. Every handler hands on in a line or two.
+
+Only `on.event` handlers are used, and the finalizer is our own. kopf's daemons and deletion handlers would bring
+one, but a daemon is not started again for a pool that was being deleted when the operator restarted, and a deletion
+handler keeps its progress in annotations of the resource and its retries to itself. With raw events kopf stores
+nothing in the resource, every trigger ends in the same single-flight loop, and a restart is nothing but a first event
+of each pool.
+"""
+
+import logging
+from typing import Any
+
+import kopf
+
+from campaignpool.api import GROUP, PLURAL, VERSION
+from campaignpool_operator import jobs
+from campaignpool_operator.runtime import Operator
+
+_PREFIX = GROUP
+
+
+def registry(operator: Operator) -> kopf.OperatorRegistry:
+    """Give kopf's registry with the handlers of one operator."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**facts: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 (whatever kopf passes is passed on)
+        return kopf.login_via_client(**facts)
+
+    @kopf.on.startup(registry=handlers)
+    async def startup(settings: kopf.OperatorSettings, **_: object) -> None:
+        configure(settings)
+        await operator.start()
+
+    @kopf.on.cleanup(registry=handlers)
+    async def cleanup(**_: object) -> None:
+        await operator.stop()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def pool(event: kopf.RawEvent, **_: object) -> None:
+        if event["type"] == "DELETED":
+            operator.pool_gone(event["object"])
+        else:
+            operator.pool_changed(event["object"])
+
+    @kopf.on.event("batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": jobs.MANAGED_BY}, registry=handlers)
+    async def job(event: kopf.RawEvent, **_: object) -> None:
+        operator.job_changed(event["object"])
+
+    return handlers
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set kopf up for watching, and for nothing else."""
+    watching = settings.watching
+    # A watch whose connection died without a word (a load balancer, a node) would wait for ever. The server is asked
+    # to end each after five minutes; the client gives up a minute later; and since an API server sends a bookmark a
+    # minute, a stream that is silent for longer is taken for dead and opened again.
+    watching.server_timeout = 300
+    watching.client_timeout = 360
+    watching.connect_timeout = 10
+    watching.inactivity_timeout = 90
+    # The API server sends our own Jobs only: a cluster may have very many.
+    watching.label_selectors["batch", "v1", "jobs"] = jobs.SELECTOR
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    # Events are ours to post, on transitions; kopf's own log lines are no news for users.
+    settings.posting.enabled = False
+    settings.posting.level = logging.WARNING
+    # Nothing is stored as long as there are raw handlers only; should that ever change, then under our name.
+    settings.persistence.finalizer = f"{_PREFIX}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
+    settings.peering.standalone = True
+    # A handler does nothing that takes time, so whoever is still there after this hangs.
+    settings.process.ultimate_exiting_timeout = 20

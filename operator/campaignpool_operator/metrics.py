@@ -1,0 +1,99 @@
+"""What Prometheus is told. Labels are bounded: namespace and name of a pool, states, results; never an owner.
+
+The gauges of a pool are read off its status when they are asked for, so they go when the pool goes.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from campaignpool.api import CampaignPoolStatus
+
+_POOL = ("namespace", "name")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """All metrics of one operator; a registry of its own, so that two in one process do not meet."""
+
+    def __init__(self, version: str) -> None:
+        self._statuses: dict[str, CampaignPoolStatus] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(_Pools(self._statuses, version))
+        self.reconciles = Counter(
+            "campaignpool_reconcile",
+            "Loops by how they ended: ok, fault, deleting, gone, error.",
+            ["result"],
+            registry=self._registry,
+        )
+        self.reconcile_seconds = Histogram(
+            "campaignpool_reconcile_duration_seconds", "Of one loop.", buckets=_SECONDS, registry=self._registry
+        )
+        self.status_writes = Counter(
+            "campaignpool_status_writes", "Statuses written to the API.", registry=self._registry
+        )
+        self._seed_seconds = Histogram(
+            "campaignpool_seed_duration_seconds",
+            "Cloning of one seeding run, without the start of its pod.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._jobs = Counter("campaignpool_jobs_created", "Seeding Jobs created.", [*_POOL], registry=self._registry)
+
+    def job_created(self, key: str) -> None:
+        """Count a Job of a pool."""
+        self._jobs.labels(*key.split("/", 1)).inc()
+
+    def show(self, key: str, status: CampaignPoolStatus) -> None:
+        """Take a pool's figures from its status; a seeding run that is new in it is counted."""
+        before = self._statuses.get(key)
+        last = status.last_seed
+        if before is not None and last is not None and (before.last_seed is None or before.last_seed.job != last.job):
+            self._seed_seconds.observe(last.duration_milliseconds / 1000)
+        self._statuses[key] = status
+
+    def drop(self, key: str) -> None:
+        """Forget a pool."""
+        if self._statuses.pop(key, None) is not None:
+            self._jobs.remove_by_labels(dict(zip(_POOL, key.split("/", 1), strict=True)))
+
+    def text(self) -> bytes:
+        """Give everything in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+class _Pools(Collector):
+    """The figures of all pools, as their statuses have them at the moment of asking."""
+
+    def __init__(self, statuses: dict[str, CampaignPoolStatus], version: str) -> None:
+        self._statuses, self._version = statuses, version
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families."""
+        info = GaugeMetricFamily("campaignpool_build_info", "The operator's version.", labels=["version"])
+        info.add_metric([self._version], 1)
+        states = GaugeMetricFamily(
+            "campaignpool_campaigns",
+            "Unclaimed campaigns by state; stale ones are ready too.",
+            labels=[*_POOL, "state"],
+        )
+        desired = GaugeMetricFamily("campaignpool_desired", "Campaigns wanted.", labels=[*_POOL])
+        claims = CounterMetricFamily("campaignpool_claims", "Campaigns ever claimed.", labels=[*_POOL])
+        conditions = GaugeMetricFamily("campaignpool_condition", "1 while it is True.", labels=[*_POOL, "type"])
+        for key, status in self._statuses.items():
+            pool = key.split("/", 1)
+            counts = {
+                "ready": status.ready,
+                "seeding": status.seeding,
+                "failed": status.failed,
+                "stale": status.stale,
+            }
+            for state, count in counts.items():
+                states.add_metric([*pool, state], count)
+            desired.add_metric(pool, status.desired)
+            claims.add_metric(pool, status.claimed)
+            for condition in status.conditions:
+                conditions.add_metric([*pool, condition.type], condition.status == "True")
+        yield from (info, states, desired, claims, conditions)
