@@ -192,7 +192,7 @@ def _what_next(show: Show, running: Stage) -> None:
     show.say(f"  kubectl scale campaignpool {NAME} -n {NAMESPACE} --replicas 8")
     show.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
     show.say(f"  psql {running.database_url}")
-    show.say(f"    SELECT * FROM campaign_pool.claim({claim});")
+    show.say(f"    SELECT * FROM campaign_pool.claim({claim});")  # noqa: S608 (printed, not run)
     show.say(f"The operator's log: {running.log}")
 
 

@@ -45,7 +45,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     # Blocking is no harm here: nothing else runs yet.
     with EmbeddedPostgres(folder / "postgres") as server:
         url = server.create_database("game")
-        async with Emulator() as emulator, aiohttp.ClientSession(headers=_bearer(emulator)) as session:
+        async with Emulator() as emulator, aiohttp.ClientSession() as session:
             kubeconfig = emulator.kubeconfig(folder / "kubeconfig")
             yield Stage(Kube(session, emulator.url, NAMESPACE), kubeconfig, url, server, folder / "operator.log")
 
@@ -53,10 +53,6 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
 def _make_anew(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-def _bearer(emulator: Emulator) -> dict[str, str]:
-    return {"Authorization": f"Bearer {emulator.token}"}
 
 
 @asynccontextmanager

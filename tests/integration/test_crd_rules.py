@@ -1,0 +1,91 @@
+"""What the API server refuses of a CampaignPool, and with which words; and what it fills in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from campaignpool.api import PLURAL
+from campaignpool.crd import crd
+from campaignpool_local.emulator import Emulator
+
+pytestmark = pytest.mark.integration
+POOLS = f"/apis/campaignpool.dev/v1alpha1/namespaces/default/{PLURAL}"
+
+
+@pytest.fixture(scope="module")
+def client(emulator: Emulator) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=emulator.url, timeout=10) as client:
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        made = client.post(definitions, json=crd())
+        assert made.status_code in (201, 409), made.text
+        yield client
+
+
+def pool(name: str, **spec: object) -> dict[str, Any]:
+    given = {
+        "database": {"secretRef": {"name": "db"}},
+        "template": {"where": "is_master_template"},
+        "blueprint": {"inline": {"root": {"table": "campaigns"}}},
+        **spec,
+    }
+    return {
+        "apiVersion": "campaignpool.dev/v1alpha1",
+        "kind": "CampaignPool",
+        "metadata": {"name": name},
+        "spec": given,
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"size": 7, "maxSize": 5}, "size must not exceed maxSize"),
+        ({"owners": [{"id": "a", "size": 1}, {"id": "a", "size": 2}]}, "owner ids must be unique"),
+        ({"maxConcurrent": 9}, "maxConcurrent must not exceed database.maxConnections"),
+        ({"template": {"where": "true", "key": "1"}}, "set exactly one of key and where"),
+        ({"template": {}}, "set exactly one of key and where"),
+        ({"blueprint": {}}, "set exactly one of inline and configMapRef"),
+        ({"size": -1}, "spec.size in body should be greater than or equal to 0"),
+        ({"images": {"strategy": "Steal"}}, 'supported values: "Share"'),
+        ({"owners": [{"id": "a b", "size": 1}]}, "spec.owners[0].id"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_a_sentence(client: httpx.Client, spec: dict[str, Any], message: str) -> None:
+    answer = client.post(POOLS, json=pool("wrong", **spec))
+    assert answer.status_code == 422, answer.text
+    assert message in answer.json()["message"]
+
+
+def test_defaults_are_filled_in(client: httpx.Client) -> None:
+    made = client.post(POOLS, json=pool("defaults")).raise_for_status().json()["spec"]
+    assert made["size"] == 5
+    assert made["maxSize"] == 100
+    assert made["seeding"]["batchSize"] == 10
+    assert made["images"] == {"strategy": "Share"}
+    assert made["claims"] == {"onEmpty": "Clone", "waitSeconds": 5}
+    assert made["paused"] is False
+    client.delete(f"{POOLS}/defaults").raise_for_status()
+
+
+def test_the_root_table_is_immutable_and_the_rest_is_not(client: httpx.Client) -> None:
+    client.post(POOLS, json=pool("rooted")).raise_for_status()
+    other = {"spec": {"blueprint": {"inline": {"root": {"table": "worlds"}}}}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    refused = client.patch(f"{POOLS}/rooted", json=other, headers=merge)
+    assert refused.status_code == 422
+    assert "root table is immutable" in refused.json()["message"]
+    client.patch(f"{POOLS}/rooted", json={"spec": {"size": 9}}, headers=merge).raise_for_status()
+    client.delete(f"{POOLS}/rooted").raise_for_status()
+
+
+def test_scaling_past_the_bound_is_refused(client: httpx.Client) -> None:
+    client.post(POOLS, json=pool("scaled", maxSize=6)).raise_for_status()
+    merge = {"Content-Type": "application/merge-patch+json"}
+    scale = f"{POOLS}/scaled/scale"
+    client.patch(scale, json={"spec": {"replicas": 6}}, headers=merge).raise_for_status()
+    refused = client.patch(scale, json={"spec": {"replicas": 7}}, headers=merge)
+    assert refused.status_code == 422
+    assert client.get(scale).json()["spec"] == {"replicas": 6}
+    client.delete(f"{POOLS}/scaled").raise_for_status()

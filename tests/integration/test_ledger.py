@@ -1,0 +1,194 @@
+"""The ledger: migrations, reservations, retiring, and what a pool leaves behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+import chiwar
+from campaignpool import install, ledger, sql
+from campaignpool.database import Connection
+from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
+from tests.support.pools import POOL, claim, filled, installed, spec
+
+pytestmark = pytest.mark.integration
+NEW = chiwar.NEW_USER_ID
+
+
+@pytest.fixture
+async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(chiwar_url)
+    yield connection
+    await connection.close()
+
+
+async def test_migrations_are_applied_once_whoever_comes_first(database_url: str) -> None:
+    connections = [await asyncpg.connect(database_url) for _ in range(4)]
+    applied = await asyncio.gather(*map(ledger.migrate, connections))
+    assert sorted(map(len, applied)) == [0, 0, 0, len(sql.migrations())]
+    for each in connections:
+        await each.close()
+
+
+async def test_a_database_ahead_of_this_release_is_left_alone(connection: Connection) -> None:
+    await installed(connection)
+    await connection.execute("INSERT INTO campaign_pool.migration VALUES (9999, 'later', 'unknown')")
+    assert await ledger.migrate(connection) == []
+    assert await filled(connection, "", 1)
+
+
+async def test_a_migration_that_was_changed_is_refused(connection: Connection) -> None:
+    await ledger.migrate(connection)
+    await connection.execute("UPDATE campaign_pool.migration SET checksum = 'other' WHERE version = 1")
+    with pytest.raises(ConfigurationError, match="not the one of this release") as refused:
+        await ledger.migrate(connection)
+    assert refused.value.reason == "LedgerIncompatible"
+
+
+async def test_a_run_that_begins_again_reserves_nothing_twice(connection: Connection) -> None:
+    await installed(connection)
+    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 3
+    await ledger.seed(connection, POOL, "job", 2)
+    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    await claim(connection, NEW)
+    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    await ledger.seed(connection, POOL, "job", 2)
+    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 0
+    assert (await ledger.observe(connection, POOL)).runs[0].attempts == 4
+
+
+async def test_reservations_never_pass_the_pools_bound(connection: Connection, chiwar_url: str) -> None:
+    await installed(connection, size=4, maxSize=5)
+    connections = [await asyncpg.connect(chiwar_url) for _ in range(4)]
+    left = await asyncio.gather(
+        *(ledger.reserve(each, POOL, f"job-{n}", "", n, 3, 1) for n, each in enumerate(connections, 1))
+    )
+    assert sum(left) == 5
+    for each in connections:
+        await each.close()
+
+
+async def test_a_run_that_fails_sets_aside_what_it_did_not_make(connection: Connection) -> None:
+    await installed(connection)
+    await ledger.reserve(connection, POOL, "job", "", 1, 3, 1)
+    await ledger.seed(connection, POOL, "job", 1)
+    await ledger.finish_run(connection, POOL, ("job", "", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
+    found = await ledger.observe(connection, POOL)
+    assert (found.owners[""].ready, found.owners[""].seeding, found.owners[""].failed) == (1, 0, 2)
+    assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "BackoffLimitExceeded")
+    causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE state = 'failed'")
+    assert [row["cause"] for row in causes] == ["it broke"]
+
+
+async def test_retiring_takes_every_row_and_nothing_else(connection: Connection) -> None:
+    await installed(connection)
+    tables = [row[0] for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+
+    async def counts() -> dict[str, int]:
+        return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+
+    before = await counts()
+    await filled(connection, "", 4)
+    assert await ledger.retire(connection, POOL, "", 3) == 3
+    assert await ledger.remove(connection, POOL, 2) == 2
+    assert await ledger.remove(connection, POOL, 2) == 1
+    assert await ledger.remove(connection, POOL, 2) == 0
+    assert (await counts())["campaigns"] == before["campaigns"] + 1
+    await ledger.retire(connection, POOL, "", 3)
+    await ledger.remove(connection, POOL, 2)
+    assert await counts() == before
+
+
+async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_url: str) -> None:
+    """Claims and retiring race for the same campaigns; each of them ends with one or the other."""
+    await installed(connection, claims={"onEmpty": "Fail"})
+    await filled(connection, "", 20)
+    other = await asyncpg.connect(chiwar_url)
+    claimed: list[str] = []
+
+    async def claims() -> None:
+        with pytest.raises(asyncpg.PostgresError, match="is ready"):
+            await claim_all()
+
+    async def claim_all() -> None:
+        while True:
+            claimed.append((await claim(other, NEW))["campaign_id"])
+
+    async def retires() -> None:
+        while await ledger.retire(connection, POOL, "", 2):
+            await ledger.remove(connection, POOL, 2)
+
+    await asyncio.gather(claims(), retires())
+    await other.close()
+    faults = [fault for each in claimed for fault in await chiwar.check_clone(connection, each)]
+    assert faults == []
+    assert await chiwar.half_campaigns(connection) == []
+    left = await connection.fetchval("SELECT count(*) FROM campaign_pool.campaign WHERE state = 'claimed'")
+    assert left == len(claimed)
+
+
+async def test_an_unused_revision_is_dropped_and_a_used_one_is_not(connection: Connection) -> None:
+    await installed(connection)
+    await filled(connection, "", 1)
+    other = spec().blueprint.model_dump(by_alias=True, exclude_none=True)
+    other["inline"]["root"]["set"]["description"] = "'another'"
+    await installed(connection, blueprint=other)
+    assert await install.drop_unused(connection, POOL) == 0
+    assert (await ledger.observe(connection, POOL)).owners[""].stale == 1
+    await claim(connection, NEW)
+    assert await install.drop_unused(connection, POOL) == 1
+    left = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'campaign_pool'::regnamespace AND relname ~ '^r1_'"
+    )
+    assert left == []
+
+
+async def test_a_revision_is_installed_once(connection: Connection, chiwar_url: str) -> None:
+    wanted = await installed(connection)
+    assert wanted.blueprint.inline
+    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    assert await install.install(connection, POOL, compiled) is False
+    other = await asyncpg.connect(chiwar_url)
+    again = await install.compile_blueprint(other, wanted, wanted.blueprint.inline)
+    await other.close()
+    assert again.plan_hash == compiled.plan_hash
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ({"where": "name = 'nobody'"}, "TemplateNotFound"),
+        ({"where": "true"}, "TemplateAmbiguous"),
+        ({"where": "colour = 'red'"}, "TemplateConditionInvalid"),
+        ({"key": "not a uuid"}, "TemplateConditionInvalid"),
+    ],
+)
+async def test_a_wrong_template_is_named(connection: Connection, template: dict[str, str], reason: str) -> None:
+    with pytest.raises(TemplateError) as refused:
+        await installed(connection, template=template)
+    assert refused.value.reason == reason
+
+
+async def test_a_blueprint_with_absent_names_says_all_of_them(connection: Connection) -> None:
+    wrong = {
+        "root": {"table": "campaigns", "set": {"colour": "1", "name": "nonsense("}},
+        "tables": [{"name": "spells"}],
+    }
+    with pytest.raises(BlueprintError) as refused:
+        await installed(connection, blueprint={"inline": wrong})
+    assert refused.value.faults == ["table spells does not exist: correct its name, or qualify it with its schema"]
+    wrong["tables"] = []
+    with pytest.raises(BlueprintError) as refused:
+        await installed(connection, blueprint={"inline": wrong})
+    assert refused.value.faults == ["table public.campaigns has no column colour: correct its name"]
+    del wrong["root"]["set"]["colour"]  # type: ignore[attr-defined] # a nest of dicts
+    with pytest.raises(BlueprintError, match=r"table public\.campaigns, set name: syntax error"):
+        await installed(connection, blueprint={"inline": wrong})
+
+
+async def test_a_unique_column_that_every_clone_would_repeat_is_named(connection: Connection) -> None:
+    await connection.execute("ALTER TABLE campaigns ADD COLUMN slug text; UPDATE campaigns SET slug = id::text")
+    await connection.execute("CREATE UNIQUE INDEX one_slug ON campaigns (slug)")
+    with pytest.raises(BlueprintError, match=r"unique index one_slug of public.campaigns \(slug\)"):
+        await installed(connection)

@@ -1,0 +1,173 @@
+"""The seeder as a Job runs it: a process with arguments, one environment variable and an exit code."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+import chiwar
+from campaignpool import ledger
+from campaignpool.database import Connection
+from campaignpool_seeder.run import application_name
+from tests.support.pools import POOL, installed
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(chiwar_url)
+    await installed(connection)
+    yield connection
+    await connection.close()
+
+
+async def start(url: str, *words: str, job: str = "job", count: int = 3) -> Process:
+    command = [sys.executable, "-m", "campaignpool_seeder", "--pool", POOL, "--job", job, "--count", str(count)]
+    environment = {**os.environ, "CAMPAIGNPOOL_DATABASE_URL": url}
+    return await asyncio.create_subprocess_exec(*command, *words, env=environment, stdout=PIPE, stderr=PIPE)
+
+
+async def finished(url: str, *words: str, job: str = "job", count: int = 3) -> tuple[int, str]:
+    process = await start(url, *words, job=job, count=count)
+    out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, (out + errors).decode()
+
+
+async def test_it_makes_what_it_is_asked_for(connection: Connection, chiwar_url: str) -> None:
+    code, said = await finished(chiwar_url, "--batch-size", "2")
+    assert code == 0, said
+    assert "2 of 3 campaigns ready rows=3956 statements=10" in said
+    assert "done campaigns=3" in said
+    found = await ledger.observe(connection, POOL)
+    assert found.owners[""].ready == 3
+    run = found.runs[0]
+    assert (run.outcome, run.campaigns, run.rows, run.statements) == ("Succeeded", 3, 3 * 1978, 10)
+    for row in await connection.fetch("SELECT root_key FROM campaign_pool.campaign"):
+        assert await chiwar.check_clone(connection, row["root_key"]) == []
+
+
+@pytest.mark.usefixtures("connection")
+async def test_it_logs_json_on_demand(chiwar_url: str) -> None:
+    _, said = await finished(chiwar_url, "--json-logs", count=1)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["message"] for line in lines] == ["reserved", "1 of 1 campaigns ready", "done"]
+    assert {line["level"] for line in lines} == {"info"}
+
+
+async def test_doing_it_again_makes_nothing_more(connection: Connection, chiwar_url: str) -> None:
+    await finished(chiwar_url)
+    code, said = await finished(chiwar_url)
+    assert (code, "done campaigns=0" in said) == (0, True)
+    assert (await ledger.observe(connection, POOL)).owners[""].ready == 3
+
+
+async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: Connection, chiwar_url: str) -> None:
+    """Twenty times kill -9, at moments spread over a run; the retry goes on and makes exactly what was asked for."""
+    chance = random.Random(1)
+    began = asyncio.get_running_loop().time()
+    await (await start(chiwar_url, job="measured", count=4)).wait()
+    length = asyncio.get_running_loop().time() - began
+    await ledger.retire(connection, POOL, "", 4)
+    for turn in range(20):
+        process = await start(chiwar_url, "--batch-size", "1", job=f"job-{turn}", count=4)
+        try:
+            await asyncio.wait_for(process.wait(), chance.uniform(0.3, 1.0) * length)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        assert await chiwar.half_campaigns(connection) == []
+        code, said = await finished(chiwar_url, job=f"job-{turn}", count=4)
+        assert code == 0, said
+        found = await ledger.observe(connection, POOL)
+        assert (found.owners[""].ready, found.owners[""].seeding) == (4, 0)
+        await ledger.retire(connection, POOL, "", 4)
+        await ledger.remove(connection, POOL, 10)
+
+
+async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
+    connection: Connection, chiwar_url: str
+) -> None:
+    process = await start(chiwar_url, "--batch-size", "1", count=20)
+    assert process.stdout
+    async for line in process.stdout:
+        if b"1 of 20" in line:
+            process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 75
+    made = (await ledger.observe(connection, POOL)).owners[""]
+    assert 1 <= made.ready < 20
+    assert made.ready + made.seeding == 20
+    assert (await finished(chiwar_url, count=20))[0] == 0
+    assert (await ledger.observe(connection, POOL)).owners[""].ready == 20
+
+
+async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_url: str) -> None:
+    process = await start(chiwar_url, "--batch-size", "1", count=15)
+    assert process.stdout
+    async for line in process.stdout:
+        if b" of 15 " in line and b"1 of 15" in line:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+                application_name(POOL),
+            )
+    assert await process.wait() == 0
+    assert (await ledger.observe(connection, POOL)).owners[""].ready == 15
+    assert await chiwar.half_campaigns(connection) == []
+
+
+async def test_it_stays_within_its_share_of_connections(connection: Connection, chiwar_url: str) -> None:
+    await connection.execute("SELECT set_config('application_name', $1, false)", application_name(POOL))
+    code, said = await finished(chiwar_url, "--max-connections", "1")
+    assert code == 75
+    assert "raise database.maxConnections or lower maxConcurrent" in said
+
+
+async def test_data_that_refuses_a_clone_ends_the_run_with_the_cause(connection: Connection, chiwar_url: str) -> None:
+    await connection.execute("ALTER TABLE weapons ADD CONSTRAINT later CHECK (created_at < now()) NOT VALID")
+    await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
+    before = await connection.fetchval("SELECT count(*) FROM campaigns")
+    code, said = await finished(chiwar_url)
+    assert code == 65
+    assert "table weapons, constraint refuses" in said
+    assert "Traceback" not in said
+    assert await connection.fetchval("SELECT count(*) FROM campaigns") == before
+    found = await ledger.observe(connection, POOL)
+    assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "SeedingFailed")
+    assert (found.owners[""].failed, found.owners[""].seeding) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "code"),
+    [
+        (("campaignpool:", "nobody:"), "refuses the user or the password", 78),
+        (("postgresql://", "mysql://"), "no database URL", 78),
+        (("/test_", "/none_"), "no database of this name", 78),
+    ],
+    ids=["user", "scheme", "database"],
+)
+@pytest.mark.usefixtures("connection")
+async def test_what_a_person_has_to_mend_is_said_once(
+    chiwar_url: str, change: tuple[str, str], words: str, code: int
+) -> None:
+    ended, said = await finished(chiwar_url.replace(*change))
+    assert (ended, words in said) == (code, True), said
+    secret = chiwar_url.partition("@")[0].rpartition(":")[2]
+    assert secret not in said
+    assert "Traceback" not in said
+
+
+async def test_a_pool_without_a_plan_is_named(chiwar_url: str) -> None:
+    connection = await asyncpg.connect(chiwar_url)
+    await ledger.migrate(connection)
+    await connection.close()
+    code, said = await finished(chiwar_url)
+    assert code == 65
+    assert 'pool "game/chiwar" has no clone plan' in said
