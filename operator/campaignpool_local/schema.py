@@ -37,13 +37,15 @@ def prune(value: Value, schema: Json, path: str = "") -> tuple[Value, list[str]]
     kept = {}
     for key, inner in value.items():
         where = f"{path}.{key}" if path else key
-        if key in properties:
+        if not path and key in ALWAYS:
+            kept[key] = inner
+        elif key in properties:
             kept[key], lost = prune(inner, properties[key], where)
             dropped += lost
         elif isinstance(rest, dict):
             kept[key], lost = prune(inner, rest, where)
             dropped += lost
-        elif rest or schema.get(OPEN) or (not path and key in ALWAYS):
+        elif rest or schema.get(OPEN):
             kept[key] = inner
         else:
             dropped.append(where)

@@ -61,16 +61,8 @@ async def operator(running: Stage) -> AsyncIterator[None]:
     tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), "-1", "-1"]
     environment = {**os.environ, "KUBECONFIG": str(running.kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": "0"}
     with running.log.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *tied,
-            sys.executable,
-            "-m",
-            "campaignpool_operator",
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+        command = [*tied, sys.executable, "-m", "campaignpool_operator"]
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
         try:
             yield
         finally:
