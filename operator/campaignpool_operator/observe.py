@@ -52,7 +52,7 @@ class Session:
     """What was observed, and the connection to go on with; None where a fault is in the way."""
 
     observed: Observed
-    connection: Connection | None = None
+    connection: "Connection | None" = None
 
 
 class Databases:
