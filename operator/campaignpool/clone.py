@@ -100,7 +100,7 @@ class TablePlan:
     @property
     def mentioned(self) -> tuple[str, ...]:
         """Columns that expressions of `sets` may read from the template's row, beside those copied."""
-        words = set(re.findall(r"\w+", " ".join(self.sets.values())))
+        words = set(re.findall(r"\w+", re.sub(r"\$\w+", " ", " ".join(self.sets.values()))))
         others = (column.name for column in self.facts.columns if column.name not in self.copied)
         return tuple(name for name in others if words & set(re.findall(r"\w+", name)))
 

@@ -12,16 +12,17 @@ from hashlib import sha256
 
 import asyncpg
 
-from campaignpool import catalog, clone, sql
+from campaignpool import catalog, clone, fingerprint, sql
 from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
 from campaignpool.catalog import Index, TableFacts
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan
 from campaignpool.compiler import functions, snapshot
-from campaignpool.compiler.naming import IN, ident, literal, member
+from campaignpool.compiler.naming import IN, ident, literal, member, rows
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
 from campaignpool.errors import BlueprintError, TemplateError
+from campaignpool.fingerprint import Fingerprint
 
 ALGORITHM = 1
 """Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
@@ -104,7 +105,7 @@ async def _find_template(connection: Connection, root: TableFacts, template: Tem
         condition, named = f"({template.where})", "template.where"
     query = f"SELECT {ident(key.name)}::text FROM {root.name} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)
     try:
-        rows = await connection.fetch(query)
+        matches = await connection.fetch(query)
     except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
         if isinstance(error, asyncpg.InsufficientPrivilegeError):
             raise
@@ -112,14 +113,14 @@ async def _find_template(connection: Connection, root: TableFacts, template: Tem
             f"spec.{named} cannot be evaluated on {root.name}: {error.args[0]}: correct it",
             reason="TemplateConditionInvalid",
         ) from error
-    if not rows:
+    if not matches:
         raise TemplateError(f"no row of {root.name} is the template: correct spec.{named}, or create the template")
-    if len(rows) > 1:
+    if len(matches) > 1:
         raise TemplateError(
             f"spec.{named} holds for more than one row of {root.name}: narrow it to the one template",
             reason="TemplateAmbiguous",
         )
-    return str(rows[0][0])
+    return str(matches[0][0])
 
 
 async def install(connection: Connection, pool: str, compiled: Compiled) -> bool:
@@ -132,16 +133,11 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
     """
     plan = compiled.plan
     async with connection.transaction(isolation="repeatable_read"):
-        # The text form of values must not depend on the session: the fingerprint is made from it.
-        await connection.execute(
-            "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres';"
-            "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'"
-        )
         held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
         if held is None or held["plan_hash"] == compiled.plan_hash:
             return False
-        surveys = await _collect(connection, plan, compiled.template)
-        faults = [fault async for fault in _collisions(connection, plan)]
+        surveys = await collect(connection, plan, compiled.template)
+        faults = [fault async for fault in collisions(connection, plan)]
         if faults:
             raise BlueprintError(faults)
         number = int(await connection.fetchval(sql.queries()["next_revision"]))
@@ -151,23 +147,25 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
         revision = functions.Revision(number, pool, plan, surveys)
         for text in (functions.clone(revision), functions.on_claim(revision), functions.retire(revision)):
             await connection.execute(text)
-        prints = [await connection.fetchval(snapshot.fingerprint(number, table)) for table in plan.tables]
+        found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],
             number,
             pool,
             compiled.plan_hash,
-            sha256("".join([str(ALGORITHM), *prints]).encode()).hexdigest(),
+            found.text,
             compiled.template,
             await _root_suffix(connection, revision),
-            json.dumps(_described(revision)),
+            plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
+            json.dumps(_described(revision, found)),
             revision.rows,
             revision.statements,
         )
     return True
 
 
-async def _collect(connection: Connection, plan: ClonePlan, template: str) -> tuple[Survey, ...]:
+async def collect(connection: Connection, plan: ClonePlan, template: str) -> tuple[Survey, ...]:
+    """Collect the template's rows in temporary tables of the transaction, and count what becomes of them."""
     for statement in snapshot.members(plan, template):
         await connection.execute(statement)
     drops = snapshot.drops(plan)
@@ -180,7 +178,7 @@ async def _collect(connection: Connection, plan: ClonePlan, template: str) -> tu
     return tuple(snapshot.surveyed(each) for each in counts)
 
 
-async def _collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
+async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
     """Give a fault for every unique index that each clone would violate: it covers nothing that is new in a clone."""
     for table in plan.tables:
         for index in table.facts.indexes:
@@ -215,7 +213,7 @@ async def _root_suffix(connection: Connection, revision: functions.Revision) -> 
     return bytes.fromhex(await connection.fetchval(query))
 
 
-def _described(revision: functions.Revision) -> list[Mapping[str, object]]:
+def _described(revision: functions.Revision, found: Fingerprint) -> list[Mapping[str, object]]:
     """Give what the ledger keeps of a plan for people: each table with its rows and what was left out."""
     return [
         {
@@ -224,8 +222,10 @@ def _described(revision: functions.Revision) -> list[Mapping[str, object]]:
             "dropped": survey.dropped,
             "nulled": sum(survey.nulled),
             "outside": sum(survey.outside),
+            "hash": seen.hash,
+            "columns": seen.columns,
         }
-        for table, survey in zip(revision.plan.tables, revision.surveys, strict=True)
+        for table, survey, seen in zip(revision.plan.tables, revision.surveys, found.tables, strict=True)
     ]
 
 

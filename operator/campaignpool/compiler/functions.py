@@ -54,8 +54,19 @@ def clone(revision: Revision) -> str:
 
     It fails unless every table got exactly its rows: a trigger that swallows one is no clone.
     """
-    declared = [_PREFIXES, "_campaigns bigint := cardinality($1);", "_rows bigint;", "_made bigint[];"]
-    body: list[str] = []
+    declared, body = drawn(revision)
+    declared += ["_rows bigint;", "_made bigint[];"]
+    for tables in groups(revision):
+        body += _insert_group(revision, tables)
+    root = revision.plan.root
+    keys = "$1::text[]" if root.key is KeyKind.SPLICED else f"_keys_{root.position}::text[]"
+    body.append(f"RETURN {keys};")
+    return _function(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+
+
+def drawn(revision: Revision) -> tuple[list[str], list[str]]:
+    """Give what comes before the inserts: declarations of variables, and statements that draw keys."""
+    declared, body = [_PREFIXES, "_campaigns bigint := cardinality($1);"], []
     for table in _numbered(revision):
         declared.append(f"_keys_{table.position} bigint[];")
         sequence = literal(table.key_column.sequence or "") if table.key_column else ""
@@ -64,27 +75,37 @@ def clone(revision: Revision) -> str:
             f"_keys_{table.position} := "
             f"ARRAY(SELECT nextval({sequence}) FROM generate_series(1, _campaigns * {rows}));"
         )
+    return declared, body
+
+
+def groups(revision: Revision) -> Iterator[list[TablePlan]]:
+    """Give the tables that have rows, in the order of insertion; each group is inserted by one statement."""
     for group in revision.plan.order:
-        filled = [revision.plan.tables[each] for each in group if revision.surveys[each].rows]
-        if filled:
-            body += _insert_group(revision, filled)
-    root = revision.plan.root
-    keys = "$1::text[]" if root.key is KeyKind.SPLICED else f"_keys_{root.position}::text[]"
-    body.append(f"RETURN {keys};")
-    return _function(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+        if filled := [revision.plan.tables[each] for each in group if revision.surveys[each].rows]:
+            yield filled
+
+
+def insert(revision: Revision, tables: list[TablePlan]) -> str:
+    """Give the statement that inserts tables which refer to each other; foreign keys are checked at its end.
+
+    Of several tables it gives an array with the number of rows of each.
+    """
+    inserts = [_insert(revision, table) for table in tables]
+    if len(tables) == 1:
+        return inserts[0]
+    parts = [f"i{n} AS ({each} RETURNING 1)" for n, each in enumerate(inserts)]
+    counts = [f"(SELECT count(*) FROM i{n})" for n in range(len(inserts))]
+    return f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}]"
 
 
 def _insert_group(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
-    """Give statements that insert tables which refer to each other; foreign keys are checked at the end of each."""
-    inserts = [_insert(revision, table) for table in tables]
+    """Give statements that insert tables which refer to each other, and see that each got exactly its rows."""
     if len(tables) == 1:
-        yield f"{inserts[0]};"
+        yield f"{insert(revision, tables)};"
         yield "GET DIAGNOSTICS _rows = ROW_COUNT;"
         yield "_made := ARRAY[_rows];"
     else:
-        parts = [f"i{n} AS ({insert} RETURNING 1)" for n, insert in enumerate(inserts)]
-        counts = [f"(SELECT count(*) FROM i{n})" for n in range(len(inserts))]
-        yield f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}] INTO _made;"
+        yield f"{insert(revision, tables)} INTO _made;"
     for number, table in enumerate(tables, 1):
         wanted = f"_campaigns * {revision.surveys[table.position].rows}"
         message = literal(f"table {table.facts.name}: % rows inserted instead of %")
@@ -189,9 +210,9 @@ def on_claim(revision: Revision) -> str:
     else:
         body = [f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"]
     body.append("IF NOT FOUND THEN RETURN false; END IF;")
-    for name, types, insert in claim_inserts(revision.plan):
-        columns = ", ".join(ident(column) for column in insert)
-        cast = [f"CAST(({substitute(each, values)}) AS {types[column]})" for column, each in insert.items()]
+    for name, types, given in claim_inserts(revision.plan):
+        columns = ", ".join(ident(column) for column in given)
+        cast = [f"CAST(({substitute(each, values)}) AS {types[column]})" for column, each in given.items()]
         body.append(f"INSERT INTO {name} ({columns}) VALUES ({', '.join(cast)});")
     body.append("RETURN true;")
     return _function(revision, "on_claim", "uuid, text, text", "boolean", [], body)
@@ -199,8 +220,8 @@ def on_claim(revision: Revision) -> str:
 
 def claim_inserts(plan: ClonePlan) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
     """Give the rows that a claim inserts: table, type of each column, expression of each column."""
-    for insert, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
-        yield facts.name, {name: facts.column[name].type for name in insert.values}, insert.values
+    for row, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
+        yield facts.name, {name: facts.column[name].type for name in row.values}, row.values
 
 
 def retire(revision: Revision) -> str:

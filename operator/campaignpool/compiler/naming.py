@@ -33,6 +33,11 @@ def snapshot(revision: int, position: int) -> str:
     return f"campaign_pool.r{revision}_{position}"
 
 
+def rows(revision: int) -> str:
+    """Table of a revision that holds a hash of each row of the template."""
+    return f"campaign_pool.r{revision}_rows"
+
+
 def function(kind: str, revision: int) -> str:
     """Function of a revision: `clone`, `on_claim` or `retire`."""
     return f"campaign_pool.{kind}_r{revision}"

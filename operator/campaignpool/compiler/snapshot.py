@@ -174,7 +174,7 @@ def survey(plan: ClonePlan, table: TablePlan) -> str:
         resolved, known = _resolved(link), _known(link)
         columns.append(f"count(*) FILTER (WHERE {resolved} IS NULL AND {known})")
         columns.append(f"count(*) FILTER (WHERE {column} IS NOT NULL AND {resolved} IS NULL AND NOT {known})")
-    return f"SELECT ARRAY[{', '.join(columns)}] {_source(plan, table)}"
+    return f"SELECT ARRAY[{', '.join(columns)}] {source(plan, table)}"
 
 
 def surveyed(counts: list[int]) -> Survey:
@@ -198,21 +198,26 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
             columns.append(f"CASE WHEN {is_outside} THEN {column} END AS {raw(link.number)}")
     name = snapshot(revision, table.position)
     yield (
-        f"CREATE TABLE {name} AS SELECT {', '.join(columns) or 'true AS campaignpool_row'} {_source(plan, table)}"
+        f"CREATE TABLE {name} AS SELECT {', '.join(columns) or 'true AS campaignpool_row'} {source(plan, table)}"
         + (f" ORDER BY {', '.join(order)}" if order else "")
     )
     yield f"ANALYZE {name}"
 
 
-def fingerprint(revision: int, table: TablePlan) -> str:
-    """Give the query for a hash of a snapshot that does not depend on the order of its rows."""
-    name = snapshot(revision, table.position)
-    return (
-        f"SELECT md5(coalesce(string_agg(h, '' ORDER BY h), '')) FROM (SELECT md5(s::text) AS h FROM {name} s) rows"
-    )
+def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
+    """Give what a clone makes of a column, still in terms of the template: NULL where the target was left out.
+
+    To be evaluated over `source`.
+    """
+    own = [link for link in links(plan, table) if link.column == column]
+    if not own:
+        return f"m.{ident(column)}"
+    left_out = " OR ".join(_known(link) for link in own)
+    nowhere = " AND ".join(f"{_resolved(link)} IS NULL" for link in own)
+    return f"CASE WHEN ({left_out}) AND {nowhere} THEN NULL ELSE m.{ident(column)} END"
 
 
-def _source(plan: ClonePlan, table: TablePlan) -> str:
+def source(plan: ClonePlan, table: TablePlan) -> str:
     """Give FROM and WHERE: the rows kept, each with the place of its own and those of its targets."""
     joins = [f"FROM {member(table.position)} m"]
     if table.key in (KeyKind.SPLICED, KeyKind.NUMBERED):

@@ -38,7 +38,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 @cache
-def queries() -> dict[str, str]:
-    """Give the statements of queries.sql by their `-- name:` line."""
-    parts = re.split(r"^-- name: (\w+)\n", _HERE.joinpath("queries.sql").read_text(), flags=re.MULTILINE)[1:]
+def queries(file: str = "queries") -> dict[str, str]:
+    """Give the statements of a file of queries by their `-- name:` line."""
+    parts = re.split(r"^-- name: (\w+)\n", _HERE.joinpath(f"{file}.sql").read_text(), flags=re.MULTILINE)[1:]
     return {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}

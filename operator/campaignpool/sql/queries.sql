@@ -151,9 +151,9 @@ SELECT nextval(pg_get_serial_sequence('campaign_pool.revision', 'id'));
 -- name: put_revision
 WITH installed AS (
     INSERT INTO campaign_pool.revision
-        (id, pool_id, plan_hash, fingerprint, template, root_suffix, tables, rows, statements)
+        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8, $9 FROM campaign_pool.pool p WHERE p.name = $2
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10 FROM campaign_pool.pool p WHERE p.name = $2
     RETURNING id, pool_id
 )
 UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;

@@ -24,7 +24,7 @@ CREATE TABLE campaign_pool.bell (
 ) WITH (fillfactor = 50);
 
 -- A blueprint compiled against the catalog, with the template's rows frozen: snapshot tables `r<id>_<table>`,
--- functions `clone_r<id>`, `on_claim_r<id>`, `retire_r<id>`.
+-- a hash of each row in `r<id>_rows`, functions `clone_r<id>`, `on_claim_r<id>`, `retire_r<id>`.
 CREATE TABLE campaign_pool.revision (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     pool_id      integer NOT NULL REFERENCES campaign_pool.pool,
@@ -32,7 +32,8 @@ CREATE TABLE campaign_pool.revision (
     fingerprint  text NOT NULL,                         -- of the rows
     template     text NOT NULL,                         -- key of the template's row
     root_suffix  bytea,                                 -- last 64 bits of the template's key; NULL where it is no uuid
-    tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped}], root first
+    blueprint    jsonb NOT NULL,                        -- what it was compiled from
+    tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped, hash, columns}], root first
     rows         bigint NOT NULL,                       -- that one campaign takes
     statements   integer NOT NULL,                      -- that one batch takes, whatever its size
     installed_at timestamptz NOT NULL DEFAULT now(),
@@ -335,7 +336,7 @@ BEGIN
     FOR name IN
         SELECT c.oid::regclass FROM pg_class c
         WHERE c.relnamespace = 'campaign_pool'::regnamespace AND c.relkind = 'r'
-          AND c.relname ~ ('^r' || drop_revision.revision || '_[0-9]+$')
+          AND c.relname ~ ('^r' || drop_revision.revision || '_([0-9]+|rows)$')
     LOOP
         EXECUTE 'DROP TABLE ' || name;
     END LOOP;
