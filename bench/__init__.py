@@ -1,0 +1,1 @@
+"""Every figure that the project quotes, measured: `python -m bench --help`."""

@@ -1,0 +1,190 @@
+"""Other ways to make campaigns that an application might take: a mapping table, executemany, an ORM."""
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, create_engine, inspect, select, text
+from sqlalchemy.ext.automap import automap_base
+from sqlalchemy.orm import Session
+from typing_extensions import override
+
+from bench.shape import RECORDS, Shape, shapes
+from bench.strategies import OnAsyncpg, Strategy
+from campaignpool.database import connected
+from chiwar.ids import TEMPLATE_ID
+
+
+class MappingTable(OnAsyncpg):
+    """Set-based, with a temporary table from old keys to new ones; references are remapped by joining it."""
+
+    name, label = "mapping_table", "set-based with a temporary mapping table"
+    _map: list[str]
+    _inserts: list[str]
+
+    @override
+    async def open(self, url: str) -> None:
+        await super().open(url)
+        found = await shapes(self.connection)
+        self._map = [
+            f"INSERT INTO pg_temp.map SELECT n, t.id, gen_random_uuid()"
+            f" FROM {each.table} t, generate_series(1, $2::int) n WHERE {each.where}"
+            for each in found
+            if each.table in RECORDS
+        ]
+        self._inserts = [_insert_by_map(each) for each in found]
+
+    @override
+    async def make(self, campaigns: int) -> None:
+        execute = self.connection.execute
+        await execute("CREATE TEMPORARY TABLE map (n int, old uuid, new uuid) ON COMMIT DROP")
+        for statement in self._map:
+            await execute(statement, TEMPLATE_ID, campaigns)
+        await execute("CREATE INDEX ON pg_temp.map (old, n); ANALYZE pg_temp.map")
+        for statement in self._inserts:
+            await execute(statement, TEMPLATE_ID)
+
+
+def _insert_by_map(shape: Shape) -> str:
+    """Write the insert of a table for all campaigns; `c` are the campaigns, `r…` the targets of references."""
+    values = {name: f"t.{name}" for name in shape.columns} | dict(shape.sets)
+    joins = []
+    if shape.table in RECORDS:
+        values["id"] = "own.new"
+        joins.append("JOIN pg_temp.map own ON own.old = t.id AND own.n = c.n")
+    elif shape.keyed:
+        values["id"] = "gen_random_uuid()"
+    for number, name in enumerate(shape.references):
+        values[name] = f"r{number}.new"
+        joins.append(f"LEFT JOIN pg_temp.map r{number} ON r{number}.old = t.{name} AND r{number}.n = c.n")
+    campaigns = "(SELECT n, new AS id FROM pg_temp.map WHERE old = $1) c"
+    return (
+        f"INSERT INTO {shape.table} ({', '.join(values)}) SELECT {', '.join(values.values())}"
+        f" FROM {campaigns} CROSS JOIN {shape.table} t {' '.join(joins)} WHERE {shape.where}"
+    )
+
+
+class ExecuteMany(OnAsyncpg):
+    """The template's rows read table by table, remapped here, and written by one executemany a table."""
+
+    name, label = "executemany", "executemany, a table at a time, asyncpg"
+    _shapes: list[Shape]
+
+    @override
+    async def open(self, url: str) -> None:
+        await super().open(url)
+        self._shapes = await shapes(self.connection)
+
+    @override
+    async def make(self, campaigns: int) -> None:
+        became: list[dict[UUID, UUID]] = [{} for _ in range(campaigns)]
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for shape in self._shapes:
+            names = ", ".join(shape.columns)
+            rows = await self.connection.fetch(
+                f"SELECT {names} FROM {shape.table} t WHERE {shape.where}", TEMPLATE_ID
+            )
+            written = [tuple(copied(dict(row), shape, new, now).values()) for new in became for row in in_order(rows)]
+            places = ", ".join(f"${place}" for place in range(1, len(shape.columns) + 1))
+            await self.connection.executemany(f"INSERT INTO {shape.table} ({names}) VALUES ({places})", written)
+
+
+def copied(row: dict[str, Any], shape: Shape, became: dict[UUID, UUID], now: datetime) -> dict[str, Any]:
+    """Give the copy of a row, with new keys, and note in `became` what its key became."""
+    for name in shape.references:
+        row[name] = became.get(row[name]) if row[name] else None
+    if shape.keyed:
+        row["id"] = became.setdefault(row["id"], uuid4())
+    for name, expression in shape.sets.items():
+        known: dict[str, object] = {"now()": now, "false": False, "NULL": None}
+        row[name] = known[expression] if expression in known else f"Copy {row['id']}"
+    return row
+
+
+def in_order(rows: list[Any]) -> list[Any]:
+    """Put rows that others of the same table need before these: schticks and their prerequisites."""
+    if not rows or "prerequisite_id" not in rows[0]:
+        return rows
+    known = {row["id"] for row in rows}
+    done: set[UUID] = set()
+    ordered: list[Any] = []
+    waiting = deque(rows)
+    while waiting:
+        row = waiting.popleft()
+        needed = row["prerequisite_id"]
+        if needed is None or needed in done or needed not in known:
+            done.add(row["id"])
+            ordered.append(row)
+        else:
+            waiting.append(row)
+    return ordered
+
+
+class Orm(Strategy):
+    """SQLAlchemy's ORM over psycopg, its models reflected from the database: an INSERT for each object.
+
+    It reads the template as objects, a query a table, makes a new object for each, and flushes after every one,
+    as an application does that needs each record saved before the next; without validations.
+    """
+
+    name, label = "orm", "row by row, SQLAlchemy ORM, psycopg"
+    each = True
+    _engine: Engine
+    _session: Session
+    _models: dict[str, Any]
+    _shapes: list[Shape]
+
+    @override
+    async def open(self, url: str) -> None:
+        async with connected(url, "bench") as connection:
+            self._shapes = await shapes(connection)
+        self._engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        base = automap_base()
+        base.metadata.reflect(self._engine, only=[shape.table for shape in self._shapes] + ["active_storage_blobs"])
+        base.prepare()
+        self._models = {shape.table: base.classes[shape.table] for shape in self._shapes}
+
+    @override
+    async def begin(self, campaigns: int) -> None:
+        self._session = Session(self._engine, autoflush=False)
+        self._session.execute(text("SELECT 1"))
+
+    @override
+    async def make(self, campaigns: int) -> None:
+        for _ in range(campaigns):
+            self._clone()
+
+    def _clone(self) -> None:
+        became: dict[UUID, UUID] = {}
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for shape in self._shapes:
+            model = self._models[shape.table]
+            columns = [each.key for each in inspect(model).column_attrs]
+            query = select(model).from_statement(
+                text(f"SELECT t.* FROM {shape.table} t WHERE {shape.where.replace('$1', ':template')}")
+            )
+            found = self._session.scalars(query, {"template": TEMPLATE_ID}).all()
+            rows = [{name: getattr(row, name) for name in columns if name in shape.columns} for row in found]
+            for row in in_order(rows):
+                self._session.add(model(**copied(row, shape, became, now)))
+                if self.each:
+                    self._session.flush()
+            self._session.flush()
+
+    @override
+    async def end(self, *, keep: bool) -> None:
+        if keep:
+            self._session.commit()
+        self._session.close()
+
+    @override
+    async def close(self) -> None:
+        self._engine.dispose()
+
+
+class OrmBatched(Orm):
+    """The same with one flush a table, which SQLAlchemy turns into INSERTs of many rows."""
+
+    name, label = "orm_batched", "SQLAlchemy ORM, one flush a table, psycopg"
+    each = False
