@@ -142,6 +142,15 @@ class Plan:
     failures: Failures = Failures()
     next_check: float | None = None
 
+    @property
+    def promised(self) -> dict[str, int]:
+        """Campaigns that Jobs at work and those of this plan will make, by owner."""
+        result = dict(self.in_flight)
+        for action in self.actions:
+            if isinstance(action, CreateJob):
+                result[action.owner] = result.get(action.owner, 0) + action.count
+        return result
+
 
 def plan(observed: Observed) -> Plan:
     """Decide what to do. Never raises; nothing to do is an empty list."""

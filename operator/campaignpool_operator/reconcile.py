@@ -94,7 +94,8 @@ class Reconciler:
             todo = plan(observed)
             fault = await self._apply(session, todo)
             if fault is not None:
-                observed = replace(observed, fault=fault)
+                # What was not done is not to be told of.
+                observed, todo = replace(observed, fault=fault), replace(todo, actions=())
         if observed.fault is not None and observed.fault.reason == "Conflict":
             raise ClusterError(observed.fault.message, reason="Conflict")
         await self._say(observed, todo)

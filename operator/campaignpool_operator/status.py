@@ -14,7 +14,7 @@ from campaignpool.api import CampaignPoolStatus, Condition, LastSeed, OwnerStatu
 from campaignpool.ledger import Ledger, OwnerCounts
 from campaignpool_operator.facts import Event, Fault, Observed
 from campaignpool_operator.jobs import selector
-from campaignpool_operator.plan import CreateJob, InstallRevision, Plan, Retire
+from campaignpool_operator.plan import InstallRevision, Plan, Retire
 
 Truth = Literal["True", "False"]
 Judgement = tuple[Truth, str, str]
@@ -72,7 +72,7 @@ def _owners(observed: Observed, plan: Plan, ledger: Ledger) -> list[OwnerStatus]
     names = {owner.id: owner.name or owner.id for owner in spec.owners} if spec else {}
     names[api.MASTER] = "master"
     present = {owner for owner, each in ledger.owners.items() if each.ready or each.seeding}
-    asked = {owner for owner, count in plan.in_flight.items() if count}
+    asked = {owner for owner, count in plan.promised.items() if count}
     result = []
     for owner in {*targets, *present, *asked}:
         each = ledger.owners.get(owner, OwnerCounts())
@@ -83,7 +83,7 @@ def _owners(observed: Observed, plan: Plan, ledger: Ledger) -> list[OwnerStatus]
                 desired=targets.get(owner, 0),
                 ready=each.ready,
                 # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
-                seeding=max(each.seeding, plan.in_flight.get(owner, 0)),
+                seeding=max(each.seeding, plan.promised.get(owner, 0)),
                 claimed=each.claimed,
             )
         )
@@ -123,7 +123,7 @@ def _ready(observed: Observed, plan: Plan) -> Judgement:
     was_ready = before is not None and before.status == "True"
     empty = [owner for owner, target in targets.items() if target and not ready[owner]]
     status: Truth = "True" if was_ready and not empty else "False"
-    if plan.capped and not plan.in_flight and not any(isinstance(each, CreateJob) for each in plan.actions):
+    if plan.capped and not any(plan.promised.values()):
         return status, "TargetsExceedMaxSize", f"{counted}; {_capped(observed)}"
     if spec.paused:
         return status, "Paused", f"{counted}; set spec.paused to false to go on."
@@ -144,8 +144,7 @@ def _progressing(observed: Observed, plan: Plan) -> Judgement:
         return "False", observed.fault.reason if observed.fault else "Unknown", "Waiting for the fault to be mended."
     if any(isinstance(each, InstallRevision) for each in plan.actions):
         return "True", "Installing", "The blueprint is being brought into the database."
-    creating = sum(each.count for each in plan.actions if isinstance(each, CreateJob))
-    if creating or any(plan.in_flight.values()):
+    if any(plan.promised.values()):
         return "True", "Seeding", "Seeding Jobs are at work."
     if any(isinstance(each, Retire) for each in plan.actions):
         return "True", "Retiring", "Campaigns that are not wanted any more are being removed."

@@ -1,50 +1,125 @@
-"""Helpers: a pool of the sample application in a database, without an operator."""
+"""Builders of what the operator observes, for the tests of its pure parts."""
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-import yaml
+from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
+from campaignpool.install import Compiled
+from campaignpool.ledger import Ledger, OwnerCounts, Revision, Run
+from campaignpool_operator import jobs
+from campaignpool_operator.facts import Observed, Pool
+from campaignpool_operator.jobs import SeedJob
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+BORN = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = BORN + timedelta(hours=1)
+HASH = "0" * 64
+BLUEPRINT = {"inline": {"root": {"table": "campaigns"}}}
 
-POOL = "game/chiwar"
-MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())
-CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
+
+def ago(seconds: float) -> datetime:
+    """A moment before NOW."""
+    return NOW - timedelta(seconds=seconds)
+
+
+def raw_spec(**changes: object) -> dict[str, Any]:
+    """A spec as YAML has it."""
+    base: dict[str, Any] = {
+        "database": {"secretRef": {"name": "database"}},
+        "template": {"where": "is_master_template"},
+        "blueprint": BLUEPRINT,
+        "size": 5,
+        "maxSize": 20,
+    }
+    return {**base, **changes}
 
 
 def spec(**changes: object) -> CampaignPoolSpec:
-    """Give the spec of the sample's pool with other values at the top level."""
-    return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
+    """A spec."""
+    return CampaignPoolSpec.model_validate(raw_spec(**changes))
 
 
-async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:
-    """Migrate the ledger and install the pool's revision, as the operator would."""
-    wanted = spec(**changes)
-    assert wanted.blueprint.inline
-    await ledger.migrate(connection)
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
-    await install.install(connection, pool, compiled)
-    return wanted
+def pool(**changes: object) -> Pool:
+    """A resource."""
+    facts: dict[str, Any] = {
+        "namespace": "game",
+        "name": "chiwar",
+        "uid": "uid-1",
+        "generation": 1,
+        "resource_version": "1",
+        "created_at": BORN,
+        "deleting": False,
+        "finalizers": (),
+        "raw_spec": raw_spec(),
+        "raw_status": {},
+        "status": CampaignPoolStatus(),
+    }
+    return Pool(**{**facts, **changes})
 
 
-async def filled(
-    connection: Connection, owner: str, count: int, pool: str = POOL, job: str | None = None
-) -> list[str]:
-    """Make ready campaigns for an owner; gives their keys."""
-    job = job or f"fill-{owner or 'master'}-{count}"
-    await ledger.reserve(connection, pool, job, owner, 1, count, 1)
-    while (await ledger.seed(connection, pool, job, 10)).campaigns:
-        pass
-    rows = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE run = $1", job)
-    return [row["root_key"] for row in rows]
+def compiled(plan_hash: str = HASH) -> Compiled:
+    """A compiled blueprint; its plan is not looked into."""
+    return Compiled(plan=None, template="t", plan_hash=plan_hash)  # type: ignore[arg-type] # see above
 
 
-async def claim(connection: Connection, claimant: object, key: str | None = None, pool: str = POOL) -> asyncpg.Record:
-    """Claim as the application does."""
-    row = await connection.fetchrow(CLAIM, pool, str(claimant), key)
-    assert row
-    return row
+def revision(plan_hash: str = HASH) -> Revision:
+    """What is installed."""
+    return Revision(1, plan_hash, "f", "t", rows=100, statements=10)
+
+
+def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:
+    """A run that began a minute ago and ended, where it ended, half a minute ago."""
+    facts: dict[str, Any] = {
+        "job": jobs.job_name("chiwar", owner, number),
+        "owner": owner,
+        "number": number,
+        "count": 5,
+        "generation": 1,
+        "attempts": 1,
+        "started_at": ago(60),
+        "finished_at": ago(30) if outcome else None,
+        "outcome": outcome,
+        "reason": "SeedingFailed" if outcome == "Failed" else None,
+        "message": "a constraint" if outcome == "Failed" else None,
+        "campaigns": 5 if outcome == "Succeeded" else 0,
+        "rows": 500,
+        "statements": 10,
+        "seconds": 0.25,
+        "reserved": 0,
+    }
+    return Run(**{**facts, **changes})
+
+
+def job(number: int = 1, state: str = "Active", owner: str = "", **changes: object) -> SeedJob:
+    """A Job that was made a minute ago."""
+    facts: dict[str, Any] = {
+        "name": jobs.job_name("chiwar", owner, number),
+        "uid": f"uid-{owner}-{number}",
+        "owner": owner,
+        "number": number,
+        "count": 5,
+        "generation": 1,
+        "created_at": ago(60),
+        "deleting": False,
+        "state": state,
+        "finished_at": None if state == "Active" else ago(20),
+        "reason": "BackoffLimitExceeded" if state == "Failed" else None,
+        "message": "Job has reached the specified backoff limit" if state == "Failed" else None,
+    }
+    return SeedJob(**{**facts, **changes})
+
+
+def ledger(owners: Mapping[str, OwnerCounts] | None = None, *runs: Run, **changes: object) -> Ledger:
+    """A ledger with its revision installed."""
+    numbers: dict[str, int] = {}
+    for each in runs:
+        numbers[each.owner] = max(numbers.get(each.owner, 0), each.number)
+    facts = {"root_table": "campaigns", "revision": revision(), "owners": owners or {}, "runs": runs}
+    return Ledger(**{**facts, "numbers": numbers, **changes})
+
+
+def observed(**changes: object) -> Observed:
+    """A pool of five that has none yet, with nothing in the way."""
+    base = Observed(pool=pool(), now=NOW, spec=spec(), compiled=compiled(), ledger=ledger())
+    return replace(base, **changes)

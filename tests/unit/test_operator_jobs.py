@@ -1,0 +1,109 @@
+"""Seeding Jobs: names, the whole of one as a golden file, and reading one back."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from campaignpool_operator import jobs
+from campaignpool_operator.jobs import Request
+from tests.support.pools import spec
+
+GOLDEN = Path(__file__).parent.parent / "data" / "seeding-job.yaml"
+LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+REQUEST = Request("game", "chiwar", "uid-1", generation=3, owner="user@example.com", number=7, count=12)
+
+
+def test_a_job_is_what_the_golden_file_says() -> None:
+    """To take a change over: print `yaml.safe_dump(job, sort_keys=False)` into the file, and read the difference."""
+    wanted = spec(seeding={"batchSize": 4}, database={"secretRef": {"name": "database", "key": "dsn"}})
+    assert jobs.build(REQUEST, wanted, "campaignpool-seeder:1") == yaml.safe_load(GOLDEN.read_text())
+
+
+def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
+    changes: dict[str, Any] = {
+        "labels": {"team": "game", "campaignpool.dev/pool": "another"},
+        "annotations": {"note": "x"},
+        "spec": {
+            "nodeSelector": {"disk": "fast"},
+            "securityContext": {"fsGroup": None, "runAsUser": 1000},
+            "containers": [
+                {"name": "seeder", "env": [{"name": "A", "value": "b"}], "resources": {"limits": {"cpu": 1}}},
+                {"name": "proxy", "image": "proxy:1"},
+            ],
+        },
+    }
+    job = jobs.build(REQUEST, spec(seeding={"podTemplate": changes, "image": "mine:2"}), "default:1")
+    template = job["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "game"
+    assert template["metadata"]["labels"]["campaignpool.dev/pool"] == "chiwar"
+    assert template["metadata"]["annotations"] == {"note": "x"}
+    pod = template["spec"]
+    assert pod["nodeSelector"] == {"disk": "fast"}
+    assert pod["securityContext"]["runAsUser"] == 1000
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert "fsGroup" not in pod["securityContext"]
+    seeder, proxy = pod["containers"]
+    assert (seeder["image"], proxy["image"]) == ("mine:2", "proxy:1")
+    assert seeder["resources"]["limits"] == {"memory": "256Mi", "cpu": 1}
+    assert seeder["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_the_url_is_never_in_a_job() -> None:
+    assert "postgresql://" not in yaml.safe_dump(jobs.build(REQUEST, spec(), "seeder:1"))
+
+
+@pytest.mark.parametrize("pool", ["chiwar", "a" * 253, "my.pool." + "x" * 60, "a." * 120 + "a", "p" * 50 + "..x"])
+@pytest.mark.parametrize("number", [1, 123456])
+def test_names_and_labels_are_valid_however_long_the_pool_s_name(pool: str, number: int) -> None:
+    name = jobs.job_name(pool, "owner", number)
+    assert NAME.match(name), name
+    assert LABEL.match(jobs.pool_label(pool))
+    assert name.endswith(f"-{jobs.owner_hash('owner')}-{number}")
+
+
+def test_names_are_the_same_for_the_same_and_differ_for_others() -> None:
+    assert jobs.job_name("chiwar", "", 1) == jobs.job_name("chiwar", "", 1) == "chiwar-fc613b4d-1"
+    long = ["x" * 100 + tail for tail in ("a", "b")]
+    names = {jobs.job_name(pool, owner, number) for pool in long for owner in ("", "a") for number in (1, 2)}
+    assert len(names) == 8
+
+
+def existing(**status: object) -> dict[str, Any]:
+    job = jobs.build(REQUEST, spec(), "seeder:1")
+    job["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {**job, "status": status}
+
+
+def when(kind: str, **facts: str) -> dict[str, str]:
+    return {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:05:00Z", **facts}
+
+
+def test_what_a_job_was_asked_for_is_read_back() -> None:
+    job = jobs.parse(existing(active=1))
+    assert job is not None
+    assert job.run == ("chiwar-b4c9a289-7", "user@example.com", 7, 12, 3)
+    assert (job.state, job.finished_at, job.deleting) == ("Active", None, False)
+
+
+def test_how_a_job_ended_is_read_off_its_terminal_condition() -> None:
+    failed = when("Failed", reason="DeadlineExceeded", message="too long")
+    job = jobs.parse(existing(conditions=[when("FailureTarget"), failed]))
+    assert job is not None
+    assert (job.state, job.reason, job.message) == ("Failed", "DeadlineExceeded", "too long")
+    assert job.finished_at is not None
+    done = jobs.parse(existing(conditions=[when("SuccessCriteriaMet"), when("Complete")]))
+    assert done is not None
+    assert done.state == "Succeeded"
+    waiting = jobs.parse(existing(conditions=[when("FailureTarget"), {"type": "Complete", "status": "False"}]))
+    assert waiting is not None
+    assert waiting.state == "Active", "its pods may still be at work"
+
+
+def test_a_job_that_only_wears_our_label_is_none_of_ours() -> None:
+    job = existing()
+    del job["metadata"]["annotations"]
+    assert jobs.parse(job) is None

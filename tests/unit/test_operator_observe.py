@@ -1,0 +1,153 @@
+"""What the operator makes of bad input: each fault has its reason and says what to mend, and none tells a secret."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError, SeedingError, UnreachableError
+from campaignpool_operator.cluster import Cluster
+from campaignpool_operator.facts import Fault, Pool
+from campaignpool_operator.observe import Databases, Observer, parse_spec, read_blueprint, read_pool, read_url
+from tests.support.pools import BLUEPRINT, NOW, pool, raw_spec, spec
+
+
+class Fake(Cluster):
+    """An API that has these Secrets and ConfigMaps and no Jobs."""
+
+    def __init__(self, secrets: dict[str, Any] | None = None, config_maps: dict[str, Any] | None = None) -> None:
+        self.secrets, self.config_maps = secrets or {}, config_maps or {}
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        found: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
+        return found.get(name)
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, str] | None:
+        found: dict[str, dict[str, str]] = {"game": self.config_maps}.get(namespace, {})
+        return found.get(name)
+
+    async def jobs(self, *_: str) -> list[dict[str, Any]]:
+        return []
+
+
+REFERENCE = spec(blueprint={"configMapRef": {"name": "plan"}})
+
+
+async def url_fault(secrets: dict[str, Any]) -> CampaignPoolError:
+    with pytest.raises(CampaignPoolError) as caught:
+        await read_url(Fake(secrets), pool(), spec())
+    return caught.value
+
+
+async def test_a_secret_that_is_missing() -> None:
+    fault = await url_fault({})
+    assert (fault.reason, fault.retry) == ("SecretNotFound", False)
+    assert "no Secret database in namespace game: create it" in fault.message
+    assert "key url" in fault.message
+
+
+async def test_a_key_that_is_missing() -> None:
+    fault = await url_fault({"database": {"password": b"s3cr3t"}})
+    assert fault.reason == "SecretKeyMissing"
+    assert "the Secret database has no key url" in fault.message
+    assert "s3cr3t" not in fault.message
+
+
+async def test_a_value_that_is_no_text() -> None:
+    assert (await url_fault({"database": {"url": b"\xff\xfe"}})).reason == "DatabaseUrlInvalid"
+
+
+async def test_the_url_is_taken_without_the_newline_that_editors_add() -> None:
+    found = await read_url(Fake({"database": {"url": b"postgresql://x/y\n"}}), pool(), spec())
+    assert found == "postgresql://x/y"
+
+
+async def test_blueprints_in_config_maps() -> None:
+    text = "root: {table: campaigns}"
+    read = await read_blueprint(Fake(None, {"plan": {"blueprint.yaml": text}}), pool(), REFERENCE)
+    assert read.root.table == "campaigns"
+
+
+@pytest.mark.parametrize(
+    ("config_maps", "reason", "says"),
+    [
+        ({}, "ConfigMapNotFound", "there is no ConfigMap plan in namespace game"),
+        ({"plan": {}}, "ConfigMapKeyMissing", "the ConfigMap plan has no key blueprint.yaml"),
+        (
+            {"plan": {"blueprint.yaml": "root: ["}},
+            "BlueprintInvalid",
+            "ConfigMap plan, key blueprint.yaml is not YAML",
+        ),
+        ({"plan": {"blueprint.yaml": "tables: []"}}, "BlueprintInvalid", "root: Field required"),
+    ],
+)
+async def test_blueprints_that_cannot_be_read(config_maps: dict[str, Any], reason: str, says: str) -> None:
+    with pytest.raises(CampaignPoolError) as caught:
+        await read_blueprint(Fake(None, config_maps), pool(), REFERENCE)
+    assert caught.value.reason == reason
+    assert says in caught.value.message
+
+
+def test_a_spec_that_the_models_refuse_names_the_field_and_not_its_value() -> None:
+    raw = raw_spec(size=-1, database={"secretRef": {"name": "x"}, "url": "postgresql://u:s3cr3t@h/d"})
+    with pytest.raises(ConfigurationError) as caught:
+        parse_spec(pool(raw_spec=raw))
+    assert caught.value.reason == "SpecInvalid"
+    assert "spec.size: " in caught.value.message
+    assert "spec.database.url: " in caught.value.message
+    assert "s3cr3t" not in caught.value.message
+
+
+def test_a_status_of_another_version_counts_as_none() -> None:
+    meta = {
+        "namespace": "game",
+        "name": "chiwar",
+        "uid": "u",
+        "resourceVersion": "5",
+        "generation": 2,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    read = read_pool({"metadata": meta, "spec": raw_spec(), "status": {"phase": "Old"}})
+    assert read.key == "game/chiwar"
+    assert read.raw_status == {"phase": "Old"}
+    assert read.status.conditions == []
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (UnreachableError("no connection"), Fault("DatabaseUnreachable", "no connection", True)),
+        (ClusterError("refused", reason="Forbidden"), Fault("Forbidden", "refused", True)),
+        (
+            SeedingError("no such table"),
+            Fault("DatabaseRefused", "the database refused a statement of the operator: no such table", True),
+        ),
+    ],
+)
+def test_errors_become_faults(error: CampaignPoolError, wanted: Fault) -> None:
+    assert Fault.of(error) == wanted
+
+
+async def look(fake: Fake, the_pool: Pool) -> Fault | None:
+    async def before_first_write(url: str) -> None:
+        raise AssertionError(url)
+
+    async with AsyncExitStack() as stack:
+        session = await Observer(fake, Databases(), lambda: NOW).look(the_pool, stack, before_first_write)
+    assert session.connection is None
+    assert session.observed.ledger is None
+    return session.observed.fault
+
+
+async def test_what_stands_in_the_way_becomes_a_part_of_what_was_observed() -> None:
+    fault = await look(Fake(), pool(raw_spec={"blueprint": BLUEPRINT}))
+    assert fault is not None
+    assert fault.reason == "SpecInvalid"
+    fault = await look(Fake({"database": {"url": b"mysql://u:s3cr3t@h/d"}}), pool())
+    assert fault is not None
+    assert fault.reason == "DatabaseUrlInvalid"
+    assert "s3cr3t" not in fault.message
+    fault = await look(Fake({"database": {"url": b"postgresql://u:s3cr3t@127.0.0.1:1/d"}}), pool())
+    assert fault is not None
+    assert (fault.reason, fault.retry) == ("DatabaseUnreachable", True)
+    assert "s3cr3t" not in fault.message

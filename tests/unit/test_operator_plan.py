@@ -1,0 +1,374 @@
+"""What the plan does, and the invariants that no observation breaks."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campaignpool.api import MASTER
+from campaignpool.ledger import RUNS_SEEN, OwnerCounts, Run
+from campaignpool_operator import jobs
+from campaignpool_operator.facts import Fault, Observed
+from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.plan import (
+    BATCH,
+    HALT,
+    Action,
+    CreateJob,
+    DeleteJob,
+    FinishRun,
+    InstallRevision,
+    Prune,
+    Remove,
+    Retire,
+    plan,
+)
+from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, run, spec
+
+FAULT = Fault("TemplateNotFound", "no row is the template", retry=False)
+
+
+def of_type(actions: tuple[Action, ...], kind: type) -> list[Any]:
+    return [each for each in actions if isinstance(each, kind)]
+
+
+def created(seen: Observed) -> list[tuple[str, int, int]]:
+    return [(each.owner, each.number, each.count) for each in of_type(plan(seen).actions, CreateJob)]
+
+
+def test_an_empty_pool_is_asked_for_in_one_job() -> None:
+    assert created(observed()) == [(MASTER, 1, 5)]
+
+
+def test_a_full_pool_asks_for_nothing_and_is_not_looked_at_before_something_happens() -> None:
+    result = plan(observed(ledger=ledger({MASTER: OwnerCounts(ready=5)})))
+    assert result.actions == ()
+    assert result.next_check is None
+
+
+def test_the_neediest_owner_comes_first_and_no_more_jobs_than_max_concurrent() -> None:
+    owners = [{"id": "a", "size": 4}, {"id": "b", "size": 2}, {"id": "c", "size": 2}]
+    counts = {MASTER: OwnerCounts(ready=4), "a": OwnerCounts(ready=1), "b": OwnerCounts(ready=1)}
+    seen = observed(spec=spec(owners=owners, maxConcurrent=3), ledger=ledger(counts))
+    assert created(seen) == [("c", 1, 2), ("a", 1, 3), ("b", 1, 1)]
+
+
+def test_jobs_at_work_take_slots() -> None:
+    seen = observed(spec=spec(owners=[{"id": "a", "size": 1}], maxConcurrent=1), jobs=(job(),))
+    assert created(seen) == []
+    assert plan(seen).lacking == 1
+
+
+def test_what_a_job_at_work_will_make_is_not_asked_for_again() -> None:
+    assert created(observed(jobs=(job(count=5),))) == []
+    assert created(observed(jobs=(job(count=3),))) == [(MASTER, 2, 2)]
+
+
+def test_the_ledger_says_what_a_job_at_work_has_made() -> None:
+    begun = run(count=5, campaigns=2, reserved=3)
+    counts = {MASTER: OwnerCounts(ready=1, seeding=3)}  # one of the two was claimed already
+    seen = observed(ledger=ledger(counts, begun), jobs=(job(),))
+    assert plan(seen).in_flight == {MASTER: 3}
+    assert created(seen) == [(MASTER, 2, 1)]
+
+
+def test_a_run_that_ended_well_promises_nothing_though_its_job_is_still_there() -> None:
+    seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=4)}, run(1, "Succeeded")), jobs=(job(),))
+    assert created(seen) == [(MASTER, 2, 1)]
+
+
+def test_a_failed_run_of_a_job_at_work_is_tried_again_by_its_next_pod() -> None:
+    seen = observed(ledger=ledger({}, run(1, "Failed", generation=0)), jobs=(job(),))
+    assert created(seen) == []
+
+
+def test_what_is_reserved_and_what_is_promised_counts_against_max_size() -> None:
+    counts = {MASTER: OwnerCounts(ready=3, seeding=2, retiring=1)}
+    begun = run(count=4, campaigns=0, reserved=2)  # two of four reserved, two still promised
+    seen = observed(spec=spec(size=10, maxSize=11), ledger=ledger(counts, begun), jobs=(job(count=4),))
+    assert created(seen) == [(MASTER, 2, 3)]
+
+
+def test_targets_above_max_size_are_filled_as_far_as_it_allows() -> None:
+    seen = observed(spec=spec(size=5, maxSize=6, owners=[{"id": "a", "size": 5}]))
+    assert created(seen) == [(MASTER, 1, 5), ("a", 1, 1)]
+    assert plan(seen).capped
+
+
+def test_the_number_follows_the_highest_that_runs_jobs_and_ledger_know() -> None:
+    assert created(observed(ledger=ledger({}, run(4, "Succeeded")))) == [(MASTER, 5, 5)]
+    assert created(observed(ledger=ledger(numbers={MASTER: 70}))) == [(MASTER, 71, 5)]
+    done = replace(job(8, "Succeeded"), finished_at=ago(10))
+    assert created(observed(jobs=(done,), ledger=ledger({}, run(8, "Succeeded")))) == [(MASTER, 9, 5)]
+
+
+def test_another_plan_is_installed_before_anything_is_made() -> None:
+    actions = plan(observed(compiled=compiled("1" * 64))).actions
+    assert [type(each) for each in actions] == [InstallRevision, CreateJob]
+    actions = plan(observed(ledger=ledger(revision=None))).actions
+    assert [type(each) for each in actions] == [InstallRevision, CreateJob]
+
+
+def test_a_pause_makes_and_retires_nothing_but_ends_runs_and_installs() -> None:
+    counts = {MASTER: OwnerCounts(ready=2), "gone": OwnerCounts(ready=3, retiring=1)}
+    seen = observed(
+        spec=spec(paused=True),
+        compiled=compiled("1" * 64),
+        ledger=ledger(counts, run(1)),
+        jobs=(job(1, "Failed"),),
+    )
+    assert [type(each) for each in plan(seen).actions] == [FinishRun, InstallRevision, Remove]
+
+
+def test_a_fault_only_ends_runs() -> None:
+    counts = {MASTER: OwnerCounts(ready=2), "gone": OwnerCounts(ready=3)}
+    seen = observed(fault=FAULT, compiled=None, ledger=ledger(counts, run(1)), jobs=(job(1, "Failed"),))
+    assert [type(each) for each in plan(seen).actions] == [FinishRun]
+
+
+def test_a_fault_that_hides_the_ledger_leaves_nothing_to_do() -> None:
+    assert plan(observed(fault=FAULT, ledger=None)).actions == ()
+
+
+def test_surplus_is_retired_in_small_batches_and_looked_at_again_at_once() -> None:
+    seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=30)}))
+    result = plan(seen)
+    assert result.actions == (Retire(MASTER, BATCH, "30 are ready, 5 are wanted"), Remove(BATCH))
+    assert result.next_check == 0
+
+
+def test_owners_that_left_the_spec_lose_what_is_ready() -> None:
+    seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=5), "gone": OwnerCounts(ready=2)}))
+    assert of_type(plan(seen).actions, Retire) == [Retire("gone", 2, "2 are ready, 0 are wanted")]
+
+
+def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
+    counts = {MASTER: OwnerCounts(ready=5), "a": OwnerCounts(ready=2)}
+    seen = observed(spec=spec(size=5, maxSize=5, owners=[{"id": "a", "size": 4}]), ledger=ledger(counts))
+    assert of_type(plan(seen).actions, Retire) == [Retire(MASTER, 2, "5 are ready, 5 are wanted")]
+    assert created(seen) == []
+
+
+@pytest.mark.parametrize(
+    ("the_job", "the_run", "outcome", "reason"),
+    [
+        (job(1, "Failed"), run(1), "Failed", "BackoffLimitExceeded"),
+        (job(1, "Failed"), None, "Failed", "BackoffLimitExceeded"),
+        (job(1, "Succeeded"), run(1, campaigns=5), "Succeeded", None),
+        (job(1, "Succeeded"), run(1, campaigns=2), "Failed", "JobIncomplete"),
+        (job(1, "Succeeded"), None, "Failed", "JobIncomplete"),
+    ],
+)
+def test_a_run_whose_job_ended_without_it_is_ended(
+    the_job: SeedJob, the_run: Run | None, outcome: str, reason: str | None
+) -> None:
+    known = (the_run,) if the_run else ()
+    (finish,) = of_type(plan(observed(ledger=ledger({}, *known), jobs=(the_job,))).actions, FinishRun)
+    assert (finish.run, finish.outcome, finish.reason) == (the_job.run, outcome, reason)
+
+
+def test_a_run_that_ended_is_not_ended_again() -> None:
+    seen = observed(ledger=ledger({}, run(1, "Failed")), jobs=(job(1, "Failed"),))
+    assert of_type(plan(seen).actions, FinishRun) == []
+
+
+def test_a_job_whose_run_is_too_old_to_be_seen_is_left_alone() -> None:
+    latest = [run(number, "Succeeded") for number in range(100, 100 - RUNS_SEEN, -1)]
+    seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=5)}, *latest), jobs=(job(3, "Succeeded"),))
+    assert plan(seen).actions == ()
+
+
+def test_a_run_whose_job_is_gone_is_ended() -> None:
+    lost = run(1, reserved=3)
+    (finish,) = of_type(plan(observed(ledger=ledger({}, lost), orphans=(lost,))).actions, FinishRun)
+    assert (finish.run[0], finish.outcome, finish.reason) == (lost.job, "Failed", "JobDeleted")
+
+
+@pytest.mark.parametrize(("failures", "pause"), [(1, 10), (2, 20), (3, 40), (6, 300), (9, 300)])
+def test_each_failure_doubles_the_pause(failures: int, pause: int) -> None:
+    failed = [run(number, "Failed", finished_at=ago(failures - number)) for number in range(1, failures + 1)]
+    seen = observed(ledger=ledger({}, *failed))
+    result = plan(seen)
+    assert of_type(result.actions, CreateJob) == []
+    assert result.next_check == pause
+    assert result.failures.cause == "SeedingFailed: a constraint"
+    assert created(replace(seen, now=NOW + timedelta(seconds=pause))) == [(MASTER, failures + 1, 5)]
+
+
+def test_a_job_that_fails_now_begins_a_pause_at_once() -> None:
+    seen = observed(ledger=ledger({}, run(1)), jobs=(replace(job(1, "Failed"), finished_at=NOW),))
+    assert created(seen) == []
+    assert plan(seen).next_check == 10
+
+
+def test_a_database_whose_clock_runs_ahead_does_not_lengthen_the_pause() -> None:
+    seen = observed(ledger=ledger({}, run(1, "Failed", finished_at=ago(-3600))))
+    assert plan(seen).next_check == 10
+
+
+def test_a_success_ends_the_count() -> None:
+    runs = (run(1, "Failed", finished_at=ago(9)), run(2, "Succeeded", finished_at=ago(8)))
+    assert plan(observed(ledger=ledger({}, *runs))).failures.count == 0
+
+
+def test_seeding_stops_after_many_failures_until_the_resource_changes() -> None:
+    failed = [run(number, "Failed", finished_at=ago(100_000)) for number in range(1, HALT + 1)]
+    seen = observed(ledger=ledger({}, *failed))
+    result = plan(seen)
+    assert result.failures.halted
+    assert result.actions == ()
+    assert result.next_check is None
+    assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
+
+
+def test_failures_of_a_pool_that_had_the_name_before_do_not_count() -> None:
+    before = run(1, "Failed", started_at=ago(7200), finished_at=ago(7100))
+    assert plan(observed(ledger=ledger({}, before))).failures.count == 0
+
+
+def test_a_job_of_an_older_generation_that_has_not_begun_is_taken_back() -> None:
+    seen = observed(pool=pool(generation=2), jobs=(job(),))
+    assert [type(each) for each in plan(seen).actions] == [DeleteJob]
+    assert plan(observed(pool=pool(generation=2), jobs=(replace(job(), created_at=ago(5)),))).actions == ()
+    begun = observed(pool=pool(generation=2), jobs=(job(),), ledger=ledger({}, run(1)))
+    assert plan(begun).actions == ()
+
+
+def test_old_failures_are_forgotten() -> None:
+    counts = {MASTER: OwnerCounts(ready=5, failed=2)}
+    old = run(1, "Failed", finished_at=ago(4000), started_at=ago(3500))
+    good = run(2, "Succeeded")
+    assert plan(observed(ledger=ledger(counts, good, old))).actions == (Prune(),)
+    assert plan(observed(ledger=ledger(counts, good, run(1, "Failed")))).actions == ()
+
+
+# --- invariants --------------------------------------------------------------------------------------------------
+
+OWNERS = (MASTER, "a", "b", "gone")
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observed:
+    """Any state of resource, ledger and Jobs, consistent or not."""
+    small = st.integers(0, 6)
+    sizes = {owner: draw(small) for owner in OWNERS[1:3]}
+    max_size = draw(st.integers(0, 20))
+    wanted = spec(
+        size=draw(st.integers(0, max_size)),
+        maxSize=max_size,
+        maxConcurrent=draw(st.integers(1, 4)),
+        paused=draw(st.booleans()),
+        owners=[{"id": owner, "size": size} for owner, size in sizes.items()],
+    )
+    counts = {
+        owner: OwnerCounts(ready=draw(small), seeding=draw(small), retiring=draw(small))
+        for owner in draw(st.sets(st.sampled_from(OWNERS)))
+    }
+    jobs_seen, runs_seen = [], []
+    for number in range(1, draw(st.integers(0, 5)) + 1):
+        owner = draw(st.sampled_from(OWNERS))
+        count = draw(st.integers(1, 6))
+        made = draw(st.integers(0, count))
+        state = draw(st.sampled_from(["Active", "Succeeded", "Failed"]))
+        outcome = draw(st.sampled_from([None, "Succeeded", "Failed"]))
+        if draw(st.booleans()):
+            jobs_seen.append(job(number, state, owner, count=count))
+        if draw(st.booleans()):
+            reserved = draw(st.integers(0, count - made))
+            when = ago(draw(st.integers(0, 500)))
+            ended = when if outcome else None
+            facts = {"count": count, "campaigns": made, "reserved": reserved, "finished_at": ended}
+            runs_seen.append(run(number, outcome, owner, **facts))
+    return observed(spec=wanted, ledger=ledger(counts, *runs_seen), jobs=tuple(jobs_seen))
+
+
+@given(observations())
+def test_no_plan_passes_a_limit(seen: Observed) -> None:
+    assert seen.spec is not None
+    assert seen.ledger is not None
+    result = plan(seen)
+    assert result == plan(seen), "the same input gives the same plan"
+    new = of_type(result.actions, CreateJob)
+    at_work = sum(1 for each in seen.jobs if each.state == "Active")
+    if new:
+        assert at_work + len(new) <= min(seen.spec.max_concurrent, seen.spec.database.max_connections)
+        counts = seen.ledger.owners.values()
+        unclaimed = sum(each.seeding + each.ready + each.retiring for each in counts)
+        assert unclaimed + sum(each.count for each in new) <= seen.spec.max_size
+        assert not seen.spec.paused
+    for each in new:
+        have = seen.ledger.owners.get(each.owner, OwnerCounts()).ready + result.in_flight.get(each.owner, 0)
+        assert have + each.count <= seen.spec.targets()[each.owner], "never past the target"
+    names = [jobs.job_name("chiwar", each.owner, each.number) for each in new]
+    assert not set(names) & {each.name for each in seen.jobs}
+    assert not set(names) & {each.job for each in seen.ledger.runs}
+    assert len(set(names)) == len(names)
+    for each in of_type(result.actions, Retire):
+        assert 0 < each.count <= min(BATCH, seen.ledger.owners[each.owner].ready)
+
+
+@dataclass
+class World:
+    """A simulation of ledger and Jobs: does what a plan says, and lets Jobs work."""
+
+    wanted: Any
+    ready: dict[str, int]
+    retiring: dict[str, int] = field(default_factory=dict)
+    at_work: list[tuple[str, int, int]] = field(default_factory=list)
+    done: list[Run] = field(default_factory=list)
+
+    def seen(self) -> Observed:
+        owners = {*self.ready, *self.retiring}
+        counts = {o: OwnerCounts(ready=self.ready.get(o, 0), retiring=self.retiring.get(o, 0)) for o in owners}
+        active = tuple(job(number, "Active", owner, count=count) for owner, number, count in self.at_work)
+        return observed(spec=self.wanted, ledger=ledger(counts, *self.done), jobs=active)
+
+    def do(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            match action:
+                case CreateJob(owner, number, count):
+                    self.at_work.append((owner, number, count))
+                case Retire(owner, count):
+                    self.ready[owner] -= count
+                    self.retiring[owner] = self.retiring.get(owner, 0) + count
+                case Remove():
+                    self.retiring.clear()
+                case _:
+                    raise AssertionError(action)
+
+    def work(self) -> None:
+        for owner, number, count in self.at_work:
+            self.ready[owner] = self.ready.get(owner, 0) + count
+            self.done.append(run(number, "Succeeded", owner, count=count, campaigns=count))
+        self.at_work.clear()
+
+
+@settings(max_examples=200)
+@given(
+    ready=st.dictionaries(st.sampled_from(OWNERS), st.integers(0, 40)),
+    sizes=st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20)),
+    max_size=st.integers(20, 60),
+    max_concurrent=st.integers(1, 4),
+)
+def test_plans_converge_and_then_stop(
+    ready: dict[str, int], sizes: tuple[int, int, int], max_size: int, max_concurrent: int
+) -> None:
+    owners = [{"id": owner, "size": size} for owner, size in zip(("a", "b"), sizes[1:], strict=True)]
+    wanted = spec(size=sizes[0], owners=owners, maxSize=max_size, maxConcurrent=max_concurrent)
+    world = World(wanted, dict(ready))
+    for _ in range(60):
+        result = plan(world.seen())
+        if not result.actions and not world.at_work:
+            break
+        world.do(result.actions)
+        world.work()
+    else:
+        pytest.fail("no end")
+    targets = wanted.targets()
+    assert world.ready.get("gone", 0) == 0
+    assert all(world.ready.get(owner, 0) <= target for owner, target in targets.items())
+    assert sum(world.ready.values()) == min(sum(targets.values()), max_size)
+    assert plan(world.seen()).next_check is None
