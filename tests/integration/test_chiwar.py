@@ -10,13 +10,13 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-import chiwar
 import pytest
+
+import chiwar
 from campaignpool_local.postgres import EmbeddedPostgres
 from chiwar import ids, naive
 from chiwar.load import Connection
 from chiwar.rows import COLUMNS
-
 from tests.support.postgres import NewDatabase
 
 pytestmark = pytest.mark.integration

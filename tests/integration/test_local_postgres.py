@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from campaignpool_local.postgres import EmbeddedPostgres, PostgresError
 
 pytestmark = pytest.mark.integration

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import chiwar
 import pytest
+
+import chiwar
 from campaignpool_local.postgres import EmbeddedPostgres
 
 NewDatabase = Callable[..., str]
