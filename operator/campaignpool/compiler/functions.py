@@ -61,7 +61,7 @@ def clone(revision: Revision) -> str:
     root = revision.plan.root
     keys = "$1::text[]" if root.key is KeyKind.SPLICED else f"_keys_{root.position}::text[]"
     body.append(f"RETURN {keys};")
-    return _function(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+    return written(revision, "clone", "uuid[], text[]", "text[]", declared, body)
 
 
 def drawn(revision: Revision) -> tuple[list[str], list[str]]:
@@ -215,7 +215,7 @@ def on_claim(revision: Revision) -> str:
         cast = [f"CAST(({substitute(each, values)}) AS {types[column]})" for column, each in given.items()]
         body.append(f"INSERT INTO {name} ({columns}) VALUES ({', '.join(cast)});")
     body.append("RETURN true;")
-    return _function(revision, "on_claim", "uuid, text, text", "boolean", [], body)
+    return written(revision, "on_claim", "uuid, text, text", "boolean", [], body)
 
 
 def claim_inserts(plan: ClonePlan) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
@@ -244,7 +244,7 @@ def retire(revision: Revision) -> str:
         else:
             parts = [f"d{n} AS ({delete} RETURNING 1)" for n, delete in enumerate(deletes)]
             body.append(f"WITH {', '.join(parts)} SELECT count(*) INTO _gone FROM d0;")
-    return _function(revision, "retire", "uuid[], text[]", "void", declared, body)
+    return written(revision, "retire", "uuid[], text[]", "void", declared, body)
 
 
 def _found_keys(revision: Revision, table: TablePlan, key: str) -> str:
@@ -304,9 +304,7 @@ def _names(link: Link) -> str:
     return ", ".join(literal(name) for _, names in link.types for name in names)
 
 
-def _function(
-    revision: Revision, kind: str, arguments: str, returns: str, declared: list[str], body: list[str]
-) -> str:
+def written(revision: Revision, kind: str, arguments: str, returns: str, declared: list[str], body: list[str]) -> str:
     """Write a function whose names are all qualified; the tables' own schemas serve triggers that are not."""
     schemas = dict.fromkeys(ident(table.facts.schema_) for table in revision.plan.tables)
     lines = [*(["DECLARE", *(f"    {line}" for line in declared)] if declared else []), "BEGIN"]
