@@ -179,10 +179,7 @@ def openapi(catalog: Catalog, root: str) -> Json:
     paths: dict[str, Value] = {}
     for each in served:
         place = f"{root}/namespaces/{{namespace}}/{each.plural}" if each.namespaced else f"{root}/{each.plural}"
-        paths[place] = {
-            "get": _operation(each, "list", ()),
-            "post": _operation(each, "post", written),
-        }
+        paths[place] = {"get": _operation(each, "list", ()), "post": _operation(each, "post", written)}
         paths[f"{place}/{{name}}"] = {
             "get": _operation(each, "get", ()),
             "put": _operation(each, "put", written),

@@ -52,12 +52,7 @@ class PlainNotFound(Exception):  # noqa: N818 - it is what a server says in plai
 
 def details(group: str, kind: str, name: str = "", **more: Value) -> Json:
     """The `details` of a Status about an object."""
-    return {
-        **({"name": name} if name else {}),
-        **({"group": group} if group else {}),
-        "kind": kind,
-        **more,
-    }
+    return {**({"name": name} if name else {}), **({"group": group} if group else {}), "kind": kind, **more}
 
 
 def qualified(group: str, kind: str) -> str:

@@ -25,11 +25,7 @@ from campaignpool_local.values import Json, Value, stamp
 _MERGE, _JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 _STRATEGIC, _APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 _BODIES = ("application/json", "application/yaml", protobuf.MEDIA)
-_PATCHES: dict[str, Callable[[Json, Value], Json]] = {
-    _JSON_PATCH: json_patch,
-    _MERGE: merge,
-    _STRATEGIC: strategic,
-}
+_PATCHES: dict[str, Callable[[Json, Value], Json]] = {_JSON_PATCH: json_patch, _MERGE: merge, _STRATEGIC: strategic}
 
 
 @dataclass(frozen=True)

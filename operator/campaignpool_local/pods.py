@@ -163,7 +163,7 @@ class PodRunner:
         current = self._now(pod)
         if current is None:
             return
-        status = {**current["status"], "phase": phase, "containerStatuses": statuses}
+        status = {**current["status"], "phase": phase, "containerStatuses": list(statuses)}
         status.setdefault("startTime", stamp())
         ready = "True" if statuses and all(each["ready"] for each in statuses) else "False"
         status["conditions"] = [{"type": "Ready", "status": ready, "lastTransitionTime": stamp()}]
@@ -181,23 +181,23 @@ class PodRunner:
         statuses = [container_status(each, {"running": {"startedAt": stamp()}}) for each in containers]
 
         async def run(number: int) -> None:
-            container = containers[number]
+            container, restarts = containers[number], 0
             log = self._logs[uid, container["name"]] = Log()
-            restarts = 0
-            while True:
-                state = await self._process(pod, container, variables[number], log, statuses)
-                statuses[number] = container_status(container, state, restarts)
-                code = state["terminated"]["exitCode"]
-                if not code or pod["spec"]["restartPolicy"] != "OnFailure" or self._is_going(pod):
-                    break
-                restarts += 1
-                statuses[number]["restartCount"] = restarts
-                self._report(pod, "Running", statuses)
-                await asyncio.sleep(self._backoff * 2 ** (restarts - 1))
-                if self._is_going(pod):
-                    break
-                statuses[number] = container_status(container, {"running": {"startedAt": stamp()}}, restarts)
-            log.add(b"", last=True)
+            try:
+                while True:
+                    state = await self._process(pod, container, variables[number], log, statuses)
+                    again = state["terminated"]["exitCode"] and pod["spec"]["restartPolicy"] == "OnFailure"
+                    restarts += bool(again)
+                    statuses[number] = container_status(container, state, restarts)
+                    if not again or self._is_going(pod):
+                        return
+                    self._report(pod, "Running", statuses)
+                    await asyncio.sleep(self._backoff * 2 ** (restarts - 1))
+                    if self._is_going(pod):
+                        return
+                    statuses[number] = container_status(container, {"running": {"startedAt": stamp()}}, restarts)
+            finally:
+                log.add(b"", last=True)
 
         try:
             await asyncio.gather(*(run(number) for number in range(len(containers))))

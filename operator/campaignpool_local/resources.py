@@ -98,10 +98,7 @@ BUILT_IN = (
         selectable=("status.phase", "spec.nodeName", "spec.restartPolicy"),
     ),
     _core(
-        "events",
-        "Event",
-        short=("ev",),
-        selectable=(*(f"involvedObject.{each}" for each in _ABOUT), *_EVENT_FIELDS),
+        "events", "Event", short=("ev",), selectable=(*(f"involvedObject.{each}" for each in _ABOUT), *_EVENT_FIELDS)
     ),
     ResourceType(
         "events.k8s.io",

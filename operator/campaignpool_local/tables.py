@@ -76,10 +76,7 @@ class Column(NamedTuple):
 
 
 NAME = Column(
-    "Name",
-    lambda obj: obj["metadata"]["name"],
-    format="name",
-    description="Name must be unique within a namespace.",
+    "Name", lambda obj: obj["metadata"]["name"], format="name", description="Name must be unique within a namespace."
 )
 AGE = Column("Age", lambda obj: age(obj["metadata"]["creationTimestamp"]))
 

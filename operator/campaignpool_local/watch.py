@@ -41,10 +41,7 @@ def seen(change: Change, matches: Predicate) -> Event | None:
     if change.type == "DELETED" or change.before is None:
         return "DELETED", change.object
     version = change.object["metadata"]["resourceVersion"]
-    return "DELETED", {
-        **change.before,
-        "metadata": {**change.before["metadata"], "resourceVersion": version},
-    }
+    return "DELETED", {**change.before, "metadata": {**change.before["metadata"], "resourceVersion": version}}
 
 
 def _bookmark(kind: ResourceType, version: int, *, ends_list: bool = False) -> Event:
