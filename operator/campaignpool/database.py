@@ -76,7 +76,10 @@ async def connect(url: str, application_name: str) -> Connection:
         "tcp_keepalives_count": "3",
     }
     with translated():
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=settings)
+        try:
+            return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=settings)
+        except ValueError as error:  # such as a port that is no number
+            raise asyncpg.ClientConfigurationError("not a URL") from error
 
 
 @contextmanager
@@ -156,10 +159,10 @@ _MEANING: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Campaig
 
 def described(error: Exception) -> str:
     """Say what the database refused and where: its message, the table, the constraint, never a row's values."""
-    facts = error.as_dict() if isinstance(error, asyncpg.PostgresError) else {}
-    place = [f"{name} {facts[key]}" for key, name in _PLACES.items() if facts.get(key)]
-    hint = f" ({facts['hint']})" if facts.get("hint") else ""
-    return f"{facts.get('message', 'error')}{': ' if place else ''}{', '.join(place)}{hint}"
+    place = [f"{name} {value}" for key, name in _PLACES.items() if (value := getattr(error, key, None))]
+    hint = f" ({error.hint})" if getattr(error, "hint", None) else ""  # type: ignore[attr-defined] # just asked for
+    # Not str(error): that has the detail too, which quotes the row.
+    return f"{error.args[0] if error.args else 'error'}{': ' if place else ''}{', '.join(place)}{hint}"
 
 
 _PLACES = {"table_name": "table", "constraint_name": "constraint", "column_name": "column"}

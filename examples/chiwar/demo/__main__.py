@@ -94,7 +94,7 @@ async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyn
     await kube.apply(secret, "secrets")
     await kube.apply(POOL, PLURAL)
     show.say(f"\n$ kubectl get {PLURAL} --watch")
-    await asyncio.wait_for(_show_until_full(show, kube), PATIENCE)
+    await asyncio.wait_for(_show_until_full(show, kube, 0), PATIENCE)
 
     status = (await kube.get(f"{PLURAL}/{NAME}"))["status"]
     seed = status["lastSeed"]
@@ -109,7 +109,7 @@ async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyn
     show.say(f"          a pooled campaign took {took}")
 
 
-async def _show_until_full(show: Show, kube: Kube) -> None:
+async def _show_until_full(show: Show, kube: Kube, claimed: int) -> None:
     shown = ""
     async for columns, cells in kube.rows(PLURAL):
         wide = [place for place, column in enumerate(columns) if not column["priority"]]
@@ -120,7 +120,7 @@ async def _show_until_full(show: Show, kube: Kube) -> None:
         if line != shown:
             show.say(line)
         shown = line
-        if named["Status"] == "Filled" and named["Ready"] == named["Desired"]:
+        if named["Status"] == "Filled" and named["Claimed"] == claimed:
             return
 
 
@@ -178,7 +178,7 @@ async def _refill(show: Show, running: Stage) -> None:
     show.step("The claims woke the operator; the pool refills itself")
     show.say(f"\n$ kubectl get {PLURAL} --watch")
     began = time.monotonic()
-    await asyncio.wait_for(_show_until_full(show, running.kube), PATIENCE)
+    await asyncio.wait_for(_show_until_full(show, running.kube, 2), PATIENCE)
     status = (await running.kube.get(f"{PLURAL}/{NAME}"))["status"]
     show.check("two were claimed", holds=status["claimed"] == 2, seen=status["claimed"])
     show.check(f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"])

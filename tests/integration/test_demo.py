@@ -1,0 +1,34 @@
+"""`make demo ARGS=--once`: every step holds, and nothing is left running."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Give the command lines of processes that name the folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        lines.append(line)
+    return [line for line in lines if str(folder) in line]
+
+
+def test_the_demo_holds_and_leaves_nothing() -> None:
+    # Not pytest's tmp_path: the server's unix user could not pass through it.
+    with tempfile.TemporaryDirectory(prefix="campaignpool-demo-") as name:
+        folder = Path(name) / "demo"
+        command = [sys.executable, "-m", "chiwar.demo", "--once", "--scale", "0.2", "--campaigns", "2", "--folder"]
+        shown = subprocess.run([*command, name + "/demo"], capture_output=True, text=True, timeout=110, check=False)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        assert "Every step was seen to hold." in shown.stdout
+        assert "Traceback" not in (folder / "operator.log").read_text()
+        assert processes_of(folder) == []

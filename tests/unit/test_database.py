@@ -1,0 +1,72 @@
+"""What errors of the database mean: the class says whether to try again, the message what to mend, never a secret."""
+
+import socket
+
+import asyncpg
+import pytest
+
+from campaignpool.database import connect, described, translated
+from campaignpool.errors import (
+    CampaignPoolError,
+    CredentialsError,
+    SecretError,
+    SeedingError,
+    TransientError,
+    UnreachableError,
+)
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning", "reason", "retry"),
+    [
+        (asyncpg.InvalidPasswordError("no"), CredentialsError, "DatabaseAuthenticationFailed", False),
+        (asyncpg.InvalidCatalogNameError("no"), CredentialsError, "DatabaseNotFound", False),
+        (asyncpg.InsufficientPrivilegeError("no"), CredentialsError, "DatabasePermissionDenied", False),
+        (asyncpg.TooManyConnectionsError("no"), UnreachableError, "TooManyConnections", True),
+        (asyncpg.CannotConnectNowError("no"), UnreachableError, "DatabaseUnreachable", True),
+        (asyncpg.AdminShutdownError("no"), UnreachableError, "DatabaseUnreachable", True),
+        (asyncpg.ConnectionDoesNotExistError("no"), UnreachableError, "DatabaseUnreachable", True),
+        (asyncpg.DeadlockDetectedError("no"), TransientError, "DatabaseBusy", True),
+        (asyncpg.LockNotAvailableError("no"), TransientError, "DatabaseBusy", True),
+        (asyncpg.QueryCanceledError("no"), TransientError, "DatabaseBusy", True),
+        (asyncpg.UniqueViolationError("no"), SeedingError, "SeedingFailed", False),
+        (asyncpg.InterfaceError("connection is closed"), UnreachableError, "DatabaseUnreachable", True),
+        (TimeoutError(), UnreachableError, "DatabaseUnreachable", True),
+        (ConnectionRefusedError(), UnreachableError, "DatabaseUnreachable", True),
+        (socket.gaierror(), UnreachableError, "DatabaseUnreachable", True),
+    ],
+)
+def test_the_class_decides(error: Exception, meaning: type[CampaignPoolError], reason: str, retry: bool) -> None:
+    with pytest.raises(CampaignPoolError) as raised, translated():
+        raise error
+    assert type(raised.value) is meaning
+    assert (raised.value.reason, raised.value.retry) == (reason, retry)
+
+
+def test_what_is_not_about_the_database_passes() -> None:
+    with pytest.raises(KeyError), translated():
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "game", f"mysql://me:{SECRET}@db/game", f"postgresql://me:{SECRET}@db:port/game"]
+)
+async def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(SecretError) as refused:
+        await connect(url, "test")
+    assert refused.value.reason == "DatabaseUrlInvalid"
+    assert SECRET not in str(refused.value)
+
+
+async def test_a_host_that_does_not_answer_is_named_without_the_password() -> None:
+    with pytest.raises(UnreachableError, match="check the host and the port") as refused:
+        await connect(f"postgresql://me:{SECRET}@127.0.0.1:1/game", "test")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_refusal_names_table_and_constraint_and_no_values() -> None:
+    error = asyncpg.CheckViolationError("new row violates it")
+    error.table_name, error.constraint_name, error.detail = "weapons", "positive", f"Failing row contains ({SECRET})."
+    assert described(error) == "new row violates it: table weapons, constraint positive"

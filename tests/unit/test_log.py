@@ -1,0 +1,28 @@
+"""Log lines for people and for machines."""
+
+import json
+import logging
+
+from campaignpool.log import JsonFormatter, TextFormatter
+
+
+def record(**facts: object) -> logging.LogRecord:
+    made = logging.makeLogRecord(
+        {"msg": "%d of %d ready", "args": (1, 2), "levelname": "INFO", "name": "seeder", **facts}
+    )
+    made.created = 0.0
+    return made
+
+
+def test_text_has_the_message_and_then_the_facts() -> None:
+    assert TextFormatter().format(record(rows=5)) == "1970-01-01T00:00:00.000Z INFO 1 of 2 ready rows=5"
+
+
+def test_json_has_the_facts_as_fields() -> None:
+    assert json.loads(JsonFormatter().format(record(rows=5))) == {
+        "time": "1970-01-01T00:00:00.000Z",
+        "level": "info",
+        "logger": "seeder",
+        "message": "1 of 2 ready",
+        "rows": 5,
+    }
