@@ -155,7 +155,7 @@ class Handlers:
 
         if call.sub or self._registry.store.get(call.kind.key, call.namespace, call.name):
             return self._update(call, change, applies=True)
-        body, options = change({"metadata": {**(patch.get("metadata") or {}), "name": call.name}}), call.options()
+        body, options = change({"metadata": {"name": call.name}}), call.options()
         return self._send(call, self._registry.create(call.kind, call.namespace, body, options), 201, options)
 
     def _update(self, call: Call, change: Callable[[Json], Json], *, applies: bool = False) -> web.StreamResponse:

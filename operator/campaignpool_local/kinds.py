@@ -6,6 +6,7 @@ Each function gets an object of its own to work on, and gives the faults that it
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import re
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from campaignpool_local.values import Json, compact, moment, stamp
 
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
+_LONGEST_MESSAGE = 1024
+_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 Strategy = Callable[[Json, Json | None], list[Cause]]
 """(the new state, the old one or None for a new object) → faults."""
@@ -30,10 +33,20 @@ def _namespace(obj: Json, old: Json | None) -> list[Cause]:
     return []
 
 
+def _configmap(obj: Json, _: Json | None) -> list[Cause]:
+    _check_texts(obj.get("data"), "ConfigMap.data")
+    return []
+
+
 def _secret(obj: Json, _: Json | None) -> list[Cause]:
     for key, text in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
     obj.setdefault("type", "Opaque")
+    try:
+        for text in (obj.get("data") or {}).values():
+            base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise bad_request(f"illegal base64 data in Secret.data: {error}") from error
     return []
 
 
@@ -44,7 +57,16 @@ def _event(obj: Json, _: Json | None) -> list[Cause]:
             obj[key] = f"{time:%Y-%m-%dT%H:%M:%S.%fZ}" if key == "eventTime" else stamp(time)
     for key, empty in (("source", {}), ("reportingComponent", ""), ("reportingInstance", "")):
         obj.setdefault(key, empty)
-    return []
+    faults, about = [], obj.get("involvedObject", {}).get("namespace", "")
+    if about != obj["metadata"]["namespace"] and (about or obj["metadata"]["namespace"] != "default"):
+        faults.append(Cause.invalid("involvedObject.namespace", compact(about), "does not match event.namespace"))
+    if obj["eventTime"]:  # the older kind of event, without this time, is hardly checked
+        needed = ("reason", "action", "reportingComponent", "reportingInstance")
+        faults += [Cause.required(key) for key in needed if not obj.get(key)]
+        if len(obj.get("message") or "") > _LONGEST_MESSAGE:
+            why = f"can have at most {_LONGEST_MESSAGE} characters"
+            faults.append(Cause.invalid("message", '""', why))
+    return faults
 
 
 def _fill_pod(spec: Json) -> None:
@@ -118,7 +140,7 @@ def _job(obj: Json, old: Json | None) -> list[Cause]:
         labels.update(own)
         obj["metadata"].setdefault("labels", dict(labels))
         obj["status"] = {}
-        return _job_faults(spec)
+        return [*label_faults(labels, "spec.template.labels"), *_job_faults(spec)]
     return [
         Cause.invalid(f"spec.{key}", json.dumps(spec.get(key)), "field is immutable")
         for key in ("template", "selector", "completions", "completionMode")
@@ -165,6 +187,7 @@ def _crd(obj: Json, old: Json | None) -> list[Cause]:
 
 STRATEGIES: dict[str, Strategy] = {
     "Namespace": _namespace,
+    "ConfigMap": _configmap,
     "Secret": _secret,
     "Event": _event,
     "Pod": _pod,
@@ -190,16 +213,31 @@ def name_faults(group: str, name: str) -> list[Cause]:
     return [Cause.invalid("metadata.name", json.dumps(name), _SUBDOMAIN_RULE)]
 
 
+def _check_texts(values: Json | None, where: str) -> None:
+    """Raise a 400 for a value that is no text, and so cannot even be read."""
+    for value in (values or {}).values():
+        if not isinstance(value, str):
+            kind = "number" if isinstance(value, int | float) else type(value).__name__
+            raise bad_request(f"cannot unmarshal {kind} into Go struct field {where} of type string")
+
+
+def label_faults(labels: Json | None, field: str) -> list[Cause]:
+    """Give the labels that selectors could not speak of."""
+    return [
+        Cause.invalid(field, compact(text), f"a valid label must match '{_LABEL.pattern}'")
+        for key, value in (labels or {}).items()
+        for text in (key.rpartition("/")[2], value)
+        if not _LABEL.fullmatch(text)
+    ]
+
+
 def metadata_faults(metadata: Json) -> list[Cause]:
-    """Give what is wrong with the metadata that clients write, or raise a 400 for what cannot even be read."""
+    """Give what is wrong with the metadata that clients write."""
     for key in ("labels", "annotations"):
-        for value in (metadata.get(key) or {}).values():
-            if not isinstance(value, str):
-                kind = "number" if isinstance(value, int | float) else type(value).__name__
-                message = f"cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{key} of type string"
-                raise bad_request(message)
+        _check_texts(metadata.get(key), f"ObjectMeta.metadata.{key}")
     owners = metadata.get("ownerReferences") or ()
-    faults = [
+    faults = label_faults(metadata.get("labels"), "metadata.labels")
+    faults += [
         Cause.invalid(f"metadata.ownerReferences.{key}", '""', "must not be empty")
         for key in ("apiVersion", "kind", "name", "uid")
         if not all(owner.get(key) for owner in owners)

@@ -99,6 +99,8 @@ class Registry:
         options = options or Options()
         obj = self._inward(kind, body)
         given = obj.get("metadata") or {}
+        if given.get("resourceVersion"):
+            raise ApiError(500, None, "resourceVersion should not be set on objects to be created")
         kept = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
         name = given.get("name") or (f"{given['generateName']}{random_suffix()}" if given.get("generateName") else "")
         if faults := name_faults(kind.group, name):
@@ -160,6 +162,10 @@ class Registry:
     # --- the steps of a write --------------------------------------------------------------------------------
 
     def _inward(self, kind: ResourceType, body: Json) -> Json:
+        if body.get("kind", kind.kind) != kind.kind and kind.crd is None:
+            raise bad_request(
+                f"{body['kind']} in version {body.get('apiVersion')} cannot be handled as a {kind.kind}"
+            )
         if body.get("kind", kind.kind) != kind.kind:
             cause = Cause.invalid("kind", compact(body["kind"]), f"must be {kind.kind}")
             raise invalid(kind.group, kind.kind, (body.get("metadata") or {}).get("name", ""), [cause])
@@ -221,13 +227,14 @@ class Registry:
 
     def _admitted(self, kind: ResourceType, obj: Json, old: Json | None, sub: str, options: Options) -> Json:
         """Give the object with its defaults, or raise a 422 with all its faults."""
+        faults = metadata_faults(obj["metadata"])
         if kind.crd is not None:
-            obj, faults = self._custom(kind, obj, old, sub, options)
+            obj, more = self._custom(kind, obj, old, sub, options)
+            faults += more
         else:
             obj = copy.deepcopy(obj) if old is None else obj
             strategy = STRATEGIES.get(kind.kind)
-            faults = strategy(obj, old) if strategy and sub != "status" else []
-        faults += metadata_faults(obj["metadata"])
+            faults += strategy(obj, old) if strategy and sub != "status" else []
         if faults:
             raise invalid(kind.group, kind.kind, obj["metadata"]["name"], faults)
         return obj
