@@ -6,7 +6,6 @@ The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from campaignpool import sql
 from campaignpool.api import CampaignPoolSpec
@@ -258,10 +257,12 @@ async def known(connection: Connection, pool: str) -> bool:
     return await connection.fetchrow(_QUERY["get_pool"], pool) is not None
 
 
-async def connections(connection: Connection, application_name: str) -> tuple[int, int, int]:
-    """Give how many connections seeders of this name hold, how many all seeders hold, and the server's limit."""
-    row: Any = await connection.fetchrow(_QUERY["connections"], application_name)
-    return row["of_pool"], row["of_all"], row["allowed"]
+async def admit(connection: Connection, pool: str, most: int) -> bool:
+    """Let this session seed for a pool: not past `most` connections of its seeders, nor past half of the server's.
+
+    From then on it is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
+    """
+    return bool(await connection.fetchval(_QUERY["admit"], pool, most))
 
 
 def _affected(tag: str) -> int:

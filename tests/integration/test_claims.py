@@ -9,7 +9,7 @@ import pytest
 import chiwar
 from campaignpool import ledger
 from campaignpool.database import Connection
-from tests.support.pools import POOL, claim, filled, installed
+from tests.support.ledgers import POOL, claim, filled, installed
 
 pytestmark = pytest.mark.integration
 NEW, OTHER = chiwar.NEW_USERS[:2]

@@ -10,7 +10,7 @@ import chiwar
 from campaignpool import install, ledger, sql
 from campaignpool.database import Connection
 from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
-from tests.support.pools import POOL, claim, filled, installed, spec
+from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration
 NEW = chiwar.NEW_USER_ID

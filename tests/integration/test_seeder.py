@@ -15,10 +15,10 @@ import pytest
 import chiwar
 from campaignpool import ledger
 from campaignpool.database import Connection
-from campaignpool_seeder.run import application_name
-from tests.support.pools import POOL, installed
+from tests.support.ledgers import POOL, installed
 
 pytestmark = pytest.mark.integration
+SEEDER = f"campaignpool-seeder {POOL}"
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_
         if b" of 15 " in line and b"1 of 15" in line:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
-                application_name(POOL),
+                SEEDER,
             )
     assert await process.wait() == 0
     assert (await ledger.observe(connection, POOL)).owners[""].ready == 15
@@ -124,7 +124,7 @@ async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_
 
 
 async def test_it_stays_within_its_share_of_connections(connection: Connection, chiwar_url: str) -> None:
-    await connection.execute("SELECT set_config('application_name', $1, false)", application_name(POOL))
+    await connection.execute("SELECT set_config('application_name', $1, false)", SEEDER)
     code, said = await finished(chiwar_url, "--max-connections", "1")
     assert code == 75
     assert "raise database.maxConnections or lower maxConcurrent" in said

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries to reach the database; after the last one the pod ends and the Job decides."""
 
+CANDIDATE = "campaignpool-seeder"
+"""Name of the session until it is let in; then the ledger adds the pool's."""
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -42,7 +45,7 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
     made = 0
     for pause in (*PAUSES, None):
         try:
-            async with connected(request.url, application_name(request.pool)) as connection:
+            async with connected(request.url, CANDIDATE) as connection:
                 await _refuse_past_share(connection, request)
                 async for batch in _batches(connection, request, stop):
                     made += batch
@@ -61,18 +64,11 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def application_name(pool: str) -> str:
-    """Give the name under which the connections of a pool's seeders are counted; Postgres cuts it at 63 bytes."""
-    return f"campaignpool-seeder {pool}"[:63]
-
-
 async def _refuse_past_share(connection: Connection, request: Request) -> None:
-    """Hold no connection past the pool's share, nor past half of what the server has."""
-    of_pool, of_all, allowed = await ledger.connections(connection, application_name(request.pool))
-    if of_pool >= request.max_connections or of_all + 1 > allowed // 2:
+    if not await ledger.admit(connection, request.pool, request.max_connections):
         raise TransientError(
-            f"seeders hold {of_pool} of the pool's {request.max_connections} connections and {of_all} of the "
-            f"{allowed // 2} that are half of the server's: raise database.maxConnections or lower maxConcurrent",
+            f"the pool's seeders hold {request.max_connections} connections, or all seeders half of the server's: "
+            "raise database.maxConnections or lower maxConcurrent",
             reason="TooManyConnections",
         )
 
@@ -115,7 +111,7 @@ async def _finish(
 async def _record(request: Request, error: CampaignPoolError) -> None:
     """Leave the cause in the ledger, where that can be reached; the log has it in any case."""
     try:
-        async with connected(request.url, application_name(request.pool)) as connection:
+        async with connected(request.url, CANDIDATE) as connection:
             await _finish(connection, request, "Failed", error.reason, error.message)
     except CampaignPoolError as second:
         log.warning("the ledger does not have the cause", extra={"reason": second.reason})

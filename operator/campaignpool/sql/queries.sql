@@ -132,12 +132,8 @@ WITH ended AS (
 DELETE FROM campaign_pool.campaign c USING campaign_pool.pool p
 WHERE p.name = $1 AND c.pool_id = p.id AND c.state IN ('seeding', 'failed');
 
--- name: connections
--- Connections of a pool's seeders, of all seeders, and what the server allows.
-SELECT count(*) FILTER (WHERE application_name = $1) AS of_pool,
-       count(*) FILTER (WHERE application_name LIKE 'campaignpool-seeder %') AS of_all,
-       current_setting('max_connections')::integer AS allowed
-FROM pg_stat_activity WHERE pid <> pg_backend_pid();
+-- name: admit
+SELECT campaign_pool.admit($1, $2);
 
 -- name: lock_pool
 -- One installation at a time; the plan that the pool has now.

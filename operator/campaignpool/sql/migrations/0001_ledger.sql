@@ -120,6 +120,25 @@ BEGIN
     END IF;
 END $$;
 
+-- Let this session seed for a pool, unless its seeders hold `most` connections already, or all seeders together half
+-- of what the server has. One at a time, so that the bounds are exact; a session that is let in says so by its name.
+CREATE FUNCTION campaign_pool.admit(pool text, most integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text := substr('campaignpool-seeder ' || admit.pool, 1, 63);
+    of_pool integer;
+    of_all integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.admit', 0));
+    SELECT count(*) FILTER (WHERE application_name = name), count(*) INTO of_pool, of_all
+    FROM pg_stat_activity WHERE application_name LIKE 'campaignpool-seeder %' AND pid <> pg_backend_pid();
+    IF of_pool >= admit.most OR of_all >= current_setting('max_connections')::integer / 2 THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('application_name', name, false);
+    RETURN true;
+END $$;
+
 -- Begin a run, or go on with it: reserve what it still lacks of `count`, never past the pool's max_size.
 -- Gives how many campaigns are left to make.
 CREATE FUNCTION campaign_pool.reserve(

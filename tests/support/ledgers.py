@@ -1,0 +1,50 @@
+"""Helpers: a pool of the sample application in a database, without an operator."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import yaml
+
+from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection
+
+POOL = "game/chiwar"
+MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())
+CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
+
+
+def spec(**changes: object) -> CampaignPoolSpec:
+    """Give the spec of the sample's pool with other values at the top level."""
+    return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
+
+
+async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:
+    """Migrate the ledger and install the pool's revision, as the operator would."""
+    wanted = spec(**changes)
+    assert wanted.blueprint.inline
+    await ledger.migrate(connection)
+    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await install.install(connection, pool, compiled)
+    return wanted
+
+
+async def filled(
+    connection: Connection, owner: str, count: int, pool: str = POOL, job: str | None = None
+) -> list[str]:
+    """Make ready campaigns for an owner; gives their keys."""
+    job = job or f"fill-{owner or 'master'}-{count}"
+    await ledger.reserve(connection, pool, job, owner, 1, count, 1)
+    while (await ledger.seed(connection, pool, job, 10)).campaigns:
+        pass
+    rows = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE run = $1", job)
+    return [row["root_key"] for row in rows]
+
+
+async def claim(connection: Connection, claimant: object, key: str | None = None, pool: str = POOL) -> asyncpg.Record:
+    """Claim as the application does."""
+    row = await connection.fetchrow(CLAIM, pool, str(claimant), key)
+    assert row
+    return row
