@@ -60,7 +60,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     faults = [fault for where, query in _probes(plan) if (fault := await _probe(connection, where, query))]
     if faults:
         raise BlueprintError(faults)
-    template = await _find_template(connection, plan.root.facts, spec.template)
+    template = await find_template(connection, plan.root.facts, spec.template)
     described = [ALGORITHM, blueprint.model_dump(mode="json"), catalog.described(facts), template]
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
 
@@ -97,7 +97,12 @@ async def _probe(connection: Connection, where: str, query: str) -> str | None:
     return None
 
 
-async def _find_template(connection: Connection, root: TableFacts, template: Template) -> str:
+async def find_template(connection: Connection, root: TableFacts, template: Template) -> str:
+    """Give the key of the template's row, as text.
+
+    Raises:
+        TemplateError: It is not there, or the condition fails or holds for more than one row.
+    """
     key = root.column[root.primary_key[0]]
     if template.key is not None:
         condition, named = f"{ident(key.name)} = CAST({literal(template.key)} AS {key.type})", "template.key"
