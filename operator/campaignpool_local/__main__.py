@@ -16,7 +16,7 @@ It looks like a Kubernetes API server and runs Jobs as processes of this machine
 demonstrations and tests, not a cluster: it keeps everything in memory, listens on the loopback interface alone,
 and lets in who knows the address in its kubeconfig.
 
-  python -m campaignpool_local --kubeconfig .local/kubeconfig &
+  python -m campaignpool_local &
   export KUBECONFIG=.local/kubeconfig
   kubectl apply -f crds/
   kubectl get campaignpools --watch
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--kubeconfig",
         type=Path,
-        default=Path("campaignpool-local.kubeconfig"),
+        default=Path(".local/kubeconfig"),
         metavar="PATH",
         help="where to write the kubeconfig (default: %(default)s)",
     )

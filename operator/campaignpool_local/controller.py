@@ -27,6 +27,11 @@ class JobController:
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._store.listeners.append(self._notice)
 
+    def close(self) -> None:
+        """Look no more."""
+        for timer in self._timers.values():
+            timer.cancel()
+
     def _notice(self, key: Key, change: Change) -> None:
         metadata = change.object["metadata"]
         if key == JOBS:

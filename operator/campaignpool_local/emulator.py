@@ -44,7 +44,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         registry = Registry()
         Collector(registry)
-        JobController(registry, backoff=self._backoff)
+        jobs = JobController(registry, backoff=self._backoff)
         pods = PodRunner(registry, backoff=self._backoff)
         access = Access(registry)
         runner = web.AppRunner(
@@ -57,6 +57,8 @@ class Emulator:
         self._stack.push_async_callback(runner.cleanup)
         self._stack.callback(registry.store.close)
         self._stack.push_async_callback(pods.close)
+        self._stack.callback(jobs.close)
+        self._stack.callback(registry.store.listeners.clear)  # what ends now is not to be replaced
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self._port = runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}/{access.secret}"
@@ -67,8 +69,9 @@ class Emulator:
     ) -> None:
         await self._stack.aclose()
 
-    def kubeconfig(self, path: Path) -> Path:
+    def kubeconfig(self, path: Path | str) -> Path:
         """Write a kubeconfig with which kubectl, kopf and other clients find this emulator."""
+        path = Path(path)
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -77,7 +80,9 @@ class Emulator:
             "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
             "current-context": CONTEXT,
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        path.chmod(0o600)  # also if it was there before
         path.write_text(yaml.safe_dump(config))
         return path
 

@@ -147,7 +147,10 @@ class Handlers:
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
         if "managedFields" in (patch.get("metadata") or {}):
             raise bad_request("metadata.managedFields must be nil")
-        keys = (lambda path: list_keys(call.kind.schema, path)) if call.kind.crd else built_in_keys
+
+        def keys(path: tuple[str, ...]) -> tuple[str, ...] | None:
+            declared = call.kind.crd is not None and path[0] != "metadata"
+            return list_keys(call.kind.schema, path) if declared else built_in_keys(path)
 
         def change(obj: Json) -> Json:
             force = call.asks("force")

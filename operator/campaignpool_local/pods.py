@@ -133,7 +133,7 @@ class PodRunner:
         if self._watchdog is None:
             program = [sys.executable, "-I", "-S", watchdog.__file__]
             self._watchdog = subprocess.Popen(  # noqa: S603 - a file of this package
-                program, stdin=subprocess.PIPE, text=True, start_new_session=True
+                program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
             )
         assert self._watchdog.stdin is not None  # noqa: S101 - it was asked for
         self._watchdog.stdin.write(line)

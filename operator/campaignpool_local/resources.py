@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -210,8 +209,3 @@ def with_verbs(each: ResourceType) -> Iterator[tuple[str, str, tuple[str, ...]]]
     yield "", each.kind, each.verbs
     for sub, verbs in each.subresources.items():
         yield sub, kinds.get(sub, each.kind), verbs
-
-
-def renamed(each: ResourceType, **changes: Value) -> ResourceType:
-    """A copy of a type with some fields changed."""
-    return dataclasses.replace(each, **changes)

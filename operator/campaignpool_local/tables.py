@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from campaignpool_local.kinds import event_inward
 from campaignpool_local.resources import ResourceType
 from campaignpool_local.values import Json, Value, condition, moment, now
 
@@ -242,10 +243,11 @@ def table(
     ]
     carried: dict[str, Callable[[Json], Json | None]] = {"Object": lambda obj: obj, "None": lambda _: None}
     carry = carried.get(include, partial)
+    plain = event_inward if kind.group == "events.k8s.io" else (lambda obj: obj)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": head if headed else None,
-        "rows": [{"cells": [each.cell(obj) for each in columns], "object": carry(obj)} for obj in objects],
+        "rows": [{"cells": [each.cell(plain(obj)) for each in columns], "object": carry(obj)} for obj in objects],
     }
