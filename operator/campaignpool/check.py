@@ -98,9 +98,10 @@ async def check(
         SeedingError: The data refused the clone.
         ConfigurationError: The dry run is not possible here.
     """
+    # Not inside the transaction: the first expression that fails would end it, and hide the faults of the others.
+    compiled = await install.compile_blueprint(connection, spec, blueprint)
+    plan = compiled.plan
     async with rolled_back(connection):
-        compiled = await install.compile_blueprint(connection, spec, blueprint)
-        plan = compiled.plan
         async with rolled_back(connection):
             surveys = await install.collect(connection, plan, compiled.template)
             if faults := [fault async for fault in install.collisions(connection, plan)]:

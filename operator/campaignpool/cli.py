@@ -25,7 +25,11 @@ from campaignpool.errors import (
     UnreachableError,
 )
 
-Command: TypeAlias = Callable[[Connection, argparse.Namespace], Coroutine[None, None, int]]
+Run: TypeAlias = Callable[[Connection], Coroutine[None, None, int]]
+"""What a command does once there is a connection."""
+
+Command: TypeAlias = Callable[[argparse.Namespace], Run]
+"""Reads the arguments and the files they name, before anything is asked of a database."""
 
 URL_VARIABLE = "CAMPAIGNPOOL_DATABASE_URL"
 DONE, FAULT, USAGE, UNREACHABLE = range(4)
@@ -99,13 +103,16 @@ examples:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
     arguments = _parser().parse_args(words)
+    command: Command = arguments.command
     try:
         url, named = _url(arguments)
-    except CampaignPoolError as error:
+        run = command(arguments)
+    except BlueprintError as error:
+        return _complain(error.faults, FAULT)
+    except ConfigurationError as error:
         return _complain([error.message], USAGE)
-    run: Command = arguments.run
     try:
-        return asyncio.run(_connected(url, run, arguments))
+        return asyncio.run(_connected(url, run))
     except BlueprintError as error:
         return _complain(error.faults, FAULT)
     except SecretError as error:
@@ -123,9 +130,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return DONE
 
 
-async def _connected(url: str, run: Command, arguments: argparse.Namespace) -> int:
+async def _connected(url: str, run: Run) -> int:
     async with connected(url, "campaignpool-cli") as connection:
-        return await run(connection, arguments)
+        return await run(connection)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--root", required=True, metavar="TABLE", help="table of the campaigns, such as campaigns")
     _template(found, required=True)
     found.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: standard output)")
-    found.set_defaults(run=_discover)
+    found.set_defaults(command=_discover)
 
     checked = _command(commands.add_parser, "check", "compile a blueprint and rehearse a clone", _CHECK)
     checked.add_argument(
@@ -156,14 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--no-dry-run", action="store_true", help="compile and count only; write nothing at all")
     checked.add_argument("--sql", action="store_true", help="print the statements too")
     checked.add_argument("--explain", action="store_true", help="print the plan of each statement of the dry run too")
-    checked.set_defaults(run=_check)
+    checked.set_defaults(command=_check)
 
     compared = _command(commands.add_parser, "diff", "say what changed in the template", _DIFF)
     compared.add_argument("--pool", required=True, metavar="NAMESPACE/NAME", help="the CampaignPool")
     compared.add_argument("--from", dest="before", metavar="REV", help="default: the pool's current revision")
     compared.add_argument("--to", dest="after", default=diff.NOW, metavar="REV", help=f"default: {diff.NOW}")
     compared.add_argument("--json", action="store_true", help="for machines")
-    compared.set_defaults(run=_diff)
+    compared.set_defaults(command=_diff)
     return parser
 
 
@@ -233,55 +240,70 @@ def _said(template: Template) -> str:
     return f"key {template.key}" if template.key is not None else str(template.where)
 
 
-async def _discover(connection: Connection, arguments: argparse.Namespace) -> int:
+def _discover(arguments: argparse.Namespace) -> Run:
     template = _chosen(arguments)
     if template is None:
-        return _complain(["an empty template: give --template-where or --template-key a value"], USAGE)
-    text = await discover.discover(connection, arguments.root, template)
-    if not arguments.output:
-        sys.stdout.write(text)
+        raise ConfigurationError("an empty template: give --template-where or --template-key a value")
+
+    async def run(connection: Connection) -> int:
+        text = await discover.discover(connection, arguments.root, template)
+        if not arguments.output:
+            sys.stdout.write(text)
+            return DONE
+        _write(arguments.output, text)
+        look = text.count(f"{discover.MARK}: ")
+        _print(
+            f"{arguments.output} written{f': decide what is marked {discover.MARK}, {look} places' if look else ''}"
+        )
         return DONE
-    _write(arguments.output, text)
-    look = text.count("LOOK") - 1
-    _print(f"{arguments.output} written" + (f": {look} places marked LOOK need a decision" if look > 0 else ""))
-    return DONE
+
+    return run
 
 
-async def _check(connection: Connection, arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> Run:
     if arguments.no_dry_run and arguments.explain:
-        return _complain(["--explain needs the dry run: leave out --no-dry-run"], USAGE)
+        raise ConfigurationError("--explain needs the dry run: leave out --no-dry-run")
     declared = manifest.read(_text(arguments.file), arguments.file)
     spec = declared.with_template(_chosen(arguments))
     campaigns = 0 if arguments.no_dry_run else arguments.campaigns
-    found = await check.check(connection, spec, declared.blueprint, campaigns=campaigns, explain=arguments.explain)
-    _print(*report.render(found, _said(spec.template)))
-    if arguments.sql:
-        for heading, text in check.statements(found):
-            _print("", f"-- {heading}", f"{text};")
-    if found.rehearsal and arguments.explain:
-        _print("", *found.rehearsal.plans)
-    return DONE
+
+    async def run(connection: Connection) -> int:
+        found = await check.check(
+            connection, spec, declared.blueprint, campaigns=campaigns, explain=arguments.explain
+        )
+        _print(*report.render(found, _said(spec.template)))
+        if arguments.sql:
+            for heading, text in check.statements(found):
+                _print("", f"-- {heading}", f"{text};")
+        if found.rehearsal and arguments.explain:
+            _print("", *found.rehearsal.plans)
+        return DONE
+
+    return run
 
 
-async def _diff(connection: Connection, arguments: argparse.Namespace) -> int:
-    known = await diff.revisions(connection, arguments.pool)
-    async with check.rolled_back(connection):
-        current = known[0]
-        sides = []
-        for wanted in (arguments.before or str(current.number), arguments.after):
+def _diff(arguments: argparse.Namespace) -> Run:
+    if arguments.before == arguments.after == diff.NOW:
+        raise ConfigurationError(f"--from and --to are both `{diff.NOW}`: name a revision for one of them")
+
+    async def run(connection: Connection) -> int:
+        known = await diff.revisions(connection, arguments.pool)
+        latest = known[0]
+        spec = manifest.Declared(latest.blueprint).with_template(Template(key=latest.template))
+        compiled = await install.compile_blueprint(connection, spec, latest.blueprint)
+
+        async def side(wanted: str) -> diff.Side:
             if wanted == diff.NOW:
-                declared = manifest.Declared(current.blueprint)
-                spec = declared.with_template(Template(key=current.template))
-                compiled = await install.compile_blueprint(connection, spec, current.blueprint)
-                sides.append(await diff.of_template(connection, compiled))
-            else:
-                sides.append(diff.of_revision(diff.choose(known, wanted)))
-        found = await diff.compare(connection, *sides)
-    if arguments.json:
-        _print(json.dumps(diff.as_json(found), indent=2))
-    else:
-        _print(*diff.words(found))
-    return DONE
+                return await diff.of_template(connection, compiled)
+            return diff.of_revision(diff.choose(known, wanted))
+
+        async with check.rolled_back(connection):
+            before = await side(arguments.before or str(latest.number))
+            found = await diff.compare(connection, before, await side(arguments.after))
+        _print(*([json.dumps(diff.as_json(found), indent=2)] if arguments.json else diff.words(found)))
+        return DONE
+
+    return run
 
 
 def _here(message: str, named: str) -> str:

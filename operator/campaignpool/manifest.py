@@ -70,8 +70,8 @@ def read(text: str, source: str) -> Declared:
     for kind, document in zip(kinds, documents, strict=True):
         if kind == "ConfigMap" and _KEY in (data := document.get("data") or {}):
             return Declared(blueprint.parse(data[_KEY], f"{source}, key {_KEY}"))
-    if len(documents) > 1 or kinds[0] is not None:
-        found = ", ".join(str(kind) for kind in kinds)
+    if len(documents) > 1 or kinds[0] is not None or not isinstance(documents[0], dict):
+        found = ", ".join(str(kind or "no kind") for kind in kinds)
         wanted = f"a blueprint, a {api.KIND}, or a ConfigMap with the key {_KEY}"
         raise BlueprintError([f"{source} holds no blueprint ({found}): give {wanted}"])
     return Declared(blueprint.parse(text, source))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from campaignpool.catalog import TableFacts
 from campaignpool.check import Checked, Rehearsal
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan, anchor_targets
 from campaignpool.compiler.snapshot import Survey, links
@@ -68,7 +69,7 @@ def render(checked: Checked, template: str) -> list[str]:
 
 def _node(plan: ClonePlan, checked: Checked, node: Node, branch: str, margin: str) -> Iterator[str]:
     survey = checked.surveys[node.table.position]
-    name = f"{branch}{node.table.facts.name}"
+    name = f"{branch}{_name(plan, node.table.facts)}"
     yield f"{name:<44} {survey.rows:>9,} {'row' if survey.rows == 1 else 'rows'}"
     rail = f"{margin}{'│' if node.children else ' '}"
     for heading, text in _details(plan, checked, node.table):
@@ -103,9 +104,9 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
 
 def _remapped(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
     for each in table.references:
-        yield f"{each.column} → {plan.tables[each.target].facts.relation}"
+        yield f"{each.column} → {_name(plan, plan.tables[each.target].facts)}"
     for pair in table.polymorphic:
-        names = dict.fromkeys(plan.tables[target].facts.relation for target in pair.targets.values())
+        names = dict.fromkeys(_name(plan, plan.tables[target].facts) for target in pair.targets.values())
         yield f"{pair.type_column} + {pair.column} → {' | '.join(names)}"
 
 
@@ -130,7 +131,7 @@ def _claim(plan: ClonePlan) -> Iterator[str]:
         yield f"  set       {', '.join(f'{name} = {expression}' for name, expression in rules.set_.items())}"
     for insert, facts in zip(rules.insert, plan.claim_tables, strict=True):
         values = ", ".join(f"{name} = {expression}" for name, expression in insert.values.items())
-        yield f"  insert    {facts.name}: {values}"
+        yield f"  insert    {_name(plan, facts)}: {values}"
     if not rules.set_ and not rules.insert:
         yield "  nothing in the campaign changes"
 
@@ -145,9 +146,14 @@ def rehearsed(plan: ClonePlan, surveys: tuple[Survey, ...], found: Rehearsal) ->
     yield ""
     yield f"  {'statement by statement, measured once more':<44} {'rows':>9} {'ms':>9} {'of these, checks':>17}"
     for timing in found.timings:
-        name = " + ".join(plan.tables[position].facts.name for position in timing.positions)
+        name = " + ".join(_name(plan, plan.tables[position].facts) for position in timing.positions)
         rows = found.campaigns * sum(surveys[position].rows for position in timing.positions)
         yield f"  {name:<44} {rows:>9,} {timing.milliseconds:>9,.1f} {timing.checking:>17,.1f}"
+
+
+def _name(plan: ClonePlan, facts: TableFacts) -> str:
+    """Give a table's name, without its schema where that is the root's."""
+    return facts.relation if facts.schema_ == plan.root.facts.schema_ else facts.name
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,7 +8,9 @@ from campaignpool.api import Template
 from campaignpool.database import Connection
 from campaignpool.discover.decide import decide
 from campaignpool.discover.observe import observe
-from campaignpool.discover.render import render
+from campaignpool.discover.render import MARK, render
+
+__all__ = ["MARK", "discover"]
 
 
 async def discover(connection: Connection, root: str, template: Template) -> str:
