@@ -92,15 +92,15 @@ class Collector:
 
     def _notice(self, _: Key, change: Change) -> None:
         metadata = change.object["metadata"]
-        owned = change.type == "ADDED" and "ownerReferences" in metadata
-        if not self._waiting and (owned or change.type == "DELETED" or "deletionTimestamp" in metadata):
+        astray = change.type != "DELETED" and not owner_uids(change.object) <= self._store.uids
+        if not self._waiting and (astray or change.type == "DELETED" or "deletionTimestamp" in metadata):
             self._waiting = True
             asyncio.get_running_loop().call_soon(self._sweep)
 
     def _sweep(self) -> None:
         self._waiting = False
         everything = list(self._store.everything())
-        present = {obj["metadata"]["uid"] for _, obj in everything}
+        present = frozenset(self._store.uids)
         for key, listed in everything:
             obj = self._fresh(key, listed)
             if obj and owner_uids(obj):
@@ -127,7 +127,7 @@ class Collector:
             del metadata[field]
         self._registry.write(key, {**obj, "metadata": metadata})
 
-    def _check_owners(self, key: Key, obj: Json, present: set[str]) -> None:
+    def _check_owners(self, key: Key, obj: Json, present: frozenset[str]) -> None:
         """Forget the owners that are gone; without any left, go too."""
         references = obj["metadata"]["ownerReferences"]
         left = [each for each in references if each["uid"] in present]

@@ -251,14 +251,14 @@ class Registry:
             message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
             raise bad_request(f"{message}strict decoding error: {named}")
         filled: Json = fill(pruned, schema)
-        if sub == "status":
-            below = (schema.get("properties") or {}).get("status") or {}
-            faults = violations(filled.get("status", {}), below, root="status")
-        else:
-            faults = violations(filled, schema)
+        value, before, root = filled, old, ""
+        if sub == "status":  # only this part is looked at, so that a spec of old rules never stops a status
+            value, before, root = filled.get("status") or {}, (old or {}).get("status"), "status"
+            schema = (schema.get("properties") or {}).get("status") or {}
+        faults = violations(value, schema, root)
         blocked = any(fault.reason.endswith(_BLOCKING) for fault in faults)
         if not blocked:
-            faults += broken_rules(filled, old, schema)
+            faults += broken_rules(value, before, schema, root)
         elif has_rules(schema):
             faults.append(_UNCHECKED)
         return filled, faults

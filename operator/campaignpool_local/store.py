@@ -53,6 +53,8 @@ class Store:
     def __init__(self) -> None:
         self.version = FIRST_VERSION
         self._collections: dict[Key, Collection] = {}
+        self.uids: set[str] = set()
+        """Of all objects there are."""
         self.listeners: list[Callable[[Key, Change], None]] = []
         """Called with every change, at once: the controllers of the emulator."""
 
@@ -81,12 +83,14 @@ class Store:
         before = collection.objects.get(name_of(obj))
         stored = self._versioned(obj)
         collection.objects[name_of(obj)] = stored
+        self.uids.add(obj["metadata"]["uid"])
         self._publish(key, "MODIFIED" if before else "ADDED", stored, before)
         return stored
 
     def remove(self, key: Key, obj: Json) -> Json:
         """Remove an object; its last state gets a version of its own."""
         before = self.collection(key).objects.pop(name_of(obj))
+        self.uids.discard(obj["metadata"]["uid"])
         last = self._versioned(obj)
         self._publish(key, "DELETED", last, before)
         return last
