@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
+import asyncpg
+
 from campaignpool import fingerprint, install, ledger, sql
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.blueprint import Blueprint
@@ -22,7 +24,7 @@ from campaignpool.compiler.functions import Revision
 from campaignpool.compiler.naming import function
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
-from campaignpool.errors import BlueprintError, ConfigurationError
+from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
 from campaignpool.fingerprint import Fingerprint
 from campaignpool.install import Compiled
 
@@ -207,7 +209,14 @@ async def _ledger(connection: Connection) -> None:
     """
     queries = sql.queries("check")
     if not await connection.fetchval(queries["has_ledger"]):
-        await ledger.migrate(connection)
+        try:
+            await ledger.migrate(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise CredentialsError(
+                f"a dry run makes the schema campaign_pool in its transaction, but {error.args[0]}: grant the role "
+                "CREATE on the database, or check with --no-dry-run",
+                reason="DatabasePermissionDenied",
+            ) from error
         return
     lacking = {each.version for each in sql.migrations()} - set(await connection.fetchval(queries["versions"]))
     if lacking:

@@ -6,10 +6,12 @@ from campaignpool.catalog import TableFacts
 from campaignpool.compiler.census import Reached
 from campaignpool.discover import names
 from campaignpool.discover.discovery import TableOut
-from campaignpool.discover.facts import Facts
+from campaignpool.discover.facts import Census, Facts
 
 FEW = 5
 """A table is play when the average of other campaigns is this many times what the template has."""
+
+_UNKNOWN = Census(-1, -1, -1)
 
 _ENOUGH = 5
 """Averages below this say nothing."""
@@ -28,7 +30,7 @@ def left_out(facts: Facts, owner: int | None) -> dict[int, TableOut]:
             continue
         reason, look = _reason(facts, table, owner, found) or (None, False)
         if reason:
-            counted = facts.census[oid]
+            counted = facts.census.get(oid, _UNKNOWN)
             found[oid] = TableOut(facts.names[oid], counted.rows, counted.total, reason, look)
     return found
 
@@ -52,7 +54,9 @@ def column_to(table: TableFacts, target: int) -> str | None:
 
 def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, TableOut]) -> tuple[str, bool] | None:
     """Give why a table is left out, and whether a person should look at that; None where it is template."""
-    own, counted = table.facts, facts.census[table.facts.oid]
+    own = table.facts
+    if own.oid in facts.unreadable:
+        return "the role in the URL may not read it: grant SELECT on it, or leave it out", True
     parents = [
         key.target
         for key in own.foreign_keys
@@ -61,11 +65,14 @@ def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, T
     targets = {hang.target for hang in table.hangs}
     if parents or targets <= set(out):
         return f"hangs on {out[(parents or sorted(targets))[0]].name}, which is left out", False
+    counted = facts.census.get(own.oid, _UNKNOWN)
+    if counted is _UNKNOWN:
+        return "hangs on a table that the role in the URL may not read", True
     if is_membership(facts, own, owner):
         return "who belongs to a campaign: the claim makes this row, see onClaim", False
     if counted.rows == 0:
-        everywhere = f"{counted.total:,} rows belong to others" if counted.total else "it is empty"
-        return f"the template has no row in it; {everywhere}", False
+        everywhere = f"others have {names.counted(counted.total, 'row')}" if counted.total else "it is empty"
+        return f"the template has no row in it: {everywhere}", False
     personal = column_to(own, owner) if owner is not None else None
     if personal:
         return f"each row belongs to somebody ({personal} is required): play, not template", False

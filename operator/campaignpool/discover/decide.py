@@ -104,7 +104,7 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     happens = [column for column in names.happenings(own) if counted.filled.get(column)]
     if happens:
         notes.append(Note(f"{', '.join(happens)} are copied", look=True))
-    comment = f"{counted.rows:,} rows of the template, of {counted.total:,}"
+    comment = f"{names.counted(counted.rows, 'row')} of the template, of {counted.total:,}"
     return TableIn(facts.names[own.oid], comment, where, why, tuple(found), tuple(polymorphic), tuple(notes))
 
 
@@ -124,7 +124,7 @@ def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[lis
             elif target:
                 notes.append(Note(f"rows of type {each.name} ({facts.names[target]}) are no part of a campaign"))
             else:
-                tried = f"{each.looked_up:,} ids were looked up" if each.looked_up else "none has an id"
+                tried = f"{names.counted(each.looked_up, 'id')} looked up" if each.looked_up else "none has an id"
                 notes.append(Note(f"type {each.name} fits no table: {tried}", look=True))
         if targets:
             found.append(Reference(pair.type_column, pair.id_column, targets))

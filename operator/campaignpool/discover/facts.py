@@ -89,9 +89,9 @@ class Facts:
     """All that was read.
 
     Attributes:
-        catalog: Every table that may be read, by its shortest name.
+        catalog: Every table of people's making, by its shortest name.
         names: The shortest name of each table, by oid.
-        unreadable: Names of tables that the role may not read.
+        unreadable: Tables that the role may not read; nothing is known of what they hold.
         root: Oid of the root table.
         template: Key of the template's row.
         condition: SQL condition that chose it; None where it was chosen by key.
@@ -104,7 +104,7 @@ class Facts:
 
     catalog: Catalog
     names: Mapping[int, str]
-    unreadable: tuple[str, ...]
+    unreadable: frozenset[int]
     root: int
     template: str
     condition: str | None

@@ -45,6 +45,11 @@ def is_uuid(text: str) -> bool:
     return re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def quoted(name: str) -> str:
     """Give a column as an expression writes it: in quotes only where it needs them."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
@@ -72,7 +77,7 @@ def owner_first(column: str) -> int:
 
 def means(type_name: str, table: TableFacts) -> bool:
     """Whether a type's name is what a framework would make of a table's: `Character`, `Game::Hero` or `heroes`."""
-    relation = table.relation.replace("_", "").lower()
+    relation = re.sub(r"[^0-9a-z]", "", table.relation.lower())
     spelled = re.sub(r"[^0-9a-z]", "", type_name.lower())
     last = re.sub(r"[^0-9a-z]", "", re.split(r"::|\.|/", type_name)[-1].lower())
     forms = {form for word in (spelled, last) for form in (word, f"{word}s", f"{word}es", f"{word[:-1]}ies")}

@@ -31,30 +31,30 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         listed = await connection.fetch(sql.queries("discover")["tables"])
         shortest = {row["oid"]: row["name"] for row in listed}
-        readable = [row["name"] for row in listed if row["readable"]]
+        unreadable = frozenset(row["oid"] for row in listed if not row["readable"])
         root = await _root(connection, root_name, list(shortest.values()))
-        found = await catalog.read(connection, [*readable, shortest.get(root.oid, root_name)])
+        found = await catalog.read(connection, shortest.values())
         tables = {facts.oid: facts for facts in found.tables.values()}
+        open_ = {oid: facts for oid, facts in tables.items() if oid not in unreadable}
         key = await install.find_template(connection, root, template)
-        pairs = [pair for facts in tables.values() for pair in await _pairs(connection, facts, tables)]
+        pairs = [pair for facts in open_.values() for pair in await _pairs(connection, facts, open_)]
         reached = walk(tables, root.oid, pairs)
         estimates = {row["oid"]: row["rows"] for row in listed}
-        counted = {
-            oid: await _census(connection, reached, oid, key, estimates.get(oid, -1)) for oid in reached.reached
-        }
+        known = _known(reached, unreadable)
+        counted = {oid: await _census(connection, reached, oid, key, estimates.get(oid, -1)) for oid in known}
         # The root first; its own key is known, so that its text can be searched for it.
         loose = [
             each
-            for oid in reached.reached
+            for oid in known
             if counted[oid].rows
-            for each in await _loose(connection, reached, oid, key, tables, pairs)
+            for each in await _loose(connection, reached, oid, key, open_, pairs)
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
     flags = [column.name for column in root.columns if column.type == "boolean"]
     return Facts(
         catalog=found,
         names=shortest,
-        unreadable=tuple(row["name"] for row in listed if not row["readable"]),
+        unreadable=unreadable,
         root=root.oid,
         template=key,
         condition=template.where,
@@ -64,6 +64,15 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         alike=dict(zip(flags, counts[1:], strict=False)),
         loose=tuple(loose),
     )
+
+
+def _known(reached: Walk, unreadable: frozenset[int]) -> list[int]:
+    """Give the tables whose rows of the template can be found: they, and what they hang on, may be read."""
+    known: list[int] = []
+    for oid, table in reached.reached.items():
+        if oid not in unreadable and all(hang.target in known for hang in table.hangs):
+            known.append(oid)
+    return known
 
 
 async def _root(connection: Connection, name: str, known: list[str]) -> TableFacts:

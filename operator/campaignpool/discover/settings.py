@@ -51,7 +51,7 @@ def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], sett
 def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:
     column, count, hits = each.column, each.found, each.hits
     if not hits:
-        return Note(f"{column} is copied: its {count:,} ids are keys of no table here")
+        return Note(f"{column} is copied: {names.counted(count, 'id')} looked up, keys of no table here")
     best = sorted(hits, key=lambda oid: (-hits[oid], facts.names[oid]))[:3]
     tables = ", ".join(f"{facts.names[oid]} ({hits[oid]:,} of {count:,})" for oid in best)
     if not each.whole:
@@ -187,4 +187,4 @@ def filtered(table: TableFacts, counted: Census) -> tuple[str | None, str]:
     if not counted.kept:
         return None, f"`where: {where}` would leave out all of them"
     dropped = counted.rows - counted.kept
-    return where, f"{dropped:,} rows are left out by it" if dropped else "holds for all of them now"
+    return where, f"leaves out {names.counted(dropped, 'row')}" if dropped else "holds for all of them now"
