@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from campaignpool import sql
-from campaignpool.api import CampaignPoolSpec
 from campaignpool.database import Connection
 from campaignpool.errors import ConfigurationError
+
+if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding Job does not need them
+    from campaignpool.api import CampaignPoolSpec
 
 _LOCK = 0x63616D70706F6F6C
 """Advisory lock of the migrations: `camppool` in ASCII."""
@@ -157,7 +159,7 @@ async def migrate(connection: Connection) -> list[str]:
     return applied
 
 
-async def put_pool(connection: Connection, pool: str, root_table: str, spec: CampaignPoolSpec) -> None:
+async def put_pool(connection: Connection, pool: str, root_table: str, spec: "CampaignPoolSpec") -> None:
     """Write what the resource says of a pool, only where it differs."""
     claims = spec.claims
     values = (pool, root_table, spec.max_size, claims.on_empty, float(claims.wait_seconds))
