@@ -6,6 +6,7 @@ The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from campaignpool import sql
 from campaignpool.database import Connection
