@@ -223,7 +223,8 @@ def apply(live: Json, applied: Json, *, manager: str, sub: str, force: bool, key
     others = [each for each in others if each["fieldsV1"]]
     result: Json = copy.deepcopy(_merge_applied(live, intent, keys))
     kept = mine.union(*(set(_leaves(each["fieldsV1"])) for each in others))
-    for path in set(_leaves(own["fieldsV1"])) - kept if own else ():
+    lost = set(_leaves(own["fieldsV1"])) - kept if own else set()
+    for path in sorted(lost, key=lambda path: path[-1] != "."):  # whole items first: they are found by their keys
         _remove(result, path)
     entry = {
         "manager": manager,
