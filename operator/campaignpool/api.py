@@ -135,6 +135,10 @@ class Seeding(Model):
 
     batch_size: int = Field(default=10, ge=1, le=1000)
     """Campaigns made in one transaction. Larger batches are cheaper each and appear later."""
+    fallback: Literal["Bisect", "None"] = "Bisect"
+    """What a run does when the data refuses a batch. `Bisect`: go on with half of the batch, down to one campaign,
+    so that one refused campaign takes no others along; name the row that is refused, and set the campaign aside.
+    `None`: end the run."""
     image: str | None = Field(default=None, min_length=1, max_length=500)
     """Image of the seeder; by default the one the operator was installed with."""
     resources: ResourceRequirements | None = None

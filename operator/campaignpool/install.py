@@ -17,7 +17,7 @@ from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
 from campaignpool.catalog import Index, TableFacts
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan
-from campaignpool.compiler import functions, snapshot
+from campaignpool.compiler import functions, probe, snapshot
 from campaignpool.compiler.naming import IN, ident, literal, member, rows
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
@@ -150,8 +150,8 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             for statement in snapshot.freeze(plan, table, survey, number):
                 await connection.execute(statement)
         revision = functions.Revision(number, pool, plan, surveys)
-        for text in (functions.clone(revision), functions.on_claim(revision), functions.retire(revision)):
-            await connection.execute(text)
+        for write in (functions.clone, functions.on_claim, functions.retire, probe.probe, probe.key):
+            await connection.execute(write(revision))
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],

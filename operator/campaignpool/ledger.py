@@ -210,6 +210,17 @@ async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch
     return Batch(**row) if row else Batch(0, 0, 0, 0.0)
 
 
+async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
+    """Say why the next campaign of a run cannot be made: table, row of the template, constraint; None when it can."""
+    found: str | None = await connection.fetchval(_QUERY["diagnose"], pool, job)
+    return found
+
+
+async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:
+    """Set aside the campaign that `seed` would make next, with the cause."""
+    await connection.execute(_QUERY["quarantine"], pool, job, cause)
+
+
 async def finish_run(
     connection: Connection,
     pool: str,

@@ -233,6 +233,7 @@ def _container(request: Request, spec: CampaignPoolSpec, default_image: str) -> 
         "--count": str(request.count),
         "--generation": str(request.generation),
         "--batch-size": str(seeding.batch_size),
+        "--fallback": seeding.fallback,
         "--max-connections": str(spec.database.max_connections),
     }
     return {

@@ -57,6 +57,7 @@ def request(url: str, job: str) -> Request:
         count=COUNT,
         generation=1,
         batch_size=1,
+        fallback="Bisect",
         max_connections=2,
         json_logs=False,
     )

@@ -130,18 +130,61 @@ async def test_it_stays_within_its_share_of_connections(connection: Connection, 
     assert "raise database.maxConnections or lower maxConcurrent" in said
 
 
-async def test_data_that_refuses_a_clone_ends_the_run_with_the_cause(connection: Connection, chiwar_url: str) -> None:
-    await connection.execute("ALTER TABLE weapons ADD CONSTRAINT later CHECK (created_at < now()) NOT VALID")
-    await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
+async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """One row of 140 is found by halving; refused twice, it is clear that smaller units do not help."""
+    row = await connection.fetchrow(
+        "SELECT id::text, quote_literal(name) AS name FROM weapons WHERE campaign_id = $1 ORDER BY id LIMIT 1",
+        chiwar.TEMPLATE_ID,
+    )
+    assert row
+    await connection.execute(f"ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (name <> {row['name']}) NOT VALID")
     before = await connection.fetchval("SELECT count(*) FROM campaigns")
-    code, said = await finished(chiwar_url)
+    code, said = await finished(chiwar_url, count=5)
     assert code == 65
-    assert "table weapons, constraint refuses" in said
+    assert f"table public.weapons, row {row['id']} of the template, constraint refuses" in said
     assert "Traceback" not in said
     assert await connection.fetchval("SELECT count(*) FROM campaigns") == before
     found = await ledger.observe(connection, POOL)
     assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "SeedingFailed")
-    assert (found.owners[""].failed, found.owners[""].seeding) == (3, 0)
+    assert (found.owners[""].failed, found.owners[""].seeding) == (5, 0)
+
+
+async def test_one_campaign_that_is_refused_takes_no_others_along(connection: Connection, chiwar_url: str) -> None:
+    await ledger.reserve(connection, POOL, "job", "", 1, 7, 1)
+    ids = [row["id"] for row in await connection.fetch("SELECT id FROM campaign_pool.campaign ORDER BY id")]
+    await connection.execute(f"ALTER TABLE campaigns ADD CONSTRAINT refuses CHECK (id <> '{ids[3]}') NOT VALID")
+    code, said = await finished(chiwar_url, count=7)
+    assert code == 65
+    assert f"1 of 7 campaigns were refused: table public.campaigns, row {chiwar.TEMPLATE_ID} of the template" in said
+    found = await ledger.observe(connection, POOL)
+    assert (found.owners[""].ready, found.owners[""].failed) == (6, 1)
+    cause = await connection.fetchval("SELECT cause FROM campaign_pool.campaign WHERE id = $1", ids[3])
+    assert "constraint refuses" in cause
+    assert await chiwar.half_campaigns(connection) == []
+
+
+async def test_a_row_without_a_suffix_of_its_own_is_named_by_its_key(connection: Connection, chiwar_url: str) -> None:
+    row = await connection.fetchrow(
+        "SELECT a.id, a.blob_id FROM active_storage_attachments a JOIN weapons w ON w.id = a.record_id"
+        " WHERE w.campaign_id = $1 ORDER BY a.id DESC LIMIT 1",
+        chiwar.TEMPLATE_ID,
+    )
+    assert row
+    table = "active_storage_attachments"
+    await connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT no CHECK (blob_id <> {row['blob_id']}) NOT VALID")
+    code, said = await finished(chiwar_url, count=1)
+    assert code == 65
+    assert f"table public.{table}, row {row['id']} of the template, constraint no" in said
+
+
+async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, chiwar_url: str) -> None:
+    await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
+    code, said = await finished(chiwar_url, "--fallback", "None", count=5)
+    assert code == 65
+    assert "set aside" not in said
+    assert (await ledger.observe(connection, POOL)).owners[""].failed == 5
 
 
 @pytest.mark.parametrize(

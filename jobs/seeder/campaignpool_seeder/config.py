@@ -27,6 +27,7 @@ class Request:
         count: Campaigns to make.
         generation: Of the resource that asks.
         batch_size: Campaigns in one transaction.
+        fallback: What to do when the data refuses a batch: `Bisect` or `None`.
         max_connections: That the pool's seeders may hold together, this one included.
         json_logs: One JSON object a line instead of text.
     """
@@ -39,6 +40,7 @@ class Request:
     count: int
     generation: int
     batch_size: int
+    fallback: str
     max_connections: int
     json_logs: bool
 
@@ -61,6 +63,12 @@ def parse(arguments: list[str] | None, url: str) -> Request:
     parser.add_argument("--batch-size", type=positive, default=10, help="campaigns in one transaction (default: 10)")
     parser.add_argument(
         "--max-connections", type=positive, default=4, help="connections of all seeders of the pool (default: 4)"
+    )
+    parser.add_argument(
+        "--fallback",
+        choices=["Bisect", "None"],
+        default="Bisect",
+        help="when the data refuses a batch: halve it and name the row, or end (default: Bisect)",
     )
     parser.add_argument("--json-logs", action="store_true", help="one JSON object a line")
     return Request(url=url, **vars(parser.parse_args(arguments)))

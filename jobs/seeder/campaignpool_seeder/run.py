@@ -1,7 +1,7 @@
 """One seeding run: reserve, clone in batches, publish. Each step can be repeated, so a killed run is resumed.
 
 1. `reserve` writes the run and what it still lacks of its campaigns into the ledger, within `maxSize`.
-2. `seed` makes a batch and flips it to ready in one transaction, until nothing is reserved.
+2. `batches` makes batch after batch, each published by the transaction that made it, until nothing is reserved.
 3. `finish` ends the run in the ledger.
 
 A lost connection is opened again with backoff, and work goes on after the last batch that was committed.
@@ -9,12 +9,12 @@ A lost connection is opened again with backoff, and work goes on after the last 
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from campaignpool import ledger
 from campaignpool.database import Connection, connected
 from campaignpool.errors import CampaignPoolError, TransientError
+from campaignpool_seeder.batches import StoppedError, batches
 from campaignpool_seeder.config import Request
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,6 @@ CANDIDATE = "campaignpool-seeder"
 """Name of the session until it is let in; then the ledger adds the pool's."""
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-class StoppedError(TransientError):
-    """The pod was asked to end; the batch at work was finished, the rest is for the retry."""
-
-    default_reason = "Stopped"
 
 
 async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.sleep) -> int:
@@ -47,7 +41,7 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
         try:
             async with connected(request.url, CANDIDATE) as connection:
                 await _refuse_past_share(connection, request)
-                async for batch in _batches(connection, request, stop):
+                async for batch in batches(connection, request, stop):
                     made += batch
                 await _finish(connection, request, "Succeeded")
                 return made
@@ -71,34 +65,6 @@ async def _refuse_past_share(connection: Connection, request: Request) -> None:
             "raise database.maxConnections or lower maxConcurrent",
             reason="TooManyConnections",
         )
-
-
-async def _batches(connection: Connection, request: Request, stop: asyncio.Event) -> AsyncIterator[int]:
-    """Reserve, then make batch after batch; give how many campaigns each made."""
-    left = await ledger.reserve(
-        connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
-    )
-    log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": left})
-    done = 0
-    while True:
-        if stop.is_set():
-            raise StoppedError("asked to stop")
-        began = time.perf_counter()
-        batch = await ledger.seed(connection, request.pool, request.job, request.batch_size)
-        if not batch.campaigns:
-            return
-        done += batch.campaigns
-        log.info(
-            "%d of %d campaigns ready",
-            done,
-            left,
-            extra={
-                "rows": batch.rows,
-                "statements": batch.statements,
-                "seconds": round(time.perf_counter() - began, 3),
-            },
-        )
-        yield batch.campaigns
 
 
 async def _finish(

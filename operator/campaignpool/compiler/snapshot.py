@@ -186,7 +186,8 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
     """Give statements that store the rows of a table as the snapshot of a revision."""
     placed = table.key in (KeyKind.SPLICED, KeyKind.NUMBERED)
     columns = [f"own.{ORD}"] if placed else []
-    columns += [f"own.{LO}"] if table.key is KeyKind.SPLICED else []
+    # The key in the template, for messages: a suffix tells it, a place or nothing does not.
+    columns.append(f"own.{LO}" if table.key is KeyKind.SPLICED else f"{_template_key(table)} AS campaignpool_key")
     columns += [f"m.{ident(name)}" for name in (*table.copied, *table.mentioned)]
     order = [f"own.{ORD}"] if placed else []
     for link in links(plan, table):
@@ -198,7 +199,7 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
             columns.append(f"CASE WHEN {is_outside} THEN {column} END AS {raw(link.number)}")
     name = snapshot(revision, table.position)
     yield (
-        f"CREATE TABLE {name} AS SELECT {', '.join(columns) or 'true AS campaignpool_row'} {source(plan, table)}"
+        f"CREATE TABLE {name} AS SELECT {', '.join(columns)} {source(plan, table)}"
         + (f" ORDER BY {', '.join(order)}" if order else "")
     )
     yield f"ANALYZE {name}"
@@ -267,3 +268,8 @@ def _cast(plan: ClonePlan, table: TablePlan, link: Link, target: int, value: str
 
 def _key(plan: ClonePlan, position: int) -> Column:
     return plan.tables[position].facts.column[plan.tables[position].facts.primary_key[0]]
+
+
+def _template_key(table: TablePlan) -> str:
+    parts = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
+    return f"concat_ws(', ', {', '.join(parts)})" if parts else "NULL::text"

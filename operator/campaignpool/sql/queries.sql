@@ -64,6 +64,18 @@ SELECT campaign_pool.reserve($1, $2, $3, $4, $5, $6);
 -- name: seed
 SELECT campaigns, rows, statements, seconds FROM campaign_pool.seed($1, $2, $3);
 
+-- name: diagnose
+SELECT campaign_pool.diagnose($1, $2);
+
+-- name: quarantine
+-- Set aside the campaign that `seed` would make next, with the cause.
+UPDATE campaign_pool.campaign SET state = 'failed', cause = $3
+WHERE id = (
+    SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
+    WHERE p.name = $1 AND c.run = $2 AND c.state = 'seeding'
+    ORDER BY c.revision_id, c.id LIMIT 1 FOR UPDATE OF c
+);
+
 -- name: finish_run
 -- End a run; what it had reserved and not made is set aside with the cause. A run that ended keeps its outcome.
 WITH ended AS (

@@ -226,6 +226,79 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Whether inserting this part of a table is refused by this constraint; whatever it inserts is rolled back.
+CREATE FUNCTION campaign_pool.refuses(
+    revision bigint, id uuid, owner text, place integer, first bigint, rows bigint, refusal text
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    state text; constraint_at_fault text; column_at_fault text;
+BEGIN
+    EXECUTE format('SELECT campaign_pool.%I($1, $2, $3, $4, $5)', 'probe_r' || revision)
+        USING ARRAY[id], ARRAY[owner], place, first, rows;
+    RAISE EXCEPTION USING ERRCODE = 'CP099';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, constraint_at_fault = CONSTRAINT_NAME,
+        column_at_fault = COLUMN_NAME;
+    RETURN state || ' ' || constraint_at_fault || ' ' || column_at_fault = refusal;
+END $$;
+
+-- Why the next campaign of a run cannot be made, for people: table, the template row's key, constraint, message.
+-- NULL when it can. Halves the rows of the table until one is left; everything is rolled back.
+CREATE FUNCTION campaign_pool.diagnose(pool text, job text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    c campaign_pool.campaign;
+    r campaign_pool.revision;
+    state text; message text; constraint_at_fault text; column_at_fault text; schema_at_fault text; table_at_fault text;
+    refusal text; found_at integer; total bigint; start bigint := 0; half bigint; row_key text;
+BEGIN
+    SELECT campaign.* INTO c FROM campaign_pool.campaign JOIN campaign_pool.pool ON pool.id = campaign.pool_id
+    WHERE pool.name = diagnose.pool AND run = diagnose.job AND state = 'seeding'
+    ORDER BY campaign.revision_id, campaign.id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO STRICT r FROM campaign_pool.revision WHERE id = c.revision_id;
+    BEGIN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'clone_r' || r.id) USING ARRAY[c.id], ARRAY[c.owner];
+        RAISE EXCEPTION USING ERRCODE = 'CP099';
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+            constraint_at_fault = CONSTRAINT_NAME, column_at_fault = COLUMN_NAME,
+            schema_at_fault = SCHEMA_NAME, table_at_fault = TABLE_NAME;
+    END;
+    IF state = 'CP099' THEN
+        RETURN NULL;
+    END IF;
+    IF table_at_fault = '' THEN
+        RETURN message;
+    END IF;
+
+    refusal := state || ' ' || constraint_at_fault || ' ' || column_at_fault;
+    SELECT t.place - 1, (t.entry ->> 'rows')::bigint INTO found_at, total
+    FROM jsonb_array_elements(r.tables) WITH ORDINALITY AS t (entry, place)
+    WHERE t.entry ->> 'table' = format('%I.%I', schema_at_fault, table_at_fault);
+    WHILE total > 1 LOOP
+        half := total / 2;
+        IF campaign_pool.refuses(r.id, c.id, c.owner, found_at, start, half, refusal) THEN
+            total := half;
+        ELSE
+            start := start + half;
+            total := total - half;
+        END IF;
+    END LOOP;
+    IF total = 1 AND campaign_pool.refuses(r.id, c.id, c.owner, found_at, start, 1, refusal) THEN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'key_r' || r.id) INTO row_key USING found_at, start;
+    END IF;
+    RETURN format('table %I.%I', schema_at_fault, table_at_fault)
+        || coalesce(', row ' || row_key || ' of the template', '')
+        || CASE WHEN constraint_at_fault <> '' THEN ', constraint ' || constraint_at_fault
+                WHEN column_at_fault <> '' THEN ', column ' || column_at_fault ELSE '' END
+        || ': ' || message;
+END $$;
+
 -- Give a ready campaign to a claimant: one of the claimant's own, else one of the master owner's, else as the
 -- pool's on_empty says. The same key gives the same campaign, however often and from however many connections.
 --
@@ -362,7 +435,7 @@ BEGIN
     FOR name IN
         SELECT f.oid::regprocedure FROM pg_proc f
         WHERE f.pronamespace = 'campaign_pool'::regnamespace
-          AND f.proname ~ ('^(clone|on_claim|retire)_r' || drop_revision.revision || '$')
+          AND f.proname ~ ('^(clone|on_claim|retire|probe|key)_r' || drop_revision.revision || '$')
     LOOP
         EXECUTE 'DROP FUNCTION ' || name;
     END LOOP;

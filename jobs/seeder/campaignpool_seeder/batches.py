@@ -1,0 +1,84 @@
+"""Batch after batch of one run, and what to do when the data refuses one.
+
+A refused batch was rolled back as a whole. With the fallback `Bisect` its campaigns are tried in halves, down to one:
+what can be made is made, and what cannot is set aside with the row, table and constraint in the cause. Two campaigns
+in a row that are refused for the same cause end the run: then it is the template, and smaller units do not help.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from campaignpool import ledger
+from campaignpool.database import Connection, translated
+from campaignpool.errors import SeedingError, TransientError
+from campaignpool_seeder.config import Request
+
+log = logging.getLogger(__name__)
+
+
+class StoppedError(TransientError):
+    """The pod was asked to end; the batch at work was finished, the rest is for the retry."""
+
+    default_reason = "Stopped"
+
+
+async def batches(connection: Connection, request: Request, stop: asyncio.Event) -> AsyncIterator[int]:
+    """Make what is reserved of a run; give how many campaigns each batch made.
+
+    Raises:
+        SeedingError: Some campaigns were set aside; what could be made was made.
+        StoppedError: Between two batches, once `stop` is set.
+    """
+    left = await ledger.reserve(
+        connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
+    )
+    log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": left})
+    done, size, causes = 0, request.batch_size, list[str]()
+    while True:
+        if stop.is_set():
+            raise StoppedError("asked to stop")
+        began = time.perf_counter()
+        try:
+            with translated():
+                batch = await ledger.seed(connection, request.pool, request.job, size)
+        except SeedingError as refused:
+            if request.fallback == "None":
+                raise
+            if size > 1:
+                size = max(1, min(size, left - done) // 2)
+                log.warning("refused; trying smaller batches", extra={"cause": refused.message, "batch": size})
+            else:
+                await _set_aside(connection, request, refused, causes)
+            continue
+        if not batch.campaigns:
+            break
+        done += batch.campaigns
+        size = min(request.batch_size, size * 2)
+        log.info(
+            "%d of %d campaigns ready",
+            done,
+            left,
+            extra={
+                "rows": batch.rows,
+                "statements": batch.statements,
+                "seconds": round(time.perf_counter() - began, 3),
+            },
+        )
+        yield batch.campaigns
+    if causes:
+        raise SeedingError(f"{len(causes)} of {left} campaigns were refused: {causes[-1]}")
+
+
+async def _set_aside(connection: Connection, request: Request, refused: SeedingError, causes: list[str]) -> None:
+    """Find the row, quarantine the campaign. Raises SeedingError when the cause is the one of the campaign before."""
+    cause = await ledger.diagnose(connection, request.pool, request.job)
+    if cause is None:
+        log.info("it is not refused any more; trying again", extra={"cause": refused.message})
+        return
+    await ledger.quarantine(connection, request.pool, request.job, cause)
+    log.warning("a campaign was set aside", extra={"cause": cause})
+    causes.append(cause)
+    if causes[-2:] == [cause, cause]:
+        raise SeedingError(cause)
