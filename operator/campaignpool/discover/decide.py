@@ -25,7 +25,7 @@ def decide(facts: Facts) -> Discovery:
         template=f"{facts.template} ({facts.condition or 'by its key'})",
         root=_root(facts, root, owner, inside, set(out)),
         tables=tuple(tables[1:]),
-        left_out=(*out.values(), *_backward(facts)),
+        left_out=(*out.values(), *_beside(facts)),
         claim=tuple(_claim(root, owner)),
         claim_rows=tuple(_claim_rows(facts, owners)),
         claim_notes=tuple(_claim_notes(facts, root, owner)),
@@ -131,13 +131,18 @@ def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[lis
     return found, notes
 
 
-def _backward(facts: Facts) -> list[TableOut]:
+def _beside(facts: Facts) -> list[TableOut]:
     found = []
     for oid, columns in facts.walk.backward.items():
         reason = (
             f"{', '.join(columns)} may be NULL, and the campaign's own tables refer to it: it stands beside campaigns"
         )
         found.append(TableOut(facts.names[oid], -1, -1, reason))
+    for table in facts.catalog.tables.values():
+        pairs = ", ".join(f"{kind} and {key}" for kind, key in names.pairs(table))
+        if pairs and table.oid in facts.unreadable and table.oid not in facts.walk.reached:
+            reason = f"it may hang on campaigns by {pairs}, but the role in the URL may not read it"
+            found.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
     return found
 
 
