@@ -276,10 +276,16 @@ def test_secrets_and_configmaps_are_created_from_literals(kubectl: Kubectl) -> N
     assert kubectl.read("configmap", "conf")["data"] == {"a": "b"}
 
 
-def test_a_job_runs_and_its_log_can_be_followed(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", "-", given=kubectl.job("echo one; sleep 0.2; python -c 'print(2)'"))
+def test_a_job_runs_and_its_log_can_be_followed(kubectl: Kubectl, tmp_path: Path) -> None:
+    sign = tmp_path / "go"
+    command = f"echo one; until test -e {sign}; do sleep 0.05; done; python -c 'print(2)'"
+    kubectl("apply", "-f", "-", given=kubectl.job(command))
     kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/seed", "--timeout=10s")
-    assert kubectl("logs", "--follow", "job/seed") == "one\n2\n"
+    with kubectl.start("logs", "--follow", "job/seed") as log:
+        assert log.stdout is not None
+        assert log.stdout.readline() == "one\n"
+        sign.touch()
+        assert log.stdout.read() == "2\n"
     kubectl("wait", "--for=condition=Complete", "job/seed", "--timeout=10s")
     assert kubectl("logs", "job/seed", "--tail=1") == "2\n"
     assert kubectl("get", "job", "seed", "--no-headers").split()[:3] == ["seed", "Complete", "1/1"]
