@@ -9,7 +9,9 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -45,7 +47,7 @@ SPEC_SCHEMA = {
         {"rule": "self.owner == oldSelf.owner", "message": "owner is immutable"},
     ],
 }
-CRD = {
+CRD: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
     "metadata": {"name": "ponds.kubectl.example.com"},
@@ -137,16 +139,32 @@ class Kubectl:
         return found
 
 
+@pytest.fixture(scope="module")
+def api(emulator: Emulator) -> Iterator[httpx.Client]:
+    """The API, with the definition of ponds; spares the tests four kubectls each."""
+    with httpx.Client(base_url=emulator.url) as http:
+        http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=CRD).raise_for_status()
+        yield http
+        http.delete(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD['metadata']['name']}")
+
+
 @pytest.fixture(params=KUBECTLS or [None], ids=[program.parent.name for program in KUBECTLS] or ["none"])
-def kubectl(request: pytest.FixtureRequest, emulator: Emulator, tmp_path: Path) -> Iterator[Kubectl]:
+def kubectl(
+    request: pytest.FixtureRequest, emulator: Emulator, api: httpx.Client, tmp_path: Path
+) -> Iterator[Kubectl]:
     if request.param is None:
         pytest.skip("there is no kubectl in .tools/kubectl: `make kubectl` fetches it")
     kubectl = Kubectl(request.param, emulator.kubeconfig(tmp_path / "kubeconfig"), tmp_path)
-    kubectl("create", "namespace", kubectl.namespace)
-    kubectl("apply", "-f", "-", given=CRD)
-    kubectl("wait", "--for=condition=Established", "crd/ponds.kubectl.example.com", "--timeout=5s")
+    api.post("/api/v1/namespaces", json={"metadata": {"name": kubectl.namespace}}).raise_for_status()
     yield kubectl
-    kubectl("delete", "namespace", kubectl.namespace)
+    api.delete(f"/api/v1/namespaces/{kubectl.namespace}").raise_for_status()
+
+
+def test_a_namespace_is_made_and_taken_away(kubectl: Kubectl) -> None:
+    name = f"{kubectl.namespace}-more"
+    kubectl("create", "namespace", name)
+    kubectl("delete", "namespace", name, "--timeout=10s")
+    assert kubectl.run("get", "namespace", name)[0] == 1
 
 
 def test_apply_creates_and_changes(kubectl: Kubectl) -> None:
