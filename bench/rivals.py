@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from bench.shape import RECORDS, Shape, shapes
 from bench.strategies import OnAsyncpg, Strategy
-from campaignpool.database import connected
+from campaignpool.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
 
@@ -24,8 +24,8 @@ class MappingTable(OnAsyncpg):
     _inserts: list[str]
 
     @override
-    async def open(self, url: str) -> None:
-        await super().open(url)
+    async def open(self, connection: Connection) -> None:
+        await super().open(connection)
         found = await shapes(self.connection)
         self._map = [
             f"INSERT INTO pg_temp.map SELECT n, t.id, gen_random_uuid()"
@@ -72,8 +72,8 @@ class ExecuteMany(OnAsyncpg):
     _shapes: list[Shape]
 
     @override
-    async def open(self, url: str) -> None:
-        await super().open(url)
+    async def open(self, connection: Connection) -> None:
+        await super().open(connection)
         self._shapes = await shapes(self.connection)
 
     @override
@@ -125,21 +125,21 @@ class Orm(Strategy):
     """SQLAlchemy's ORM over psycopg, its models reflected from the database: an INSERT for each object.
 
     It reads the template as objects, a query a table, makes a new object for each, and flushes after every one,
-    as an application does that needs each record saved before the next; without validations.
+    as an application does that needs each record saved before the next; without validations. It connects to `url`.
     """
 
     name, label = "orm", "row by row, SQLAlchemy ORM, psycopg"
     each = True
+    url: str
     _engine: Engine
     _session: Session
     _models: dict[str, Any]
     _shapes: list[Shape]
 
     @override
-    async def open(self, url: str) -> None:
-        async with connected(url, "bench") as connection:
-            self._shapes = await shapes(connection)
-        self._engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    async def open(self, connection: Connection) -> None:
+        self._shapes = await shapes(connection)
+        self._engine = create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
         base = automap_base()
         base.metadata.reflect(self._engine, only=[shape.table for shape in self._shapes] + ["active_storage_blobs"])
         base.prepare()

@@ -14,12 +14,9 @@ _KNOWN = (
 
 
 def _of_records(kind: str, column: str) -> str:
-    """Give the condition that a polymorphic pair points at a row that is copied."""
-    parts = [
-        f"t.{kind} = '{_TYPES[table]}' AND t.{column} IN (SELECT t.id FROM {table} t WHERE {_WHERE[table]})"
-        for table in RECORDS
-    ]
-    return f"({' OR '.join(parts)})"
+    """Give the condition that a polymorphic pair points at a row that is copied; the pair's index serves it."""
+    parts = [f"SELECT '{_TYPES[table]}', t.id FROM {table} t WHERE {_WHERE[table]}" for table in RECORDS]
+    return f"(t.{kind}, t.{column}) IN ({' UNION ALL '.join(parts)})"
 
 
 _TYPES = {table: table.removesuffix("s").capitalize() for table in RECORDS}
