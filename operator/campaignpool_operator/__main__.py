@@ -76,12 +76,20 @@ def main() -> int:
 
 
 async def _run(config: Config) -> None:
-    await kopf.operator(
-        registry=registry(Operator(config)),
-        standalone=True,
-        clusterwide=not config.namespaces,
-        namespaces=config.namespaces,
-    )
+    operator = Operator(config)
+    # Not in kopf's start-up: what fails there, kopf tries again for ever.
+    await operator.start()
+    try:
+        # kopf gives up on an API that is not there yet, with a stack trace, and asks one without our CRD in vain.
+        await operator.reachable.wait()
+        await kopf.operator(
+            registry=registry(operator),
+            standalone=True,
+            clusterwide=not config.namespaces,
+            namespaces=config.namespaces,
+        )
+    finally:
+        await operator.stop()
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=handlers)
     async def startup(settings: kopf.OperatorSettings, **_: object) -> None:
         configure(settings)
-        await operator.start()
 
+    # kopf waits for tasks that began after its own start; ours have to end before it looks.
     @kopf.on.cleanup(registry=handlers)
     async def cleanup(**_: object) -> None:
         await operator.stop()

@@ -16,7 +16,7 @@ from campaignpool.errors import CampaignPoolError, ClusterError
 from campaignpool_operator.apply import apply
 from campaignpool_operator.cluster import Cluster
 from campaignpool_operator.config import Config
-from campaignpool_operator.drain import add_finalizer, drain
+from campaignpool_operator.drain import FINALIZER, add_finalizer, drain
 from campaignpool_operator.facts import Event, Fault, Observed, Pool
 from campaignpool_operator.listen import Listeners
 from campaignpool_operator.metrics import Metrics
@@ -28,6 +28,13 @@ TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)
 """First and longest pause after a fault; each that follows is twice as long. The second kind needs a person, who may
 also touch the resource to be answered at once."""
+
+CHANGED_SECONDS = 1.0
+"""After a change, look once more this soon: a transaction that saw the operator awake does not ring, and may have
+been committed just after the operator looked."""
+
+AT_WORK_SECONDS = 5.0
+"""While Jobs are at work, look this often: no event of theirs is then so precious that it must not be missed."""
 
 _EVENT_MESSAGE = 1024
 """Longest message that the API takes in an Event."""
@@ -98,12 +105,15 @@ class Reconciler:
                 observed, todo = replace(observed, fault=fault), replace(todo, actions=())
         if observed.fault is not None and observed.fault.reason == "Conflict":
             raise ClusterError(observed.fault.message, reason="Conflict")
-        await self._say(observed, todo)
+        changed = await self._say(observed, todo)
         if observed.fault is not None:
             return "fault", self._pause(pool.key, observed.fault)
         self._faults.pop(pool.key, None)
         resync = self._config.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (so that pools spread out)
-        return "ok", resync if todo.next_check is None else min(todo.next_check, resync)
+        waits = [resync, todo.next_check, CHANGED_SECONDS if changed else None]
+        if any(job.state == "Active" for job in observed.jobs):
+            waits.append(AT_WORK_SECONDS)
+        return "ok", min(wait for wait in waits if wait is not None)
 
     async def _apply(self, session: Session, todo: Plan) -> Fault | None:
         observed, connection = session.observed, session.connection
@@ -130,23 +140,24 @@ class Reconciler:
         except CampaignPoolError as error:
             if isinstance(error, ClusterError):
                 raise
-            observed = replace(observed, fault=Fault.of(error))
-            await self._say(observed, Plan())
-            return "fault", self._pause(pool.key, Fault.of(error))
+            way_out = f"to give up on what is in the database, remove the finalizer {FINALIZER}"
+            fault = replace(Fault.of(error), message=f"{error.message}; {way_out}")
+            await self._say(replace(observed, fault=fault), Plan())
+            return "fault", self._pause(pool.key, fault)
         if delay is None:
             # Others' finalizers may hold it for longer; for us it is gone.
             return self._gone(pool.key)
         await self._say(observed, Plan())
         return "deleting", delay
 
-    async def _say(self, observed: Observed, todo: Plan) -> None:
-        """Write the status where it differs from what is there, and post what changed with it."""
+    async def _say(self, observed: Observed, todo: Plan) -> bool:
+        """Write the status where it differs from what is there, and post what changed with it; give whether it did."""
         pool = observed.pool
         status = project(observed, todo)
         wanted = dump(status)
         self._metrics.show(pool.key, status)
         if wanted == pool.raw_status:
-            return
+            return False
         # A merge patch leaves alone what it does not name: what is no longer there has to be named.
         removed = dict.fromkeys(pool.raw_status.keys() - wanted.keys())
         await self._cluster.patch_status(pool.namespace, pool.name, {**removed, **wanted})
@@ -154,6 +165,7 @@ class Reconciler:
         _log_condition(pool, status)
         for event in transitions(pool.status, status):
             await self._post(pool, event)
+        return True
 
     async def _post(self, pool: Pool, event: Event) -> None:
         """Post an Event; one that cannot be posted is not worth a fault."""

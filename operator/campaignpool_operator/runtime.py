@@ -17,6 +17,9 @@ from campaignpool_operator.reconcile import Reconciler
 
 VERSION = "0.1.0"
 
+_RELIST_SECONDS = 3.0
+"""Pause after a list that had no answer."""
+
 _MISSED_LISTS = 3
 """The operator is not ready once so many lists in a row had no answer."""
 
@@ -36,6 +39,8 @@ class Operator:
         self.http_port: int | None = None
         self._seen: dict[str, tuple[object, ...]] = {}
         self._listed_at: float | None = None
+        self.reachable = asyncio.Event()
+        """Set once the API has given the pools for the first time."""
         self._cluster: Cluster | None = None
         self._loops: Loops | None = None
         self._listeners: Listeners | None = None
@@ -56,11 +61,13 @@ class Operator:
         self._lister = asyncio.create_task(self._list(self._cluster), name="lister")
 
     async def stop(self) -> None:
-        """End at once: whatever is under way, the next start goes on with it."""
+        """End at once, whatever is under way: the next start goes on with it. May be called again."""
         if self._lister is not None:
             self._lister.cancel()
             await asyncio.gather(self._lister, return_exceptions=True)
-        for part in (self._loops, self._listeners, self._health, self._cluster):
+        parts = (self._loops, self._listeners, self._health, self._cluster)
+        self._loops = self._listeners = self._health = self._cluster = None
+        for part in parts:
             if part is not None:
                 await part.close()
 
@@ -108,9 +115,12 @@ class Operator:
                     for resource in await cluster.pools(namespace):
                         self._listed(resource)
                 self._listed_at = asyncio.get_running_loop().time()
+                self.reachable.set()
+                pause = self.config.resync_seconds
             except ClusterError as error:
                 _log.warning("the pools cannot be listed", extra={"reason": error.reason, "cause": error.message})
-            await asyncio.sleep(self.config.resync_seconds)
+                pause = min(_RELIST_SECONDS, self.config.resync_seconds)
+            await asyncio.sleep(pause)
 
     def _listed(self, resource: Json) -> None:
         meta = resource["metadata"]

@@ -161,6 +161,19 @@ def test_a_claim_is_heard_and_replaced_within_seconds(game: Game) -> None:
     assert game.states() == {"ready": 3, "claimed": 1}
 
 
+def test_a_connection_that_is_cut_is_opened_again(game: Game) -> None:
+    game.put_secret()
+    game.create()
+    filled(game)
+    ours = "application_name = 'campaignpool-operator' AND query LIKE '%LISTEN%'"
+    listening = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {ours}"
+    (before,) = eventually(lambda: game.fetch(listening), "listening")
+    game.fetch("SELECT pg_terminate_backend($1)", before["pid"])
+    eventually(lambda: [row for row in game.fetch(listening) if row != before], "listening again")
+    game.claim(game.users()[0])
+    eventually(lambda: (game.status()["claimed"], game.status()["ready"]) == (1, 2), "refilled")
+
+
 def test_an_idle_pool_is_never_written(operator: OperatorProcess, game: Game) -> None:
     game.put_secret()
     game.create()
@@ -256,7 +269,8 @@ def test_deletion_waits_for_a_secret_that_is_gone(game: Game) -> None:
     game.delete()
     degraded = game.has("Degraded", "True", "SecretNotFound")
     assert "chiwar-database" in degraded["message"]
-    assert game.told("Warning", "SecretNotFound") == 1
+    assert "remove the finalizer campaignpool.dev/finalizer" in degraded["message"]
+    assert game.told("Warning", "SecretNotFound")
     game.put_secret()
     game.touch("now")
     game.gone()
@@ -480,6 +494,25 @@ class TestRestarts:
         with running(own_game.kube.kubeconfig, tmp_path / "log"):
             own_game.gone()
         assert own_game.states() == {}
+
+    def test_it_waits_for_an_api_that_does_not_know_pools_yet(
+        self, template: str, new_database: NewDatabase, tmp_path: Path
+    ) -> None:
+        if "KUBECONFIG" in os.environ:
+            pytest.skip("the API of a real cluster is there")
+        with emulator_thread() as before:
+            client = Kube(before.kubeconfig(tmp_path / "config"))
+            with running(client.kubeconfig, tmp_path / "log", ready=False) as operator:
+                eventually(lambda: "the pools cannot be listed" in operator.log, "the missing CRD is said")
+                assert httpx.get(f"{operator.url}/readyz").status_code == 503
+                assert httpx.get(f"{operator.url}/livez").status_code == 200
+                client.install(crd())
+                game = Game(client, new_database(template))
+                game.put_secret()
+                game.create(size=1)
+                filled(game)
+                assert "Traceback" not in operator.log
+            client.close()
 
     def test_it_serves_the_namespaces_it_was_told(self, own_game: Game, own_kube: Kube, tmp_path: Path) -> None:
         other = Game(own_kube, own_game.url)

@@ -28,7 +28,7 @@ NEVER = 3600
 class OperatorProcess:
     """`python -m campaignpool_operator`, with its log in a file."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *options: str) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> None:
         self._log = log
         environment = {key: value for key, value in os.environ.items() if not key.startswith("CAMPAIGNPOOL_")}
         command = [sys.executable, "-m", "campaignpool_operator", "--http-host=127.0.0.1", "--http-port=0"]
@@ -41,7 +41,8 @@ class OperatorProcess:
             )
         port = eventually(self._port, "the operator serves")
         self.url = f"http://127.0.0.1:{port}"
-        eventually(lambda: httpx.get(f"{self.url}/readyz").is_success, "the operator is ready")
+        if ready:
+            eventually(lambda: httpx.get(f"{self.url}/readyz").is_success, "the operator is ready")
 
     @property
     def log(self) -> str:
@@ -70,9 +71,9 @@ class OperatorProcess:
 
 
 @contextlib.contextmanager
-def running(kubeconfig: Path, log: Path, *options: str) -> Iterator[OperatorProcess]:
-    """Run an operator for a block; its end is a clean one, and no stack trace was logged."""
-    operator = OperatorProcess(kubeconfig, log, *options)
+def running(kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> Iterator[OperatorProcess]:
+    """Run an operator for a block, which by default begins once it is ready. It is ended with the block."""
+    operator = OperatorProcess(kubeconfig, log, *options, ready=ready)
     try:
         yield operator
     finally:

@@ -1,0 +1,143 @@
+"""The smaller parts of the operator: configuration, metrics, probes, and what an event asks for."""
+
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from kopf import OperatorSettings
+from pydantic import ValidationError
+
+from campaignpool.api import CampaignPoolStatus, LastSeed
+from campaignpool_operator.config import Config
+from campaignpool_operator.handlers import configure
+from campaignpool_operator.health import HealthServer
+from campaignpool_operator.metrics import Metrics
+from campaignpool_operator.runtime import Operator
+
+
+def test_configuration_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMPAIGNPOOL_NAMESPACES", "game, stage")
+    monkeypatch.setenv("CAMPAIGNPOOL_HTTP_PORT", "off")
+    config = Config()
+    assert config.namespaces == ("game", "stage")
+    assert config.http_port is None
+    assert config.resync_seconds == 30
+    with pytest.raises(ValidationError):
+        config.resync_seconds = 5  # type: ignore[misc] # that is the test
+
+
+def test_the_command_says_what_is_wrong_with_an_option() -> None:
+    command = [sys.executable, "-m", "campaignpool_operator", "--resync-seconds", "soon"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("campaignpool-operator: resync_seconds: ")
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_command_without_a_cluster_says_so() -> None:
+    environment = {"KUBECONFIG": "/nowhere", "HOME": "/nowhere", "CAMPAIGNPOOL_HTTP_PORT": "off"}
+    command = [sys.executable, "-m", "campaignpool_operator"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert answer.returncode == 1
+    assert "neither a service account nor a kubeconfig" in answer.stdout
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
+def test_kopf_is_told_to_notice_watches_that_stall_and_to_post_nothing() -> None:
+    settings = OperatorSettings()
+    configure(settings)
+    assert settings.watching.server_timeout is not None
+    assert settings.watching.client_timeout is not None
+    assert settings.watching.server_timeout < settings.watching.client_timeout
+    assert settings.watching.inactivity_timeout < settings.watching.server_timeout
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+
+
+def seeded(job: str) -> CampaignPoolStatus:
+    last = LastSeed(
+        job=job, finished_at="2026-01-01T00:00:00Z", campaigns=2, rows=10, statements=5, duration_milliseconds=40
+    )
+    return CampaignPoolStatus(desired=5, ready=3, claimed=7, last_seed=last)
+
+
+def test_metrics_are_those_of_the_statuses_and_go_with_the_pool() -> None:
+    metrics = Metrics("9")
+    metrics.show("game/chiwar", seeded("a"))
+    metrics.show("game/chiwar", seeded("a"))
+    metrics.show("game/chiwar", seeded("b"))
+    metrics.job_created("game/chiwar")
+    text = metrics.text().decode()
+    assert 'campaignpool_build_info{version="9"} 1.0' in text
+    assert 'campaignpool_campaigns{name="chiwar",namespace="game",state="ready"} 3.0' in text
+    assert 'campaignpool_desired{name="chiwar",namespace="game"} 5.0' in text
+    assert 'campaignpool_claims_total{name="chiwar",namespace="game"} 7.0' in text
+    assert 'campaignpool_jobs_created_total{name="chiwar",namespace="game"} 1.0' in text
+    assert "campaignpool_seed_duration_seconds_count 1.0" in text, "the run that was new"
+    metrics.drop("game/chiwar")
+    assert "chiwar" not in metrics.text().decode()
+    metrics.drop("game/chiwar")
+
+
+async def test_probes_answer_with_what_is_wrong() -> None:
+    wrong: dict[str, str | None] = {"alive": None, "ready": "not yet"}
+    server = HealthServer(lambda: wrong["alive"], lambda: wrong["ready"], Metrics("9"))
+    port = await server.start("127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/livez")).status_code == 200
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "not yet\n")
+        wrong["alive"] = "stuck: game/chiwar"
+        assert (await client.get("/livez")).status_code == 503
+        assert "campaignpool_build_info" in (await client.get("/metrics")).text
+    await server.close()
+
+
+class Asked(Operator):
+    """An operator that only notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(Config(http_port=None))
+        self.asked: list[str] = []
+
+    def request(self, key: str) -> None:
+        self.asked.append(key)
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+def resource(**meta: Any) -> dict[str, Any]:  # noqa: ANN401 (any YAML)
+    facts = {"namespace": "game", "name": "chiwar", "uid": "u", "generation": 1}
+    return {"metadata": {**facts, **meta}, "status": {}}
+
+
+async def test_only_what_matters_of_a_pool_asks_for_its_loop(asked: Asked) -> None:
+    asked.pool_changed(resource())
+    asked.pool_changed(resource(resourceVersion="2"))
+    asked.pool_changed({**resource(), "status": {"ready": 5}})
+    asked.pool_changed(resource(finalizers=["x"]))
+    assert asked.asked == ["game/chiwar"], "our own writing asks for nothing"
+    for change in ({"generation": 2}, {"deletionTimestamp": "now"}, {"annotations": {"a": "b"}}, {"uid": "v"}):
+        asked.pool_changed(resource(**change))
+    assert len(asked.asked) == 5
+    asked.pool_gone(resource())
+    asked.pool_changed(resource())
+    assert len(asked.asked) == 7
+
+
+async def test_a_job_asks_for_the_loop_of_the_pool_that_controls_it(asked: Asked) -> None:
+    owner = {"kind": "CampaignPool", "name": "chiwar", "controller": True}
+    asked.job_changed({"metadata": {"namespace": "game", "ownerReferences": [owner]}})
+    asked.job_changed({"metadata": {"namespace": "game", "ownerReferences": [{**owner, "kind": "CronJob"}]}})
+    asked.job_changed({"metadata": {"namespace": "game"}})
+    assert asked.asked == ["game/chiwar"]
+
+
+async def test_an_operator_that_has_not_listed_is_not_ready(asked: Asked) -> None:
+    assert asked._unready() == "the pools have not been listed yet"
+    assert asked._wrong() is None
