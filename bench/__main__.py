@@ -9,6 +9,7 @@ import sys
 import bench
 from bench import report
 from bench.harness import Bench, Progress
+from campaignpool.errors import CampaignPoolError
 
 _EPILOG = """what it writes:
   bench/results/NAME.json   every figure, with the machine, the versions and the date
@@ -49,7 +50,11 @@ def main(words: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"no bench named {', '.join(unknown)}; there are {', '.join(benches)}")
     for name in chosen:
-        result = asyncio.run(benches[name].run(Progress(name)))
+        try:
+            result = asyncio.run(benches[name].run(Progress(name)))
+        except CampaignPoolError as error:
+            sys.stderr.write(f"bench {name}: {error}\n")
+            return 1
         report.write(name, benches[name], result)
         for figure, value in result.figures.items():
             goal = next((each for each in result.goals if each.figure == figure), None)

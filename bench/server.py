@@ -1,5 +1,6 @@
 """The server that is measured, and the sample application in it with any number of campaigns."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -88,8 +89,24 @@ async def fill(connection: Connection, job: str, count: int, say: Callable[[str]
 
 @asynccontextmanager
 async def running() -> AsyncIterator[Server]:
-    """Start the server, with the sample application in it, for the length of a block; its data is deleted after."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    """Start the server, with the sample application in it, for the length of a block; its data is deleted after.
+
+    Raises:
+        CampaignPoolError: A bench is running already; two would measure each other.
+    """
+    FOLDER.parent.mkdir(exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CampaignPoolError("a bench is running already: wait for its end") from None
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        async with _started() as server:
+            yield server
+
+
+@asynccontextmanager
+async def _started() -> AsyncIterator[Server]:
     try:
         with EmbeddedPostgres(FOLDER, durable=True, settings=SETTINGS) as postgres:
             async with connected(postgres.create_database(_BASE), "bench") as connection:
