@@ -151,7 +151,7 @@ class Reconciler:
         return "deleting", delay
 
     async def _say(self, observed: Observed, todo: Plan) -> bool:
-        """Write the status where it differs from what is there, and post what changed with it; give whether it did."""
+        """Write the status where it differs from what is there, post what changed; give whether it did."""
         pool = observed.pool
         status = project(observed, todo)
         wanted = dump(status)
