@@ -309,8 +309,8 @@ def _notes(figures: dict[str, Number]) -> str:
     rails = "was not measured" if shutil.which("ruby") else "was not measured: there is no Ruby on this machine"
     return (
         f"A batch takes {figures['statements_per_batch']} statements beside the ledger's in "
-        f"{figures['round_trips_per_batch']} round trip ({figures['round_trips_first_batch']} for the first of a "
-        "session), both counted, for any number of campaigns. The first campaign of a new session takes "
+        f"{figures['round_trips_per_batch']} round trip(s), {figures['round_trips_first_batch']} for the first of a "
+        "session: both counted, the same for any number of campaigns. The first campaign of a new session takes "
         f"{figures['ms_1_first_in_session']:.0f} ms, plans and all; a whole seeding process with one campaign "
         f"{figures['job_seconds_1']:.2f} s from start to exit. Rails' ActiveRecord {rails}."
     )

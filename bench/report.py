@@ -96,10 +96,12 @@ def draw(plot: Plot, path: Path) -> None:
         places = [labels.index(label) + number * height for label in bars]
         drawn = axes.barh(places, list(bars.values()), height, label=group)
         axes.bar_label(drawn, [shown(float(value)) for value in bars.values()], padding=3, fontsize=8)
-    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], labels)
+    names = [label.replace("`", "") for label in labels]
+    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.margins(x=0.12)
+    longest = max(value for bars in plot.groups.values() for value in bars.values())
+    axes.set_xlim(1, longest * 2)
     axes.set_xlabel("milliseconds (logarithmic)")
     axes.set_title(plot.title, fontsize=11)
     axes.legend(fontsize=8)
