@@ -100,8 +100,8 @@ def draw(plot: Plot, path: Path) -> None:
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    longest = max(value for bars in plot.groups.values() for value in bars.values())
-    axes.set_xlim(1, longest * 2)
+    values = [value for bars in plot.groups.values() for value in bars.values()]
+    axes.set_xlim(min(1, min(values) / 2), max(values) * 2)
     axes.set_xlabel("milliseconds (logarithmic)")
     axes.set_title(plot.title, fontsize=11)
     axes.legend(fontsize=8)
