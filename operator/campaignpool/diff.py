@@ -226,9 +226,9 @@ def words(diff: Diff) -> list[str]:
         lines += [f"    columns new in a clone: {', '.join(table.seen)}"] if table.seen else []
         lines += [f"    columns no longer in a clone: {', '.join(table.unseen)}"] if table.unseen else []
     if same == len(diff.tables):
-        lines.append(f"nothing changed in {same} tables")
+        lines.append(f"nothing changed in {same:,} tables")
     elif same:
-        lines.append(f"{same} other tables are as they were")
+        lines.append("1 other table is as it was" if same == 1 else f"{same:,} other tables are as they were")
     return lines
 
 

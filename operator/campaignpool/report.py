@@ -92,7 +92,7 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
     if table.sets:
         yield "set", ", ".join(f"{name} = {expression}" for name, expression in table.sets.items())
     if outside := list(_outside(plan, table, checked.outside)):
-        yield "outside", f"{', '.join(outside)}: copied as they are"
+        yield "outside", f"{', '.join(outside)}: copied {'as it is' if len(outside) == 1 else 'as they are'}"
     for column, count in _per_column(plan, table, survey.nulled):
         yield "nulled", f"{_count(count, 'reference')} of {column} to rows left out"
     for column, count in _per_column(plan, table, survey.outside):
