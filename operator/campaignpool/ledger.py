@@ -168,9 +168,14 @@ async def put_pool(connection: Connection, pool: str, root_table: str, spec: "Ca
     await connection.execute(_QUERY["put_bell"], pool)
 
 
-async def fall_asleep(connection: Connection, pool: str) -> None:
-    """Ask to be told of the next change. To be called before looking, so that nothing falls between."""
+async def fall_asleep(connection: Connection, pool: str) -> bool:
+    """Ask to be told of the next change, and give whether that is certain. To be called before looking.
+
+    False: a transaction is under way that changes the pool and will not tell, for it began while the operator was
+    awake. Whoever looks now has to look again soon.
+    """
     await connection.execute(_QUERY["fall_asleep"], pool)
+    return bool(await connection.fetchval(_QUERY["quiet"], pool))
 
 
 async def observe(connection: Connection, pool: str) -> Ledger:

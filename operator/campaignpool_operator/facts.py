@@ -81,6 +81,7 @@ class Observed:
         ledger: What exists; None where a fault hides it.
         jobs: The pool's seeding Jobs as the API has them, finished ones too.
         orphans: Runs without an outcome whose Job is gone for good.
+        quiet: Whether every change that comes after this will be told of; else look again soon.
         fault: What keeps the pool from being looked after.
     """
 
@@ -91,4 +92,5 @@ class Observed:
     ledger: Ledger | None = None
     jobs: tuple[SeedJob, ...] = ()
     orphans: tuple[Run, ...] = ()
+    quiet: bool = True
     fault: Fault | None = None

@@ -217,12 +217,12 @@ class Observer:
                 if compiled is not None:
                     await before_first_write(url)
                     await ledger.put_pool(connection, pool.key, compiled.root_table, spec)
-                await ledger.fall_asleep(connection, pool.key)
+                quiet = await ledger.fall_asleep(connection, pool.key)
                 facts = await ledger.observe(connection, pool.key)
             if compiled is not None and facts.root_table != compiled.root_table:
                 fault = _root_changed(facts.root_table, compiled.root_table)
                 compiled = None
-            observed = replace(observed, fault=fault, compiled=compiled, ledger=facts)
+            observed = replace(observed, fault=fault, compiled=compiled, ledger=facts, quiet=quiet)
             observed = replace(observed, orphans=await self._orphans(observed, facts))
         except CampaignPoolError as error:
             if url is not None:

@@ -33,6 +33,9 @@ HALT = 10
 SUPERSEDE_SECONDS = 30
 """A Job of an older generation that has not begun by then is replaced: its image may be the one that was mended."""
 
+UNQUIET_SECONDS = 0.5
+"""A transaction that changes the pool and cannot tell of it any more is looked for this much later."""
+
 PRUNE_SECONDS = 3600
 """Failed campaigns are kept this long, as `ledger.prune` has it."""
 
@@ -346,6 +349,7 @@ def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
 def _next_check(observed: Observed, failures: Failures, *, more: bool) -> float | None:
     if more:
         return 0.0
+    waits = [] if observed.quiet else [UNQUIET_SECONDS]
     if failures.resume_at is not None and failures.resume_at > observed.now:
-        return (failures.resume_at - observed.now).total_seconds()
-    return None
+        waits.append((failures.resume_at - observed.now).total_seconds())
+    return min(waits, default=None)

@@ -29,10 +29,6 @@ CONFIGURATION_SECONDS = (5.0, 120.0)
 """First and longest pause after a fault; each that follows is twice as long. The second kind needs a person, who may
 also touch the resource to be answered at once."""
 
-CHANGED_SECONDS = 1.0
-"""After a change, look once more this soon: a transaction that saw the operator awake does not ring, and may have
-been committed just after the operator looked."""
-
 AT_WORK_SECONDS = 5.0
 """While Jobs are at work, look this often: no event of theirs is then so precious that it must not be missed."""
 
@@ -105,12 +101,12 @@ class Reconciler:
                 observed, todo = replace(observed, fault=fault), replace(todo, actions=())
         if observed.fault is not None and observed.fault.reason == "Conflict":
             raise ClusterError(observed.fault.message, reason="Conflict")
-        changed = await self._say(observed, todo)
+        await self._say(observed, todo)
         if observed.fault is not None:
             return "fault", self._pause(pool.key, observed.fault)
         self._faults.pop(pool.key, None)
         resync = self._config.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (so that pools spread out)
-        waits = [resync, todo.next_check, CHANGED_SECONDS if changed else None]
+        waits = [resync, todo.next_check]
         if any(job.state == "Active" for job in observed.jobs):
             waits.append(AT_WORK_SECONDS)
         return "ok", min(wait for wait in waits if wait is not None)
@@ -150,14 +146,14 @@ class Reconciler:
         await self._say(observed, Plan())
         return "deleting", delay
 
-    async def _say(self, observed: Observed, todo: Plan) -> bool:
-        """Write the status where it differs from what is there, post what changed; give whether it did."""
+    async def _say(self, observed: Observed, todo: Plan) -> None:
+        """Write the status where it differs from what is there, and post what changed with it."""
         pool = observed.pool
         status = project(observed, todo)
         wanted = dump(status)
         self._metrics.show(pool.key, status)
         if wanted == pool.raw_status:
-            return False
+            return
         # A merge patch leaves alone what it does not name: what is no longer there has to be named.
         removed = dict.fromkeys(pool.raw_status.keys() - wanted.keys())
         await self._cluster.patch_status(pool.namespace, pool.name, {**removed, **wanted})
@@ -165,7 +161,6 @@ class Reconciler:
         _log_condition(pool, status)
         for event in transitions(pool.status, status):
             await self._post(pool, event)
-        return True
 
     async def _post(self, pool: Pool, event: Event) -> None:
         """Post an Event; one that cannot be posted is not worth a fault."""

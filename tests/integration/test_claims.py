@@ -199,3 +199,18 @@ async def test_a_claim_wakes_the_operator_once(connection: Connection, chiwar_ur
     await claim(connection, NEW)
     assert await asyncio.wait_for(heard.get(), 5) == POOL
     await listener.close()
+
+
+async def test_a_claim_that_nobody_will_be_told_of_is_known_to_be_under_way(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """It began while the operator was awake, so it does not ring, and it commits after the operator has looked."""
+    await filled(connection, "", 2)
+    operator = await asyncpg.connect(chiwar_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    await claim(connection, NEW)
+    assert not await ledger.fall_asleep(operator, POOL)
+    await transaction.commit()
+    assert await ledger.fall_asleep(operator, POOL)
+    await operator.close()

@@ -18,6 +18,10 @@ SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fin
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
+-- name: quiet
+-- Whether no transaction is under way that found the operator awake and did not ring. After fall_asleep, before looking.
+SELECT pg_try_advisory_xact_lock(campaign_pool.bell_lock(), id) FROM campaign_pool.pool WHERE name = $1;
+
 -- name: fall_asleep
 -- Before looking: whoever changes the ledger from now on rings.
 UPDATE campaign_pool.bell b SET asleep = true

@@ -105,11 +105,16 @@ RETURN (
     || encode(coalesce(suffix, substr(uuid_send(gen_random_uuid()), 9, 8)), 'hex')
 )::uuid;
 
+-- First key of the advisory locks around the bell; the second is the pool's id.
+CREATE FUNCTION campaign_pool.bell_lock() RETURNS integer IMMUTABLE LANGUAGE sql RETURN 1667329136;
+
 -- Tell the operator that a pool changed, unless it is awake and will look anyway, or someone is telling it now.
--- NOTIFY takes one lock for the whole server at commit: it is not for every claim.
+-- NOTIFY takes one lock for the whole server at commit: it is not for every claim. Whoever finds the operator awake may
+-- commit only after it has looked: the shared lock, held until then, lets the operator know, and it looks again.
 CREATE FUNCTION campaign_pool.ring(the_pool integer, pool_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
     UPDATE campaign_pool.bell SET asleep = false
     WHERE pool_id = (
         SELECT b.pool_id FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep
