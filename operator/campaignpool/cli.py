@@ -33,6 +33,8 @@ Command: TypeAlias = Callable[[argparse.Namespace], Run]
 
 URL_VARIABLE = "CAMPAIGNPOOL_DATABASE_URL"
 DONE, FAULT, USAGE, UNREACHABLE = range(4)
+INTERRUPTED = 130
+"""What shells say of a command that was stopped by Ctrl-C; the connection's end rolls everything back."""
 
 _ABOUT = """\
 Write, check and compare blueprints: the declaration of what makes a campaign.
@@ -124,6 +126,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain([_here(error.message, named)], UNREACHABLE if refused else FAULT)
     except CampaignPoolError as error:
         return _complain([_here(error.message, named)], FAULT)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -226,6 +226,25 @@ def test_names_that_mean_a_table(name: str) -> None:
     assert not names.means(name, GEAR)
 
 
+def test_only_columns_that_can_name_a_type_are_taken_for_a_pair() -> None:
+    odd = schemas.table(
+        9,
+        "odd",
+        "id uuid",
+        "a_type text",
+        "a_id bigint",
+        "b_type uuid",
+        "b_id uuid",
+        "c_type text",
+        "c_id jsonb",
+        "d_type text",
+        "user_type text",
+        "user_id uuid",
+        keys=[("user_id", 1)],
+    )
+    assert names.pairs(odd) == [("a_type", "a_id")]
+
+
 def test_ids_without_a_constraint_are_listed_and_never_guessed_at() -> None:
     loose = (
         LooseIds(4, "label", 2, {3: 2}, whole=False),

@@ -3,8 +3,12 @@
 import re
 
 from campaignpool.catalog import Column, TableFacts
+from campaignpool.clone import INTEGERS
 
 TEXTS = frozenset({"text", "character varying", "citext", "character"})
+_NO_TYPE_NAME = frozenset({"uuid", "boolean", "json", "jsonb", "bytea", "interval", "double precision", "numeric"})
+"""Types of a column that cannot hold the name of a type; enums, texts and numbers can."""
+
 TIMES = frozenset({"timestamp without time zone", "timestamp with time zone", "date"})
 
 STAMPS = frozenset({"created_at", "updated_at", "inserted_at", "modified_at", "created_on", "updated_on"})
@@ -85,12 +89,14 @@ def means(type_name: str, table: TableFacts) -> bool:
 
 
 def pairs(table: TableFacts) -> list[tuple[str, str]]:
-    """Give columns `x_type` and `x_id` of a table that no foreign key speaks of."""
+    """Give columns `x_type` and `x_id` that no foreign key speaks of and that can name a type and an id."""
     bound = {name for key in table.foreign_keys for name in key.columns}
     found = []
     for column in table.columns:
         stem = column.name.removesuffix("_type")
         id_column = table.column.get(f"{stem}_id")
-        if stem != column.name and id_column and id_column.name not in bound and column.type not in TIMES:
+        if stem == column.name or id_column is None or id_column.name in bound or column.type in _NO_TYPE_NAME:
+            continue
+        if id_column.type in INTEGERS | TEXTS | {"uuid"}:
             found.append((column.name, id_column.name))
     return found

@@ -1,0 +1,69 @@
+"""Fixtures: the command `campaignpool blueprint`, and the sample application for it to look at."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import pytest
+
+from campaignpool import cli
+from campaignpool.database import Connection
+from campaignpool_local.postgres import EmbeddedPostgres
+
+WHERE = ("--template-where", "is_master_template")
+Given = TypeVar("Given")
+Run = Callable[..., tuple[int, str, str]]
+
+
+def on(url: str, work: Callable[[Connection], Awaitable[Given]]) -> Given:
+    async def run() -> Given:
+        connection = await asyncpg.connect(url)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def execute(url: str, *statements: str) -> None:
+    async def work(connection: Connection) -> None:
+        for statement in statements:
+            await connection.execute(statement)
+
+    on(url, work)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `campaignpool blueprint …`; gives exit code, output and errors."""
+
+    def answer(*words: str) -> tuple[int, str, str]:
+        try:
+            code = cli.main(["blueprint", *words])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def untouched(postgres_server: EmbeddedPostgres, chiwar_template: str) -> Iterator[str]:
+    """The sample application, which no operator ever saw; whatever is done here leaves no trace."""
+    yield postgres_server.create_database("cli_app", chiwar_template)
+    postgres_server.drop_database("cli_app")
+
+
+@pytest.fixture(scope="session")
+def discovered(untouched: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("blueprint") / "blueprint.yaml"
+    assert (
+        cli.main(
+            ["blueprint", "discover", "--root", "campaigns", *WHERE, "--database-url", untouched, "-o", str(file)]
+        )
+        == 0
+    )
+    return file
