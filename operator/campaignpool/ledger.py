@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from campaignpool import sql
-from campaignpool.database import Connection
+from campaignpool.database import STATEMENT_SECONDS, Connection
 from campaignpool.errors import ConfigurationError
 
 if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding Job does not need them
@@ -20,6 +20,12 @@ _LOCK = 0x63616D70706F6F6C
 
 CHANNEL = "campaign_pool"
 """Channel on which the ledger says that a pool changed; the payload is the pool's name, `namespace/name`."""
+
+ROWS_PER_SECOND = 1000
+"""A server that inserts fewer rows than this is taken for one that hangs; a laptop's inserts fifty times as many."""
+
+MANY_ROWS = 100_000
+"""From so many rows on a batch takes seconds, and says how far it is."""
 
 RUNS_SEEN = 50
 """How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
@@ -213,6 +219,20 @@ async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch
     """Make and publish up to `batch` campaigns of a run, in one transaction. A batch of 0: nothing is left."""
     row = await connection.fetchrow(_QUERY["seed"], pool, job, batch)
     return Batch(**row) if row else Batch(0, 0, 0, 0.0)
+
+
+async def rows_of_campaign(connection: Connection, pool: str) -> int:
+    """Give how many rows a campaign of the pool has; 0 before the first revision."""
+    return int(await connection.fetchval(_QUERY["rows_of_campaign"], pool) or 0)
+
+
+async def prepare_for_rows(connection: Connection, rows: int) -> None:
+    """Let statements of this session take as long as so many rows may, and say how far they are when it is many.
+
+    What they say comes as notices, `12000 rows of public.weapons`, after each table.
+    """
+    seconds = max(STATEMENT_SECONDS, rows // ROWS_PER_SECOND)
+    await connection.execute(_QUERY["prepare_for_rows"], f"{seconds}s", "on" if rows >= MANY_ROWS else "off")
 
 
 async def diagnose(connection: Connection, pool: str, job: str) -> str | None:

@@ -9,6 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
 
 from campaignpool import ledger
 from campaignpool.database import Connection, translated
@@ -16,6 +19,12 @@ from campaignpool.errors import SeedingError, TransientError
 from campaignpool_seeder.config import Request
 
 log = logging.getLogger(__name__)
+
+ROWS_IN_A_BATCH = 500_000
+"""Most rows that one transaction makes; a single campaign may have more."""
+
+HEARTBEAT_SECONDS = 10.0
+"""A batch that takes longer says so, this often, with the last table it finished."""
 
 
 class StoppedError(TransientError):
@@ -35,14 +44,18 @@ async def batches(connection: Connection, request: Request, stop: asyncio.Event)
         connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
     )
     log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": left})
-    done, size, causes = 0, request.batch_size, list[str]()
+    rows = await ledger.rows_of_campaign(connection, request.pool)
+    most = max(1, min(request.batch_size, ROWS_IN_A_BATCH // max(1, rows)))
+    await ledger.prepare_for_rows(connection, rows * most)
+    done, size, causes = 0, most, list[str]()
     while True:
         if stop.is_set():
             raise StoppedError("asked to stop")
         began = time.perf_counter()
         try:
-            with translated():
-                batch = await ledger.seed(connection, request.pool, request.job, size)
+            async with _progress(connection):
+                with translated():
+                    batch = await ledger.seed(connection, request.pool, request.job, size)
         except SeedingError as refused:
             if request.fallback == "None":
                 raise
@@ -55,7 +68,7 @@ async def batches(connection: Connection, request: Request, stop: asyncio.Event)
         if not batch.campaigns:
             break
         done += batch.campaigns
-        size = min(request.batch_size, size * 2)
+        size = min(most, size * 2)
         log.info(
             "%d of %d campaigns ready",
             done,
@@ -69,6 +82,30 @@ async def batches(connection: Connection, request: Request, stop: asyncio.Event)
         yield batch.campaigns
     if causes:
         raise SeedingError(f"{len(causes)} of {left} campaigns were refused: {causes[-1]}")
+
+
+@asynccontextmanager
+async def _progress(connection: Connection) -> AsyncIterator[None]:
+    """Say how far a batch is that takes long: the tables it finished, and that it is still alive."""
+    last = ["the first table"]
+
+    def heard(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        last[0] = str(message)
+        log.info("made %s", last[0])
+
+    async def beat() -> None:
+        began = time.perf_counter()
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            log.info("still at work", extra={"seconds": round(time.perf_counter() - began), "after": last[0]})
+
+    connection.add_log_listener(heard)
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        connection.remove_log_listener(heard)
 
 
 async def _set_aside(connection: Connection, request: Request, refused: SeedingError, causes: list[str]) -> None:

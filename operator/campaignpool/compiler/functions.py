@@ -115,6 +115,8 @@ def _insert_group(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
             f"IF _made[{number}] IS DISTINCT FROM {wanted} THEN RAISE EXCEPTION {message}, _made[{number}], {wanted} "
             f"USING ERRCODE = 'CP010', HINT = {hint}; END IF;"
         )
+        said = literal(f"% rows of {table.facts.name}")
+        yield f"IF current_setting('campaignpool.progress', true) = 'on' THEN RAISE NOTICE {said}, {wanted}; END IF;"
 
 
 def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> str:

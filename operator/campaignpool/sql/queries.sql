@@ -65,6 +65,13 @@ GROUP BY r.owner;
 -- name: reserve
 SELECT campaign_pool.reserve($1, $2, $3, $4, $5, $6);
 
+-- name: rows_of_campaign
+SELECT r.rows FROM campaign_pool.pool p JOIN campaign_pool.revision r ON r.id = p.revision_id WHERE p.name = $1;
+
+-- name: prepare_for_rows
+-- A large batch may take longer than the usual bound of a statement, and says how far it is.
+SELECT set_config('statement_timeout', $1, false), set_config('campaignpool.progress', $2, false);
+
 -- name: seed
 SELECT campaigns, rows, statements, seconds FROM campaign_pool.seed($1, $2, $3);
 
