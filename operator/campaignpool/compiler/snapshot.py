@@ -170,10 +170,8 @@ def survey(plan: ClonePlan, table: TablePlan) -> str:
     """Give the query that counts: rows, dropped, then for each link what is nulled and what leaves the template."""
     columns = ["count(*)", f"(SELECT count(*) FROM {member(table.position)} WHERE campaignpool_dropped)"]
     for link in links(plan, table):
-        column = f"m.{ident(link.column)}"
-        resolved, known = _resolved(link), _known(link)
-        columns.append(f"count(*) FILTER (WHERE {resolved} IS NULL AND {known})")
-        columns.append(f"count(*) FILTER (WHERE {column} IS NOT NULL AND {resolved} IS NULL AND NOT {known})")
+        columns.append(f"count(*) FILTER (WHERE {_resolved(link)} IS NULL AND {_known(link)})")
+        columns.append(f"count(*) FILTER (WHERE {_leaves(plan, table, link)})")
     return f"SELECT ARRAY[{', '.join(columns)}] {source(plan, table)}"
 
 
@@ -195,8 +193,7 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
         order.append(ref(link.number))
         if found.outside[link.number]:
             column = f"m.{ident(link.column)}"
-            is_outside = f"{_resolved(link)} IS NULL AND NOT {_known(link)}"
-            columns.append(f"CASE WHEN {is_outside} THEN {column} END AS {raw(link.number)}")
+            columns.append(f"CASE WHEN {_leaves(plan, table, link)} THEN {column} END AS {raw(link.number)}")
     name = snapshot(revision, table.position)
     yield (
         f"CREATE TABLE {name} AS SELECT {', '.join(columns)} {source(plan, table)}"
@@ -250,6 +247,18 @@ def _resolved(link: Link) -> str:
 def _known(link: Link) -> str:
     """Give the condition that the target is a row of the template, kept or left out."""
     return "(" + " OR ".join(f"{_alias('x', link, target)}.{IN} IS NOT NULL" for target, _ in link.types) + ")"
+
+
+def _leaves(plan: ClonePlan, table: TablePlan, link: Link) -> str:
+    """Give the condition that a column points outside the template; of several links of a column the first says so.
+
+    A row whose type belongs to another link of the column is no stranger: it is that link's to resolve or to NULL.
+    """
+    own = [each for each in links(plan, table) if each.column == link.column]
+    if own[0].number != link.number:
+        return "false"
+    strange = [f"{_resolved(each)} IS NULL AND NOT {_known(each)}" for each in own]
+    return " AND ".join([f"m.{ident(link.column)} IS NOT NULL", *strange])
 
 
 def _of_type(link: Link, names: tuple[str, ...], alias: str) -> str:
