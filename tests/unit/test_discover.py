@@ -3,12 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from campaignpool import blueprint
 from campaignpool.catalog import TableFacts
 from campaignpool.discover import names
 from campaignpool.discover.decide import as_blueprint, decide
-from campaignpool.discover.discovery import Discovery, TableIn
+from campaignpool.discover.discovery import ClaimRow, Discovery, Note, Reference, Setting, TableIn, TableOut
 from campaignpool.discover.facts import Census, Facts, LooseIds, Pair, TypeName
 from campaignpool.discover.render import render
 from campaignpool.discover.walk import meant, walk
@@ -283,6 +285,44 @@ def test_odd_names_stay_valid_yaml() -> None:
         replace(given, names=known, catalog=replace(catalog, tables={**catalog.tables, '"Odd: #Name"': odd}))
     )
     assert '"Odd: #Name"' in [each.name for each in blueprint.parse(render(found), "text").tables]
+
+
+ODD = st.text(min_size=1, max_size=12)
+EXPRESSION = st.one_of(ODD, st.sampled_from(["now()", "NULL", "a || ': #' || b", "'\n'", "- x", "{}", "true", "1"]))
+SETTINGS = st.lists(st.builds(Setting, ODD, EXPRESSION, ODD), max_size=3, unique_by=lambda each: each.column).map(
+    tuple
+)
+TABLE = st.builds(
+    TableIn,
+    name=ODD,
+    comment=ODD,
+    where=st.one_of(st.none(), EXPRESSION),
+    why_where=ODD,
+    settings=SETTINGS,
+    polymorphic=st.lists(
+        st.builds(Reference, ODD, ODD, st.dictionaries(ODD, ODD, min_size=1, max_size=2)), max_size=2
+    ).map(tuple),
+    notes=st.lists(st.builds(Note, ODD, st.booleans()), max_size=2).map(tuple),
+)
+DISCOVERY = st.builds(
+    Discovery,
+    template=ODD,
+    root=st.builds(TableIn, name=ODD, comment=ODD, settings=SETTINGS),
+    tables=st.lists(TABLE, max_size=3).map(tuple),
+    left_out=st.lists(st.builds(TableOut, ODD, st.just(1), st.just(2), ODD), max_size=2).map(tuple),
+    claim=SETTINGS,
+    claim_rows=st.lists(st.builds(ClaimRow, ODD, st.dictionaries(ODD, EXPRESSION, min_size=1)), max_size=2).map(
+        tuple
+    ),
+    claim_notes=st.just(()),
+    faults=st.lists(ODD, max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(DISCOVERY)
+def test_whatever_the_names_the_text_means_the_proposal(found: Discovery) -> None:
+    assert blueprint.parse(render(found), "text") == as_blueprint(found)
 
 
 def test_the_text_does_not_change_unseen() -> None:

@@ -17,7 +17,7 @@ def render(found: Discovery) -> str:
     """Give the text: valid for `blueprint.parse`, and below `spec.blueprint.inline` of a CampaignPool."""
     lines = [
         "# What makes a campaign, as `campaignpool blueprint discover` found it.",
-        f"# The template is {found.template}.",
+        *_remark(f"The template is {found.template}.", 0),
         f"# {MARK} marks what only a person can decide. `campaignpool blueprint check` shows what a clone will be.",
         *(line for fault in found.faults for line in _remark(f"{MARK}: it does not compile yet: {fault}", 0)),
         "root:",
@@ -67,8 +67,7 @@ def _settings(settings: Iterable[Setting], indent: int) -> Iterator[str]:
 
 def _left_out(table: TableOut) -> Iterator[str]:
     rows = f"{table.rows:,} of {table.total:,} rows" if table.rows >= 0 else ""
-    name = f"#   {_scalar(table.name):<30} {rows:<22}"
-    yield f"{name} {MARK + ': ' if table.look else ''}{table.reason}"
+    yield from _remark(f"  {table.name:<30} {rows:<22} {MARK + ': ' if table.look else ''}{table.reason}", 0)
 
 
 def _claim(found: Discovery) -> Iterator[str]:
@@ -94,7 +93,7 @@ def _notes(notes: Iterable[Note], indent: int) -> Iterator[str]:
 
 
 def _remark(text: str, indent: int) -> Iterator[str]:
-    yield f"{' ' * indent}# {text}"
+    yield f"{' ' * indent}# {_line(text)}"
 
 
 def _commented(line: str, comment: str) -> Iterator[str]:
@@ -102,13 +101,19 @@ def _commented(line: str, comment: str) -> Iterator[str]:
     if not comment:
         yield line
     elif max(len(line), _COLUMN) + len(comment) + 3 > _WIDTH:
-        yield f"{line[: len(line) - len(line.lstrip())]}# {comment}"
+        yield from _remark(comment, len(line) - len(line.lstrip()))
         yield line
     else:
-        yield f"{line:<{_COLUMN}} # {comment}"
+        yield f"{line:<{_COLUMN}} # {_line(comment)}"
+
+
+def _line(text: str) -> str:
+    """Give text as one line: identifiers may hold anything, and a comment ends with its line."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _scalar(text: str) -> str:
-    """Give text as a YAML scalar, in quotes where it needs them."""
-    dumped: str = yaml.safe_dump(text, default_flow_style=True, width=10_000, allow_unicode=True)
+    """Give text as a YAML scalar on one line, in quotes where it needs them."""
+    style = None if text.isprintable() else '"'
+    dumped: str = yaml.safe_dump(text, default_flow_style=True, default_style=style, width=10_000, allow_unicode=True)
     return dumped.removesuffix("\n").removesuffix("...").rstrip("\n")
