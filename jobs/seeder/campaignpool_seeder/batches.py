@@ -90,7 +90,7 @@ async def _progress(connection: Connection) -> AsyncIterator[None]:
     last = ["the first table"]
 
     def heard(_: object, message: asyncpg.PostgresLogMessage) -> None:
-        last[0] = str(message)
+        last[0] = message.message or ""
         log.info("made %s", last[0])
 
     async def beat() -> None:
