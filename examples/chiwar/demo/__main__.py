@@ -215,6 +215,10 @@ def main() -> int:
         "--folder", type=Path, default=Path(".local/demo"), help="where to keep it (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    if arguments.scale <= 0:
+        parser.error("--scale has to be greater than 0")
+    if arguments.campaigns < 0:
+        parser.error("--campaigns has to be 0 or more")
     show = Show()
     try:
         asyncio.run(play(show, arguments))
