@@ -63,8 +63,9 @@ _ROWS = """\
 Ways that take a round trip a row make one campaign a run, for they gain nothing from a batch. `speedup_row_by_row`
 and `speedup_orm` compare them with ours in the seeder's batch of 10, `…_1` with ours alone.
 
-The tables were filled by ours. The other ways draw random keys, and those lie beyond nearly all time-ordered ones, so
-they find the end of the indexes as warm as ours do; in tables that random keys filled they would write far more WAL."""
+The tables were filled by ours. The other ways draw random keys, and those lie beyond nearly all time-ordered ones,
+so they find the end of the indexes as warm as ours do; in tables that random keys filled they would write far more
+WAL."""
 
 
 async def run(progress: Progress) -> Result:
