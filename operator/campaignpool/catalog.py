@@ -5,14 +5,15 @@ change of the schema is seen as a change of the catalog.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
 
+from campaignpool.database import Connection
 from campaignpool.sql import CATALOG
 
 
@@ -25,8 +26,12 @@ class Column(_Fact):
 
     name: str
     type: str
+    base: str = Field(default_factory=lambda known: known["type"])
+    """What `type` is a domain over, or `type` itself."""
     not_null: bool
     has_default: bool
+    default: str | None = None
+    """Expression of the default, or of a generated column; `nextval(…)` of an identity."""
     identity: str
     """`a` always, `d` by default, or empty."""
     generated: str
@@ -36,21 +41,24 @@ class Column(_Fact):
 
 
 class ForeignKey(_Fact):
-    """A foreign key; the target is given by the oid of its table."""
+    """A foreign key; the target is given by the oid of its table, and by name for messages."""
 
     name: str
     columns: tuple[str, ...]
     target: int
     target_columns: tuple[str, ...]
+    target_name: str = "elsewhere"
+    match_full: bool = False
 
 
 class Index(_Fact):
-    """An index; a column is None where it is an expression."""
+    """An index; a column is None where it is an expression. `keys` has the SQL of each."""
 
     name: str
     unique: bool
     nulls_distinct: bool
     columns: tuple[str | None, ...]
+    keys: tuple[str, ...] = ()
     predicate: str | None
     definition: str
 
@@ -82,16 +90,35 @@ class Catalog:
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
 
 
-async def read(connection: "asyncpg.Connection[asyncpg.Record]", names: Iterable[str]) -> Catalog:
+async def read(connection: Connection, names: Iterable[str]) -> Catalog:
     """Ask the database about some tables.
 
     Args:
         connection: Its role's search path resolves the names.
         names: Names as a person writes them: `campaigns`, `game.campaigns`, `"Odd Name"`.
     """
-    rows = await connection.fetch(CATALOG, sorted({name for name in names if _resolvable(name)}))
-    found = {row["name"]: row["info"] for row in rows if row["info"] is not None}
-    return Catalog({name: TableFacts.model_validate_json(info) for name, info in found.items()})
+    oids = await connection.fetch(
+        "SELECT name, t.oid FROM unnest($1::text[]) AS n (name) "
+        "JOIN pg_class t ON t.oid = to_regclass(name) AND t.relkind IN ('r', 'p')",
+        sorted({name for name in names if _resolvable(name)}),
+    )
+    async with search_path(connection, "pg_catalog"):
+        rows = await connection.fetch(CATALOG, [row["oid"] for row in oids])
+    found = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
+    return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found})
+
+
+@asynccontextmanager
+async def search_path(connection: Connection, path: str) -> AsyncIterator[None]:
+    """Resolve names by another search path for the length of a block that only reads."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("SELECT set_config('search_path', $1, true)", path)
+        yield
+    finally:
+        # Also where an outer transaction goes on: a setting outlives a release of its savepoint.
+        await transaction.rollback()
 
 
 def _resolvable(name: str) -> bool:
@@ -108,4 +135,5 @@ def described(catalog: Catalog) -> dict[str, Any]:
         del table["oid"]
         for key in table["foreign_keys"]:
             key["target"] = names.get(key["target"], "elsewhere")
+            del key["target_name"]
     return tables

@@ -19,7 +19,7 @@ from campaignpool import fingerprint, install, ledger, sql
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.blueprint import Blueprint
 from campaignpool.clone import ClonePlan
-from campaignpool.compiler import functions, rehearsal, snapshot
+from campaignpool.compiler import functions, rehearsal, retirement, snapshot
 from campaignpool.compiler.functions import Revision
 from campaignpool.compiler.naming import function
 from campaignpool.compiler.snapshot import Survey
@@ -131,7 +131,7 @@ def statements(checked: Checked) -> list[tuple[str, str]]:
         ("Freeze them (once a revision)", ";\n".join(frozen)),
         ("Clone (every batch calls this)", functions.clone(revision)),
         ("What a claim does to the campaign", functions.on_claim(revision)),
-        ("Delete campaigns that nobody claimed", functions.retire(revision)),
+        ("Delete campaigns that nobody claimed", retirement.retire(revision)),
     ]
 
 

@@ -12,13 +12,14 @@ from hashlib import sha256
 
 import asyncpg
 
-from campaignpool import catalog, clone, fingerprint, sql
+from campaignpool import catalog, clone, findings, fingerprint, sql
 from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
-from campaignpool.catalog import Index, TableFacts
-from campaignpool.clone import ClonePlan, KeyKind, TablePlan
-from campaignpool.compiler import functions, probe, snapshot
-from campaignpool.compiler.naming import IN, ident, literal, member, rows
+from campaignpool.catalog import TableFacts
+from campaignpool.clone import ClonePlan, KeyKind
+from campaignpool.compiler import functions, probe, retirement, snapshot
+from campaignpool.compiler.naming import ident, literal, lo, rows, search_path
+from campaignpool.compiler.naming import snapshot as named
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
 from campaignpool.errors import BlueprintError, TemplateError
@@ -26,6 +27,9 @@ from campaignpool.fingerprint import Fingerprint
 
 ALGORITHM = 1
 """Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
+
+
+_PATH = "SELECT set_config('search_path', $1, true)"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     """
     facts = await catalog.read(connection, clone.table_names(blueprint))
     plan = clone.compile_plan(blueprint, facts)
-    faults = [fault for where, query in _probes(plan) if (fault := await _probe(connection, where, query))]
+    path = search_path(plan)
+    faults = [fault for where, query in _probes(plan) if (fault := await _probe(connection, path, where, query))]
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
@@ -70,30 +75,36 @@ def _probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
     for table in plan.tables:
         name = table.facts.name
         if table.where:
-            yield f"table {name}, where", _probe_query(name, table.where, "boolean")
+            yield f"table {name}, where", _probe_query(plan, name, table.where, "boolean")
         for column, expression in table.sets.items():
-            yield f"table {name}, set {column}", _probe_query(name, expression, table.facts.column[column].type)
+            yield f"table {name}, set {column}", _probe_query(plan, name, expression, table.facts.column[column].type)
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
-        yield f"onClaim, set {column}", _probe_query(root.name, expression, root.column[column].type)
+        yield f"onClaim, set {column}", _probe_query(plan, root.name, expression, root.column[column].type)
     for name, types, values in functions.claim_inserts(plan):
         for column, expression in values.items():
-            yield f"onClaim, table {name}, {column}", _probe_query(None, expression, types[column])
+            yield f"onClaim, table {name}, {column}", _probe_query(plan, None, expression, types[column])
 
 
-def _probe_query(table: str | None, expression: str, kind: str) -> str:
-    nothing = dict.fromkeys(clone.VARIABLES, "NULL::text")
+def _probe_query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
+    root = plan.root.facts
+    key = root.column[root.primary_key[0]].type
+    nothing = {**dict.fromkeys(clone.VARIABLES, "NULL::text"), "campaign": f"NULL::{key}"}
     value = f"SELECT CAST(({clone.substitute(expression, nothing)}) AS {kind})"
     return f"{value} FROM {table} t WHERE false" if table else value
 
 
-async def _probe(connection: Connection, where: str, query: str) -> str | None:
+async def _probe(connection: Connection, path: str, where: str, query: str) -> str | None:
     try:
-        await connection.prepare(query)
+        async with catalog.search_path(connection, path):
+            await connection.prepare(query)
     except asyncpg.PostgresSyntaxError as error:
         return f"{where}: {error.args[0]}: correct the expression"
     except asyncpg.PostgresError as error:
-        return f"{where}: {error.args[0]}: correct the expression, or the type it gives"
+        return (
+            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are in "
+            "no schema of the blueprint's tables"
+        )
     return None
 
 
@@ -142,7 +153,8 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
         if held is None or held["plan_hash"] == compiled.plan_hash:
             return False
         surveys = await collect(connection, plan, compiled.template)
-        faults = [fault async for fault in collisions(connection, plan)]
+        faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
+        faults += [fault async for fault in collisions(connection, plan)]
         if faults:
             raise BlueprintError(faults)
         number = int(await connection.fetchval(sql.queries()["next_revision"]))
@@ -150,7 +162,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             for statement in snapshot.freeze(plan, table, survey, number):
                 await connection.execute(statement)
         revision = functions.Revision(number, pool, plan, surveys)
-        for write in (functions.clone, functions.on_claim, functions.retire, probe.probe, probe.key):
+        for write in (functions.clone, functions.on_claim, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
@@ -171,8 +183,11 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
 
 async def collect(connection: Connection, plan: ClonePlan, template: str) -> tuple[Survey, ...]:
     """Collect the template's rows in temporary tables of the transaction, and count what becomes of them."""
+    before = await connection.fetchval("SELECT current_setting('search_path')")
+    await connection.execute(_PATH, search_path(plan))
     for statement in snapshot.members(plan, template):
         await connection.execute(statement)
+    await connection.execute(_PATH, before)
     drops = snapshot.drops(plan)
     # Each pass drops at least one row or is the last.
     while sum([_affected(await connection.execute(statement)) for statement in drops]):
@@ -180,41 +195,34 @@ async def collect(connection: Connection, plan: ClonePlan, template: str) -> tup
     for statement in snapshot.places(plan):
         await connection.execute(statement)
     counts = [await connection.fetchval(snapshot.survey(plan, table)) for table in plan.tables]
-    return tuple(snapshot.surveyed(each) for each in counts)
+    return tuple(snapshot.surveyed(table, each) for table, each in zip(plan.tables, counts, strict=True))
 
 
 async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
-    """Give a fault for every unique index that each clone would violate: it covers nothing that is new in a clone."""
-    for table in plan.tables:
-        for index in table.facts.indexes:
-            query = _collision_query(table, index)
-            if query and await connection.fetchval(query):
-                columns = ", ".join(column or "an expression" for column in index.columns)
-                yield (
-                    f"unique index {index.name} of {table.facts.name} ({columns}) would hold the same values for "
-                    f"every campaign: set one of its columns, such as `{index.columns[0] or 'COLUMN'}: 'NULL'`"
-                )
+    """Give a fault for every unique index that each clone would violate, over the rows of `collect`."""
+    async for fault in findings.collisions(connection, plan):
+        yield fault
 
 
-def _collision_query(table: TablePlan, index: Index) -> str | None:
-    """Give a query for whether the template has rows that an index would refuse to hold twice."""
-    new = {each.column for each in table.references} | {each.column for each in table.polymorphic} | set(table.sets)
-    new |= {table.key_column.name} if table.key_column else set()
-    words = index.definition.replace('"', " ").replace("(", " ").replace(")", " ").replace(",", " ").split()
-    if not index.unique or new & set(index.columns) or any(name in words for name in new if None in index.columns):
-        return None
-    if index.predicate and any(name in index.predicate for name in table.sets):
-        return None
-    given = [f"{ident(column)} IS NOT NULL" for column in index.columns if column and index.nulls_distinct]
-    # Names come from the catalog; the predicate is Postgres' own text of it.
-    conditions = [IN, *given, *([f"({index.predicate})"] if index.predicate else [])]
-    return f"SELECT EXISTS (SELECT FROM {member(table.position)} WHERE {' AND '.join(conditions)})"  # noqa: S608
+async def warnings(connection: Connection, compiled: Compiled) -> list[str]:
+    """Give what is no fault and worth knowing: rows left out, triggers that fire, indexes that are missing."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        # Whoever asks may have collected already; the rollback brings it back.
+        await connection.execute(f"DROP TABLE IF EXISTS {', '.join(snapshot.temporary(compiled.plan))}")
+        surveys = await collect(connection, compiled.plan, compiled.template)
+        return [warning async for warning in findings.warnings(connection, compiled.plan, surveys)]
+    finally:
+        await transaction.rollback()
 
 
 async def _root_suffix(connection: Connection, revision: functions.Revision) -> bytes | None:
     if revision.plan.root.key is not KeyKind.SPLICED:
         return None
-    query = f"SELECT campaignpool_lo FROM campaign_pool.r{revision.number}_0"  # noqa: S608 (a number)
+    root = revision.plan.root
+    suffix = lo(root.number(root.facts.primary_key[0]))
+    query = f"SELECT {suffix} FROM {named(revision.number, 0)}"  # noqa: S608 (names of ours)
     return bytes.fromhex(await connection.fetchval(query))
 
 

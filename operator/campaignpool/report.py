@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from campaignpool.catalog import TableFacts
 from campaignpool.check import Checked, Rehearsal
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan, anchor_targets
-from campaignpool.compiler.snapshot import Survey, links
+from campaignpool.compiler.links import links
+from campaignpool.compiler.snapshot import Survey
 from campaignpool.fingerprint import short
 
 _KEYS = {
@@ -31,7 +32,7 @@ def tree(plan: ClonePlan) -> Node:
     """
     parents: dict[int, int] = {}
     for table in plan.tables[1:]:
-        plain = [each.target for each in table.references if each.column in table.anchors]
+        plain = [each.target for each in table.references if each.anchor]
         plain = [target for target in plain if target != table.position]
         targets = anchor_targets(table)
         parents[table.position] = plain[0] if plain else (min(targets) if len(targets) == 1 else 0)
@@ -93,9 +94,9 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
         yield "set", ", ".join(f"{name} = {expression}" for name, expression in table.sets.items())
     if outside := list(_outside(plan, table, checked.outside)):
         yield "outside", f"{', '.join(outside)}: copied {'as it is' if len(outside) == 1 else 'as they are'}"
-    for column, count in _per_column(plan, table, survey.nulled):
+    for column, count in _per_column(table, survey.nulled):
         yield "nulled", f"{_count(count, 'reference')} of {column} to rows left out"
-    for column, count in _per_column(plan, table, survey.outside):
+    for column, count in _per_column(table, survey.outside):
         yield "outside", f"{_count(count, 'reference')} of {column} to rows of others: copied as they are"
     if survey.dropped:
         yield "dropped", f"{_count(survey.dropped, 'row')} that cannot do without a row left out"
@@ -104,7 +105,7 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
 
 def _remapped(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
     for each in table.references:
-        yield f"{each.column} → {_name(plan, plan.tables[each.target].facts)}"
+        yield f"{', '.join(each.columns)} → {_name(plan, plan.tables[each.target].facts)}"
     for pair in table.polymorphic:
         names = dict.fromkeys(_name(plan, plan.tables[target].facts) for target in pair.targets.values())
         yield f"{pair.type_column} + {pair.column} → {' | '.join(names)}"
@@ -117,10 +118,11 @@ def _outside(plan: ClonePlan, table: TablePlan, names: Mapping[int, str]) -> Ite
             yield f"{', '.join(key.columns)} → {names.get(key.target, 'elsewhere')}"
 
 
-def _per_column(plan: ClonePlan, table: TablePlan, counts: Iterable[int]) -> list[tuple[str, int]]:
+def _per_column(table: TablePlan, counts: Iterable[int]) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
-    for link, count in zip(links(plan, table), counts, strict=True):
-        found[link.column] = found.get(link.column, 0) + count
+    for link, count in zip(links(table), counts, strict=True):
+        name = ", ".join(link.columns)
+        found[name] = found.get(name, 0) + count
     return [(column, count) for column, count in found.items() if count]
 
 

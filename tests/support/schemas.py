@@ -38,6 +38,7 @@ def table(
                     "type": kind,
                     "not_null": required or number == 0,
                     "has_default": number == 0,
+                    "default": "nextval('keys')" if number == 0 and kind == "bigint" else None,
                     "identity": "",
                     "generated": "",
                     "sequence": f"public.{name}_id_seq" if number == 0 and kind == "bigint" else None,

@@ -8,7 +8,8 @@ import pytest
 from campaignpool import clone, diff, report
 from campaignpool.blueprint import parse
 from campaignpool.check import Checked, Rehearsal, Timing
-from campaignpool.compiler.snapshot import Survey, links
+from campaignpool.compiler.links import links
+from campaignpool.compiler.snapshot import Survey
 from campaignpool.errors import ConfigurationError
 from campaignpool.fingerprint import Fingerprint, TablePrint
 from campaignpool.install import Compiled
@@ -51,7 +52,7 @@ def checked(rehearsal: Rehearsal | None = None, warnings: tuple[str, ...] = ()) 
     surveys = []
     for table in plan.tables:
         rows, dropped = counts[table.facts.relation]
-        columns = [link.column for link in links(plan, table)]
+        columns = [name for link in links(table) for name in link.columns]
         nulled = tuple(3 if column == "mentor_id" else 0 for column in columns)
         outside = tuple(1 if column == "mentor_id" else 0 for column in columns)
         surveys.append(Survey(rows, dropped, nulled, outside))

@@ -118,10 +118,9 @@ def differences(
 
 def _own(table: TablePlan) -> list[str]:
     """Give the columns that reach a clone: copied, remapped, read by an expression, and keys that are no default."""
-    names = [*table.copied, *table.mentioned, *(each.column for each in table.references)]
+    names = [*table.copied, *table.mentioned, *(name for each in table.references for name in each.columns)]
     names += [each.column for each in table.polymorphic]
-    if table.key_column and table.key is not KeyKind.DEFAULT:
-        names.append(table.key_column.name)
+    names += [name for name, kind in table.keys.items() if kind is not KeyKind.DEFAULT]
     return list(dict.fromkeys(names))
 
 

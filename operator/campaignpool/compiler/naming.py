@@ -4,7 +4,10 @@ Columns of ours begin with `campaignpool_`, so that expressions of a blueprint c
 without a qualifier and never meet one of ours.
 """
 
-ORD, LO, IN = "campaignpool_ord", "campaignpool_lo", "campaignpool_in"
+from campaignpool.plan import ClonePlan
+
+ORD, IN, DROPPED, ROW = "campaignpool_ord", "campaignpool_in", "campaignpool_dropped", "campaignpool_row"
+KEY = "campaignpool_key"
 
 
 def ident(name: str) -> str:
@@ -18,13 +21,22 @@ def literal(text: str) -> str:
     return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{quoted}'"
 
 
+def search_path(plan: ClonePlan) -> str:
+    """Say where the names of a blueprint's expressions are looked up: Postgres' own first, then the tables' schemas.
+
+    It is the same for the functions and for whatever tries the expressions, and no session changes it.
+    """
+    schemas = dict.fromkeys(ident(table.facts.schema_) for table in plan.tables)
+    return ", ".join(["pg_catalog", *schemas, "pg_temp"])
+
+
 def member(position: int) -> str:
     """Temporary table: the template's rows of a table, also those that a filter leaves out."""
     return f"pg_temp.campaignpool_member_{position}"
 
 
 def place(position: int) -> str:
-    """Temporary table: key → place and suffix of the rows that are copied."""
+    """Temporary table: place and suffixes of the rows that are copied, by the number of the row in `member`."""
     return f"pg_temp.campaignpool_place_{position}"
 
 
@@ -43,11 +55,21 @@ def function(kind: str, revision: int) -> str:
     return f"campaign_pool.{kind}_r{revision}"
 
 
-def ref(number: int) -> str:
-    """Column of a snapshot: suffix or place of the row that the n-th reference points at."""
-    return f"campaignpool_ref_{number}"
+def lo(number: int) -> str:
+    """Column of a snapshot: suffix of the n-th column, which is spliced."""
+    return f"campaignpool_lo_{number}"
+
+
+def ref(number: int, source: int = 0) -> str:
+    """Column of a snapshot: what the n-th column refers to: a suffix (0), or what another source keeps."""
+    return f"campaignpool_ref_{number}" + (f"_{source}" if source else "")
+
+
+def of(number: int, source: int, mentioned: int) -> str:
+    """Column of a snapshot: a value of the target's row that an expression needs."""
+    return f"campaignpool_of_{number}_{source}_{mentioned}"
 
 
 def raw(number: int) -> str:
-    """Column of a snapshot: the n-th reference as it is, where it leaves the template."""
+    """Column of a snapshot: the n-th column as it is, where its reference leaves the template."""
     return f"campaignpool_raw_{number}"

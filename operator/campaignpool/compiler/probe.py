@@ -5,9 +5,9 @@ time, until one is left. Only a refusal by the same constraint counts: a part of
 refer to, and that is another refusal.
 """
 
-from campaignpool.clone import KeyKind, TablePlan
+from campaignpool.clone import TablePlan
 from campaignpool.compiler.functions import Revision, drawn, groups, insert, written
-from campaignpool.compiler.naming import LO, ORD, rows, snapshot
+from campaignpool.compiler.naming import KEY, ORD, lo, rows, snapshot
 
 
 def probe(revision: Revision) -> str:
@@ -38,9 +38,11 @@ def key(revision: Revision) -> str:
         if not revision.surveys[table.position].rows:
             continue
         source = f"{snapshot(revision.number, table.position)} s ORDER BY {_order(table)} OFFSET $2 LIMIT 1"
-        row = f"SELECT s.campaignpool_key FROM {source}"
-        if table.key is KeyKind.SPLICED:
-            same = f"right(replace(t.key, '-', ''), 16) = (SELECT s.{LO} FROM {source})"
+        row = f"SELECT s.{KEY} FROM {source}"
+        if table.told_by_suffix:
+            same = (
+                f"right(replace(t.key, '-', ''), 16) = (SELECT s.{lo(table.number(table.spliced[0]))} FROM {source})"
+            )
             row = f"SELECT min(t.key) FROM {rows(revision.number)} t WHERE t.place = {table.position} AND {same}"
         body.append(f"IF $1 = {table.position} THEN RETURN ({row}); END IF;")
     body.append("RETURN NULL;")
@@ -48,4 +50,4 @@ def key(revision: Revision) -> str:
 
 
 def _order(table: TablePlan) -> str:
-    return f"s.{ORD}" if table.key in (KeyKind.SPLICED, KeyKind.NUMBERED) else "s.ctid"
+    return f"s.{ORD}" if table.placed else "s.ctid"

@@ -9,32 +9,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from campaignpool.catalog import Column
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan, anchor_targets
-from campaignpool.compiler.naming import IN, LO, ORD, ident, literal, member, place, raw, ref, snapshot
-
-
-@dataclass(frozen=True)
-class Link:
-    """One reference of a table, plain or polymorphic, as the snapshot sees it.
-
-    Attributes:
-        number: Names its columns in the snapshot.
-        column: The column that holds the key.
-        type_column: For a polymorphic one: the column that names the type.
-        types: For each target, by position: the type names that mean it; empty for a plain one.
-        kind: How the keys of the targets are made.
-        anchor: Whether it makes rows part of the campaign.
-        required: Whether the row is dropped when its target was left out.
-    """
-
-    number: int
-    column: str
-    type_column: str | None
-    types: tuple[tuple[int, tuple[str, ...]], ...]
-    kind: KeyKind
-    anchor: bool
-    required: bool
+from campaignpool.compiler.links import Alternative, Joins, Link, cast, derived, links, of_type
+from campaignpool.compiler.naming import (
+    DROPPED,
+    IN,
+    KEY,
+    ORD,
+    ROW,
+    ident,
+    literal,
+    lo,
+    member,
+    of,
+    place,
+    raw,
+    ref,
+    snapshot,
+)
 
 
 @dataclass(frozen=True)
@@ -46,160 +38,196 @@ class Survey:
         dropped: Rows that go because a required reference points at a row that was left out.
         nulled: By link number: references that become NULL because their target was left out.
         outside: By link number: references that leave the template and are copied as they are.
+        raw: By column that holds references: values that are kept as they are.
+        empty: The same: values that nothing is made for.
+        conflicts: The same: rows where two references want different values.
     """
 
     rows: int
     dropped: int
     nulled: tuple[int, ...]
     outside: tuple[int, ...]
+    raw: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+    conflicts: tuple[int, ...] = ()
 
 
-def links(plan: ClonePlan, table: TablePlan) -> tuple[Link, ...]:
-    """Give the references of a table. A polymorphic one is split by how the keys of its targets are made."""
-    found: list[Link] = []
-    for each in table.references:
-        anchor = each.column in table.anchors
-        kind = plan.tables[each.target].key
-        required = each.required or anchor
-        found.append(Link(len(found), each.column, None, ((each.target, ()),), kind, anchor, required))
-    for pair in table.polymorphic:
-        anchor = pair.column in table.anchors
-        by_target: dict[int, list[str]] = {}
-        for name, target in sorted(pair.targets.items()):
-            by_target.setdefault(target, []).append(name)
-        spliced = {t: names for t, names in by_target.items() if plan.tables[t].key is KeyKind.SPLICED}
-        groups = [spliced] if spliced else []
-        groups += [{t: names} for t, names in by_target.items() if t not in spliced]
-        for group in groups:
-            types = tuple((target, tuple(names)) for target, names in group.items())
-            kind = plan.tables[next(iter(group))].key
-            found.append(
-                Link(len(found), pair.column, pair.type_column, types, kind, anchor, pair.required or anchor)
-            )
-    return tuple(found)
-
-
-def members(plan: ClonePlan, template: str) -> Iterator[str]:
-    """Give statements that collect the template's rows; the key of its root row is `template`."""
+def downwards(plan: ClonePlan) -> Iterator[TablePlan]:
+    """Give the tables so that each comes after those that make its rows part of a campaign."""
     done: set[int] = set()
     pending = list(plan.tables)
     while pending:
         table = next(each for each in pending if anchor_targets(each) <= done)
         pending.remove(table)
         done.add(table.position)
+        yield table
+
+
+def members(plan: ClonePlan, template: str) -> Iterator[str]:
+    """Give statements that collect the template's rows; the key of its root row is `template`."""
+    for table in downwards(plan):
         kept = f"coalesce(({table.where}), false)" if table.where else "true"
-        select = f"SELECT t.*, {kept} AS {IN}, false AS campaignpool_dropped FROM {table.facts.name} t"
+        select = f"SELECT t.*, {kept} AS {IN}, false AS {DROPPED} FROM {table.facts.name} t"
+        found = " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
         yield (
             f"CREATE TEMPORARY TABLE campaignpool_member_{table.position} ON COMMIT DROP AS "
-            + " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
+            f"SELECT *, row_number() OVER () AS {ROW} FROM ({found}) r"
         )
-        if table.key_column:
-            yield f"CREATE INDEX ON {member(table.position)} ({ident(table.key_column.name)})"
         yield f"ANALYZE {member(table.position)}"
+
+
+def temporary(plan: ClonePlan) -> list[str]:
+    """Give the temporary tables that `members` and `places` make."""
+    placed = [place(table.position) for table in plan.tables if table.placed]
+    return [*(member(table.position) for table in plan.tables), *placed]
 
 
 def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
     """Give conditions that are exclusive and together hold for the rows of the template."""
     if table.position == 0:
-        key = _key(plan, 0)
+        key = table.facts.column[table.facts.primary_key[0]]
         return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.type})"]
-    anchors = [link for link in links(plan, table) if link.anchor]
-    first = next((link for link in anchors if link.type_column), anchors[0])
-    rest = {link.column for link in anchors} - {first.column}
-    others = [
-        "(" + " OR ".join(each for link in anchors if link.column == name for each in _holds(plan, table, link)) + ")"
-        for name in sorted(rest)
-    ]
-    same = [each for link in anchors if link.column == first.column for each in _holds(plan, table, link)]
-    return [" AND ".join([condition, *others]) for condition in same]
+    anchors = sorted((link for link in links(table) if link.anchor), key=lambda link: link.type_column is None)
+    first, *rest = ([_holds(plan, table, link, each) for each in link.alternatives] for link in anchors)
+    others = [f"({' OR '.join(each)})" for each in rest]
+    return [" AND ".join([condition, *others]) for condition in first]
 
 
-def _holds(plan: ClonePlan, table: TablePlan, link: Link) -> list[str]:
-    """Give, for each target of a link, the condition that a row points at a row of the template there."""
-    conditions = []
-    for target, names in link.types:
-        keys = f"SELECT {_cast_key(plan, table, link, target, 'm')} FROM {member(target)} m"
-        condition = f"t.{ident(link.column)} IN ({keys})"
-        conditions.append(f"{_of_type(link, names, 't')} AND {condition}" if link.type_column else condition)
-    return conditions
+def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> str:
+    """Give the condition that a row points at a row of the template in a target."""
+    keys = ", ".join(_held(plan, table, link, each, "m"))
+    own = ", ".join(f"t.{ident(name)}" for name in link.columns)
+    condition = f"({own}) IN (SELECT {keys} FROM {member(each.target)} m)"
+    return f"{of_type(link, each.types, 't')} AND {condition}" if link.type_column else condition
+
+
+def partly(plan: ClonePlan, table: TablePlan) -> str | None:
+    """Give the query that counts rows which point at the template by some of their anchors, and not by all."""
+    anchors = [link for link in links(table) if link.anchor]
+    if len(anchors) < 2:
+        return None
+    each = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
+    return (
+        f"SELECT count(*) FROM {table.facts.name} t "
+        f"WHERE ({' OR '.join(each)}) AND ({' AND '.join(each)}) IS NOT TRUE"
+    )
 
 
 def drops(plan: ClonePlan) -> list[str]:
     """Give statements that leave out rows whose required target was left out; to be repeated until none does."""
     found = []
     for table in plan.tables:
-        for link in links(plan, table):
-            if not link.required:
-                continue
-            for target, names in link.types:
-                typed = f" AND {_of_type(link, names, 'm')}" if link.type_column else ""
+        for link in (link for link in links(table) if link.required):
+            for each in link.alternatives:
+                held = _held(plan, table, link, each, "x")
+                same = [f"{theirs} = m.{ident(own)}" for theirs, own in zip(held, link.columns, strict=True)]
+                typed = [of_type(link, each.types, "m")] if link.type_column else []
                 found.append(
-                    f"UPDATE {member(table.position)} m SET {IN} = false, campaignpool_dropped = true "
-                    f"FROM {member(target)} x WHERE m.{IN} AND NOT x.{IN} "
-                    f"AND {_cast_key(plan, table, link, target, 'x')} = m.{ident(link.column)}{typed}"
+                    f"UPDATE {member(table.position)} m SET {IN} = false, {DROPPED} = true "
+                    f"FROM {member(each.target)} x WHERE m.{IN} AND NOT x.{IN} AND {' AND '.join([*same, *typed])}"
                 )
     return found
+
+
+def _held(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative, alias: str) -> list[str]:
+    """Give the key of a target as the columns of a link hold it."""
+    facts = plan.tables[each.target].facts
+    return [
+        cast(facts.column[theirs], table.facts.column[own], f"{alias}.{ident(theirs)}")
+        for own, theirs in zip(link.columns, each.target_columns, strict=True)
+    ]
 
 
 def places(plan: ClonePlan) -> Iterator[str]:
     """Give statements that number the rows that are kept, in the order of their keys.
 
-    The suffix is the last 64 bits of the row's own key. Where two rows of the table share those (keys that are
+    A suffix is the last 64 bits of the row's own key. Where two rows of the table share those (keys that are
     spliced themselves never do), it is the row's place, under the variant bits of a uuid.
     """
-    for table in plan.tables:
-        if table.key not in (KeyKind.SPLICED, KeyKind.NUMBERED):
-            continue
-        key = ident(_key(plan, table.position).name)
-        suffix = f"right(replace({key}::text, '-', ''), 16)" if table.key is KeyKind.SPLICED else "NULL::text"
+    for table in (each for each in plan.tables if each.placed):
+        suffix = {name: f"right(replace({ident(name)}::text, '-', ''), 16)" for name in table.spliced}
+        order = [*suffix.values(), *(ident(name) for name in table.facts.primary_key), ROW]
         source = f"{member(table.position)} WHERE {IN}"
-        numbered = (
-            f"SELECT {key}, {suffix} AS {LO}, row_number() OVER (ORDER BY {suffix}, {key}) AS {ORD} FROM {source}"
-        )
-        unique = f"SELECT count(*) = count(DISTINCT {suffix}) OR {table.position} = 0 AS own FROM {source}"
-        chosen = f"CASE WHEN own THEN {LO} ELSE '8' || lpad(to_hex({ORD}), 15, '0') END AS {LO}"
+        named = {name: lo(table.number(name)) for name in table.spliced}
+        own = [f"{suffix[name]} AS {named[name]}" for name in suffix]
+        distinct = [f"count(*) = count(DISTINCT {suffix[name]}) AS own_{named[name]}" for name in suffix]
+        chosen = [
+            f"CASE WHEN own_{each} THEN {each} ELSE '8' || lpad(to_hex({ORD}), 15, '0') END AS {each}"
+            for each in named.values()
+        ]
+        numbered = ", ".join([ROW, *own, f"row_number() OVER (ORDER BY {', '.join(order)}) AS {ORD}"])
         yield (
             f"CREATE TEMPORARY TABLE campaignpool_place_{table.position} ON COMMIT DROP AS "
-            f"SELECT {key} AS key, {ORD}, {chosen} FROM ({numbered}) n, ({unique}) u"
+            f"SELECT {', '.join([ROW, ORD, *chosen])} FROM (SELECT {numbered} FROM {source}) n"
+            + (f", (SELECT {', '.join(distinct)} FROM {source}) u" if distinct else "")
         )
-        yield f"CREATE INDEX ON {place(table.position)} (key)"
         yield f"ANALYZE {place(table.position)}"
 
 
 def survey(plan: ClonePlan, table: TablePlan) -> str:
-    """Give the query that counts: rows, dropped, then for each link what is nulled and what leaves the template."""
-    columns = ["count(*)", f"(SELECT count(*) FROM {member(table.position)} WHERE campaignpool_dropped)"]
-    for link in links(plan, table):
-        columns.append(f"count(*) FILTER (WHERE {_resolved(link)} IS NULL AND {_known(link)})")
-        columns.append(f"count(*) FILTER (WHERE {_leaves(plan, table, link)})")
-    return f"SELECT ARRAY[{', '.join(columns)}] {source(plan, table)}"
+    """Give the query that counts what `Survey` holds."""
+    joins = Joins(plan, table)
+    columns = ["count(*)", f"(SELECT count(*) FROM {member(table.position)} WHERE {DROPPED})"]
+    for link in joins.links:
+        columns.append(_count(joins.left_out(link)))
+        columns.append(_count(joins.outside(link)))
+    for each in joins.derived:
+        tokens = [f"{joins.token(each, origin)} IS NULL" for origin in each.origins]
+        columns.append(_count(f"{joins.raw(each)} IS NOT NULL"))
+        columns.append(_count(" AND ".join(tokens) or "true"))
+        columns.append(_count(joins.conflict(each) or "false"))
+    return f"SELECT ARRAY[{', '.join(columns)}] {joins.sql} WHERE m.{IN}"
 
 
-def surveyed(counts: list[int]) -> Survey:
+def _count(condition: str) -> str:
+    return f"count(*) FILTER (WHERE {condition})"
+
+
+def surveyed(table: TablePlan, counts: list[int]) -> Survey:
     """Read the answer of `survey`."""
-    return Survey(counts[0], counts[1], tuple(counts[2::2]), tuple(counts[3::2]))
+    end = 2 + 2 * len(links(table))
+    by_link, by_column = counts[2:end], counts[end:]
+    return Survey(
+        counts[0],
+        counts[1],
+        tuple(by_link[::2]),
+        tuple(by_link[1::2]),
+        tuple(by_column[::3]),
+        tuple(by_column[1::3]),
+        tuple(by_column[2::3]),
+    )
 
 
 def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> Iterator[str]:
     """Give statements that store the rows of a table as the snapshot of a revision."""
-    placed = table.key in (KeyKind.SPLICED, KeyKind.NUMBERED)
-    columns = [f"own.{ORD}"] if placed else []
-    # The key in the template, for messages: a suffix tells it, a place or nothing does not.
-    columns.append(f"own.{LO}" if table.key is KeyKind.SPLICED else f"{_template_key(table)} AS campaignpool_key")
-    columns += [f"m.{ident(name)}" for name in (*table.copied, *table.mentioned)]
-    order = [f"own.{ORD}"] if placed else []
-    for link in links(plan, table):
-        columns.append(f"{_resolved(link)} AS {ref(link.number)}")
-        order.append(ref(link.number))
-        if found.outside[link.number]:
-            column = f"m.{ident(link.column)}"
-            columns.append(f"CASE WHEN {_leaves(plan, table, link)} THEN {column} END AS {raw(link.number)}")
     name = snapshot(revision, table.position)
+    order = [ORD] if table.placed else []
+    order += [ref(each.number, each.source(origin)) for each in derived(plan, table) for origin in each.origins]
     yield (
-        f"CREATE TABLE {name} AS SELECT {', '.join(columns)} {source(plan, table)}"
-        + (f" ORDER BY {', '.join(order)}" if order else "")
+        f"CREATE TABLE {name} AS {select(plan, table, found)}" + (f" ORDER BY {', '.join(order)}" if order else "")
     )
     yield f"ANALYZE {name}"
+
+
+def select(plan: ClonePlan, table: TablePlan, found: Survey) -> str:
+    """Give the query for what a snapshot holds of a table."""
+    joins = Joins(plan, table)
+    columns = [f"own.{name}" for name in (ORD, *(lo(table.number(each)) for each in table.spliced)) if table.placed]
+    if not table.told_by_suffix:
+        key = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
+        # The key in the template, for messages.
+        told = f"concat_ws(', ', {', '.join(key)})" if key else "NULL::text"
+        columns.append(f"{told} AS {KEY}")
+    columns += [f"m.{ident(name)}" for name in (*table.copied, *table.mentioned)]
+    for n, each in enumerate(joins.derived):
+        for origin in each.origins:
+            columns.append(f"{joins.token(each, origin)} AS {ref(each.number, each.source(origin))}")
+            if origin.kind is KeyKind.SET:
+                read = enumerate(joins.read(each, origin))
+                columns += [f"{value} AS {of(each.number, each.source(origin), k)}" for k, value in read]
+        if found.raw[n]:
+            columns.append(f"{joins.raw(each)} AS {raw(each.number)}")
+    return f"SELECT {', '.join(columns)} {joins.sql} WHERE m.{IN}"
 
 
 def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
@@ -207,78 +235,10 @@ def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
 
     To be evaluated over `source`.
     """
-    own = [link for link in links(plan, table) if link.column == column]
-    if not own:
-        return f"m.{ident(column)}"
-    left_out = " OR ".join(_known(link) for link in own)
-    nowhere = " AND ".join(f"{_resolved(link)} IS NULL" for link in own)
-    return f"CASE WHEN ({left_out}) AND {nowhere} THEN NULL ELSE m.{ident(column)} END"
+    nulled = Joins(plan, table).nulled(column)
+    return f"CASE WHEN {nulled} THEN NULL ELSE m.{ident(column)} END" if nulled else f"m.{ident(column)}"
 
 
 def source(plan: ClonePlan, table: TablePlan) -> str:
-    """Give FROM and WHERE: the rows kept, each with the place of its own and those of its targets."""
-    joins = [f"FROM {member(table.position)} m"]
-    if table.key in (KeyKind.SPLICED, KeyKind.NUMBERED):
-        joins.append(f"JOIN {place(table.position)} own ON own.key = m.{ident(_key(plan, table.position).name)}")
-    for link in links(plan, table):
-        for target, names in link.types:
-            typed = f"{_of_type(link, names, 'm')} AND " if link.type_column else ""
-            column = f"m.{ident(link.column)}"
-            for alias, relation, key in (
-                (_alias("p", link, target), place(target), "key"),
-                (_alias("x", link, target), member(target), ident(_key(plan, target).name)),
-            ):
-                value = _cast(plan, table, link, target, f"{alias}.{key}")
-                joins.append(f"LEFT JOIN {relation} {alias} ON {typed}{value} = {column}")
-    return f"{' '.join(joins)} WHERE m.{IN}"
-
-
-def _alias(letter: str, link: Link, target: int) -> str:
-    return f"{letter}{link.number}_{target}"
-
-
-def _resolved(link: Link) -> str:
-    """Give what stands for the target in the snapshot: its suffix, or its place."""
-    column = LO if link.kind is KeyKind.SPLICED else ORD
-    found = [f"{_alias('p', link, target)}.{column}" for target, _ in link.types]
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
-
-
-def _known(link: Link) -> str:
-    """Give the condition that the target is a row of the template, kept or left out."""
-    return "(" + " OR ".join(f"{_alias('x', link, target)}.{IN} IS NOT NULL" for target, _ in link.types) + ")"
-
-
-def _leaves(plan: ClonePlan, table: TablePlan, link: Link) -> str:
-    """Give the condition that a column points outside the template; of several links of a column the first says so.
-
-    A row whose type belongs to another link of the column is no stranger: it is that link's to resolve or to NULL.
-    """
-    own = [each for each in links(plan, table) if each.column == link.column]
-    if own[0].number != link.number:
-        return "false"
-    strange = [f"{_resolved(each)} IS NULL AND NOT {_known(each)}" for each in own]
-    return " AND ".join([f"m.{ident(link.column)} IS NOT NULL", *strange])
-
-
-def _of_type(link: Link, names: tuple[str, ...], alias: str) -> str:
-    return f"{alias}.{ident(link.type_column or '')} IN ({', '.join(literal(name) for name in names)})"
-
-
-def _cast_key(plan: ClonePlan, table: TablePlan, link: Link, target: int, alias: str) -> str:
-    return _cast(plan, table, link, target, f"{alias}.{ident(_key(plan, target).name)}")
-
-
-def _cast(plan: ClonePlan, table: TablePlan, link: Link, target: int, value: str) -> str:
-    """Cast a target's key to the type of the column that holds it, so that the column's index serves."""
-    wanted, given = table.facts.column[link.column].type, _key(plan, target).type
-    return value if wanted == given else f"CAST({value} AS {wanted})"
-
-
-def _key(plan: ClonePlan, position: int) -> Column:
-    return plan.tables[position].facts.column[plan.tables[position].facts.primary_key[0]]
-
-
-def _template_key(table: TablePlan) -> str:
-    parts = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
-    return f"concat_ws(', ', {', '.join(parts)})" if parts else "NULL::text"
+    """Give FROM and WHERE: the rows kept, as `m`, with what their references point at."""
+    return f"{Joins(plan, table).sql} WHERE m.{IN}"

@@ -1,6 +1,6 @@
--- What the database says of some tables. $1: their names as a person writes them, resolved by the search path.
--- One row a name: NULL `info` where there is no such table.
-SELECT wanted.name, CASE WHEN t.oid IS NULL THEN NULL ELSE jsonb_build_object(
+-- What the database says of some tables. $1: their oids. To be asked with nothing but pg_catalog in the search path:
+-- then every name in a type, a default, an index or a predicate is qualified, and means the same to everybody.
+SELECT t.oid, jsonb_build_object(
     'oid', t.oid::bigint,
     'name', format('%I.%I', n.nspname, t.relname),
     'schema', n.nspname,
@@ -15,13 +15,25 @@ SELECT wanted.name, CASE WHEN t.oid IS NULL THEN NULL ELSE jsonb_build_object(
         SELECT jsonb_agg(jsonb_build_object(
             'name', a.attname,
             'type', format_type(a.atttypid, NULL),
+            'base', (
+                WITH RECURSIVE domain (oid) AS (
+                    SELECT a.atttypid
+                    UNION ALL
+                    SELECT y.typbasetype FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype = 'd')
+                SELECT format_type(domain.oid, NULL)
+                FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype <> 'd'),
             'not_null', a.attnotnull,
             'has_default', a.atthasdef OR a.attidentity <> '',
+            'default', CASE
+                WHEN a.attidentity <> '' THEN format(
+                    'nextval(%L)', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname))
+                ELSE pg_get_expr(d.adbin, d.adrelid) END,
             'identity', a.attidentity,
             'generated', a.attgenerated,
             'sequence', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname)
         ) ORDER BY a.attnum)
-        FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'foreign_keys', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', c.conname,
@@ -31,7 +43,9 @@ SELECT wanted.name, CASE WHEN t.oid IS NULL THEN NULL ELSE jsonb_build_object(
             'target', c.confrelid::bigint,
             'target_columns', (SELECT jsonb_agg(a.attname ORDER BY k.n)
                                FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, n)
-                               JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum)
+                               JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
+            'target_name', c.confrelid::regclass::text,
+            'match_full', c.confmatchtype = 'f'
         ) ORDER BY c.conname)
         FROM pg_constraint c WHERE c.conrelid = t.oid AND c.contype = 'f' AND c.conparentid = 0), '[]'),
     'indexes', coalesce((
@@ -43,16 +57,17 @@ SELECT wanted.name, CASE WHEN t.oid IS NULL THEN NULL ELSE jsonb_build_object(
                         FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
                         LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum AND k.attnum > 0
                         WHERE k.n <= i.indnkeyatts),
+            'keys', (SELECT jsonb_agg(pg_get_indexdef(i.indexrelid, k::integer, false) ORDER BY k)
+                     FROM generate_series(1, i.indnkeyatts) AS k),
             'predicate', pg_get_expr(i.indpred, i.indrelid),
             'definition', pg_get_indexdef(i.indexrelid)
         ) ORDER BY x.relname)
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-        WHERE i.indrelid = t.oid AND i.indisvalid), '[]'),
+        WHERE i.indrelid = t.oid AND (i.indisvalid OR i.indisready)), '[]'),
     'triggers', coalesce((
         SELECT jsonb_agg(g.tgname ORDER BY g.tgname)
         FROM pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 4 = 4
         ), '[]')
-) END AS info
-FROM unnest($1::text[]) AS wanted (name)
-LEFT JOIN pg_class t ON t.oid = to_regclass(wanted.name) AND t.relkind IN ('r', 'p')
-LEFT JOIN pg_namespace n ON n.oid = t.relnamespace;
+) AS info
+FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE t.oid = ANY ($1::oid[]);

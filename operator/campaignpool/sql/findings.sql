@@ -1,0 +1,23 @@
+-- What is worth knowing before the first clone; `campaignpool.findings` has the words.
+
+-- name: unindexed
+-- Foreign keys to some tables, from wherever, whose columns begin no index: a deletion there reads the whole table.
+SELECT c.conname AS name, c.conrelid::regclass::text AS "table",
+       CASE WHEN r.relkind = 'r' THEN 'CONCURRENTLY ' ELSE '' END AS how,
+       (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n)
+        FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, n)
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum) AS columns
+FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid
+WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = ANY ($1::oid[])
+  AND NOT EXISTS (
+      SELECT FROM pg_index i
+      WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indnkeyatts >= cardinality(c.conkey)
+        -- A partial index serves where it holds every row that has a reference.
+        AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ ALL (
+            SELECT format('^\(?%s IS NOT NULL\)?$', quote_ident(a.attname))
+            FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)))
+        -- The first columns of the index, in whatever order.
+        AND (SELECT array_agg(attnum ORDER BY attnum)
+             FROM unnest((i.indkey::smallint[])[0:cardinality(c.conkey) - 1]) AS k (attnum))
+          = (SELECT array_agg(attnum ORDER BY attnum) FROM unnest(c.conkey) AS k (attnum)))
+ORDER BY 2, 1;

@@ -1,0 +1,127 @@
+"""Clones of schemas that nobody wrote are whole, stand apart from everything else, and go without a trace."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection
+from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.drawn import Schema, blueprint, constraints, ddl, inserts, schemas
+from tests.support.walked import content, expected, faults
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "120"))
+"""How many schemas: the default is what a push can wait for, 500 and more are for the night."""
+
+POOL = "any/schema"
+
+
+class Server:
+    """A connection and the loop that it lives in: hypothesis calls a test many times, each time without waiting."""
+
+    def __init__(self, url: str) -> None:
+        self.runner = asyncio.Runner()
+        self.connection: Connection = self.runner.run(asyncpg.connect(url, statement_cache_size=0))
+        self.runner.run(ledger.migrate(self.connection))
+
+    def close(self) -> None:
+        self.runner.run(self.connection.close())
+        self.runner.close()
+
+
+@pytest.fixture(scope="module")
+def server(postgres_server: EmbeddedPostgres) -> Iterator[Server]:
+    server = Server(postgres_server.create_database("any_schema"))
+    yield server
+    server.close()
+    postgres_server.drop_database("any_schema")
+
+
+async def made(connection: Connection, job: str, count: int, batch: int) -> list[str]:
+    """Make campaigns in batches; gives their keys."""
+    await ledger.reserve(connection, POOL, job, "", 1, count, 1)
+    statements = set()
+    while (done := await ledger.seed(connection, POOL, job, batch)).campaigns:
+        statements.add(done.statements)
+    assert len(statements) == 1
+    query = "SELECT root_key FROM campaign_pool.campaign WHERE run = $1 AND state = 'ready'"
+    return [row["root_key"] for row in await connection.fetch(query, job)]
+
+
+async def removed(connection: Connection, *batches: int) -> None:
+    """Delete what is retiring, two at a time."""
+    done = [await ledger.remove(connection, POOL, 2) for _ in batches]
+    causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE cause IS NOT NULL")
+    assert ([row["cause"] for row in causes], done) == ([], [*batches]), [row["cause"] for row in causes]
+
+
+async def holds(connection: Connection, schema: Schema) -> None:
+    """All that must hold for a schema, in a transaction that is rolled back."""
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        for statement in (*ddl(schema), *inserts(schema), *constraints(schema)):
+            await connection.execute(statement)
+        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        await cloned(connection, schema)
+    finally:
+        await transaction.rollback()
+
+
+async def cloned(connection: Connection, schema: Schema) -> None:
+    before = await content(connection, schema)
+    spec = CampaignPoolSpec.model_validate(
+        {
+            "database": {"secretRef": {"name": "none"}},
+            "template": {"where": "token LIKE 'T%'"},
+            "blueprint": {"inline": blueprint(schema)},
+            "size": 1,
+            "maxSize": 100,
+        }
+    )
+    assert spec.blueprint.inline
+    wanted = expected(schema)
+    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    await ledger.put_pool(connection, POOL, compiled.root_table, spec)
+    if not wanted.kept[schema.tables[0].name]:
+        with pytest.raises(install.BlueprintError, match="the template itself would be left out"):
+            await install.install(connection, POOL, compiled)
+        return
+    assert await install.install(connection, POOL, compiled)
+
+    keys = await made(connection, "batch", 2, 2)
+    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    after = await content(connection, schema)
+    assert faults(schema, before, after, keys) == []
+    keys += await made(connection, "single", 2, 1)
+    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    after = await content(connection, schema)
+    assert faults(schema, before, after, keys) == []
+
+    query = "UPDATE campaign_pool.campaign SET state = 'retiring' WHERE root_key = ANY ($1)"
+    await connection.execute(query, keys[1:])
+    await removed(connection, 2, 1)
+    assert faults(schema, before, await content(connection, schema), keys[:1]) == []
+    await connection.execute(query, keys)
+    await removed(connection, 1)
+    assert faults(schema, before, await content(connection, schema), []) == []
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES <= 120,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+@pytest.mark.timeout(0 if EXAMPLES > 120 else 120)
+@given(schema=schemas())
+def test_a_clone_is_the_template_again(server: Server, schema: Schema) -> None:
+    server.runner.run(holds(server.connection, schema))
