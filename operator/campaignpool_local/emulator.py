@@ -1,24 +1,23 @@
 """The emulator as a whole: started, addressed and stopped from Python."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import yaml
 from aiohttp import web
 
 from campaignpool_local.access import Access
-from campaignpool_local.controller import JobController
 from campaignpool_local.deletion import Collector
+from campaignpool_local.jobs import JobController
 from campaignpool_local.objects import Registry
 from campaignpool_local.pods import PodRunner
 from campaignpool_local.server import Server
+from campaignpool_local.store import Store
 
 CONTEXT = "campaignpool-local"
 """The name of the kubeconfig's context: plainly not that of a cluster."""
@@ -27,12 +26,9 @@ CONTEXT = "campaignpool-local"
 class Emulator:
     """A Kubernetes API emulator on the loopback interface, with a runner for Jobs; all state is in memory.
 
-        async with Emulator() as emulator:
-            emulator.kubeconfig(path)
-
     Args:
         port: Where to listen; 0 takes a free one.
-        backoff: Seconds before a Job's first retry (a real cluster waits 10).
+        backoff: Seconds before each retry of a Job, one at most (a real cluster begins with 10).
     """
 
     def __init__(self, port: int = 0, *, backoff: float = 1.0) -> None:
@@ -42,31 +38,28 @@ class Emulator:
         """Where it is served, once it is started. Its path is a secret: who knows it is the administrator."""
 
     async def __aenter__(self) -> Self:
-        registry = Registry()
+        registry = Registry(Store())
         Collector(registry)
-        jobs = JobController(registry, backoff=self._backoff)
-        pods = PodRunner(registry, backoff=self._backoff)
-        access = Access(registry)
-        runner = web.AppRunner(
-            Server(registry, access, pods).application(),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=1,
+        jobs, pods, access = (
+            JobController(registry, backoff=self._backoff),
+            PodRunner(registry),
+            Access(registry.store),
         )
+        application = Server(registry, access, pods).application()
+        runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        self._stack.callback(registry.store.close)
         self._stack.push_async_callback(pods.close)
-        self._stack.callback(jobs.close)
-        self._stack.callback(registry.store.listeners.clear)  # what ends now is not to be replaced
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        self._port = runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}/{access.secret}"
+        self._stack.callback(jobs.close)  # what ends now is not to be replaced
+        self._stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        except OSError:
+            await self._stack.aclose()
+            raise
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def kubeconfig(self, path: Path | str) -> Path:
@@ -90,31 +83,25 @@ class Emulator:
 @contextlib.contextmanager
 def emulator_thread(port: int = 0, *, backoff: float = 1.0) -> Iterator[Emulator]:
     """Run an emulator in a thread of its own, for code that is not asynchronous."""
-    emulator = Emulator(port, backoff=backoff)
-    started, stop, failure = threading.Event(), asyncio.Event(), list[BaseException]()
-    loops: list[asyncio.AbstractEventLoop] = []
+    started: Future[tuple[Emulator, asyncio.AbstractEventLoop]] = Future()
+    stop = asyncio.Event()
 
     async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        async with emulator:
-            started.set()
+        async with Emulator(port, backoff=backoff) as emulator:
+            started.set_result((emulator, asyncio.get_running_loop()))
             await stop.wait()
 
     def run() -> None:
         try:
             asyncio.run(serve())
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
-            failure.append(error)
-        finally:
-            started.set()
+        except OSError as error:
+            started.set_exception(error)
 
     thread = threading.Thread(target=run, name="campaignpool-emulator", daemon=True)
     thread.start()
-    started.wait()
-    if failure:
-        raise failure[0]
+    emulator, loop = started.result()
     try:
         yield emulator
     finally:
-        loops[0].call_soon_threadsafe(stop.set)
+        loop.call_soon_threadsafe(stop.set)
         thread.join()

@@ -1,71 +1,48 @@
-"""What the Job controller decides: from a Job, its pods and the time to what is to be done. All of it pure."""
+"""The Job controller: `counted` and `decide` say purely what a Job needs, `JobController` carries it out.
 
-from __future__ import annotations
+A Job has one pod at a time, and a retry is always a new pod.
+"""
 
-import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import asyncio
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
 
-from campaignpool_local.values import Json, condition, moment, stamp
-
-TRACKING = "batch.kubernetes.io/job-tracking"
-"""The finalizer with which a Job holds its pods until it has counted them."""
-LONGEST_BACKOFF = 360.0
+from campaignpool_local.deletion import delete
+from campaignpool_local.objects import CONTROLLER_UID, Registry
+from campaignpool_local.resources import JOBS, PODS, find
+from campaignpool_local.store import Change
+from campaignpool_local.values import Json, condition, now, stamp
 
 _REACHED = ("CompletionsReached", "Reached expected number of succeeded pods")
-_Verdict = tuple[str, str]
-"""Reason and message of a condition."""
+_LIMIT = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+_DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
+_LONGEST_BACKOFF = 1.0
 
 
 @dataclass
 class Decision:
-    """What is to be done about a Job now."""
+    """What is to be done about a Job now: its new status, and what becomes of its pod and itself."""
 
     status: Json
-    create: int = 0
-    stop: list[Json] = field(default_factory=list)
-    """The pods to be deleted."""
-    counted: list[Json] = field(default_factory=list)
-    """The pods that are in the status now, so that nothing needs to hold them."""
+    create: bool = False
+    stop: bool = False
     expired: bool = False
-    """Whether the Job itself has outlived its ttlSecondsAfterFinished."""
     again: float | None = None
     """In how many seconds time alone may change the decision."""
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-    """(type, reason, message) to be told."""
-
-    def look_again(self, seconds: float) -> None:
-        """Look again after so many seconds, or earlier."""
-        self.again = seconds if self.again is None else min(seconds, self.again)
 
 
-def _phase(pod: Json) -> str:
-    return str(pod["status"]["phase"])
-
-
-def _going(pod: Json) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
-
-
-def _terminated(pod: Json) -> Iterator[tuple[str, Json]]:
-    for each in pod["status"].get("containerStatuses") or ():
-        if state := each["state"].get("terminated"):
-            yield each["name"], state
-
-
-def _ended_at(pod: Json) -> datetime:
-    ends = [moment(state["finishedAt"]) for _, state in _terminated(pod)]
-    return max(ends, default=moment(pod["metadata"]["creationTimestamp"]))
+def has_ended(pod: Json) -> bool:
+    """Whether a pod runs no longer, and never will."""
+    return pod["status"]["phase"] in ("Succeeded", "Failed")
 
 
 def failure_action(job: Json, pod: Json) -> tuple[str, str]:
     """Ask the podFailurePolicy about a failed pod: give its action, Count without a rule, and a message."""
-    rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
-    for number, rule in enumerate(rules):
+    for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or ()):
         wanted = rule.get("onExitCodes")  # the other kind, onPodConditions, never holds of a local process
-        for name, state in _terminated(pod) if wanted else ():
-            code = state["exitCode"]
+        for each in pod["status"].get("containerStatuses", ()) if wanted else ():
+            code, name = each["state"].get("terminated", {}).get("exitCode", 0), each["name"]
             meant = code != 0 and (code in wanted["values"]) == (wanted["operator"] == "In")
             if meant and wanted.get("containerName", name) == name:
                 where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
@@ -74,160 +51,156 @@ def failure_action(job: Json, pod: Json) -> tuple[str, str]:
     return "Count", ""
 
 
-def set_condition(status: Json, kind: str, verdict: _Verdict, time: datetime, value: str = "True") -> None:
-    """Set a condition; it keeps its place among the others."""
-    entry = {
-        "type": kind,
-        "status": value,
-        "lastProbeTime": stamp(time),
-        "lastTransitionTime": stamp(time),
-        "reason": verdict[0],
-        "message": verdict[1],
-    }
+def _set(status: Json, kind: str, why: tuple[str, str], time: datetime, value: str = "True") -> None:
+    """Set a condition; it keeps its place among the others, and its time while it holds."""
     conditions = status.setdefault("conditions", [])
     known = next((each for each in conditions if each["type"] == kind), None)
     if known is None:
-        conditions.append(entry)
-    elif known["status"] != value:
-        known.update(entry)
+        conditions.append(known := {"type": kind})
+    if known.get("status") != value:
+        times = dict.fromkeys(("lastProbeTime", "lastTransitionTime"), stamp(time))
+        known |= {"status": value, **times, "reason": why[0], "message": why[1]}
 
 
-@dataclass
-class _Case:
-    """A Job with everything that counts for a decision about it."""
-
-    job: Json
-    pods: list[Json]
-    time: datetime
-    backoff: float
-    decision: Decision
-
-    def __post_init__(self) -> None:
-        self.spec, self.status = self.job["spec"], self.decision.status
-        self.active = [pod for pod in self.pods if _phase(pod) in ("Pending", "Running") and not _going(pod)]
-        self.ending = [pod for pod in self.pods if _phase(pod) == "Running" and _going(pod)]
-
-    def count(self) -> _Verdict | None:
-        """Add the pods that ended since the last look; say why, if one of them fails the whole Job."""
-        verdict = None
-        for pod in self.pods:
-            ended = _phase(pod) in ("Succeeded", "Failed") or (_phase(pod) == "Pending" and _going(pod))
-            if TRACKING not in pod["metadata"].get("finalizers", ()) or not ended:
-                continue
-            self.decision.counted.append(pod)
-            if _phase(pod) == "Succeeded":
-                self.status["succeeded"] = self.status.get("succeeded", 0) + 1
-                continue
-            action, message = failure_action(self.job, pod)
-            if action == "FailJob":
-                verdict = ("PodFailurePolicy", message)
-            if action != "Ignore" and not self.spec["suspend"]:  # a suspended Job stops its pods: no failure
-                self.status["failed"] = self.status.get("failed", 0) + 1
-        return verdict
-
-    def exceeded(self) -> _Verdict | None:
-        """Say which limit the Job has exceeded, if any."""
-        limit, failed = self.spec["backoffLimit"], self.status.get("failed", 0)
-        restarts = sum(
-            each["restartCount"] for pod in self.active for each in pod["status"].get("containerStatuses") or ()
-        )
-        if failed > limit or (restarts and restarts >= limit):
-            return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
-        if (deadline := self.spec.get("activeDeadlineSeconds")) is not None:
-            left = deadline - (self.time - moment(self.status["startTime"])).total_seconds()
-            if left <= 0:
-                return "DeadlineExceeded", "Job was active longer than specified deadline"
-            self.decision.look_again(left)
-        return None
-
-    def end(self, verdict: _Verdict | None) -> bool:
-        """Bring the Job to its end if it has failed or done its work; its pods go first."""
-        wanted, succeeded = self.spec.get("completions"), self.status.get("succeeded", 0)
-        done = succeeded >= wanted if wanted is not None else bool(succeeded) and not self.active
-        target = condition(self.job, "FailureTarget")
-        if not target and not done and (verdict := verdict or self.exceeded()):
-            set_condition(self.status, "FailureTarget", verdict, self.time)
-            self.decision.events.append(("Warning", *verdict))
-            target = {"reason": verdict[0], "message": verdict[1]}
-        if not target and not done:
-            return False
-        self.decision.stop = self.active
-        if not target:
-            set_condition(self.status, "SuccessCriteriaMet", _REACHED, self.time)
-        if self.active or self.ending:
-            return True
-        if target:
-            set_condition(self.status, "Failed", (target["reason"], target["message"]), self.time)
-        else:
-            set_condition(self.status, "Complete", _REACHED, self.time)
-            self.status["completionTime"] = stamp(self.time)
-            self.decision.events.append(("Normal", "Completed", "Job completed"))
-        return True
-
-    def staff(self) -> None:
-        """Say how many pods are missing or too many; after a failure new ones have to wait."""
-        room = self.spec["parallelism"]
-        if (wanted := self.spec.get("completions")) is not None:
-            room = min(room, wanted - self.status.get("succeeded", 0))
-        self.decision.stop = self.active[room:]
-        replaced_late = self.spec["podReplacementPolicy"] == "Failed"
-        missing = room - len(self.active) - (len(self.ending) if replaced_late else 0)
-        since = max((_ended_at(pod) for pod in self.pods if _phase(pod) == "Succeeded"), default=None)
-        failures = [_ended_at(pod) for pod in self.pods if _phase(pod) == "Failed"]
-        failures = [each for each in failures if since is None or each > since]
-        if missing > 0 and failures:
-            pause = min(self.backoff * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
-            left = (max(failures) + timedelta(seconds=pause) - self.time).total_seconds()
-            if left > 0:
-                self.decision.look_again(left)
-                return
-        self.decision.create = max(0, missing)
-
-    def tally(self) -> None:
-        """Write the numbers of pods into the status."""
-        kept = [pod for pod in self.active if pod not in self.decision.stop]
-        stopped = [pod for pod in self.decision.stop if _phase(pod) == "Running"]
-        numbers = {
-            "active": len(kept) + self.decision.create,
-            "ready": sum(_phase(pod) == "Running" for pod in kept),
-            "terminating": len(self.ending) + len(stopped),
-        }
-        self.status.update(numbers, uncountedTerminatedPods={})
-        if not numbers["active"]:
-            del self.status["active"]
+def counted(job: Json, pod: Json, time: datetime) -> Json:
+    """Give the status of a Job after one of its pods has ended."""
+    status: Json = deepcopy(job["status"])
+    if pod["status"]["phase"] == "Succeeded":
+        return {**status, "succeeded": status.get("succeeded", 0) + 1}
+    action, message = failure_action(job, pod)
+    if action != "Ignore" and not job["spec"]["suspend"]:  # a suspended Job stops its pods: no failure
+        status["failed"] = status.get("failed", 0) + 1
+    if action == "FailJob":
+        _set(status, "FailureTarget", ("PodFailurePolicy", message), time)
+    return status
 
 
-def decide(job: Json, pods: list[Json], time: datetime, *, backoff: float) -> Decision:
+def _since(text: str, time: datetime) -> float:
+    return (time - datetime.fromisoformat(text)).total_seconds()
+
+
+def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, str]] | None:
+    """Say how a Job ends, if it does: the conditions that announce and tell it, with reason and message."""
+    if known := condition(status, "FailureTarget"):
+        return "FailureTarget", "Failed", (known["reason"], known["message"])
+    if status.get("succeeded"):
+        return "SuccessCriteriaMet", "Complete", _REACHED
+    if status.get("failed", 0) > spec["backoffLimit"]:
+        return "FailureTarget", "Failed", _LIMIT
+    return ("FailureTarget", "Failed", _DEADLINE) if left <= 0 else None
+
+
+def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Decision:
     """Decide what a Job needs.
 
     Args:
         job: The Job as it is stored.
-        pods: The pods that it controls.
+        pod: Its pod that has not ended.
         time: Now.
-        backoff: Seconds before the first retry; every further one waits twice as long as the one before.
+        pause: For how many seconds there must be no new pod, after a failure.
     """
-    decision = Decision(copy.deepcopy(job["status"]))
-    case = _Case(job, pods, time, backoff, decision)
-    if end := condition(job, "Complete") or condition(job, "Failed"):
-        case.count()
-        decision.status = job["status"]
-        if (lifetime := job["spec"].get("ttlSecondsAfterFinished")) is not None:
-            left = (moment(end["lastTransitionTime"]) + timedelta(seconds=lifetime) - time).total_seconds()
-            decision.expired = left <= 0
-            decision.look_again(max(left, 0))
-        return decision
-    verdict = case.count()
+    status, spec = deepcopy(job["status"]), job["spec"]
+    if end := condition(status, "Complete") or condition(status, "Failed"):
+        left = spec.get("ttlSecondsAfterFinished", float("inf")) - _since(end["lastTransitionTime"], time)
+        return Decision(status, expired=left <= 0, again=max(left, 0))
     if "deletionTimestamp" in job["metadata"]:
-        return decision
-    if job["spec"]["suspend"]:
-        set_condition(decision.status, "Suspended", ("JobSuspended", "Job suspended"), time)
-        decision.status.pop("startTime", None)
-        decision.stop = case.active
+        return Decision(status)
+    decision = Decision(status)
+    if spec["suspend"]:
+        _set(status, "Suspended", ("JobSuspended", "Job suspended"), time)
+        status.pop("startTime", None)
+        decision.stop = True
     else:
-        decision.status.setdefault("startTime", stamp(time))
-        if condition(job, "Suspended"):
-            set_condition(decision.status, "Suspended", ("JobResumed", "Job resumed"), time, "False")
-        if not case.end(verdict):
-            case.staff()
-    case.tally()
+        status.setdefault("startTime", stamp(time))
+        if condition(status, "Suspended"):
+            _set(status, "Suspended", ("JobResumed", "Job resumed"), time, "False")
+        left = spec.get("activeDeadlineSeconds", float("inf")) - _since(status["startTime"], time)
+        if verdict := _end(spec, status, left):
+            _set(status, verdict[0], verdict[2], time)
+            decision.stop = True
+            if pod is None:  # the end is told when the last pod has gone
+                _set(status, verdict[1], verdict[2], time)
+                status |= {"completionTime": stamp(time)} if verdict[1] == "Complete" else {}
+        else:
+            decision.create = pod is None and pause <= 0
+            decision.again = min(each for each in (left, pause) if each > 0)
+    status["ready"] = int(not decision.stop and pod is not None and pod["status"]["phase"] == "Running")
+    status["active"] = int(decision.create or (pod is not None and not decision.stop))
+    if not status["active"]:
+        del status["active"]
     return decision
+
+
+class JobController:
+    """Looks at a Job whenever it, one of its pods or the clock gives reason to.
+
+    Args:
+        backoff: Seconds between a failure and the next pod; they do not grow.
+    """
+
+    def __init__(self, registry: Registry, *, backoff: float) -> None:
+        self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._pauses: dict[str, float] = {}
+        """When the next pod may start, by the loop's clock."""
+        self._ended: dict[str, list[Json]] = {}
+        """The pods that are still to be counted."""
+        self._store.listeners.append(self._notice)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._store.listeners.remove(self._notice)
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _notice(self, change: Change) -> None:
+        metadata = change.object["metadata"]
+        uid = metadata["uid"] if change.key == JOBS else (metadata.get("labels") or {}).get(CONTROLLER_UID)
+        if uid is None or change.key not in (JOBS, PODS):
+            return
+        if change.key == PODS and (has_ended(change.object) or change.type == "DELETED"):
+            if change.before and not has_ended(change.before):
+                self._ended.setdefault(uid, []).append(change.object)
+            if change.object["status"]["phase"] != "Succeeded":
+                self._pauses[uid] = asyncio.get_running_loop().time() + self._backoff
+        self._look_in(0, uid)
+
+    def _look_in(self, seconds: float, uid: str) -> None:
+        """Look at a Job after so many seconds, instead of when it was planned before."""
+        if planned := self._timers.pop(uid, None):
+            planned.cancel()
+        self._timers[uid] = asyncio.get_running_loop().call_later(min(seconds, 3600), self._look, uid)
+
+    def _look(self, uid: str) -> None:
+        del self._timers[uid]
+        job = next((job for job in self._store.list(JOBS) if job["metadata"]["uid"] == uid), None)
+        ended, pause = self._ended.pop(uid, []), self._pauses.get(uid, 0) - asyncio.get_running_loop().time()
+        if job is None:
+            self._pauses.pop(uid, None)
+            return
+        seen = job
+        for pod in ended:
+            seen = {**seen, "status": counted(seen, pod, now())}
+        mine = [
+            pod for pod in self._store.list(PODS) if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid
+        ]
+        alive = next((pod for pod in mine if not has_ended(pod)), None)
+        decision = decide(seen, alive, now(), pause)
+        if decision.expired and "deletionTimestamp" not in job["metadata"]:
+            delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
+            return
+        if decision.status != job["status"]:
+            self._registry.write(JOBS, {**job, "status": decision.status})
+        if decision.stop and alive and "deletionTimestamp" not in alive["metadata"]:
+            delete(self._registry, find(self._store, PODS), alive, {})
+        if decision.create:
+            self._create_pod(job)
+        if decision.again is not None and uid not in self._timers:
+            self._look_in(decision.again, uid)
+
+    def _create_pod(self, job: Json) -> None:
+        metadata, template = job["metadata"], deepcopy(job["spec"]["template"])
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
+        references = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+        template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": references}
+        self._registry.create(find(self._store, PODS), metadata["namespace"], template)

@@ -1,305 +1,207 @@
-"""Pods as local processes: started in an environment of their own, watched, stopped, their output kept."""
-
-from __future__ import annotations
+"""Pods as local processes: started in the environment that they declare, watched, stopped, their output kept."""
 
 import asyncio
+import base64
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from aiohttp import web
-
 from campaignpool_local import watchdog
-from campaignpool_local.environment import SourceMissingError, command_of, variables_of
-from campaignpool_local.errors import bad_request
+from campaignpool_local.jobs import has_ended
 from campaignpool_local.objects import Registry
-from campaignpool_local.store import Change, Key
-from campaignpool_local.values import Json, stamp
+from campaignpool_local.resources import PODS
+from campaignpool_local.store import Change, Store, name_of
+from campaignpool_local.values import Json, json_path, stamp
 
-PODS: Key = ("", "pods")
-_SOURCES: tuple[Key, ...] = (("", "secrets"), ("", "configmaps"))
-_LONGEST_LOG = 10 * 2**20
 _START_ERROR = 128
 _LAST_WORDS = 2048
+_POLL_SECONDS = 0.05
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][\w.-]*)\)")
+_SOURCES = {"secret": "secrets", "configMap": "configmaps"}
 
 
-class Log:
-    """What a container has printed, up to a limit, and a signal that there is more."""
-
-    def __init__(self) -> None:
-        self.content = bytearray()
-        self.closed = False
-        self._more = asyncio.Event()
-
-    def add(self, text: bytes, *, last: bool = False) -> None:
-        """Append to the log, or close it."""
-        self.content += text[: max(0, _LONGEST_LOG - len(self.content))]
-        self.closed = last
-        self._more.set()
-        self._more = asyncio.Event()
-
-    async def follow(self, start: int) -> AsyncIterator[bytes]:
-        """Give what comes from a position on until the container has ended."""
-        while True:
-            if len(self.content) > start:
-                yield bytes(self.content[start:])
-                start = len(self.content)
-            elif self.closed:
-                return
-            else:
-                await self._more.wait()
+class SourceMissingError(Exception):
+    """A Secret or ConfigMap, or a key in one, is not there (yet): the container has to wait."""
 
 
-def is_runnable(pod: Json) -> bool:
-    """Whether a pod is run here: it ends some day, and asks for no special node."""
-    return pod["spec"]["restartPolicy"] != "Always" and not pod["spec"].get("nodeSelector")
+def expand(text: str, variables: dict[str, str]) -> str:
+    """Put variables in the place of `$(NAME)`; `$$` is a dollar, and what is unknown stays as it is."""
+    return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
 
 
-def container_status(container: Json, state: Json, restarts: int = 0) -> Json:
-    """The status of a container in this state."""
-    running = "running" in state
-    return {
-        "name": container["name"],
-        "image": container.get("image", ""),
-        "imageID": "",
-        "ready": running,
-        "started": running,
-        "restartCount": restarts,
-        "lastState": {},
-        "state": state,
-    }
+def _content(source: Json, form: str, pod: Json, store: Store) -> Iterator[dict[str, str]]:
+    """Give what is in the Secret or the ConfigMap that a source refers to, if it does."""
+    for kind, plural in _SOURCES.items():
+        if reference := source.get(kind + form):
+            found = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
+            if not reference.get("optional") and found is None:
+                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
+            data = (found or {}).get("data") or {}
+            if not reference.get("optional") and reference.get("key") not in (None, *data):
+                raise SourceMissingError(f"couldn't find key {reference['key']} in {kind} {reference['name']}")
+            data = {key: data[key] for key in data if reference.get("key") in (None, key)}
+            yield {key: base64.b64decode(text).decode() if kind == "secret" else text for key, text in data.items()}
 
 
-def ended_state(code: int, started: str, message: str = "", reason: str = "") -> Json:
-    """The state of a container whose process has ended; a signal counts from 128 on, as in a shell."""
-    exit_code = 128 - code if code < 0 else code
-    return {
-        "terminated": {
-            "exitCode": exit_code,
-            "reason": reason or ("Error" if exit_code else "Completed"),
-            **({"message": message} if message else {}),
-            "startedAt": started,
-            "finishedAt": stamp(),
-        }
-    }
+def variables_of(pod: Json, store: Store) -> dict[str, str]:
+    """Give the variables that the container declares, or raise `SourceMissingError`."""
+    container, variables = pod["spec"]["containers"][0], dict[str, str]()
+    for source in container.get("envFrom") or ():
+        for content in _content(source, "Ref", pod, store):
+            variables |= {source.get("prefix", "") + key: text for key, text in content.items()}
+    for each in container.get("env") or ():
+        name, source = each["name"], each.get("valueFrom") or {}
+        if not source:
+            variables[name] = expand(each.get("value") or "", variables)
+        elif "fieldRef" in source:
+            variables[name] = str(json_path(pod, source["fieldRef"]["fieldPath"]) or "")
+        for content in _content(source, "KeyRef", pod, store):
+            variables.update((name, text) for text in content.values())
+    return variables
+
+
+def _kill(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
 
 
 class PodRunner:
-    """Runs each pod that is stored, until it ends or is deleted."""
+    """Runs the first container of each pod that ends some day, until it ends or is deleted."""
 
-    def __init__(self, registry: Registry, *, backoff: float) -> None:
-        self._registry, self._store, self._backoff = registry, registry.store, backoff
-        self._logs: dict[tuple[str, str], Log] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._groups: dict[str, set[int]] = {}
-        self._sources_changed = asyncio.Event()
-        self._watchdog: subprocess.Popen[str] | None = None
+    def __init__(self, registry: Registry) -> None:
+        self._registry, self._store = registry, registry.store
+        self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._groups: dict[str, int] = {}
+        """Process groups by the uid of the pod."""
+        program = [sys.executable, "-I", "-S", watchdog.__file__]
+        self._watchdog = subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - ours
         self._store.listeners.append(self._notice)
 
-    def _notice(self, key: Key, change: Change) -> None:
-        if key in _SOURCES:
-            self._sources_changed.set()
-            self._sources_changed = asyncio.Event()
-        if key != PODS:
+    def _notice(self, change: Change) -> None:
+        pod, metadata = change.object, change.object["metadata"]
+        if change.key != PODS:
             return
-        pod, uid = change.object, change.object["metadata"]["uid"]
-        if change.type == "ADDED" and is_runnable(pod):
+        if change.type == "ADDED" and pod["spec"]["restartPolicy"] != "Always":
             task = asyncio.get_running_loop().create_task(self._run(pod))
-            self._tasks[uid] = task
-            task.add_done_callback(lambda _: self._tasks.pop(uid, None))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         elif change.type == "DELETED":
-            self._signal(uid, signal.SIGKILL)
-            self._logs = {place: log for place, log in self._logs.items() if place[0] != uid}
-            if uid in self._tasks and not self._groups.get(uid):
-                self._tasks[uid].cancel()
-        elif "deletionTimestamp" in pod["metadata"]:
-            grace = pod["metadata"]["deletionGracePeriodSeconds"]
-            self._signal(uid, signal.SIGTERM if grace else signal.SIGKILL)
-            asyncio.get_running_loop().call_later(grace, self._signal, uid, signal.SIGKILL)
+            self._signal(metadata["uid"], signal.SIGKILL)
+            self._log(pod).unlink(missing_ok=True)
+        elif "deletionTimestamp" in metadata:
+            self._signal(metadata["uid"], signal.SIGTERM)
+            grace = metadata["deletionGracePeriodSeconds"]
+            asyncio.get_running_loop().call_later(grace, self._signal, metadata["uid"], signal.SIGKILL)
 
     def _signal(self, uid: str, number: signal.Signals) -> None:
-        """Send a signal to all processes of a pod, and to their children."""
-        for group in self._groups.get(uid, ()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
+        if group := self._groups.get(uid):
+            _kill(group, number)
 
     def _guard(self, line: str) -> None:
-        """Tell the watchdog of a process group; it is started with the first one."""
-        if self._watchdog is None:
-            program = [sys.executable, "-I", "-S", watchdog.__file__]
-            self._watchdog = subprocess.Popen(  # noqa: S603 - a file of this package
-                program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
-            )
+        """Tell the watchdog of a process group that is there, or has ended."""
         assert self._watchdog.stdin is not None  # noqa: S101 - it was asked for
-        self._watchdog.stdin.write(line)
+        self._watchdog.stdin.write(line.encode())
         self._watchdog.stdin.flush()
 
     async def close(self) -> None:
         """Kill whatever runs."""
-        tasks = list(self._tasks.values())
-        for uid in list(self._groups):
-            self._signal(uid, signal.SIGKILL)
-        for task in tasks:
+        self._store.listeners.remove(self._notice)
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._watchdog is not None:
-            self._watchdog.communicate()
-
-    # --- the life of one pod --------------------------------------------------------------------------------
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.communicate()
+        self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
         """Give the present state of a pod, None if it is gone."""
-        metadata = pod["metadata"]
-        found = self._store.get(PODS, metadata["namespace"], metadata["name"])
-        return found if found and found["metadata"]["uid"] == metadata["uid"] else None
+        found = self._store.get(PODS, *name_of(pod))
+        return found if found and found["metadata"]["uid"] == pod["metadata"]["uid"] else None
 
-    def _report(self, pod: Json, phase: str, statuses: list[Json], *, ended: bool = False) -> None:
+    def _report(self, pod: Json, phase: str, **state: Json) -> None:
         """Write the status of a pod."""
-        current = self._now(pod)
+        current, container, running = self._now(pod), pod["spec"]["containers"][0], "running" in state
         if current is None:
             return
-        status = {**current["status"], "phase": phase, "containerStatuses": list(statuses)}
-        status.setdefault("startTime", stamp())
-        ready = "True" if statuses and all(each["ready"] for each in statuses) else "False"
-        status["conditions"] = [{"type": "Ready", "status": ready, "lastTransitionTime": stamp()}]
-        metadata = dict(current["metadata"])
-        if ended and "deletionTimestamp" in metadata:
-            metadata["deletionGracePeriodSeconds"] = 0
-        spec = {**current["spec"], "nodeName": "campaignpool-local"}
-        self._registry.write(PODS, {**current, "metadata": metadata, "spec": spec, "status": status})
+        status = {"name": container["name"], "image": container.get("image", ""), "imageID": "", "restartCount": 0}
+        status |= {"ready": running, "started": running, "state": state}
+        whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
+        changed = {**current, "status": whole}
+        if has_ended(changed) and "deletionTimestamp" in current["metadata"]:
+            changed["metadata"] = {**current["metadata"], "deletionGracePeriodSeconds": 0}
+        if changed != current:
+            self._registry.write(PODS, changed)
 
     async def _run(self, pod: Json) -> None:
-        containers: list[Json] = pod["spec"]["containers"]
-        variables = [await self._variables(pod, container) for container in containers]
-        uid = pod["metadata"]["uid"]
-        self._groups[uid] = set()
-        statuses = [container_status(each, {"running": {"startedAt": stamp()}}) for each in containers]
-
-        async def run(number: int) -> None:
-            container, restarts = containers[number], 0
-            log = self._logs[uid, container["name"]] = Log()
+        container, variables = pod["spec"]["containers"][0], None
+        while variables is None and self._now(pod):
             try:
-                while True:
-                    state = await self._process(pod, container, variables[number], log, statuses)
-                    again = state["terminated"]["exitCode"] and pod["spec"]["restartPolicy"] == "OnFailure"
-                    restarts += bool(again)
-                    statuses[number] = container_status(container, state, restarts)
-                    if not again or self._is_going(pod):
-                        return
-                    self._report(pod, "Running", statuses)
-                    await asyncio.sleep(self._backoff * 2 ** (restarts - 1))
-                    if self._is_going(pod):
-                        return
-                    statuses[number] = container_status(container, {"running": {"startedAt": stamp()}}, restarts)
-            finally:
-                log.add(b"", last=True)
-
-        try:
-            await asyncio.gather(*(run(number) for number in range(len(containers))))
-        finally:
-            self._groups.pop(uid, None)
-        good = all(each["state"]["terminated"]["exitCode"] == 0 for each in statuses)
-        self._report(pod, "Succeeded" if good else "Failed", statuses, ended=True)
-
-    def _is_going(self, pod: Json) -> bool:
-        current = self._now(pod)
-        return current is None or "deletionTimestamp" in current["metadata"]
-
-    async def _variables(self, pod: Json, container: Json) -> dict[str, str]:
-        """Give the environment, once all of its sources are there."""
-        namespace = pod["metadata"]["namespace"]
-        while True:
-            changed = self._sources_changed
-            try:
-                return variables_of(
-                    pod, container, lambda plural, name: self._store.get(("", plural), namespace, name)
-                )
+                variables = variables_of(pod, self._store)
             except SourceMissingError as error:
-                waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": str(error)}}
-                self._report(pod, "Pending", [container_status(container, waiting)])
-            await changed.wait()
-
-    async def _process(
-        self, pod: Json, container: Json, variables: dict[str, str], log: Log, statuses: list[Json]
-    ) -> Json:
-        """Run a container once and give the state in which it ended."""
-        uid, started = pod["metadata"]["uid"], stamp()
-        command = command_of(container, variables)
-        if not command:
-            message = "a container needs a command here: what its image would run is not known"
-            return ended_state(_START_ERROR, started, message, "StartError")
-        interpreter = str(Path(sys.executable).parent)
-        base = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
-        base["PATH"] = os.pathsep.join((interpreter, os.environ.get("PATH", os.defpath)))
-        base |= {"HOME": tempfile.gettempdir(), "HOSTNAME": pod["metadata"]["name"]}
+                self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
+                await asyncio.sleep(_POLL_SECONDS)
+        if variables is None:
+            return
+        started, message = stamp(), ""
         try:
+            code = await self._process(pod, variables, started)
+            reason = "Error" if code else "Completed"
+            if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+                message = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
+        except OSError as error:
+            code, reason, message = _START_ERROR, "StartError", f"exec: {error}"
+        state = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": stamp()}
+        self._report(pod, "Failed" if code else "Succeeded", terminated={**state, "message": message})
+
+    async def _process(self, pod: Json, variables: dict[str, str], started: str) -> int:
+        """Run the container and give its exit code; a signal counts from 128 on, as in a shell."""
+        uid, folder, container = pod["metadata"]["uid"], tempfile.gettempdir(), pod["spec"]["containers"][0]
+        if not container.get("command"):
+            raise OSError("a container needs a command here: what its image would run is not known")
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        with self._log(pod).open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command,
-                env={**base, **variables},
-                cwd=container.get("workingDir") or tempfile.gettempdir(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                *(expand(word, variables) for word in (*container["command"], *(container.get("args") or ()))),
+                env={"PATH": path, "HOME": folder, "HOSTNAME": pod["metadata"]["name"], **variables},
+                cwd=container.get("workingDir") or folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
-        except OSError as error:
-            return ended_state(_START_ERROR, started, f"exec: {error}", "StartError")
-        self._groups[uid].add(process.pid)
+        self._groups[uid] = process.pid
         self._guard(f"+{process.pid}\n")
-        if self._is_going(pod):
-            self._signal(uid, signal.SIGKILL)  # deleted while it was about to start
-        self._report(pod, "Running", statuses)
         try:
-            code = await self._until_end(process, log)
+            self._report(pod, "Running", running={"startedAt": started})
+            if (current := self._now(pod)) is None or "deletionTimestamp" in current["metadata"]:
+                _kill(process.pid, signal.SIGKILL)  # deleted while it was about to start
+            code = await process.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # children go with the first process, as in a container
-            self._groups[uid].discard(process.pid)
+            _kill(process.pid, signal.SIGKILL)  # children go with the first process, as in a container
+            del self._groups[uid]
             self._guard(f"-{process.pid}\n")
-        last_words = bytes(log.content[-_LAST_WORDS:]).decode(errors="replace")
-        wanted = code and container["terminationMessagePolicy"] == "FallbackToLogsOnError"
-        return ended_state(code, started, last_words if wanted else "")
+        return 128 - code if code < 0 else code
 
-    @staticmethod
-    async def _until_end(process: asyncio.subprocess.Process, log: Log) -> int:
-        """Read the output of a process until it ends."""
+    def _log(self, pod: Json) -> Path:
+        return Path(self._logs.name) / str(pod["metadata"]["uid"])
 
-        async def read() -> None:
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            while text := await process.stdout.read(65536):
-                log.add(text)
+    def _text(self, pod: Json) -> bytes:
+        return self._log(pod).read_bytes() if self._log(pod).exists() else b""
 
-        reader = asyncio.ensure_future(read())
-        code = await process.wait()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reader, 1)  # longer only if a child has left the group and keeps the pipe
-        return code
-
-    # --- logs -----------------------------------------------------------------------------------------------
-
-    async def answer_log(self, request: web.Request, pod: Json) -> web.StreamResponse:
-        """Answer `GET .../log`."""
-        names = [each["name"] for each in pod["spec"]["containers"]]
-        name = request.query.get("container") or names[0]
-        if name not in names:
-            raise bad_request(f"container {name} is not valid for pod {pod['metadata']['name']}")
-        log = self._logs.get((pod["metadata"]["uid"], name), Log())
-        start = 0
-        if (lines := request.query.get("tailLines", "")).isdigit():
-            kept = log.content.splitlines(keepends=True)[-int(lines) or len(log.content) :]
-            start = len(log.content) - sum(len(line) for line in kept)
-        if request.query.get("follow") != "true":
-            return web.Response(body=bytes(log.content[start:]), headers={"Content-Type": "text/plain"})
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):  # the client went away
-            async for text in log.follow(start):
-                await response.write(text)
-        return response
+    async def log(self, pod: Json, lines: int | None, *, follow: bool) -> AsyncIterator[bytes]:
+        """Give what a pod has printed, the last so many lines of it, and then what it prints until it has ended."""
+        printed = self._text(pod).splitlines(keepends=True)
+        sent = sum(map(len, printed[: max(0, len(printed) - lines)])) if lines is not None else 0
+        while True:
+            current = self._now(pod)
+            yield (text := self._text(pod)[sent:])
+            sent += len(text)
+            if not follow or current is None or has_ended(current):
+                return
+            await asyncio.sleep(_POLL_SECONDS)

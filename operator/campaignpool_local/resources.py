@@ -1,34 +1,34 @@
 """The resource types that are served: the built-in ones, and those that CustomResourceDefinitions add."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from campaignpool_local.values import Json, Value
+from campaignpool_local.errors import ApiError, Cause, unknown_resource
+from campaignpool_local.store import Key, Store
+from campaignpool_local.values import Json
 
-ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS: dict[str, tuple[str, ...]] = {"status": ("get", "patch", "update")}
+NAMESPACES: Key = ("", "namespaces")
+PODS: Key = ("", "pods")
+JOBS: Key = ("batch", "jobs")
+CRDS: Key = ("apiextensions.k8s.io", "customresourcedefinitions")
+RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True)
 class ResourceType:
-    """One resource in one version of its group, and what sets it apart from others."""
+    """One resource in one version of its group, and what sets it apart from others; `subresources` have verbs."""
 
     group: str
-    version: str
     plural: str
     kind: str
-    namespaced: bool = True
-    singular: str = ""
     short: tuple[str, ...] = ()
+    namespaced: bool = True
+    version: str = "v1"
     categories: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ALL_VERBS
+    verbs: tuple[str, ...] = VERBS
     subresources: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    selectable: tuple[str, ...] = ()
-    """The fields, besides name and namespace, that a field selector may use."""
-    stored_as: tuple[str, str] = ("", "")
-    """Group and plural under which the objects are kept; differs where two groups show the same objects."""
     crd: Json | None = None
     """The version of the CustomResourceDefinition that declares this type, None for a built-in one."""
 
@@ -40,172 +40,87 @@ class ResourceType:
     @property
     def root(self) -> str:
         """The path of the group and version."""
-        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        return f"apis/{self.api_version}" if self.group else f"api/{self.version}"
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Where the store keeps the objects."""
-        return self.stored_as if any(self.stored_as) else (self.group, self.plural)
+        return self.group, self.plural
+
+    @property
+    def qualified(self) -> str:
+        """How messages call the type."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def has_generation(self) -> bool:
         """Whether `metadata.generation` counts the changes of the desired state."""
-        return self.crd is not None or self.kind in ("Job", "CustomResourceDefinition")
+        return self.crd is not None or self.key in (JOBS, CRDS)
 
     @property
     def schema(self) -> Json:
         """The OpenAPI schema of a custom resource."""
-        schema: Json = ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
-        return schema
+        return ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+
+    def about(self, name: str, called: str = "") -> Json:
+        """The `details` of a Status: which object it speaks of."""
+        given = {"name": name, "group": self.group, "kind": called or self.plural}
+        return {key: value for key, value in given.items() if value}
+
+    def not_found(self, name: str) -> ApiError:
+        """404: there is no object of this name."""
+        return ApiError(404, "NotFound", f'{self.qualified} "{name}" not found', self.about(name))
+
+    def conflict(self, name: str, why: str) -> ApiError:
+        """409: the object is not in the state that the request counts on."""
+        message = f'Operation cannot be fulfilled on {self.qualified} "{name}": {why}'
+        return ApiError(409, "Conflict", message, self.about(name))
+
+    def invalid(self, name: str, causes: list[Cause]) -> ApiError:
+        """422: the object violates its schema or its rules."""
+        said = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
+        said = said if len(causes) == 1 else f"[{said}]"
+        message = f'{self.kind}{f".{self.group}" if self.group else ""} "{name}" is invalid: {said}'
+        details = {**self.about(name, self.kind), "causes": [cause._asdict() for cause in causes]}
+        return ApiError(422, "Invalid", message, details)
 
 
-def _core(plural: str, kind: str, **more: Value) -> ResourceType:
-    return ResourceType("", "v1", plural, kind, singular=kind.lower(), **more)
-
-
-def _rbac(plural: str, kind: str, namespaced: bool) -> ResourceType:
-    group = "rbac.authorization.k8s.io"
-    return ResourceType(group, "v1", plural, kind, namespaced=namespaced, singular=kind.lower())
-
-
-def _review(group: str, plural: str, kind: str) -> ResourceType:
-    return ResourceType(group, "v1", plural, kind, namespaced=False, singular=kind.lower(), verbs=("create",))
-
-
-_ABOUT = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-_EVENT_FIELDS = ("reason", "reportingComponent", "source", "type")
-
-BUILT_IN = (
-    _core(
-        "namespaces",
-        "Namespace",
-        namespaced=False,
-        short=("ns",),
-        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
-        subresources=STATUS,
-        selectable=("status.phase",),
-    ),
-    _core("configmaps", "ConfigMap", short=("cm",)),
-    _core("secrets", "Secret", selectable=("type",)),
-    _core("serviceaccounts", "ServiceAccount", short=("sa",), subresources={"token": ("create",)}),
-    _core(
-        "pods",
-        "Pod",
-        short=("po",),
-        categories=("all",),
-        subresources={**STATUS, "log": ("get",)},
-        selectable=("status.phase", "spec.nodeName", "spec.restartPolicy"),
-    ),
-    _core(
-        "events", "Event", short=("ev",), selectable=(*(f"involvedObject.{each}" for each in _ABOUT), *_EVENT_FIELDS)
-    ),
-    ResourceType(
-        "events.k8s.io",
-        "v1",
-        "events",
-        "Event",
-        singular="event",
-        short=("ev",),
-        stored_as=("", "events"),
-        selectable=(*(f"regarding.{each}" for each in _ABOUT), "reason", "reportingController", "type"),
-    ),
-    ResourceType(
-        "batch",
-        "v1",
-        "jobs",
-        "Job",
-        singular="job",
-        categories=("all",),
-        subresources=STATUS,
-        selectable=("status.successful",),
-    ),
-    ResourceType("coordination.k8s.io", "v1", "leases", "Lease", singular="lease"),
-    ResourceType(
-        "apiextensions.k8s.io",
-        "v1",
-        "customresourcedefinitions",
-        "CustomResourceDefinition",
-        namespaced=False,
-        singular="customresourcedefinition",
-        short=("crd", "crds"),
-        categories=("api-extensions",),
-        subresources=STATUS,
-    ),
-    _rbac("roles", "Role", namespaced=True),
-    _rbac("rolebindings", "RoleBinding", namespaced=True),
-    _rbac("clusterroles", "ClusterRole", namespaced=False),
-    _rbac("clusterrolebindings", "ClusterRoleBinding", namespaced=False),
-    _review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-    _review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
-    _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
+_SOME = tuple(verb for verb in VERBS if verb != "deletecollection")
+_REVIEW = "SelfSubjectAccessReview"
+_BUILT_IN = (
+    ResourceType("", "namespaces", "Namespace", ("ns",), namespaced=False, verbs=_SOME, subresources=STATUS),
+    ResourceType("", "configmaps", "ConfigMap", ("cm",)),
+    ResourceType("", "secrets", "Secret"),
+    ResourceType("", "serviceaccounts", "ServiceAccount", ("sa",), subresources={"token": ("create",)}),
+    ResourceType("", "pods", "Pod", ("po",), categories=("all",), subresources={**STATUS, "log": ("get",)}),
+    ResourceType("", "events", "Event", ("ev",)),
+    ResourceType("events.k8s.io", "events", "Event", verbs=()),  # clients look for the group, and use the core one
+    ResourceType("batch", "jobs", "Job", categories=("all",), subresources=STATUS),
+    ResourceType("coordination.k8s.io", "leases", "Lease"),
+    ResourceType(*CRDS, "CustomResourceDefinition", ("crd", "crds"), namespaced=False, subresources=STATUS),
+    ResourceType(RBAC, "roles", "Role"),
+    ResourceType(RBAC, "rolebindings", "RoleBinding"),
+    ResourceType(RBAC, "clusterroles", "ClusterRole", namespaced=False),
+    ResourceType(RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    ResourceType("authorization.k8s.io", f"{_REVIEW.lower()}s", _REVIEW, namespaced=False, verbs=("create",)),
 )
 
 
-def _kube_order(version: str) -> tuple[int, str]:
-    """Sort stable versions first, as discovery prefers them."""
-    return (("alpha" in version) * 2 + ("beta" in version), version)
+def served(store: Store) -> Iterator[ResourceType]:
+    """Give all types that are served at this moment, of several versions the stored one first."""
+    yield from _BUILT_IN
+    for spec in (crd["spec"] for crd in store.list(CRDS)):
+        names, scope = spec["names"], spec["scope"] == "Namespaced"
+        what = (spec["group"], names["plural"], names["kind"], tuple(names.get("shortNames", ())), scope)
+        for version in sorted(spec["versions"], key=lambda each: not each["storage"]):
+            more = (version["name"], tuple(names.get("categories", ())))
+            subresources = dict.fromkeys(version.get("subresources") or (), STATUS["status"])
+            yield ResourceType(*what, *more, subresources=subresources, crd=version)
 
 
-class Catalog:
-    """All types that are served at this moment."""
-
-    def __init__(self) -> None:
-        self._built_in = {(each.group, each.version, each.plural): each for each in BUILT_IN}
-        self._custom: dict[tuple[str, str, str], ResourceType] = {}
-        self.built_in_groups = {each.group for each in BUILT_IN}
-
-    def __iter__(self) -> Iterator[ResourceType]:
-        yield from self._built_in.values()
-        yield from self._custom.values()
-
-    def find(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """Give the type of a path, if it is served."""
-        key = (group, version, plural)
-        return self._built_in.get(key) or self._custom.get(key)
-
-    def of_key(self, key: tuple[str, str]) -> ResourceType:
-        """Give the type as which the store keeps the objects of this key."""
-        return next(each for each in self if (each.group, each.plural) == key)
-
-    def groups(self) -> dict[str, list[str]]:
-        """The named groups, each with its versions, the preferred one first."""
-        found: dict[str, set[str]] = {}
-        for each in self:
-            found.setdefault(each.group, set()).add(each.version)
-        return {group: sorted(versions, key=_kube_order) for group, versions in found.items() if group}
-
-    def register(self, crd: Json) -> None:
-        """Serve what a CustomResourceDefinition declares, in place of what it declared before."""
-        self.forget(crd)
-        spec = crd["spec"]
-        names = crd["status"]["acceptedNames"]
-        for version in spec["versions"]:
-            declared = version.get("subresources") or {}
-            custom = ResourceType(
-                spec["group"],
-                version["name"],
-                names["plural"],
-                names["kind"],
-                namespaced=spec["scope"] == "Namespaced",
-                singular=names["singular"],
-                short=tuple(names.get("shortNames", ())),
-                categories=tuple(names.get("categories", ())),
-                subresources={sub: STATUS["status"] for sub in ("status", "scale") if sub in declared},
-                selectable=tuple(each["jsonPath"][1:] for each in version.get("selectableFields", ())),
-                crd=version,
-            )
-            if version["served"]:
-                self._custom[custom.group, custom.version, custom.plural] = custom
-
-    def forget(self, crd: Json) -> None:
-        """Serve a CustomResourceDefinition no longer."""
-        gone = (crd["spec"]["group"], crd["spec"]["names"]["plural"])
-        self._custom = {key: each for key, each in self._custom.items() if (each.group, each.plural) != gone}
-
-
-def with_verbs(each: ResourceType) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Give (path below the plural, kind, verbs) of a type and its subresources."""
-    kinds = {"scale": "Scale", "token": "TokenRequest"}
-    yield "", each.kind, each.verbs
-    for sub, verbs in each.subresources.items():
-        yield sub, kinds.get(sub, each.kind), verbs
+def find(store: Store, key: Key, version: str = "") -> ResourceType:
+    """Give a type in this version, or in the one that is stored."""
+    for each in served(store):
+        if each.key == key and version in ("", each.version):
+            return each
+    raise unknown_resource()

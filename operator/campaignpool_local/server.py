@@ -1,27 +1,89 @@
-"""The HTTP side: who asks, and which part of the API answers."""
+"""The HTTP side: who asks, which part of the API answers, and what is done for a request to a resource."""
 
-from __future__ import annotations
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
-import logging
-
+import yaml
 from aiohttp import web
 
-from campaignpool_local import answers, discovery
-from campaignpool_local.access import Access, Deed, User
-from campaignpool_local.errors import ApiError, PlainNotFound, forbidden, not_found, unknown_resource, wrong_method
-from campaignpool_local.handlers import Call, Handlers, read_body
-from campaignpool_local.objects import Registry
+from campaignpool_local import discovery
+from campaignpool_local.access import Access, Deed
+from campaignpool_local.deletion import delete
+from campaignpool_local.errors import ApiError, unknown_resource
+from campaignpool_local.objects import Registry, shown
+from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
 from campaignpool_local.pods import PodRunner
+from campaignpool_local.resources import ResourceType, find, served
+from campaignpool_local.tables import table
+from campaignpool_local.values import Json, Value
+from campaignpool_local.watch import Predicate, Wish, selector, watch
 
-_LOG = logging.getLogger(__name__)
+_JSON_PATCH, _STRATEGIC = "application/json-patch+json", "application/strategic-merge-patch+json"
+_MERGE, _APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+_PATCHES: dict[str, Callable[[Json, Value], Json]] = {_JSON_PATCH: json_patch, _MERGE: merge, _STRATEGIC: strategic}
+_BODIES = ("application/json", "application/yaml", "application/octet-stream")
+_LONGEST_WATCH = 3600
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def _as_json(body: Json, code: int = 200, content_type: str = "application/json") -> web.Response:
+    return web.Response(body=json.dumps(body).encode(), status=code, headers={"Content-Type": content_type})
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, and what its path points at."""
+
+    request: web.Request
+    kind: ResourceType
+    namespace: str
+    name: str
+    sub: str
+
+    def asked(self, parameter: str) -> str:
+        """A parameter of the query."""
+        return self.request.query.get(parameter, "")
+
+    def says(self, parameter: str) -> bool:
+        """Whether a parameter of the query says yes, in any spelling."""
+        return self.asked(parameter).lower() in ("1", "t", "true", "all")
+
+    def matches(self) -> Predicate:
+        """What the selectors and the namespace let through."""
+        chosen = selector(self.asked("labelSelector"), self.asked("fieldSelector"))
+        return lambda obj: self.namespace in ("", obj["metadata"].get("namespace")) and chosen(obj)
+
+    def form(self, objects: list[Json], metadata: Json, otherwise: Json, *, headed: bool = True) -> Json:
+        """Give objects as a Table if the client prefers that."""
+        if "as=Table" not in self.request.headers.get("Accept", ""):
+            return otherwise
+        return table(self.kind, objects, metadata, self.asked("includeObject"), headed=headed)
+
+    def send(self, obj: Json, code: int = 200) -> web.Response:
+        """Answer one object, or the Status that stands for it."""
+        version = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return _as_json(obj if obj["kind"] in ("Status", "Scale") else self.form([obj], version, obj), code)
+
+    async def body(self, accepted: tuple[str, ...] = _BODIES, trouble: str = "the object is not understood") -> Json:
+        """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
+        raw, form = await self.request.read(), self.request.content_type
+        if raw and form not in accepted:
+            message = "the body of the request was in an unknown format - accepted media types include: "
+            raise ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
+        try:
+            body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
+        except (ValueError, yaml.YAMLError) as error:
+            raise ApiError(400, "BadRequest", f"{trouble}: {error}") from error
+        return body
 
 
 class Server:
     """Answers requests to the API."""
 
     def __init__(self, registry: Registry, access: Access, pods: PodRunner) -> None:
-        self._catalog, self._access = registry.catalog, access
-        self._handlers = Handlers(registry, access, pods)
+        self._registry, self._store, self._access, self._pods = registry, registry.store, access, pods
 
     def application(self) -> web.Application:
         """Give the application to be served."""
@@ -30,90 +92,161 @@ class Server:
         return application
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        try:
-            return await self._dispatch(request)
-        except ApiError as error:
-            return answers.as_json(error.status, error.code)
-        except PlainNotFound:
-            return web.Response(status=404, text="404 page not found\n")
-        except Exception as error:  # noqa: BLE001 - a body of an odd shape or a fault of ours: clients want a Status
-            _LOG.exception("cannot answer %s %s", request.method, request.path)
-            return answers.as_json(ApiError(500, "InternalError", f"{type(error).__name__}: {error}").status, 500)
-
-    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
-        parts = request.path.strip("/").split("/")
-        if parts[-1] in ("healthz", "livez", "readyz"):
+        path = request.path.strip("/").split("/")
+        if path[-1] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
-        parts = self._access.without_secret(parts)
-        user = self._access.authenticate(request.headers.get("Authorization", ""))
-        match parts:
-            case ["api", version, *rest] if rest:
-                return await self._resource(request, user, "", version, rest)
-            case ["apis", group, version, *rest] if rest:
-                return await self._resource(request, user, group, version, rest)
-            case ["openapi", "v3"]:
-                return answers.as_json(discovery.openapi_index(self._catalog, self._access.secret))
-            case ["openapi", "v3", *root]:
-                return answers.as_json(discovery.openapi(self._catalog, "/" + "/".join(root)))
-            case _:
-                return self._discover(request, parts)
+        try:
+            path, user = self._access.authenticate(path, request.headers.get("Authorization", ""))
+            place = 2 if path[0] == "api" else 3  # in front of it: the group and the version
+            if path[0] in ("api", "apis") and path[place:]:
+                return await self._resource(request, user, path[:place], path[place:])
+            return self._discover(request, path)
+        except ApiError as error:
+            return _as_json(error.status, error.status["code"])
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # a body or a parameter of an odd shape
+            message = f"the request is not understood: {error!r}"
+            return _as_json(ApiError(400, "BadRequest", message).status, 400)
 
-    def _discover(self, request: web.Request, parts: list[str]) -> web.StreamResponse:
-        match parts:
+    def _discover(self, request: web.Request, path: list[str]) -> web.Response:
+        groups = discovery.by_group(types := list(served(self._store)))
+        core = {"": groups.pop("")}
+        match path:
             case ["version"]:
-                return answers.as_json(discovery.VERSION)
-            case ["api" | "apis" as root]:
-                for version in ("v2", "v2beta1"):
-                    form = discovery.AGGREGATED.format(version)
-                    if form in request.headers.get("Accept", "").replace(" ", ""):
-                        listed = discovery.aggregated(self._catalog, core=root == "api", version=version)
-                        return answers.as_json(listed, content_type=form)
-                return answers.as_json(discovery.API_VERSIONS if root == "api" else discovery.groups(self._catalog))
-            case ["apis", group]:
-                return answers.as_json(discovery.group(self._catalog, group))
-            case ["api", version]:
-                return answers.as_json(discovery.resources(self._catalog, "", version))
-            case ["apis", group, version]:
-                return answers.as_json(discovery.resources(self._catalog, group, version))
+                return _as_json(discovery.VERSION)
+            case ["api" | "apis" as root] if discovery.AGGREGATED in request.headers.get("Accept", "").replace(
+                " ", ""
+            ):
+                found = discovery.aggregated(core if root == "api" else groups)
+                return _as_json(found, content_type=discovery.AGGREGATED)
+            case ["api"]:
+                return _as_json(discovery.CORE)
+            case ["apis"]:
+                listed = [discovery.group(*each) for each in groups.items()]
+                return _as_json({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
+            case ["apis", group] if group in groups:
+                return _as_json({"kind": "APIGroup", "apiVersion": "v1", **discovery.group(group, groups[group])})
+            case ["openapi", "v3"]:  # kubectl takes the addresses as they are
+                prefix = f"/{self._access.secret}/openapi/v3/"
+                return _as_json({"paths": {each.root: {"serverRelativeURL": prefix + each.root} for each in types}})
+            case ["openapi", "v3", *rest]:
+                return _as_json(discovery.openapi([each for each in types if each.root == "/".join(rest)]))
+            case _ if here := [each for each in types if each.root == "/".join(path)]:
+                return _as_json(discovery.resources(here))
             case _:
-                raise PlainNotFound
+                raise unknown_resource()
 
     async def _resource(
-        self, request: web.Request, user: User, group: str, version: str, rest: list[str]
+        self, request: web.Request, user: str, root: list[str], path: list[str]
     ) -> web.StreamResponse:
-        plural, namespace, name, sub = _place(rest)
-        kind = self._catalog.find(group, version, plural)
-        deed = Deed(_verb(request, name), group, f"{plural}/{sub}" if sub else plural, namespace, name)
-        is_review = kind is not None and kind.verbs == ("create",)
-        if not is_review and not self._access.allows(user, deed):
-            raise forbidden(user.name, deed.verb, group, plural, sub, name, namespace)
-        if kind is None:
-            raise unknown_resource() if group in self._catalog.built_in_groups else PlainNotFound
-        if is_review:
-            if request.method != "POST":
-                raise wrong_method()
-            return answers.as_json(self._access.review(user, kind, await read_body(request)), 201)
-        if sub and sub not in kind.subresources:
-            raise not_found(kind.group, kind.plural, name) if kind.crd else unknown_resource()
-        return await self._handlers.answer(Call(request, kind, namespace, name, sub))
+        namespace, group = "", root[1] if root[0] == "apis" else ""
+        if path[0] == "namespaces" and path[2:] not in ([], ["status"]):
+            namespace, path = path[1], path[2:]
+        plural, name, sub = [*path, "", ""][:3]
+        call = Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
+        verb = _VERBS.get(request.method, "get" if name else "watch" if call.says("watch") else "list")
+        verb = "deletecollection" if verb == "delete" and not name else verb
+        if plural == "selfsubjectaccessreviews" and verb == "create":
+            return _as_json(self._access.review(user, await call.body()), 201)
+        self._access.check(user, Deed(verb, group, f"{plural}/{sub}" if sub else plural, namespace, name), call.kind)
+        if verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
+            message = "the server does not allow this method on the requested resource"
+            raise ApiError(405, "MethodNotAllowed", message, {})
+        match verb, sub:
+            case "create", "token":
+                return _as_json(self._access.grant_token(namespace, name, await call.body()), 201)
+            case "create", _:
+                obj = self._registry.create(call.kind, namespace, await call.body(), dry_run=call.says("dryRun"))
+                return call.send(obj, 201)
+            case (("update" | "patch"), _):
+                return await self._change(verb, call)
+            case (("delete" | "deletecollection"), _):
+                return await self._delete(call)
+            case _:
+                return await self._read(verb, call)
 
+    async def _read(self, verb: str, call: Call) -> web.StreamResponse:
+        if verb == "list":
+            return self._send_list(call, self._chosen(call))
+        if verb == "watch":
+            return await self._watch(call)
+        stored = self._registry.read(call.kind, call.namespace, call.name)
+        if call.sub == "log":
+            lines = call.asked("tailLines")
+            text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
+            return await self._stream(call, text, "text/plain")
+        obj = shown(call.kind, stored)
+        return call.send(scale_of(call.kind, obj) if call.sub == "scale" else obj)
 
-def _place(rest: list[str]) -> tuple[str, str, str, str]:
-    """Read what follows the version in a path: give (plural, namespace, name, subresource)."""
-    namespace = ""
-    if rest[0] == "namespaces" and rest[2:] not in ([], ["status"]):
-        namespace, rest = rest[1], rest[2:]
-    plural, *below = rest
-    if len(below) > 2:
-        raise PlainNotFound
-    name, sub = [*below, "", ""][:2]
-    return plural, namespace, name, sub
+    def _chosen(self, call: Call) -> list[Json]:
+        matches = call.matches()
+        return [obj for obj in self._store.list(call.kind.key, call.namespace) if matches(obj)]
 
+    def _send_list(self, call: Call, objects: list[Json]) -> web.Response:
+        start, metadata = int(call.asked("continue") or 0), {"resourceVersion": str(self._store.version)}
+        end = start + (int(call.asked("limit") or 0) or len(objects))
+        metadata |= {"continue": str(end)} if len(objects) > end else {}
+        items = [shown(call.kind, each) for each in objects[start:end]]
+        head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
+        return _as_json(call.form(items, metadata, {**head, "metadata": metadata, "items": items}))
 
-def _verb(request: web.Request, name: str) -> str:
-    """The verb by which roles speak of a request."""
-    if request.method == "GET":
-        return "watch" if answers.is_true(request.query.get("watch")) else "get" if name else "list"
-    if request.method == "DELETE":
-        return "delete" if name else "deletecollection"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(request.method, request.method.lower())
+    async def _watch(self, call: Call) -> web.StreamResponse:
+        version = 0 if call.says("sendInitialEvents") else int(call.asked("resourceVersion") or 0)
+        timeout = float(call.asked("timeoutSeconds") or _LONGEST_WATCH)
+        wish = Wish(call.kind, call.matches(), version, timeout, call.says("allowWatchBookmarks"))
+
+        async def lines() -> AsyncIterator[bytes]:
+            headed = True
+            async for event, stored in watch(self._store, wish):
+                obj = stored
+                if event not in ("BOOKMARK", "ERROR"):
+                    obj = shown(call.kind, stored)
+                    obj = call.form(
+                        [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, obj, headed=headed
+                    )
+                    headed = False
+                yield json.dumps({"type": event, "object": obj}).encode() + b"\n"
+
+        return await self._stream(call, lines(), "application/json")
+
+    @staticmethod
+    async def _stream(call: Call, parts: AsyncIterator[bytes], form: str) -> web.StreamResponse:
+        """Answer bit by bit, until the end or until the client goes."""
+        response = web.StreamResponse(headers={"Content-Type": form})
+        await response.prepare(call.request)
+        with contextlib.suppress(ConnectionError):
+            async for part in parts:
+                await response.write(part)
+        return response
+
+    async def _change(self, verb: str, call: Call) -> web.StreamResponse:
+        kind, form, dry_run = call.kind, call.request.content_type, call.says("dryRun")
+        forms = (_JSON_PATCH, _MERGE, *(() if kind.crd else (_STRATEGIC,)), _APPLY)
+        body = await (call.body(forms, "error decoding patch") if verb == "patch" else call.body())
+
+        def change(obj: Json) -> Json:
+            live = scale_of(kind, obj) if call.sub == "scale" else obj
+            if verb == "update":
+                new = body
+            else:
+                new = apply(obj, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
+            return with_scale(kind, obj, new) if call.sub == "scale" else new
+
+        creates = verb == "patch" if form == _APPLY else (verb, kind.kind) == ("update", "Lease")
+        if creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name):
+            new = change({"metadata": {"name": call.name}})
+            return call.send(self._registry.create(kind, call.namespace, new, dry_run=dry_run), 201)
+        obj = self._registry.update(
+            kind, (call.namespace, call.name), change, status=call.sub == "status", dry_run=dry_run
+        )
+        return call.send(scale_of(kind, obj) if call.sub == "scale" else obj)
+
+    async def _delete(self, call: Call) -> web.StreamResponse:
+        asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")
+        options = {key: call.asked(key) for key in asked if call.asked(key)} | await call.body()
+        if call.name:
+            stored = self._registry.read(call.kind, call.namespace, call.name)
+            return call.send(delete(self._registry, call.kind, stored, options))
+        objects = self._chosen(call)
+        for obj in objects:
+            delete(self._registry, call.kind, obj, options)
+        return self._send_list(call, objects)

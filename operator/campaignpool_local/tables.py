@@ -1,253 +1,123 @@
 """What `kubectl get` shows: printer columns, and objects as rows of a Table."""
 
-from __future__ import annotations
-
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from campaignpool_local.kinds import event_inward
 from campaignpool_local.resources import ResourceType
-from campaignpool_local.values import Json, Value, condition, moment, now
+from campaignpool_local.values import Json, Value, condition, json_path, now
 
-_STEP = re.compile(
-    r"""\.?\[\?\(@\.(?P<test>[\w.-]+)\s*==\s*["'](?P<equals>[^"']*)["']\)\]"""
-    r"""|\.?\[(?P<index>-?\d+|\*)\]|\.?\[["'](?P<quoted>[^"']+)["']\]|\.(?P<name>(?:[\w/-]|\\.)+)"""
-)
-
-
-def json_path(value: Value, path: str) -> Value:
-    """Read a JSONPath of the simple kind that printer columns use; None if nothing is there."""
-    found = [value]
-    for step in _STEP.finditer(path):
-        if test := step["test"]:
-            found = [
-                item
-                for each in found
-                if isinstance(each, list)
-                for item in each
-                if str(json_path(item, f".{test}")) == step["equals"]
-            ]
-        elif index := step["index"]:
-            chosen = slice(None) if index == "*" else slice(int(index), int(index) + 1 or None)
-            found = [item for each in found if isinstance(each, list) for item in each[chosen]]
-        else:
-            name = step["quoted"] or step["name"].replace("\\", "")
-            found = [each[name] for each in found if isinstance(each, dict) and name in each]
-    return found[0] if found else None
-
-
-def human_duration(seconds: float) -> str:
-    """Write a duration as kubectl does: the coarser the longer."""
-    total = max(0, int(seconds))
-    minutes, hours, days = total // 60, total // 3600, total // 86400
-    years = days // 365
-    for limit, text in (
-        (120, f"{total}s"),
-        (600, f"{minutes}m" + (f"{total % 60}s" if total % 60 else "")),
-        (3 * 3600, f"{minutes}m"),
-        (8 * 3600, f"{hours}h" + (f"{minutes % 60}m" if minutes % 60 else "")),
-        (48 * 3600, f"{hours}h"),
-        (8 * 86400, f"{days}d" + (f"{hours % 24}h" if hours % 24 else "")),
-        (2 * 365 * 86400, f"{days}d"),
-        (8 * 365 * 86400, f"{years}y" + (f"{days % 365}d" if days % 365 else "")),
-    ):
-        if total < limit:
-            return text
-    return f"{years}y"
+_UNITS = ((120, 1, "s"), (3 * 3600, 60, "m"), (2 * 86400, 3600, "h"), (2 * 365 * 86400, 86400, "d"))
+"""Up to how many seconds a duration is written in which unit."""
 
 
 def age(text: str | None, until: datetime | None = None) -> str | None:
-    """How long ago a time was."""
+    """How long ago a time was: the coarser the longer."""
     if not text:
         return None
-    return human_duration(((until or now()) - moment(text)).total_seconds())
+    seconds = max(0, int(((until or now()) - datetime.fromisoformat(text)).total_seconds()))
+    units = (f"{seconds // size}{unit}" for limit, size, unit in _UNITS if seconds < limit)
+    return next(units, f"{seconds // (365 * 86400)}y")
 
 
 class Column(NamedTuple):
-    """One column: how it is called and what an object has in it."""
+    """One column: how it is called, and what an object has in it, as a JSONPath or a function."""
 
     name: str
-    cell: Callable[[Json], Value]
+    cell: str | Callable[[Json], Value]
     type: str = "string"
-    format: str = ""
     priority: int = 0
+    format: str = ""
     description: str = ""
 
-
-NAME = Column(
-    "Name", lambda obj: obj["metadata"]["name"], format="name", description="Name must be unique within a namespace."
-)
-AGE = Column("Age", lambda obj: age(obj["metadata"]["creationTimestamp"]))
-
-
-def _path(path: str) -> Callable[[Json], Value]:
-    return lambda obj: json_path(obj, path)
+    def of(self, obj: Json) -> Value:
+        """Give the cell of an object."""
+        value = json_path(obj, self.cell) if isinstance(self.cell, str) else self.cell(obj)
+        return age(value) if self.type == "date" else value
 
 
-def job_state(job: Json) -> str:
-    """The state of a Job in one word."""
-    for kind in ("Complete", "Failed", "Suspended", "SuccessCriteriaMet", "FailureTarget"):
-        if condition(job, kind):
-            return kind
-    return "Terminating" if "deletionTimestamp" in job["metadata"] else "Running"
+_NAME = Column("Name", ".metadata.name", format="name")
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 
-def _job_duration(job: Json) -> str:
-    status = job.get("status") or {}
-    end = status.get("completionTime") or (condition(job, "Failed") or {}).get("lastTransitionTime")
-    return age(status.get("startTime"), moment(end) if end else None) or ""
+def _job_state(job: Json) -> str:
+    states = ("Complete", "Failed", "Suspended", "SuccessCriteriaMet", "FailureTarget")
+    return next((state for state in states if condition(job["status"], state)), "Running")
 
 
-def _job_completions(job: Json) -> str:
-    wanted = job["spec"].get("completions")
-    parallel = job["spec"]["parallelism"]
-    of = wanted if wanted is not None else f"1 of {parallel}" if parallel > 1 else 1
-    return f"{job.get('status', {}).get('succeeded', 0)}/{of}"
+def _job_duration(job: Json) -> str | None:
+    end = job["status"].get("completionTime") or (condition(job["status"], "Failed") or {}).get("lastTransitionTime")
+    return age(job["status"].get("startTime"), datetime.fromisoformat(end) if end else None)
 
 
-def _of_containers(field: str) -> Callable[[Json], str]:
-    return lambda job: ",".join(each.get(field, "") for each in job["spec"]["template"]["spec"]["containers"])
-
-
-def _job_selector(job: Json) -> str:
-    return ",".join(f"{key}={value}" for key, value in job["spec"]["selector"]["matchLabels"].items())
-
-
-def pod_state(pod: Json) -> str:
-    """The state of a pod in one word: why its first container waits or ended, else its phase."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return "Terminating"
-    for status in pod["status"].get("containerStatuses") or ():
-        for state in ("waiting", "terminated"):
-            if reason := (status["state"].get(state) or {}).get("reason"):
-                return str(reason)
-    return str(pod["status"]["phase"])
-
-
-def _pod_ready(pod: Json) -> str:
-    ready = sum(bool(each["ready"]) for each in pod["status"].get("containerStatuses") or ())
-    return f"{ready}/{len(pod['spec']['containers'])}"
-
-
-def _pod_restarts(pod: Json) -> str:
-    return str(sum(each["restartCount"] for each in pod["status"].get("containerStatuses") or ()))
+def _pod_state(pod: Json) -> str:
+    """Why the container of a pod waits or ended, else its phase."""
+    states = (state for each in pod["status"].get("containerStatuses") or () for state in each["state"].values())
+    known = next((state["reason"] for state in states if "reason" in state), str(pod["status"]["phase"]))
+    return "Terminating" if "deletionTimestamp" in pod["metadata"] else known
 
 
 def _event_source(event: Json) -> str:
-    source = event.get("source") or {}
-    who = source.get("component") or event.get("reportingComponent")
-    return ", ".join(filter(None, (who, source.get("host") or event.get("reportingInstance"))))
+    who = (event.get("source") or {}).get("component") or event.get("reportingComponent")
+    return ", ".join(filter(None, (who, event.get("reportingInstance"))))
 
 
-def _event_last(event: Json) -> str | None:
-    return age(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+def _size(obj: Json) -> int:
+    return len(obj.get("data") or {})
 
 
 _COLUMNS: dict[str, tuple[Column, ...]] = {
-    "namespaces": (NAME, Column("Status", _path(".status.phase")), AGE),
-    "configmaps": (NAME, Column("Data", lambda obj: len(obj.get("data") or {}), "integer"), AGE),
-    "secrets": (
-        NAME,
-        Column("Type", _path(".type")),
-        Column("Data", lambda obj: len(obj.get("data") or {}), "integer"),
-        AGE,
-    ),
+    "namespaces": (_NAME, Column("Status", ".status.phase"), _AGE),
+    "configmaps": (_NAME, Column("Data", _size, "integer"), _AGE),
+    "secrets": (_NAME, Column("Type", ".type"), Column("Data", _size, "integer"), _AGE),
     "pods": (
-        NAME,
-        Column("Ready", _pod_ready),
-        Column("Status", pod_state),
-        Column("Restarts", _pod_restarts),
-        AGE,
-        Column("Node", _path(".spec.nodeName"), priority=1),
+        _NAME,
+        Column("Ready", lambda pod: f"{int(pod['status']['phase'] == 'Running')}/1"),
+        Column("Status", _pod_state),
+        Column("Restarts", lambda _: "0"),
+        _AGE,
     ),
     "events": (
-        Column("Last Seen", _event_last),
-        Column("Type", _path(".type")),
-        Column("Reason", _path(".reason")),
-        Column(
-            "Object", lambda obj: f"{obj['involvedObject']['kind'].lower()}/{obj['involvedObject'].get('name', '')}"
-        ),
-        Column("Subobject", lambda obj: obj["involvedObject"].get("fieldPath", ""), priority=1),
+        Column("Last Seen", ".metadata.creationTimestamp", "date"),
+        Column("Type", ".type"),
+        Column("Reason", ".reason"),
+        Column("Object", lambda event: "{kind}/{name}".format(**event["involvedObject"]).lower()),
+        Column("Subobject", lambda event: event["involvedObject"].get("fieldPath", ""), priority=1),
         Column("Source", _event_source, priority=1),
-        Column("Message", lambda obj: (obj.get("message") or "").strip()),
-        Column("First Seen", lambda obj: age(obj.get("firstTimestamp") or obj.get("eventTime")), priority=1),
-        Column("Count", lambda obj: obj.get("count") or 1, "integer", priority=1),
-        NAME._replace(priority=1),
+        Column("Message", ".message"),
     ),
     "jobs": (
-        NAME,
-        Column("Status", job_state),
-        Column("Completions", _job_completions),
+        _NAME,
+        Column("Status", _job_state),
+        Column("Completions", lambda job: f"{job['status'].get('succeeded', 0)}/1"),
         Column("Duration", _job_duration),
-        AGE,
-        Column("Containers", _of_containers("name"), priority=1),
-        Column("Images", _of_containers("image"), priority=1),
-        Column("Selector", _job_selector, priority=1),
+        _AGE,
     ),
-    "leases": (NAME, Column("Holder", _path(".spec.holderIdentity")), AGE),
-    "customresourcedefinitions": (NAME, Column("Created At", _path(".metadata.creationTimestamp"), "date")),
+    "leases": (_NAME, Column("Holder", ".spec.holderIdentity"), _AGE),
+    "customresourcedefinitions": (_NAME, Column("Created At", ".metadata.creationTimestamp")),
 }
 
 
 def _declared(column: Json) -> Column:
     """The column that a CustomResourceDefinition declares."""
-    path, kind = column["jsonPath"], column["type"]
-    readers: dict[str, Callable[[Value], Value]] = {
-        "date": age,
-        "integer": lambda value: int(value) if isinstance(value, int | float) else None,
-        "number": lambda value: value if isinstance(value, int | float) else None,
-        "boolean": lambda value: value if isinstance(value, bool) else None,
-        "string": lambda value: None if value is None else value if isinstance(value, str) else str(value),
-    }
-    description = column.get("description") or f"Custom resource definition column (in JSONPath format): {path}"
-    return Column(
-        column["name"],
-        lambda obj: readers[kind](json_path(obj, path)),
-        kind,
-        column.get("format", ""),
-        column.get("priority", 0),
-        description,
-    )
-
-
-def columns_of(kind: ResourceType) -> tuple[Column, ...]:
-    """The columns of a type."""
-    if kind.crd is None:
-        return _COLUMNS.get(kind.plural, (NAME, AGE))
-    declared = kind.crd.get("additionalPrinterColumns")
-    return (NAME, *map(_declared, declared)) if declared else (NAME, AGE._replace(type="date"))
+    path, given = column["jsonPath"], {key: column[key] for key in column if key != "jsonPath"}
+    said = f"Custom resource definition column (in JSONPath format): {path}"
+    return Column(**{"description": said, **given, "cell": path})
 
 
 def partial(obj: Json) -> Json:
     """An object without its content."""
-    head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-    return {**head, "metadata": obj["metadata"]}
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
-def table(
-    kind: ResourceType, objects: Iterable[Json], metadata: Json, include: str = "Metadata", *, headed: bool = True
-) -> Json:
+def table(kind: ResourceType, objects: list[Json], metadata: Json, include: str, *, headed: bool = True) -> Json:
     """Give a Table of objects; without its head it describes no columns."""
-    columns = columns_of(kind)
-    head = [
-        {
-            "name": each.name,
-            "type": each.type,
-            "format": each.format,
-            "description": each.description,
-            "priority": each.priority,
-        }
-        for each in columns
-    ]
+    declared = (kind.crd or {}).get("additionalPrinterColumns")
+    columns = (_NAME, *map(_declared, declared)) if declared else _COLUMNS.get(kind.plural, (_NAME, _AGE))
+    told = ("name", "type", "format", "description", "priority")
+    head = [{key: getattr(each, key) for key in told} for each in columns] if headed else None
     carried: dict[str, Callable[[Json], Json | None]] = {"Object": lambda obj: obj, "None": lambda _: None}
     carry = carried.get(include, partial)
-    plain = event_inward if kind.group == "events.k8s.io" else (lambda obj: obj)
-    return {
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
-        "columnDefinitions": head if headed else None,
-        "rows": [{"cells": [each.cell(plain(obj)) for each in columns], "object": carry(obj)} for obj in objects],
-    }
+    rows = [{"cells": [each.of(obj) for each in columns], "object": carry(obj)} for obj in objects]
+    top = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    return {**top, "columnDefinitions": head, "rows": rows}

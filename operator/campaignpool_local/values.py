@@ -1,9 +1,6 @@
 """The types and small conversions that all rooms share."""
 
-from __future__ import annotations
-
-import json
-import secrets
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +8,11 @@ Value = Any
 """Anything that JSON can hold."""
 Json = dict[str, Any]
 """A JSON object."""
+
+_STEP = re.compile(
+    r"""\[\?\(@\.(?P<test>[\w.-]+)\s*==\s*["'](?P<equals>[^"']*)["']\)\]"""
+    r"""|\[["'](?P<quoted>[^"']+)["']\]|\.?(?P<name>(?:[\w/-]|\\.)+)"""
+)
 
 
 def now() -> datetime:
@@ -23,22 +25,20 @@ def stamp(time: datetime | None = None) -> str:
     return f"{time or now():%Y-%m-%dT%H:%M:%SZ}"
 
 
-def moment(text: str) -> datetime:
-    """Read a time that Kubernetes wrote."""
-    return datetime.fromisoformat(text)
+def condition(status: Json, kind: str) -> Json | None:
+    """Give a condition of a status, if it is true."""
+    return next(
+        (each for each in status.get("conditions", ()) if (each["type"], each["status"]) == (kind, "True")), None
+    )
 
 
-def compact(value: Value) -> str:
-    """Write JSON without spaces."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def random_suffix() -> str:
-    """Five characters for the end of a generated name; no vowels, so that they never make a word."""
-    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-
-
-def condition(obj: Json, kind: str) -> Json | None:
-    """Give a condition of an object's status, if it is true."""
-    listed = (obj.get("status") or {}).get("conditions") or []
-    return next((each for each in listed if each["type"] == kind and each["status"] == "True"), None)
+def json_path(value: Value, path: str) -> Value:
+    """Read a JSONPath of the simple kind that definitions use; None if nothing is there."""
+    for step in _STEP.finditer(path):
+        if step["test"]:
+            items = value if isinstance(value, list) else []
+            value = next((each for each in items if str(json_path(each, step["test"])) == step["equals"]), None)
+        else:
+            name = step["quoted"] or step["name"].replace("\\", "")
+            value = value.get(name) if isinstance(value, dict) else None
+    return value

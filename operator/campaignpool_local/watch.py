@@ -1,22 +1,51 @@
-"""Watches: the history of a collection and what comes after it, as the events of one client."""
-
-from __future__ import annotations
+"""Selectors, and watches: what exists or came after a version, and then every change, as the events of one client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import ResourceType
-from campaignpool_local.selectors import Predicate
 from campaignpool_local.store import Change, Store
-from campaignpool_local.values import Json
+from campaignpool_local.values import Json, json_path
 
 Event = tuple[str, Json]
 """Its type, and the object."""
-
-BOOKMARK_EVERY = 1.0
+Predicate = Callable[[Json], bool]
+_BOOKMARK_EVERY = 1.0
 """Seconds; a real server takes a minute, but tests should not."""
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
+_TERM = re.compile(rf"(?P<absent>!)? *(?P<key>{_NAME}) *(?P<operator>in|notin|==|!=|=|<|>|)(?P<value>.*)")
+
+
+def _label_term(term: str) -> Callable[[dict[str, str]], bool]:
+    found = _TERM.fullmatch(term.strip())
+    key, operator, value = found.group("key", "operator", "value") if found else ("", "", "")
+    values = {each.strip() for each in value.strip(" ()").split(",")}
+    fits = re.fullmatch(r" *\([^()]*\)" if operator.endswith("in") else rf" *({_NAME})?" if operator else "", value)
+    if found is None or fits is None:
+        raise ApiError(400, "BadRequest", f"unable to parse requirement: {term!r}")
+    if not operator:
+        return lambda labels: (key in labels) != bool(found["absent"])
+    if operator in "<>":
+        sign, bound = 1 if operator == ">" else -1, int(value)
+        return lambda labels: labels.get(key, "").isdigit() and sign * (int(labels[key]) - bound) > 0
+    return lambda labels: (labels.get(key) in values) == (operator in ("in", "=", "=="))
+
+
+def selector(labels: str, fields: str) -> Predicate:
+    """Compile both selectors of a request; an empty one matches everything."""
+    by_label = [_label_term(term) for term in re.split(r",(?![^(]*\))", labels)] if labels.strip() else []
+    by_field = [re.split(r"(!=|==?)", term, maxsplit=1) for term in fields.split(",") if term]
+
+    def matches(obj: Json) -> bool:
+        given = obj["metadata"].get("labels") or {}
+        return all(term(given) for term in by_label) and all(
+            (str(json_path(obj, path) or "") == value) == (operator != "!=") for path, operator, value in by_field
+        )
+
+    return matches
 
 
 @dataclass(frozen=True)
@@ -25,71 +54,56 @@ class Wish:
 
     kind: ResourceType
     matches: Predicate
-    version: str
+    version: int
     timeout: float
     bookmarks: bool
 
+    def event(self, change: Change) -> Event | None:
+        """Give the event that a change is to a client with this selector, if it is any."""
+        before = change.before is not None and self.matches(change.before)
+        if change.type != "DELETED" and self.matches(change.object):
+            return ("MODIFIED" if before else "ADDED"), change.object
+        if not before:
+            return None
+        seen = change.object if change.type == "DELETED" else change.before or {}
+        return "DELETED", {**seen, "metadata": {**seen["metadata"], "resourceVersion": str(change.version)}}
 
-def seen(change: Change, matches: Predicate) -> Event | None:
-    """Give the event that a change is to a client with this selector, if it is any."""
-    before = change.before is not None and matches(change.before)
-    after = change.type != "DELETED" and matches(change.object)
-    if after:
-        return ("MODIFIED" if before else "ADDED"), change.object
-    if not before:
-        return None
-    if change.type == "DELETED" or change.before is None:
-        return "DELETED", change.object
-    version = change.object["metadata"]["resourceVersion"]
-    return "DELETED", {**change.before, "metadata": {**change.before["metadata"], "resourceVersion": version}}
-
-
-def _bookmark(kind: ResourceType, version: int, *, ends_list: bool = False) -> Event:
-    metadata: Json = {"resourceVersion": str(version)}
-    if ends_list:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    return "BOOKMARK", {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    def bookmark(self, version: int, **more: Json) -> Event:
+        """Tell how far the watch has come."""
+        metadata = {"resourceVersion": str(version), **more}
+        return "BOOKMARK", {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
 
 
 def _beginning(store: Store, wish: Wish) -> Iterator[Event]:
-    """Give what a watch starts with: all that exists, or all that came after its version."""
-    collection = store.collection(wish.kind.key)
-    if wish.version in ("", "0"):
-        for obj in store.list(wish.kind.key):
-            if wish.matches(obj):
-                yield "ADDED", obj
-        if wish.bookmarks:
-            yield _bookmark(wish.kind, store.version, ends_list=True)
-    elif not collection.floor <= int(wish.version) <= store.version:
-        # A version of the future is one of an earlier life of this emulator.
-        message = f"too old resource version: {wish.version} ({store.version})"
-        yield "ERROR", ApiError(410, "Expired", message).status
+    floor = store.history[0].version - 1 if store.history else 0
+    if not wish.version:
+        yield from (("ADDED", obj) for obj in store.list(wish.kind.key) if wish.matches(obj))
+        if wish.bookmarks:  # the mark by which a streamed list ends
+            yield wish.bookmark(store.version, annotations={"k8s.io/initial-events-end": "true"})
+    elif not floor <= wish.version <= store.version:  # one of the future is of an earlier life
+        yield "ERROR", ApiError(410, "Expired", f"too old resource version: {wish.version} ({store.version})").status
     else:
-        for change in list(collection.history):
-            if change.version > int(wish.version) and (event := seen(change, wish.matches)):
-                yield event
+        missed = [each for each in store.history if each.key == wish.kind.key and each.version > wish.version]
+        yield from filter(None, map(wish.event, missed))
 
 
 async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
-    """Give every event until the time is over or the server stops."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + wish.timeout
-    with store.listen(wish.kind.key) as queue:
-        reached, beginning = store.version, list(_beginning(store, wish))
+    """Give every event until the time is over."""
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Change]()
+    end, reached, beginning = loop.time() + wish.timeout, store.version, list(_beginning(store, wish))
+    store.listeners.append(queue.put_nowait)
+    try:
         for event in beginning:
             yield event
-        if beginning and beginning[-1][0] == "ERROR":
-            return
-        while (left := end - loop.time()) > 0:
+        while (left := end - loop.time()) > 0 and "ERROR" not in dict(beginning):
             try:
-                change = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_EVERY) if wish.bookmarks else left)
+                change = await asyncio.wait_for(queue.get(), min(left, _BOOKMARK_EVERY))
             except TimeoutError:
-                if wish.bookmarks and store.version > reached and loop.time() < end:
+                if wish.bookmarks and store.version > reached:
                     reached = store.version
-                    yield _bookmark(wish.kind, reached)
-                continue
-            if change is None:
-                return
-            if found := seen(change, wish.matches):
-                reached = change.version
-                yield found
+                    yield wish.bookmark(reached)
+            else:
+                if change.key == wish.kind.key and (found := wish.event(change)):
+                    yield found
+    finally:
+        store.listeners.remove(queue.put_nowait)

@@ -119,18 +119,6 @@ async def test_it_stops_at_once_whoever_still_watches() -> None:
         await watch.aclose()
 
 
-def test_a_container_is_restarted_in_its_pod_if_that_is_the_policy(tmp_path: Path) -> None:
-    marker = tmp_path / "once"
-    command = f"test -e {marker} || {{ touch {marker}; exit 1; }}; echo done"
-    with emulator_thread(backoff=0.05) as emulator, client(emulator.url) as http:
-        pod = start(http, job(command, restartPolicy="OnFailure"))
-        query = {"watch": "1", "fieldSelector": f"metadata.name={pod}", "resourceVersion": "0"}
-        with http.stream("GET", "/api/v1/namespaces/default/pods", params=query) as events:
-            states = (yaml.safe_load(line)["object"]["status"] for line in events.iter_lines())
-            ended = next(state for state in states if state["phase"] in ("Succeeded", "Failed"))
-    assert (ended["phase"], ended["containerStatuses"][0]["restartCount"]) == ("Succeeded", 1)
-
-
 def test_a_body_of_an_odd_shape_is_answered_with_a_status() -> None:
     with emulator_thread() as emulator, client(emulator.url) as http:
         answer = http.post("/api/v1/namespaces/default/configmaps", json={"metadata": "text"})

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from campaignpool_local.jobs import TRACKING, Decision, decide, failure_action
+from campaignpool_local.jobs import Decision, counted, decide, failure_action
 from campaignpool_local.values import Json, stamp
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+STARTED = {"startTime": stamp(START)}
 
 
 def at(seconds: float) -> datetime:
@@ -15,45 +16,30 @@ def at(seconds: float) -> datetime:
 
 
 def job(status: Json | None = None, **spec: object) -> Json:
-    defaults: Json = {
-        "parallelism": 1,
-        "completions": 1,
-        "backoffLimit": 6,
-        "suspend": False,
-        "podReplacementPolicy": "TerminatingOrFailed",
-    }
     return {
         "metadata": {"name": "seed", "namespace": "demo", "uid": "u"},
-        "spec": {**defaults, **spec},
-        "status": {"startTime": stamp(START)} if status is None else status,
+        "spec": {"backoffLimit": 6, "suspend": False, **spec},
+        "status": STARTED if status is None else status,
     }
 
 
-def pod(phase: str, *, code: int | None = None, ended: float = 0, going: bool = False, counted: bool = False) -> Json:
-    terminated = {"terminated": {"exitCode": code, "finishedAt": stamp(at(ended))}}
+def pod(phase: str, code: int | None = None) -> Json:
+    state = {"running": {}} if code is None else {"terminated": {"exitCode": code}}
     return {
-        "metadata": {
-            "name": f"seed-{phase}-{ended}",
-            "namespace": "demo",
-            "creationTimestamp": stamp(START),
-            **({} if counted else {"finalizers": [TRACKING]}),
-            **({"deletionTimestamp": stamp(START)} if going else {}),
-        },
-        "status": {
-            "phase": phase,
-            "containerStatuses": [
-                {"name": "main", "restartCount": 0, "state": {"running": {}} if code is None else terminated}
-            ],
-        },
+        "metadata": {"name": "seed-1", "namespace": "demo"},
+        "status": {"phase": phase, "containerStatuses": [{"name": "main", "state": state}]},
     }
 
 
-def failed(code: int = 1, ended: float = 0, *, counted: bool = False) -> Json:
-    return pod("Failed", code=code, ended=ended, counted=counted)
+def after(one: Json, *ended: Json) -> Json:
+    """The Job when these pods of it have been counted."""
+    for each in ended:
+        one = {**one, "status": counted(one, each, START)}
+    return one
 
 
-def look(one: Json, *pods: Json, seconds: float = 0) -> Decision:
-    return decide(one, list(pods), at(seconds), backoff=1)
+def look(one: Json, alive: Json | None = None, *, seconds: float = 0, pause: float = 0) -> Decision:
+    return decide(one, alive, at(seconds), pause)
 
 
 def conditions(decision: Decision) -> list[tuple[str, str]]:
@@ -81,98 +67,68 @@ def rule(action: str, operator: str, *values: int, **more: str) -> Json:
     ids=str,
 )
 def test_the_first_rule_that_matches_decides(rules: list[Json], code: int, action: str) -> None:
-    assert failure_action(job(podFailurePolicy={"rules": rules}), failed(code))[0] == action
+    assert failure_action(job(podFailurePolicy={"rules": rules}), pod("Failed", code))[0] == action
 
 
-def test_a_new_job_starts_with_its_pods() -> None:
-    decision = look(job({}, parallelism=2, completions=3))
-    assert decision.create == 2
-    assert (decision.status["active"], decision.status["startTime"]) == (2, stamp(START))
+def test_a_new_job_starts_with_a_pod() -> None:
+    decision = look(job({}))
+    assert decision.create
+    assert (decision.status["active"], decision.status["startTime"]) == (1, stamp(START))
 
 
-def test_no_more_pods_are_made_than_completions_are_left() -> None:
-    running = pod("Running")
-    done = job({"startTime": stamp(START), "succeeded": 2}, parallelism=2, completions=3)
-    assert look(done, running).create == 0
-    assert look(done).create == 1
+def test_there_is_one_pod_at_a_time() -> None:
+    assert not look(job(), pod("Running")).create
 
 
 def test_a_failure_is_retried_after_a_pause() -> None:
-    decision = look(job(), failed(ended=10), seconds=10.25)
-    assert (decision.create, decision.status["failed"], decision.again) == (0, 1, 0.75)
-    assert len(decision.counted) == 1
-    assert look(job(decision.status), failed(ended=10, counted=True), seconds=11).create == 1
-
-
-def test_every_pause_is_twice_as_long() -> None:
-    failures = [failed(ended=seconds, counted=True) for seconds in (1, 3, 7)]
-    waiting = job({"startTime": stamp(START), "failed": 3})
-    assert look(waiting, *failures, seconds=7).again == 4
-
-
-def test_a_success_ends_the_row_of_failures() -> None:
-    mixed = [failed(ended=1, counted=True), pod("Succeeded", code=0, ended=2, counted=True)]
-    assert look(
-        job({"startTime": stamp(START), "succeeded": 1, "failed": 1}, completions=2), *mixed, seconds=2
-    ).create
-
-
-def test_a_failure_is_counted_once() -> None:
-    first = look(job(), failed())
-    again = look(job(first.status), failed(counted=True))
-    assert (first.status["failed"], again.status["failed"]) == (1, 1)
+    failed = after(job(), pod("Failed", 1))
+    assert failed["status"]["failed"] == 1
+    decision = look(failed, pause=0.75)
+    assert (decision.create, decision.again) == (False, 0.75)
+    assert look(failed).create
 
 
 def test_past_the_limit_the_job_has_failed() -> None:
-    decision = look(job(backoffLimit=0), failed())
+    decision = look(after(job(backoffLimit=0), pod("Failed", 1)))
     assert conditions(decision) == [("FailureTarget", "BackoffLimitExceeded"), ("Failed", "BackoffLimitExceeded")]
-    assert decision.events == [("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit")]
     assert "active" not in decision.status
 
 
 def test_an_ignored_failure_is_replaced_and_not_counted() -> None:
     policy = {"rules": [rule("Ignore", "In", 42)]}
-    decision = look(job(backoffLimit=0, podFailurePolicy=policy), failed(42), seconds=5)
-    assert decision.create == 1
+    decision = look(after(job(backoffLimit=0, podFailurePolicy=policy), pod("Failed", 42)))
+    assert decision.create
     assert "failed" not in decision.status
 
 
-def test_a_policy_that_fails_the_job_stops_the_other_pods_first() -> None:
+def test_a_policy_can_fail_the_job_at_once() -> None:
     policy = {"rules": [rule("FailJob", "In", 42)]}
-    running = pod("Running")
-    decision = look(job(parallelism=2, completions=2, podFailurePolicy=policy), failed(42), running)
-    assert conditions(decision) == [("FailureTarget", "PodFailurePolicy")]
-    assert decision.stop == [running]
-    assert (decision.status["failed"], decision.status["terminating"]) == (1, 1)
-    stopped = look(job(decision.status, parallelism=2, completions=2), failed(42, counted=True))
-    assert conditions(stopped)[-1] == ("Failed", "PodFailurePolicy")
+    decision = look(after(job(podFailurePolicy=policy), pod("Failed", 42)))
+    assert conditions(decision) == [("FailureTarget", "PodFailurePolicy"), ("Failed", "PodFailurePolicy")]
+    assert "exit code 42" in decision.status["conditions"][-1]["message"]
 
 
 def test_the_deadline_is_awaited_and_then_kept() -> None:
-    running = pod("Running")
-    assert look(job(activeDeadlineSeconds=9), running, seconds=4).again == 5
-    decision = look(job(activeDeadlineSeconds=9), running, seconds=9)
-    assert decision.stop == [running]
+    assert look(job(activeDeadlineSeconds=9), pod("Running"), seconds=4).again == 5
+    decision = look(job(activeDeadlineSeconds=9), pod("Running"), seconds=9)
+    assert decision.stop
     assert conditions(decision) == [("FailureTarget", "DeadlineExceeded")]
+    stopped = look(job(decision.status, activeDeadlineSeconds=9), seconds=10)
+    assert conditions(stopped)[-1] == ("Failed", "DeadlineExceeded")
 
 
-def test_success_is_written_when_the_last_pod_has_gone() -> None:
-    decision = look(job(), pod("Succeeded", code=0), seconds=3)
-    assert conditions(decision) == [
-        ("SuccessCriteriaMet", "CompletionsReached"),
-        ("Complete", "CompletionsReached"),
-    ]
+def test_success_is_written_when_the_pod_has_gone() -> None:
+    decision = look(after(job(), pod("Succeeded", 0)), seconds=3)
+    assert conditions(decision) == [("SuccessCriteriaMet", "CompletionsReached"), ("Complete", "CompletionsReached")]
     assert decision.status["completionTime"] == stamp(at(3))
 
 
-def test_suspending_stops_the_pods_without_counting_them_as_failures() -> None:
-    running = pod("Running")
-    decision = look(job(suspend=True), running)
-    assert decision.stop == [running]
+def test_suspending_stops_the_pod_without_counting_it_as_a_failure() -> None:
+    decision = look(job(suspend=True), pod("Running"))
+    assert decision.stop
     assert conditions(decision) == [("Suspended", "JobSuspended")]
     assert "startTime" not in decision.status
-    ended = pod("Failed", code=143, going=True)
-    assert "failed" not in look(job(decision.status, suspend=True), ended).status
+    assert "failed" not in after(job(decision.status, suspend=True), pod("Failed", 143))["status"]
 
 
 def test_resuming_starts_the_clock_anew() -> None:
@@ -180,29 +136,18 @@ def test_resuming_starts_the_clock_anew() -> None:
     decision = look(job(suspended), seconds=60)
     assert decision.status["startTime"] == stamp(at(60))
     assert [(each["type"], each["status"]) for each in decision.status["conditions"]] == [("Suspended", "False")]
-    assert decision.create == 1
-
-
-def test_a_pod_that_is_still_ending_is_replaced_as_the_policy_says() -> None:
-    ending = pod("Running", going=True)
-    assert look(job(), ending).create == 1
-    assert look(job(podReplacementPolicy="Failed"), ending).create == 0
-
-
-def test_fewer_pods_are_kept_when_the_parallelism_falls() -> None:
-    pods = [pod("Running", ended=number) for number in range(3)]
-    assert len(look(job(parallelism=1, completions=5), *pods).stop) == 2
+    assert decision.create
 
 
 def test_a_finished_job_waits_for_its_time_to_live() -> None:
-    done = look(job(), pod("Succeeded", code=0)).status
+    done = look(after(job(), pod("Succeeded", 0))).status
     waiting = look(job(done, ttlSecondsAfterFinished=10), seconds=4)
     assert (waiting.expired, waiting.again) == (False, 6)
     assert look(job(done, ttlSecondsAfterFinished=10), seconds=10).expired
-    assert look(job(done), seconds=10).again is None
+    assert not look(job(done), seconds=10).expired
 
 
 def test_a_job_that_is_going_makes_nothing_new() -> None:
     going = job()
     going["metadata"]["deletionTimestamp"] = stamp(START)
-    assert look(going).create == 0
+    assert not look(going).create
