@@ -33,12 +33,16 @@ RUNS_SEEN = 50
 
 @dataclass(frozen=True)
 class OwnerCounts:
-    """How many campaigns an owner has in each state. `stale` is a part of `ready`."""
+    """How many campaigns an owner has in each state.
+
+    `stale` is a part of `ready`, and `held` one of `retiring`: other rows hang on these, so they are not deleted now.
+    """
 
     ready: int = 0
     stale: int = 0
     seeding: int = 0
     retiring: int = 0
+    held: int = 0
     failed: int = 0
     claimed: int = 0
 

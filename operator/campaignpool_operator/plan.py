@@ -36,6 +36,9 @@ SUPERSEDE_SECONDS = 30
 UNQUIET_SECONDS = 0.5
 """A transaction that changes the pool and cannot tell of it any more is looked for this much later."""
 
+HELD_SECONDS = 300
+"""Campaigns on which other rows hang are looked at again this much later, as `remove` of the ledger has it."""
+
 PRUNE_SECONDS = 3600
 """Failed campaigns are kept this long, as `ledger.prune` has it."""
 
@@ -189,7 +192,8 @@ def plan(observed: Observed) -> Plan:
         actions += _creations(observed, spec, ledger, lacks, active, runs)
     surplus: list[Action] = [] if spec.paused else list(_surplus(spec, ledger))
     actions += surplus
-    retiring = sum(counts.retiring for counts in ledger.owners.values())
+    held = sum(counts.held for counts in ledger.owners.values())
+    retiring = sum(counts.retiring for counts in ledger.owners.values()) - held
     if surplus or retiring:
         actions.append(Remove(BATCH))
     actions += _pruning(observed, ledger)
@@ -199,7 +203,7 @@ def plan(observed: Observed) -> Plan:
         lacking=result.lacking,
         capped=result.capped,
         failures=failures,
-        next_check=_next_check(observed, failures, more=bool(surplus or retiring)),
+        next_check=_next_check(observed, failures, more=bool(surplus or retiring), held=bool(held)),
     )
 
 
@@ -346,10 +350,12 @@ def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
         yield Prune()
 
 
-def _next_check(observed: Observed, failures: Failures, *, more: bool) -> float | None:
+def _next_check(observed: Observed, failures: Failures, *, more: bool, held: bool) -> float | None:
     if more:
         return 0.0
-    waits = [] if observed.quiet else [UNQUIET_SECONDS]
+    waits: list[float] = [] if observed.quiet else [UNQUIET_SECONDS]
+    if held:
+        waits.append(HELD_SECONDS)
     if failures.resume_at is not None and failures.resume_at > observed.now:
         waits.append((failures.resume_at - observed.now).total_seconds())
     return min(waits, default=None)

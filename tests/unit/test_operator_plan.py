@@ -16,6 +16,7 @@ from campaignpool_operator.jobs import SeedJob
 from campaignpool_operator.plan import (
     BATCH,
     HALT,
+    HELD_SECONDS,
     Action,
     CreateJob,
     DeleteJob,
@@ -373,3 +374,11 @@ def test_plans_converge_and_then_stop(
     assert all(world.ready.get(owner, 0) <= target for owner, target in targets.items())
     assert sum(world.ready.values()) == min(sum(targets.values()), max_size)
     assert plan(world.seen()).next_check is None
+
+
+def test_campaigns_that_cannot_be_deleted_are_not_tried_for_ever() -> None:
+    held = observed(ledger=ledger({MASTER: OwnerCounts(ready=5, retiring=2, held=2)}))
+    assert plan(held).actions == ()
+    assert plan(held).next_check == HELD_SECONDS
+    one_more = plan(observed(ledger=ledger({MASTER: OwnerCounts(ready=5, retiring=3, held=2)})))
+    assert (one_more.actions, one_more.next_check) == ((Remove(BATCH),), 0)

@@ -15,7 +15,7 @@ from campaignpool.compiler.values import CAMPAIGNS, Values
 # How plpgsql reads a name that a column and a variable share.
 _HEAD = "#variable_conflict use_column\n"
 PREFIXES = (
-    "_hi text[] := ARRAY(SELECT left(replace(u.id::text, '-', ''), 16) "
+    "campaignpool_prefixes text[] := ARRAY(SELECT left(replace(u.id::text, '-', ''), 16) "
     "FROM unnest($1) WITH ORDINALITY AS u (id, n) ORDER BY u.n);"
 )
 """Declares the first 64 bits of the ids of a batch, from the argument `ids`."""
@@ -63,7 +63,7 @@ class Revision:
 
 def keys_of(table: TablePlan, column: str) -> str:
     """Give the variable that holds the values of a column, of all campaigns of a batch."""
-    return f"_keys_{table.position}_{table.number(column)}"
+    return f"campaignpool_keys_{table.position}_{table.number(column)}"
 
 
 def clone(revision: Revision) -> str:
@@ -148,7 +148,7 @@ def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> 
     return (
         f"INSERT INTO {table.facts.name} ({targets}){' OVERRIDING SYSTEM VALUE' if override else ''}\n"
         f"SELECT {', '.join(columns.values())}\nFROM {rows} s LEFT JOIN "
-        f"unnest($1, $2, _hi) WITH ORDINALITY AS c {CAMPAIGNS} ON true"
+        f"unnest($1, $2, campaignpool_prefixes) WITH ORDINALITY AS c {CAMPAIGNS} ON true"
     )
 
 

@@ -16,7 +16,7 @@ from campaignpool.compiler.naming import ident, literal, ref, snapshot
 from campaignpool.compiler.snapshot import downwards
 from campaignpool.compiler.values import spliced
 
-_CAMPAIGNS = "unnest($1, _hi) AS c (campaignpool_id, campaignpool_hi)"
+_CAMPAIGNS = "unnest($1, campaignpool_prefixes) AS c (campaignpool_id, campaignpool_hi)"
 
 
 def retire(revision: Revision) -> str:

@@ -34,6 +34,7 @@ SELECT owner,
        count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
        count(*) FILTER (WHERE state = 'seeding') AS seeding,
        count(*) FILTER (WHERE state = 'retiring') AS retiring,
+       count(*) FILTER (WHERE state = 'retiring' AND retry_at > clock_timestamp()) AS held,
        count(*) FILTER (WHERE state = 'failed') AS failed
 FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
 WHERE p.name = $1 AND state <> 'claimed'

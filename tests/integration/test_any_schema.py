@@ -1,0 +1,116 @@
+"""Schemas nobody wrote: whatever the tables, a clone is what the blueprint says, and nothing else is touched."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection
+from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.clones import added, blueprint, clones, expected, read, statements
+from tests.support.worlds import World, quoted, worlds
+
+pytestmark = pytest.mark.integration
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
+COUNTING = """
+CREATE SCHEMA counting;
+CREATE TABLE counting.statements (name text);
+CREATE FUNCTION counting.count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO counting.statements VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
+"""
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Session:
+    """One connection to one database, for all examples."""
+
+    runner: asyncio.Runner
+    connection: Connection
+
+
+@pytest.fixture(scope="module")
+def session(postgres_server: EmbeddedPostgres) -> Iterator[Session]:
+    url = postgres_server.create_database("any_schema")
+    with asyncio.Runner() as runner:
+        connection: Connection = runner.run(asyncpg.connect(url))
+        runner.run(ledger.migrate(connection))
+        runner.run(connection.execute(COUNTING))
+        yield Session(runner, connection)
+        runner.run(connection.close())
+    postgres_server.drop_database("any_schema")
+
+
+def spec(world: World) -> CampaignPoolSpec:
+    """The resource of a pool for a world."""
+    values: dict[str, Any] = {
+        "database": {"secretRef": {"name": "x"}},
+        "template": {"key": world.key(0, world.rows[0][0])},
+        "size": 3,
+        "maxSize": 10,
+        "blueprint": {"inline": blueprint(world)},
+    }
+    return CampaignPoolSpec.model_validate(values)
+
+
+async def holds(connection: Connection, world: World) -> None:
+    """Clone a world's template, hold the clones against what was expected, and delete them again."""
+    for schema in {world.schema, world.types_schema}:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
+    await connection.execute("DELETE FROM campaign_pool.campaign")
+    await connection.execute("; ".join(statements(world)))
+    before = await read(connection, world)
+    pool = f"any/{next(_numbers)}"
+    wanted = spec(world)
+    assert wanted.blueprint.inline
+    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await install.install(connection, pool, compiled)
+    await ledger.reserve(connection, pool, "job", "", 1, world.clones, 1)
+    await connection.execute("TRUNCATE counting.statements")
+    batch = await ledger.seed(connection, pool, "job", world.clones)
+    assert batch.campaigns == world.clones
+
+    clone = expected(world)
+    counted = await connection.fetch("SELECT name, count(*) AS n FROM counting.statements GROUP BY name")
+    filled = {shape.name: 1 for shape, rows in zip(world.tables, clone, strict=True) if rows}
+    assert {row["name"]: row["n"] for row in counted} == filled
+    assert batch.statements <= 2 * len(world.tables)
+    roots = await connection.fetch(
+        "SELECT root_key FROM campaign_pool.campaign WHERE run = 'job' AND state = 'ready'"
+    )
+    new = added(before, await read(connection, world))
+    for made in clones(world, new, [row["root_key"] for row in roots]):
+        assert made == clone
+    assert len({row["slug"] for row in new[0]}) == world.clones
+
+    await ledger.close_pool(connection, pool)
+    assert await ledger.remove(connection, pool, world.clones) == world.clones
+    assert not any(added(before, await read(connection, world)))
+    assert not any(added(await read(connection, world), before))
+    await install.drop_unused(connection, pool)
+    await ledger.abandon(connection, pool)
+    await connection.execute("DELETE FROM campaign_pool.campaign")
+    for schema in {world.schema, world.types_schema}:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+@given(world=worlds())
+@pytest.mark.timeout(3600)
+def test_a_clone_of_any_schema_is_its_template_again(session: Session, world: World) -> None:
+    session.runner.run(holds(session.connection, world))
