@@ -85,9 +85,15 @@ class TableFacts(_Fact):
 
 @dataclass(frozen=True)
 class Catalog:
-    """The tables that a blueprint names, by the name it uses; a name that no table has is absent."""
+    """What a blueprint asks of a database.
+
+    Attributes:
+        tables: The tables, by the name the blueprint uses; a name that no table has is absent.
+        path: The schemas in which the role finds what is not qualified, in order.
+    """
 
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
 
 
 async def read(connection: Connection, names: Iterable[str]) -> Catalog:
@@ -102,10 +108,11 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
         "JOIN pg_class t ON t.oid = to_regclass(name) AND t.relkind IN ('r', 'p')",
         sorted({name for name in names if _resolvable(name)}),
     )
+    path = [name for name in await connection.fetchval("SELECT current_schemas(false)") if name[:3] != "pg_"]
     async with search_path(connection, "pg_catalog"):
         rows = await connection.fetch(CATALOG, [row["oid"] for row in oids])
     found = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
-    return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found})
+    return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}, tuple(path))
 
 
 @asynccontextmanager

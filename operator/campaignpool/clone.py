@@ -90,7 +90,7 @@ class _Compiler:
             | {target for each in table.polymorphic for target in each.targets.values()}
             for table in tables
         }
-        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint)
+        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint, self.catalog.path)
 
     def _refuse(self) -> None:
         if self.faults:

@@ -66,7 +66,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
-    described = [ALGORITHM, blueprint.model_dump(mode="json"), catalog.described(facts), template]
+    described = [ALGORITHM, blueprint.model_dump(mode="json"), catalog.described(facts), plan.path, template]
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
 
 
@@ -102,8 +102,8 @@ async def _probe(connection: Connection, path: str, where: str, query: str) -> s
         return f"{where}: {error.args[0]}: correct the expression"
     except asyncpg.PostgresError as error:
         return (
-            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are in "
-            "no schema of the blueprint's tables"
+            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are "
+            "neither in the role's search path nor in a schema of the blueprint's tables"
         )
     return None
 

@@ -175,12 +175,14 @@ class ClonePlan:
             and are inserted by one statement.
         claim_tables: The table of each row that a claim inserts.
         blueprint: What it was compiled from.
+        path: The schemas of the role's search path.
     """
 
     tables: tuple[TablePlan, ...]
     order: tuple[tuple[int, ...], ...]
     claim_tables: tuple[TableFacts, ...]
     blueprint: Blueprint
+    path: tuple[str, ...] = ()
 
     @property
     def root(self) -> TablePlan:

@@ -192,3 +192,36 @@ async def test_a_unique_column_that_every_clone_would_repeat_is_named(connection
     await connection.execute("CREATE UNIQUE INDEX one_slug ON campaigns (slug)")
     with pytest.raises(BlueprintError, match=r"unique index one_slug of public.campaigns \(slug\)"):
         await installed(connection)
+
+
+async def test_names_are_found_where_the_role_finds_them(connection: Connection) -> None:
+    """Types, functions and triggers of schemas that hold no table of the blueprint."""
+    await connection.execute(
+        """
+        CREATE SCHEMA "Tool box";
+        CREATE TYPE "Tool box".mood AS ENUM ('glad', 'so so');
+        CREATE DOMAIN "Tool box"."Per cent" AS integer CHECK (VALUE <= 100);
+        CREATE FUNCTION "Tool box".shout(text) RETURNS text LANGUAGE sql AS $$ SELECT upper($1) || '!' $$;
+        CREATE TABLE "Tool box".heard (name text);
+        CREATE FUNCTION "Tool box".listen() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO heard VALUES (NEW.name); RETURN NEW; END $$;
+        SET search_path = public, "Tool box";
+        CREATE TRIGGER listen BEFORE INSERT ON campaigns FOR EACH ROW EXECUTE FUNCTION listen();
+        ALTER TABLE campaigns ADD mood mood DEFAULT 'glad', ADD moods mood[] DEFAULT '{glad,"so so"}',
+            ADD luck "Per cent" DEFAULT 50, ADD lucks "Per cent"[] DEFAULT '{1}';
+        """
+    )
+    blueprint = spec().blueprint.model_dump(by_alias=True, exclude_none=True)
+    blueprint["inline"]["root"]["set"] |= {"description": "shout($name)", "mood": "'so so'", "luck": "7"}
+    await installed(connection, blueprint=blueprint)
+    await connection.execute("SET search_path = pg_catalog")
+    (key,) = await filled(connection, "", 1)
+    row = await connection.fetchrow(
+        "SELECT description, mood::text, moods::text, luck, lucks FROM public.campaigns WHERE id = $1", key
+    )
+    assert row
+    assert tuple(row)[1:] == ("so so", '{glad,"so so"}', 7, [1])
+    assert row["description"].startswith("CHIWAR-")
+    assert row["description"].endswith("!")
+    heard = await connection.fetchval('SELECT count(*) FROM "Tool box".heard WHERE name LIKE $1', "chiwar-%")
+    assert heard == 1

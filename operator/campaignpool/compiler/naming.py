@@ -22,11 +22,12 @@ def literal(text: str) -> str:
 
 
 def search_path(plan: ClonePlan) -> str:
-    """Say where the names of a blueprint's expressions are looked up: Postgres' own first, then the tables' schemas.
+    """Say where names are looked up: Postgres' own first, then as the role does, then in the tables' schemas.
 
-    It is the same for the functions and for whatever tries the expressions, and no session changes it.
+    So a blueprint's expressions and the application's triggers find what a session of the role finds. It is
+    the same for the functions and for whatever tries the expressions, and no session changes it later.
     """
-    schemas = dict.fromkeys(ident(table.facts.schema_) for table in plan.tables)
+    schemas = dict.fromkeys(ident(name) for name in (*plan.path, *(table.facts.schema_ for table in plan.tables)))
     return ", ".join(["pg_catalog", *schemas, "pg_temp"])
 
 
