@@ -106,27 +106,41 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
     for table, survey in zip(plan.tables, surveys, strict=True):
         name = table.facts.name
         if survey.dropped:
-            yield f"{survey.dropped} rows of {name} are left out, as a required reference points at a row that is"
+            yield f"rows of {name} that are left out because a row that they require is: {survey.dropped:,}"
         for link, rows in zip(links(table), survey.nulled, strict=True):
             if rows and not link.required:
-                yield f"{', '.join(link.nulls)} of {name} becomes NULL in {rows} rows: what it refers to is left out"
+                columns = ", ".join(link.nulls)
+                yield f"rows of {name} where {columns} becomes NULL because what it refers to is left out: {rows:,}"
         query = snapshot.partly(plan, table)
         rows = await connection.fetchval(query) if query else 0
         if rows:
             yield (
-                f"{rows} rows of {name} refer to the template by one of {', '.join(table.anchors)} and not by all, so"
-                " they are not copied: name under `via` those that make a row part of a campaign"
+                f"rows of {name} that refer to the template by one of {', '.join(table.anchors)} and not by all, and "
+                f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
             )
         if table.facts.triggers:
             yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.triggers)}"
-    oids = [table.facts.oid for table in plan.tables]
-    for row in await connection.fetch(sql.queries("findings")["unindexed"], oids):
+    async for text in _of_deletion(connection, plan):
+        yield text
+
+
+async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
+    """Give what makes deletion slow, stops it, or happens with it."""
+    queries, oids = sql.queries("findings"), [table.facts.oid for table in plan.tables]
+    for row in await connection.fetch(queries["unindexed"], oids):
         yield (
             f"foreign key {row['name']} of {row['table']} has no index, so deleting campaigns reads the whole table: "
             f"CREATE INDEX {row['how']}ON {row['table']} ({row['columns']})"
         )
     for text in _pairs(plan):
         yield text
+    for row in await connection.fetch(queries["actions"], oids):
+        yield (
+            f"foreign key {row['name']} of {row['table']}, which is not part of the blueprint, would delete or "
+            f"change rows with those of {row['target']}: a campaign on which they hang stays retiring"
+        )
+    for row in await connection.fetch(queries["triggers"], oids):
+        yield f"triggers of {row['table']} fire when campaigns that nobody claimed are deleted: {row['names']}"
 
 
 def _pairs(plan: ClonePlan) -> Iterator[str]:

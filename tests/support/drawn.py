@@ -87,7 +87,7 @@ class Pair:
 
 @dataclass(eq=False)
 class Row:
-    """A row: whose it is, what it is called, its values as SQL, and the rows that it points at, in order of the refs."""
+    """A row: whose it is, what it is called, its values as SQL, and the rows it points at, in order of the refs."""
 
     campaign: str
     token: str
@@ -351,12 +351,12 @@ class _Drawn:
             for campaign in ("T", "O", *(["G"] if loose else [])):
                 count = counts[campaign] if counts else self.draw(st.integers(0, 3))
                 for _ in range(count):
-                    self.row(table, tables, campaign)
+                    self.row(table, campaign)
         for table in tables:
             for row in table.rows:
                 self.targets(table, row)
 
-    def row(self, table: Table, tables: list[Table], campaign: str) -> None:
+    def row(self, table: Table, campaign: str) -> None:
         """Add a row, if what it has to hang on is there."""
         hangs = [table.refs[n].target for n in table.anchors if n is not None]
         if campaign != "G" and any(not target.of(campaign) for target in hangs):
@@ -381,14 +381,13 @@ class _Drawn:
 
     def targets(self, table: Table, row: Row) -> None:
         """Let a row point at others."""
-        used: set[str] = set()
         for n, ref in enumerate(table.refs):
-            row.targets.append(self.target(table, row, n, ref, used))
+            row.targets.append(self.target(table, row, n, ref))
         if table.pair:
             able = [(name, each) for name, t in table.pair.targets.items() for each in t.of(row.campaign)]
             row.typed = self.draw(st.sampled_from(able))
 
-    def target(self, table: Table, row: Row, n: int, ref: Ref, used: set[str]) -> Row | None:
+    def target(self, table: Table, row: Row, n: int, ref: Ref) -> Row | None:
         own, every = ref.target.of(row.campaign), ref.target.rows
         if n in table.anchors:
             if row.campaign == "G":
@@ -407,27 +406,23 @@ class _Drawn:
 
 def prune(tables: list[Table]) -> None:
     """Remove rows that lack what they need, or repeat a key made of references, until all is well."""
-    while True:
+    size = -1
+    while size != sum(len(table.rows) for table in tables):
+        size = sum(len(table.rows) for table in tables)
         every = {row for table in tables for row in table.rows}
         for table in tables:
-            seen: set[tuple[str, ...]] = set()
-            for row in list(table.rows):
-                for n, ref in enumerate(table.refs):
-                    if row.targets[n] not in every:
-                        row.targets[n] = None
-                    if row.targets[n] is None and not ref.nullable:
-                        every.discard(row)
-                if row.typed and row.typed[1] not in every:
-                    every.discard(row)
-                if row in every:
-                    key = tuple(value(table, row, name) for name in table.primary)
-                    if key and key in seen:
-                        every.discard(row)
-                    seen.add(key)
-        if all(row in every for table in tables for row in table.rows):
-            return
-        for table in tables:
-            table.rows = [row for row in table.rows if row in every]
+            for row in table.rows:
+                row.targets = [target if target in every else None for target in row.targets]
+            table.rows = [row for row in table.rows if _whole(table, row, every)]
+            keys: dict[object, Row] = {}
+            for row in table.rows:
+                keys.setdefault(tuple(value(table, row, name) for name in table.primary) or row, row)
+            table.rows = list(keys.values())
+
+
+def _whole(table: Table, row: Row, every: set[Row]) -> bool:
+    given = all(target or ref.nullable for target, ref in zip(row.targets, table.refs, strict=True))
+    return given and (row.typed is None or row.typed[1] in every)
 
 
 def value(table: Table, row: Row, column: str) -> str:

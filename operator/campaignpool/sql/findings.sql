@@ -21,3 +21,18 @@ WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = ANY ($1::oid[])
              FROM unnest((i.indkey::smallint[])[0:cardinality(c.conkey) - 1]) AS k (attnum))
           = (SELECT array_agg(attnum ORDER BY attnum) FROM unnest(c.conkey) AS k (attnum)))
 ORDER BY 2, 1;
+
+-- name: actions
+-- Foreign keys to some tables, from any other, that would delete or change the rows that refer.
+SELECT c.conname AS name, c.conrelid::regclass::text AS "table", c.confrelid::regclass::text AS target
+FROM pg_constraint c
+WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confdeltype IN ('c', 'n', 'd')
+  AND c.confrelid = ANY ($1::oid[]) AND NOT c.conrelid = ANY ($1::oid[])
+ORDER BY 2, 1;
+
+-- name: triggers
+-- Triggers of some tables that fire when a row is deleted.
+SELECT g.tgrelid::regclass::text AS "table", string_agg(g.tgname, ', ' ORDER BY g.tgname) AS names
+FROM pg_trigger g
+WHERE g.tgrelid = ANY ($1::oid[]) AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 8 = 8
+GROUP BY 1 ORDER BY 1;

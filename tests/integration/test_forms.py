@@ -1,0 +1,166 @@
+"""Forms of schemas that the drawn ones do not have: each cloned twice, held to one query, and deleted."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from campaignpool import ledger
+from campaignpool.database import Connection
+from tests.support import ledgers
+from tests.support.forms import installed
+
+pytestmark = pytest.mark.integration
+
+ROOT = "CREATE TABLE worlds (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text, is_template boolean);"
+TWO = "INSERT INTO worlds (name, is_template) VALUES ('Master', true), ('Other', false);"
+HEAD = 'root: {table: worlds, set: {is_template: "false"}}\ntables:\n'
+
+FORMS = {
+    "a partitioned table, and a reference to it": (
+        """
+        CREATE TABLE events (
+            id bigint GENERATED ALWAYS AS IDENTITY, day date, world_id uuid NOT NULL REFERENCES worlds,
+            PRIMARY KEY (id, day)
+        ) PARTITION BY RANGE (day);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+        CREATE TABLE events_2 PARTITION OF events DEFAULT;
+        CREATE TABLE echoes (id serial PRIMARY KEY, event_id bigint NOT NULL, day date NOT NULL,
+            FOREIGN KEY (event_id, day) REFERENCES events ON DELETE CASCADE);
+        INSERT INTO events (day, world_id)
+            SELECT d::date, id FROM worlds, (VALUES ('2026-01-02'), ('2027-01-01')) v (d);
+        INSERT INTO echoes (event_id, day) SELECT id, day FROM events;
+        """,
+        "- {name: events}\n- {name: echoes}",
+        "SELECT count(*) = 2 FROM events e JOIN echoes USING (day) WHERE world_id = $1 AND event_id = e.id",
+    ),
+    "a discriminator that is generated": (
+        """
+        CREATE TABLE items (id uuid DEFAULT gen_random_uuid(), kind text, world_id uuid NOT NULL REFERENCES worlds,
+            PRIMARY KEY (id, kind));
+        CREATE TABLE swords (item_id uuid NOT NULL, kind text GENERATED ALWAYS AS ('sword') STORED, sharp boolean,
+            FOREIGN KEY (item_id, kind) REFERENCES items, PRIMARY KEY (item_id));
+        INSERT INTO items (kind, world_id) SELECT k, id FROM worlds, (VALUES ('sword'), ('rope')) v (k);
+        INSERT INTO swords (item_id, sharp) SELECT id, true FROM items WHERE kind = 'sword';
+        """,
+        "- {name: items}\n- {name: swords}",
+        "SELECT count(*) = 1 FROM swords JOIN items ON items.id = item_id WHERE world_id = $1",
+    ),
+    "a reference that is null as a whole": (
+        """
+        CREATE TABLE places (x integer, world_id uuid NOT NULL REFERENCES worlds, open boolean,
+            PRIMARY KEY (world_id, x));
+        CREATE TABLE heroes (
+            id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, at_world uuid, at_x integer,
+            FOREIGN KEY (at_world, at_x) REFERENCES places MATCH FULL);
+        INSERT INTO places SELECT x, id, x = 1 FROM worlds, generate_series(1, 2) x;
+        INSERT INTO heroes SELECT gen_random_uuid(), world_id, world_id, x FROM places;
+        """,
+        "- {name: places, where: open}\n- {name: heroes}",
+        """
+        SELECT count(*) = 2 AND count(*) FILTER (WHERE at_x IS NULL AND at_world IS NULL) = 1
+           AND count(*) FILTER (WHERE at_world = $1) = 1 FROM heroes WHERE world_id = $1
+        """,
+    ),
+    "two foreign keys on one column": (
+        """
+        CREATE TABLE beings (id bigserial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds);
+        CREATE TABLE heroes (id bigint PRIMARY KEY REFERENCES beings, fame integer);
+        CREATE TABLE quests (id uuid PRIMARY KEY, hero_id bigint NOT NULL REFERENCES heroes REFERENCES beings);
+        INSERT INTO beings (world_id) SELECT id FROM worlds, generate_series(1, 2);
+        INSERT INTO heroes SELECT id, 1 FROM beings;
+        INSERT INTO quests SELECT gen_random_uuid(), id FROM heroes;
+        """,
+        "- {name: beings}\n- {name: heroes}\n- {name: quests}",
+        (
+            "SELECT count(*) = 2 FROM beings b JOIN heroes h ON h.id = b.id JOIN quests q ON q.hero_id = h.id"
+            " WHERE world_id = $1"
+        ),
+    ),
+    "required references in a circle, between numbers": (
+        """
+        CREATE TABLE chickens (
+            id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, egg_id integer NOT NULL);
+        CREATE TABLE eggs (id serial PRIMARY KEY, chicken_id integer NOT NULL REFERENCES chickens);
+        INSERT INTO chickens (world_id, egg_id) SELECT id, row_number() OVER () FROM worlds;
+        INSERT INTO eggs (chicken_id) SELECT id FROM chickens;
+        ALTER TABLE chickens ADD FOREIGN KEY (egg_id) REFERENCES eggs;
+        """,
+        "- {name: chickens}\n- {name: eggs}",
+        "SELECT count(*) = 1 FROM chickens c JOIN eggs e ON e.id = egg_id AND chicken_id = c.id WHERE world_id = $1",
+    ),
+    "types and defaults of another schema": (
+        """
+        CREATE SCHEMA kinds;
+        CREATE TYPE kinds.mood AS ENUM ('glad', 'sad');
+        CREATE DOMAIN kinds.code AS text CHECK (VALUE <> '');
+        CREATE FUNCTION kinds.fresh() RETURNS text LANGUAGE sql AS $$ SELECT 'c' || pg_catalog.gen_random_uuid() $$;
+        CREATE TABLE heroes (code kinds.code PRIMARY KEY DEFAULT kinds.fresh(), mood kinds.mood,
+            world_id uuid NOT NULL REFERENCES worlds, friend kinds.code REFERENCES heroes);
+        INSERT INTO heroes (mood, world_id) SELECT 'sad', id FROM worlds;
+        UPDATE heroes SET friend = code;
+        """,
+        "- {name: heroes}",
+        "SELECT count(*) = 1 FROM heroes WHERE world_id = $1 AND friend = code AND mood = 'sad'",
+    ),
+    "a reference to a unique column": (
+        """
+        CREATE TABLE heroes (
+            id bigserial PRIMARY KEY, tag uuid NOT NULL UNIQUE, world_id uuid NOT NULL REFERENCES worlds,
+            number integer NOT NULL, UNIQUE (world_id, number));
+        CREATE TABLE badges (tag uuid NOT NULL REFERENCES heroes (tag));
+        CREATE TABLE ranks (world_id uuid NOT NULL, number integer NOT NULL,
+            FOREIGN KEY (world_id, number) REFERENCES heroes (world_id, number));
+        INSERT INTO heroes (tag, world_id, number) SELECT gen_random_uuid(), id, 7 FROM worlds;
+        INSERT INTO badges SELECT tag FROM heroes;
+        INSERT INTO ranks SELECT world_id, number FROM heroes;
+        """,
+        "- {name: heroes}\n- {name: badges}\n- {name: ranks}",
+        (
+            "SELECT count(*) = 1 FROM heroes h JOIN badges USING (tag) JOIN ranks USING (world_id, number)"
+            " WHERE world_id = $1"
+        ),
+    ),
+    "a trigger that numbers rows": (
+        """
+        CREATE TABLE heroes (id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, seen integer);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.seen := 1; RETURN NEW; END $$;
+        CREATE TRIGGER see BEFORE INSERT ON heroes FOR EACH ROW EXECUTE FUNCTION see();
+        INSERT INTO heroes (id, world_id) SELECT gen_random_uuid(), id FROM worlds;
+        """,
+        "- {name: heroes}",
+        "SELECT count(*) = 1 FROM heroes WHERE world_id = $1 AND seen = 1",
+    ),
+}
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def everything(connection: Connection) -> dict[str, list[str]]:
+    """All rows of all tables."""
+    query = "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
+    names = [row["name"] for row in await connection.fetch(query)]
+    return {
+        name: sorted(row["row"] for row in await connection.fetch(f"SELECT t::text AS row FROM {name} t"))
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_form_is_cloned_and_deleted(connection: Connection, form: str) -> None:
+    schema, tables, query = FORMS[form]
+    await connection.execute(ROOT + TWO + schema)
+    before = await everything(connection)
+    await installed(connection, HEAD + tables)
+    keys = await ledgers.filled(connection, "", 2)
+    for key in keys:
+        assert await connection.fetchval(query, key)
+    assert not set(before["worlds"]) - set((await everything(connection))["worlds"])
+    await ledger.retire(connection, ledgers.POOL, "", 2)
+    assert await ledger.remove(connection, ledgers.POOL, 2) == 2
+    assert await everything(connection) == before

@@ -1,0 +1,25 @@
+"""Helpers: a pool of whatever schema, from a blueprint in YAML, whose template is the row with `is_template`."""
+
+from campaignpool import blueprint, install, ledger
+from campaignpool.api import BlueprintSource
+from campaignpool.database import Connection
+from campaignpool.install import Compiled
+from tests.support import ledgers
+
+
+async def compiled(connection: Connection, text: str) -> Compiled:
+    """Compile a blueprint for a pool in the ledger."""
+    source = BlueprintSource(inline=blueprint.parse(text, "text"))
+    spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
+    assert spec.blueprint.inline
+    await ledger.migrate(connection)
+    found = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    await ledger.put_pool(connection, ledgers.POOL, found.root_table, spec)
+    return found
+
+
+async def installed(connection: Connection, text: str) -> Compiled:
+    """Compile a blueprint and install it."""
+    found = await compiled(connection, text)
+    assert await install.install(connection, ledgers.POOL, found)
+    return found
