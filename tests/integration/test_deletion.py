@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import ledger
+from campaignpool import install, ledger
 from campaignpool.database import Connection
-from tests.support.ledgers import POOL, claim, filled, installed
+from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration
 NEW = chiwar.NEW_USER_ID
@@ -109,3 +109,28 @@ async def test_rows_that_somebody_added_to_a_campaign_of_the_pool_are_not_delete
     left = await connection.fetch(HELD)
     assert [row["root_key"] for row in left] == [keys[0]]
     assert "factions" in left[0]["cause"]
+
+
+async def test_what_deletion_meets_is_said_before_the_first_clone(connection: Connection) -> None:
+    await duels(connection, "characters", "CASCADE")
+    await connection.execute(
+        """
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$;
+        CREATE TRIGGER see BEFORE DELETE ON weapons FOR EACH ROW EXECUTE FUNCTION see();
+        """
+    )
+    wanted = spec()
+    assert wanted.blueprint.inline
+    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    said = await install.warnings(connection, compiled)
+    assert (
+        "foreign key duels_of_id_fkey of duels, which is not part of the blueprint, would delete or change rows with "
+        "those of characters: a campaign on which they hang stays retiring"
+    ) in said
+    assert "triggers of weapons fire when campaigns that nobody claimed are deleted: see" in said
+    assert not any("duels_of_id_fkey of duels has no index" in each for each in said)
+    await connection.execute("DROP INDEX duels_of_id_idx")
+    assert (
+        "foreign key duels_of_id_fkey of duels has no index, so deleting campaigns reads the whole table: "
+        "CREATE INDEX CONCURRENTLY ON duels (of_id)"
+    ) in await install.warnings(connection, compiled)
