@@ -21,20 +21,26 @@ Database = list[list[Row]]
 
 def table(world: World, position: int) -> str:
     """Give a table as SQL writes it."""
-    return f"{quoted(world.schema)}.{quoted(world.tables[position].name)}"
+    shape = world.tables[position]
+    return f"{quoted(shape.schema)}.{quoted(shape.name)}"
 
 
 def statements(world: World) -> Iterator[str]:
     """Give the statements that make a world: types, tables, rows, and last the keys that may form circles."""
     types = quoted(world.types_schema)
-    for schema in dict.fromkeys((world.schema, world.types_schema)):
+    for schema in world.schemas:
         yield f"CREATE SCHEMA {quoted(schema)}"
     yield f"CREATE TYPE {types}.mood AS ENUM ('sad', 'so so', 'very \"glad\"')"
     yield f'CREATE DOMAIN {types}."Odd Domain" AS integer CHECK (VALUE < 10)'
     for position, shape in enumerate(world.tables):
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in _columns(world, position))
         key = f", PRIMARY KEY ({', '.join(map(quoted, shape.primary_key))})" if shape.primary_key else ""
-        yield f"CREATE TABLE {table(world, position)} ({columns}{key})"
+        name = table(world, position)
+        yield f"CREATE TABLE {name} ({columns}{key}){' PARTITION BY HASH (token)' if shape.partitioned else ''}"
+        if shape.partitioned:
+            for n in range(2):
+                part = f"{quoted(shape.schema)}.{quoted(f'{shape.name} {n}')}"
+                yield f"CREATE TABLE {part} PARTITION OF {name} FOR VALUES WITH (MODULUS 2, REMAINDER {n})"
         yield from _rows(world, position)
     for position, shape in enumerate(world.tables):
         name = table(world, position)

@@ -78,8 +78,10 @@ class Shape:
         via: Whether the blueprint must say so.
         filtered: Whether rows where `kept` is false are left out.
         unique: Kinds of unique indexes.
+        partitioned: Whether its rows are kept in two partitions.
     """
 
+    schema: str
     name: str
     key: str
     key_column: str
@@ -91,6 +93,7 @@ class Shape:
     extras: tuple[str, ...] = ()
     unique: frozenset[str] = frozenset()
     generated: bool = False
+    partitioned: bool = False
 
     @property
     def single(self) -> bool:
@@ -122,7 +125,6 @@ class Shape:
 class World:
     """Tables, the root first, and the rows of each; the template is the first row of the root."""
 
-    schema: str
     types_schema: str
     tables: tuple[Shape, ...]
     seed: int
@@ -132,6 +134,11 @@ class World:
     def __post_init__(self) -> None:
         """Make the rows."""
         self.rows.extend(_Filler(self).rows())
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """Every schema there is."""
+        return tuple(dict.fromkeys([self.types_schema, *(shape.schema for shape in self.tables)]))
 
     def key_type(self, position: int) -> str:
         """Give the type of a table's key."""
@@ -179,7 +186,7 @@ class _Filler:
         row: Row = {}
         if shape.own_key:
             is_uuid = self.world.key_type(position) == "uuid"
-            row[shape.key_column] = str(uuid.UUID(int=chance.getrandbits(128))) if is_uuid else str(self.next * 3)
+            row[shape.key_column] = self.uuid() if is_uuid else str(self.next * 3)
         row["token"] = f"{position}-{self.next}"
         row["number"] = str(self.next)
         row["kept"] = "false" if position and shape.filtered and chance.random() < 0.35 else "true"
@@ -188,6 +195,11 @@ class _Filler:
         for each in shape.extras:
             row[f"x {each}"] = chance.choice([None, *EXTRAS[each][1]])
         return row
+
+    def uuid(self) -> str:
+        """Make a key; some end alike, as those of another generator may."""
+        high, low = self.random.getrandbits(64), self.random.getrandbits(64)
+        return str(uuid.UUID(int=high << 64 | (low if self.random.random() < self.world.seed % 4 / 3 else low % 2)))
 
     def refer(self, shape: Shape, campaign: int, row: Row) -> None:
         chance = self.random
@@ -253,10 +265,14 @@ def worlds(draw: st.DrawFn) -> World:
     count = draw(st.integers(1, 5))
     names = draw(st.lists(st.sampled_from(ODD), min_size=count, max_size=count, unique=True))
     kinds = [draw(st.sampled_from(_ROOT_KEYS)), *(draw(st.sampled_from(_KEYS)) for _ in range(count - 1))]
-    shapes = tuple(_Drawer(draw, position, name, kinds).shape() for position, name in enumerate(names))
-    schema = draw(st.sampled_from(["game", "Odd Schema", 'quo"te', "per%cent", "$1"]))
-    types = draw(st.sampled_from([schema, "types", "Odd Types"]))
-    return World(schema, types, shapes, draw(st.integers(0, 2**16)), draw(st.integers(1, 3)))
+    schemas = draw(
+        st.lists(st.sampled_from(["game", "Odd Schema", 'quo"te', "per%cent", "$1"]), min_size=1, max_size=2)
+    )
+    shapes: list[Shape] = []
+    for name in names:
+        shapes.append(_Drawer(draw, tuple(shapes), name, kinds).shape(draw(st.sampled_from(schemas))))
+    types = draw(st.sampled_from([schemas[0], "types", "Odd Types"]))
+    return World(types, tuple(shapes), draw(st.integers(0, 2**16)), draw(st.integers(1, 3)))
 
 
 _ROOT_KEYS = ("uuid", "random", "always", "default", "serial", "small")
@@ -267,8 +283,9 @@ _INDEXES = ("covered", "set", "predicate", "partial")
 class _Drawer:
     """Draws one table."""
 
-    def __init__(self, draw: st.DrawFn, position: int, name: str, kinds: list[str]) -> None:
-        self.draw, self.position, self.name, self.kinds = draw, position, name, kinds
+    def __init__(self, draw: st.DrawFn, before: tuple[Shape, ...], name: str, kinds: list[str]) -> None:
+        self.draw, self.before, self.name, self.kinds = draw, before, name, kinds
+        self.position = position = len(before)
         self.kind = kinds[position]
         self.key_column = draw(st.sampled_from(["id", "Key", 'odd "key"']))
         taken = {self.key_column, name, "token", "number", "kept", "slug", "live"}
@@ -278,7 +295,7 @@ class _Drawer:
         self.refs: list[Ref] = []
         self.pair: Pair | None = None
 
-    def shape(self) -> Shape:
+    def shape(self, schema: str) -> Shape:
         """First what makes rows part of a campaign, then what else there may be."""
         anchors = self.anchors() if self.position else ()
         for _ in range(self.draw(st.integers(0, 2))):
@@ -291,7 +308,9 @@ class _Drawer:
         if not anchors or self.kind == "shared" or (self.pair and anchors == (self.pair.column,)):
             unique -= {"covered", "partial"}
         extras = self.draw(st.lists(st.sampled_from(sorted(EXTRAS)), max_size=3, unique=True))
+        partitioned = self.kind == "none" and unique <= {"covered"} and self.draw(st.booleans())
         return Shape(
+            schema,
             self.name,
             self.kind,
             self.key_column,
@@ -303,6 +322,7 @@ class _Drawer:
             extras=tuple(extras),
             unique=frozenset(unique),
             generated=self.draw(st.booleans()),
+            partitioned=partitioned,
         )
 
     def refer(self, target: int, *, required: bool) -> None:
@@ -335,10 +355,14 @@ class _Drawer:
         return tuple(chosen[:1] if roots else chosen)
 
     def polymorphic(self) -> Pair:
-        """A polymorphic reference to up to three tables before this one."""
-        own = [each for each in self.earlier if self.kinds[each] != "shared"]
-        chosen = self.draw(st.lists(st.sampled_from(own), min_size=1, max_size=3, unique=True))
-        uuids = {self.kinds[each] in ("uuid", "random") for each in chosen}
+        """A polymorphic reference to up to three tables before this one; two types may mean one table."""
+        chosen = self.draw(st.lists(st.sampled_from(self.earlier), min_size=1, max_size=4))
+        uuids = {self.is_uuid(each) for each in chosen}
         kind = "text" if len(uuids) > 1 or self.draw(st.booleans()) else "uuid" if uuids == {True} else "bigint"
         targets = tuple(zip(("Campaign", "It's", "Ünit\\", "Other Name"), chosen, strict=False))
         return Pair(next(self.names), next(self.names), kind, targets, self.draw(st.booleans()))
+
+    def is_uuid(self, position: int) -> bool:
+        """Whether the key of a table before this one is a uuid."""
+        shape = self.before[position]
+        return self.is_uuid(shape.refs[0].target) if shape.key == "shared" else shape.key in ("uuid", "random")
