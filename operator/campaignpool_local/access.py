@@ -32,11 +32,9 @@ class Access:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # The first part of every path, so that nobody else on this machine can make the emulator run a process. It
+        # takes the place of the administrator's token, for kubectl sends tokens over TLS only.
         self.secret = secrets.token_urlsafe(24)
-        """The first part of every path, so that nobody else on this machine can make the emulator run a process.
-
-        It takes the place of the administrator's token, for kubectl sends tokens over TLS only.
-        """
         self._tokens: dict[str, tuple[str, datetime]] = {}
 
     def authenticate(self, path: list[str], authorization: str) -> tuple[list[str], str]:

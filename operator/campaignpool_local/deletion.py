@@ -76,8 +76,7 @@ class Collector:
                 self._advance(key, current)
 
     def _current(self, key: Key, obj: Json) -> Json | None:
-        """Give the present state of an object, which this very sweep may have changed."""
-        return self._store.get(key, *name_of(obj))
+        return self._store.get(key, *name_of(obj))  # this very sweep may have changed it
 
     def _delete(self, places: Places) -> None:
         for key, obj in places:

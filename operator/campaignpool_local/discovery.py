@@ -76,12 +76,9 @@ def openapi(types: list[ResourceType]) -> Json:
         group = ".".join(reversed(each.group.split(".")))
         name = group if each.crd else f"io.k8s.api.{each.group.partition('.')[0] or 'core'}"
         always = {key: {"type": "string"} for key in ("apiVersion", "kind")} | {"metadata": {"type": "object"}}
-        known: Json = (
-            {"type": "object", "x-kubernetes-preserve-unknown-fields": True} if each.crd is None else each.schema
-        )
-        properties = {**(known.get("properties") or {}), **always}
+        properties = {**(each.schema.get("properties") or {}), **always}
         more = {"properties": properties, "x-kubernetes-group-version-kind": [_gvk(each)]}
-        schemas[f"{name}.{each.version}.{each.kind}"] = {**known, **more}
+        schemas[f"{name}.{each.version}.{each.kind}"] = {**each.schema, **more}
         operation = {"x-kubernetes-group-version-kind": _gvk(each), "parameters": parameters, "responses": {}}
         place = f"/{each.root}{'/namespaces/{namespace}' if each.namespaced else ''}/{each.plural}/{{name}}"
         paths[place] = {"get": operation, "patch": operation}

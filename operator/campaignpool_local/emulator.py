@@ -45,7 +45,8 @@ class Emulator:
             PodRunner(registry),
             Access(registry.store),
         )
-        application = Server(registry, access, pods).application()
+        application = web.Application(client_max_size=16 * 2**20)
+        application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         self._stack.push_async_callback(pods.close)

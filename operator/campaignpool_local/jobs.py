@@ -5,8 +5,8 @@ A Job has one pod at a time, and a retry is always a new pod.
 
 import asyncio
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 from campaignpool_local.deletion import delete
 from campaignpool_local.objects import CONTROLLER_UID, Registry
@@ -18,18 +18,15 @@ _REACHED = ("CompletionsReached", "Reached expected number of succeeded pods")
 _LIMIT = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
 _DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
 _LONGEST_BACKOFF = 1.0
+_FOREVER = float("inf")
 
 
-@dataclass
-class Decision:
-    """What is to be done about a Job now: its new status, and what becomes of its pod and itself."""
+class Decision(NamedTuple):
+    """The new status of a Job, what is to be done, and in how many seconds time alone may change that."""
 
     status: Json
-    create: bool = False
-    stop: bool = False
-    expired: bool = False
-    again: float | None = None
-    """In how many seconds time alone may change the decision."""
+    action: Literal["create a pod", "stop the pod", "delete the Job", ""] = ""
+    again: float = _FOREVER
 
 
 def has_ended(pod: Json) -> bool:
@@ -53,13 +50,11 @@ def failure_action(job: Json, pod: Json) -> tuple[str, str]:
 
 def _set(status: Json, kind: str, why: tuple[str, str], time: datetime, value: str = "True") -> None:
     """Set a condition; it keeps its place among the others, and its time while it holds."""
-    conditions = status.setdefault("conditions", [])
-    known = next((each for each in conditions if each["type"] == kind), None)
-    if known is None:
-        conditions.append(known := {"type": kind})
-    if known.get("status") != value:
+    conditions = {each["type"]: each for each in status.get("conditions", ())}
+    if conditions.get(kind, {}).get("status") != value:
         times = dict.fromkeys(("lastProbeTime", "lastTransitionTime"), stamp(time))
-        known |= {"status": value, **times, "reason": why[0], "message": why[1]}
+        conditions[kind] = {"type": kind, "status": value, **times, "reason": why[0], "message": why[1]}
+    status["conditions"] = list(conditions.values())
 
 
 def counted(job: Json, pod: Json, time: datetime) -> Json:
@@ -75,10 +70,6 @@ def counted(job: Json, pod: Json, time: datetime) -> Json:
     return status
 
 
-def _since(text: str, time: datetime) -> float:
-    return (time - datetime.fromisoformat(text)).total_seconds()
-
-
 def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, str]] | None:
     """Say how a Job ends, if it does: the conditions that announce and tell it, with reason and message."""
     if known := condition(status, "FailureTarget"):
@@ -91,60 +82,49 @@ def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, st
 
 
 def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Decision:
-    """Decide what a Job needs.
+    """Decide what a Job needs whose `pod` has not ended; after a failure there is none for `pause` seconds."""
 
-    Args:
-        job: The Job as it is stored.
-        pod: Its pod that has not ended.
-        time: Now.
-        pause: For how many seconds there must be no new pod, after a failure.
-    """
+    def left(key: str, since: str) -> float:
+        return float(spec.get(key, _FOREVER)) - (time - datetime.fromisoformat(since)).total_seconds()
+
     status, spec = deepcopy(job["status"]), job["spec"]
     if end := condition(status, "Complete") or condition(status, "Failed"):
-        left = spec.get("ttlSecondsAfterFinished", float("inf")) - _since(end["lastTransitionTime"], time)
-        return Decision(status, expired=left <= 0, again=max(left, 0))
+        again = left("ttlSecondsAfterFinished", end["lastTransitionTime"])
+        return Decision(status, "delete the Job" if again <= 0 else "", again)
     if "deletionTimestamp" in job["metadata"]:
         return Decision(status)
-    decision = Decision(status)
+    again, verdict = _FOREVER, None
     if spec["suspend"]:
         _set(status, "Suspended", ("JobSuspended", "Job suspended"), time)
         status.pop("startTime", None)
-        decision.stop = True
     else:
-        status.setdefault("startTime", stamp(time))
         if condition(status, "Suspended"):
             _set(status, "Suspended", ("JobResumed", "Job resumed"), time, "False")
-        left = spec.get("activeDeadlineSeconds", float("inf")) - _since(status["startTime"], time)
-        if verdict := _end(spec, status, left):
-            _set(status, verdict[0], verdict[2], time)
-            decision.stop = True
-            if pod is None:  # the end is told when the last pod has gone
-                _set(status, verdict[1], verdict[2], time)
-                status |= {"completionTime": stamp(time)} if verdict[1] == "Complete" else {}
-        else:
-            decision.create = pod is None and pause <= 0
-            decision.again = min(each for each in (left, pause) if each > 0)
-    status["ready"] = int(not decision.stop and pod is not None and pod["status"]["phase"] == "Running")
-    status["active"] = int(decision.create or (pod is not None and not decision.stop))
-    if not status["active"]:
-        del status["active"]
-    return decision
+        again = left("activeDeadlineSeconds", status.setdefault("startTime", stamp(time)))
+        verdict = _end(spec, status, again)
+    if verdict:
+        _set(status, verdict[0], verdict[2], time)
+        if pod is None:  # the end is told when the last pod has gone
+            _set(status, verdict[1], verdict[2], time)
+            status |= {"completionTime": stamp(time)} if verdict[1] == "Complete" else {}
+    stops, creates = bool(verdict or spec["suspend"]), pod is None and pause <= 0
+    status["ready"] = int(not stops and pod is not None and pod["status"]["phase"] == "Running")
+    status = {key: value for key, value in status.items() if key != "active"}
+    status |= {"active": 1} if not stops and (pod or creates) else {}
+    action: Literal["create a pod", "stop the pod", ""] = (
+        "stop the pod" if stops else "create a pod" if creates else ""
+    )
+    return Decision(status, action, min(again, pause) if pause > 0 else again)
 
 
 class JobController:
-    """Looks at a Job whenever it, one of its pods or the clock gives reason to.
-
-    Args:
-        backoff: Seconds between a failure and the next pod; they do not grow.
-    """
+    """Looks at a Job whenever it, one of its pods or the clock gives reason to; the backoff does not grow."""
 
     def __init__(self, registry: Registry, *, backoff: float) -> None:
         self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._pauses: dict[str, float] = {}
-        """When the next pod may start, by the loop's clock."""
-        self._ended: dict[str, list[Json]] = {}
-        """The pods that are still to be counted."""
+        self._rested: dict[str, float] = {}  # when the next pod may start, by the loop's clock
+        self._ended: dict[str, list[Json]] = {}  # the pods that are still to be counted
         self._store.listeners.append(self._notice)
 
     def close(self) -> None:
@@ -158,11 +138,11 @@ class JobController:
         uid = metadata["uid"] if change.key == JOBS else (metadata.get("labels") or {}).get(CONTROLLER_UID)
         if uid is None or change.key not in (JOBS, PODS):
             return
-        if change.key == PODS and (has_ended(change.object) or change.type == "DELETED"):
-            if change.before and not has_ended(change.before):
-                self._ended.setdefault(uid, []).append(change.object)
+        has_run = change.key == PODS and change.before is not None and not has_ended(change.before)
+        if has_run and (has_ended(change.object) or change.type == "DELETED"):
+            self._ended.setdefault(uid, []).append(change.object)
             if change.object["status"]["phase"] != "Succeeded":
-                self._pauses[uid] = asyncio.get_running_loop().time() + self._backoff
+                self._rested[uid] = asyncio.get_running_loop().time() + self._backoff
         self._look_in(0, uid)
 
     def _look_in(self, seconds: float, uid: str) -> None:
@@ -174,28 +154,25 @@ class JobController:
     def _look(self, uid: str) -> None:
         del self._timers[uid]
         job = next((job for job in self._store.list(JOBS) if job["metadata"]["uid"] == uid), None)
-        ended, pause = self._ended.pop(uid, []), self._pauses.get(uid, 0) - asyncio.get_running_loop().time()
+        ended, rested = self._ended.pop(uid, []), self._rested.get(uid, 0)
         if job is None:
-            self._pauses.pop(uid, None)
+            self._rested.pop(uid, None)
             return
         seen = job
         for pod in ended:
             seen = {**seen, "status": counted(seen, pod, now())}
-        mine = [
-            pod for pod in self._store.list(PODS) if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid
-        ]
-        alive = next((pod for pod in mine if not has_ended(pod)), None)
-        decision = decide(seen, alive, now(), pause)
-        if decision.expired and "deletionTimestamp" not in job["metadata"]:
-            delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
-            return
+        pods = [pod for pod in self._store.list(PODS) if not has_ended(pod)]
+        alive = next((pod for pod in pods if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid), None)
+        decision = decide(seen, alive, now(), rested - asyncio.get_running_loop().time())
         if decision.status != job["status"]:
             self._registry.write(JOBS, {**job, "status": decision.status})
-        if decision.stop and alive and "deletionTimestamp" not in alive["metadata"]:
-            delete(self._registry, find(self._store, PODS), alive, {})
-        if decision.create:
+        if decision.action == "create a pod":
             self._create_pod(job)
-        if decision.again is not None and uid not in self._timers:
+        elif decision.action == "stop the pod" and alive and "deletionTimestamp" not in alive["metadata"]:
+            delete(self._registry, find(self._store, PODS), alive, {})
+        elif decision.action == "delete the Job" and "deletionTimestamp" not in job["metadata"]:
+            delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
+        if uid not in self._timers and 0 < decision.again < _FOREVER:
             self._look_in(decision.again, uid)
 
     def _create_pod(self, job: Json) -> None:

@@ -11,9 +11,10 @@ from copy import deepcopy
 from campaignpool_local.errors import ApiError, Cause
 from campaignpool_local.resources import NAMESPACES, ResourceType, find
 from campaignpool_local.schema import broken_rules, shaped, violations
-from campaignpool_local.store import Key, Store, name_of
+from campaignpool_local.store import Key, Name, Store, name_of
 from campaignpool_local.values import Json, stamp
 
+Edit = Callable[[Json], Json]
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
@@ -140,7 +141,7 @@ class Registry:
             return found
         raise kind.not_found(name)
 
-    def create(self, kind: ResourceType, namespace: str, body: Json, *, dry_run: bool = False) -> Json:
+    def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""
         given = body.get("metadata") or {}
         name, free = given.get("name", ""), bool(given.get("name") or not given.get("generateName"))
@@ -166,20 +167,12 @@ class Registry:
         obj = _admitted(kind, {**body, "metadata": metadata}, None)
         if self.store.get(kind.key, *name_of(obj)):
             raise ApiError(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists', kind.about(name))
-        return obj if dry_run else self.store.put(kind.key, obj)
+        return obj if dry else self.store.put(kind.key, obj)
 
-    def update(
-        self,
-        kind: ResourceType,
-        place: tuple[str, str],
-        change: Callable[[Json], Json],
-        *,
-        status: bool = False,
-        dry_run: bool = False,
-    ) -> Json:
-        """Put a changed object in place of the stored one, its status alone or the rest; `change` gets a copy."""
+    def update(self, kind: ResourceType, place: Name, edit: Edit, *, status: bool = False, dry: bool = False) -> Json:
+        """Put a changed object in place of the stored one, its status alone or the rest; `edit` gets a copy."""
         old = shown(kind, self.read(kind, *place))
-        wanted, metadata = change(deepcopy(old)), old["metadata"]
+        wanted, metadata = edit(deepcopy(old)), old["metadata"]
         given = wanted.get("metadata") or {}
         if given.get("resourceVersion") not in (None, "", metadata["resourceVersion"]):
             raise kind.conflict(place[1], _MODIFIED)
@@ -193,7 +186,7 @@ class Registry:
         new = _admitted(kind, {key: value for key, value in new.items() if value is not None}, old, status=status)
         if kind.has_generation and _desired(kind, new) != _desired(kind, old):
             new["metadata"] = {**new["metadata"], "generation": metadata["generation"] + 1}
-        return new if dry_run or new == old else self.write(kind.key, new)
+        return new if dry or new == old else self.write(kind.key, new)
 
     def write(self, key: Key, obj: Json) -> Json:
         """Store a new state as it is; an object that nothing holds any longer goes with it."""

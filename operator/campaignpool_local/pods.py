@@ -66,11 +66,6 @@ def variables_of(pod: Json, store: Store) -> dict[str, str]:
     return variables
 
 
-def _kill(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
 class PodRunner:
     """Runs the first container of each pod that ends some day, until it ends or is deleted."""
 
@@ -80,8 +75,10 @@ class PodRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._groups: dict[str, int] = {}
         """Process groups by the uid of the pod."""
+        orders, self._guard = os.pipe()
         program = [sys.executable, "-I", "-S", watchdog.__file__]
-        self._watchdog = subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - ours
+        self._watchdog = subprocess.Popen(program, stdin=orders, start_new_session=True)  # noqa: S603 - ours
+        os.close(orders)
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
@@ -101,14 +98,9 @@ class PodRunner:
             asyncio.get_running_loop().call_later(grace, self._signal, metadata["uid"], signal.SIGKILL)
 
     def _signal(self, uid: str, number: signal.Signals) -> None:
-        if group := self._groups.get(uid):
-            _kill(group, number)
-
-    def _guard(self, line: str) -> None:
-        """Tell the watchdog of a process group that is there, or has ended."""
-        assert self._watchdog.stdin is not None  # noqa: S101 - it was asked for
-        self._watchdog.stdin.write(line.encode())
-        self._watchdog.stdin.flush()
+        """Send a signal to all processes of a pod that are still there."""
+        with contextlib.suppress(ProcessLookupError, PermissionError, KeyError):
+            os.killpg(self._groups[uid], number)
 
     async def close(self) -> None:
         """Kill whatever runs."""
@@ -116,7 +108,8 @@ class PodRunner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._watchdog.communicate()
+        os.close(self._guard)
+        self._watchdog.wait()
         self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
@@ -132,9 +125,9 @@ class PodRunner:
         status = {"name": container["name"], "image": container.get("image", ""), "imageID": "", "restartCount": 0}
         status |= {"ready": running, "started": running, "state": state}
         whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
-        changed = {**current, "status": whole}
-        if has_ended(changed) and "deletionTimestamp" in current["metadata"]:
-            changed["metadata"] = {**current["metadata"], "deletionGracePeriodSeconds": 0}
+        gone = "terminated" in state and "deletionTimestamp" in current["metadata"]
+        going = {"deletionGracePeriodSeconds": 0} if gone else {}
+        changed = {**current, "status": whole, "metadata": {**current["metadata"], **going}}
         if changed != current:
             self._registry.write(PODS, changed)
 
@@ -176,16 +169,16 @@ class PodRunner:
                 start_new_session=True,
             )
         self._groups[uid] = process.pid
-        self._guard(f"+{process.pid}\n")
+        os.write(self._guard, b"+%d\n" % process.pid)
         try:
             self._report(pod, "Running", running={"startedAt": started})
             if (current := self._now(pod)) is None or "deletionTimestamp" in current["metadata"]:
-                _kill(process.pid, signal.SIGKILL)  # deleted while it was about to start
+                self._signal(uid, signal.SIGKILL)  # deleted while it was about to start
             code = await process.wait()
         finally:
-            _kill(process.pid, signal.SIGKILL)  # children go with the first process, as in a container
+            self._signal(uid, signal.SIGKILL)  # children go with the first process, as in a container
             del self._groups[uid]
-            self._guard(f"-{process.pid}\n")
+            os.write(self._guard, b"-%d\n" % process.pid)
         return 128 - code if code < 0 else code
 
     def _log(self, pod: Json) -> Path:

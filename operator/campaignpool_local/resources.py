@@ -59,8 +59,9 @@ class ResourceType:
 
     @property
     def schema(self) -> Json:
-        """The OpenAPI schema of a custom resource."""
-        return ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+        """The OpenAPI schema; that of a built-in type says nothing of its fields."""
+        nothing = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        return ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or nothing
 
     def about(self, name: str, called: str = "") -> Json:
         """The `details` of a Status: which object it speaks of."""
@@ -112,7 +113,9 @@ def served(store: Store) -> Iterator[ResourceType]:
     for spec in (crd["spec"] for crd in store.list(CRDS)):
         names, scope = spec["names"], spec["scope"] == "Namespaced"
         what = (spec["group"], names["plural"], names["kind"], tuple(names.get("shortNames", ())), scope)
-        for version in sorted(spec["versions"], key=lambda each: not each["storage"]):
+        for version in sorted(
+            (each for each in spec["versions"] if each["served"]), key=lambda each: not each["storage"]
+        ):
             more = (version["name"], tuple(names.get("categories", ())))
             subresources = dict.fromkeys(version.get("subresources") or (), STATUS["status"])
             yield ResourceType(*what, *more, subresources=subresources, crd=version)

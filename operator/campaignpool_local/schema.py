@@ -59,11 +59,6 @@ def shaped(value: Value, schema: Json, path: str = "") -> Value:
     return kept
 
 
-def _required(_: Value, names: list[str], value: Value, __: Json) -> Iterator[ValidationError]:
-    missing = [name for name in names if name not in value] if isinstance(value, dict) else []
-    yield from (ValidationError("", path=(name,)) for name in missing)
-
-
 def _type(validator: Value, wanted: str, value: Value, schema: Json) -> Iterator[ValidationError]:
     fits = any(validator.is_type(value, each) for each in wanted.split(","))
     if not fits and not (value is None and schema.get("nullable")):
@@ -85,10 +80,8 @@ def _list_type(_: Value, kind: str, value: Value, schema: Json) -> Iterator[Vali
 
 
 _formats = jsonschema.FormatChecker(formats=())
-_checks = {"type": _type, "required": _required, "x-kubernetes-list-type": _list_type}
-_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # nothing says what it takes
-    jsonschema.Draft4Validator, {**_checks, "x-kubernetes-int-or-string": _int_or_string}
-)
+_checks = {"type": _type, "x-kubernetes-int-or-string": _int_or_string, "x-kubernetes-list-type": _list_type}
+_Validator = jsonschema.validators.extend(jsonschema.Draft4Validator, _checks)  # type: ignore[no-untyped-call] # untyped
 
 
 @_formats.checks("date-time", raises=ValueError)
@@ -100,6 +93,7 @@ def violations(value: Value, schema: Json, root: str = "") -> Iterator[Cause]:
     """Give every fault of a value; `root` is its place in the object, which the sentences leave out."""
     for error in _Validator(schema, format_checker=_formats).iter_errors(value):
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+        field += "." + error.message.split("'")[1] if error.validator == "required" else ""  # it names what it misses
         reason, words = _WORDS.get(str(error.validator), "Invalid|Invalid value: {value}: {said}").split("|")
         limit: Value = error.validator_value
         given = {

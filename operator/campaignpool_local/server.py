@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
 import yaml
@@ -20,10 +20,12 @@ from campaignpool_local.tables import table
 from campaignpool_local.values import Json, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
 
-_JSON_PATCH, _STRATEGIC = "application/json-patch+json", "application/strategic-merge-patch+json"
-_MERGE, _APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
-_PATCHES: dict[str, Callable[[Json, Value], Json]] = {_JSON_PATCH: json_patch, _MERGE: merge, _STRATEGIC: strategic}
-_BODIES = ("application/json", "application/yaml", "application/octet-stream")
+_APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
+_PATCHES: dict[str, Callable[[Json, Value], Json]] = {
+    "application/json-patch+json": json_patch,
+    "application/merge-patch+json": merge,
+    _STRATEGIC: strategic,
+}
 _LONGEST_WATCH = 3600
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -66,16 +68,19 @@ class Call:
         version = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         return _as_json(obj if obj["kind"] in ("Status", "Scale") else self.form([obj], version, obj), code)
 
-    async def body(self, accepted: tuple[str, ...] = _BODIES, trouble: str = "the object is not understood") -> Json:
+    async def body(self, accepted: Collection[str] = ("application/json", "application/yaml")) -> Json:
         """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
-        raw, form = await self.request.read(), self.request.content_type
+        raw, form = (
+            await self.request.read(),
+            self.request.headers.get("Content-Type", "application/json").split(";")[0],
+        )
         if raw and form not in accepted:
             message = "the body of the request was in an unknown format - accepted media types include: "
             raise ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
         try:
             body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
         except (ValueError, yaml.YAMLError) as error:
-            raise ApiError(400, "BadRequest", f"{trouble}: {error}") from error
+            raise ApiError(400, "BadRequest", f"error decoding patch or object: {error}") from error
         return body
 
 
@@ -85,13 +90,8 @@ class Server:
     def __init__(self, registry: Registry, access: Access, pods: PodRunner) -> None:
         self._registry, self._store, self._access, self._pods = registry, registry.store, access, pods
 
-    def application(self) -> web.Application:
-        """Give the application to be served."""
-        application = web.Application(client_max_size=16 * 2**20)
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        return application
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request."""
         path = request.path.strip("/").split("/")
         if path[-1] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
@@ -155,7 +155,7 @@ class Server:
             case "create", "token":
                 return _as_json(self._access.grant_token(namespace, name, await call.body()), 201)
             case "create", _:
-                obj = self._registry.create(call.kind, namespace, await call.body(), dry_run=call.says("dryRun"))
+                obj = self._registry.create(call.kind, namespace, await call.body(), dry=call.says("dryRun"))
                 return call.send(obj, 201)
             case (("update" | "patch"), _):
                 return await self._change(verb, call)
@@ -219,9 +219,9 @@ class Server:
         return response
 
     async def _change(self, verb: str, call: Call) -> web.StreamResponse:
-        kind, form, dry_run = call.kind, call.request.content_type, call.says("dryRun")
-        forms = (_JSON_PATCH, _MERGE, *(() if kind.crd else (_STRATEGIC,)), _APPLY)
-        body = await (call.body(forms, "error decoding patch") if verb == "patch" else call.body())
+        kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
+        forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
+        body = await (call.body(forms) if verb == "patch" else call.body())
 
         def change(obj: Json) -> Json:
             live = scale_of(kind, obj) if call.sub == "scale" else obj
@@ -234,10 +234,8 @@ class Server:
         creates = verb == "patch" if form == _APPLY else (verb, kind.kind) == ("update", "Lease")
         if creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name):
             new = change({"metadata": {"name": call.name}})
-            return call.send(self._registry.create(kind, call.namespace, new, dry_run=dry_run), 201)
-        obj = self._registry.update(
-            kind, (call.namespace, call.name), change, status=call.sub == "status", dry_run=dry_run
-        )
+            return call.send(self._registry.create(kind, call.namespace, new, dry=dry), 201)
+        obj = self._registry.update(kind, (call.namespace, call.name), change, status=call.sub == "status", dry=dry)
         return call.send(scale_of(kind, obj) if call.sub == "scale" else obj)
 
     async def _delete(self, call: Call) -> web.StreamResponse:

@@ -11,6 +11,8 @@ from campaignpool_local.values import Json
 
 Key = tuple[str, str]
 """Group and plural: one collection."""
+Name = tuple[str, str]
+"""Namespace, which is empty for what is cluster-wide, and name."""
 Places = list[tuple[Key, Json]]
 _FIRST_VERSION = 1000
 """Versions below it are always too old, so that a client's handling of that can be tried at once."""
@@ -28,8 +30,8 @@ class Change(NamedTuple):
     before: Json | None
 
 
-def name_of(obj: Json) -> tuple[str, str]:
-    """Give (namespace, name) of an object; the namespace of a cluster-wide one is empty."""
+def name_of(obj: Json) -> Name:
+    """Give namespace and name of an object."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
@@ -40,7 +42,7 @@ class Store:
         self.version = _FIRST_VERSION
         self.history: deque[Change] = deque(maxlen=_HISTORY)
         self.listeners: list[Callable[[Change], None]] = []
-        self._objects: dict[Key, dict[tuple[str, str], Json]] = {}
+        self._objects: dict[Key, dict[Name, Json]] = {}
 
     def get(self, key: Key, namespace: str, name: str) -> Json | None:
         """Give one object, or None."""

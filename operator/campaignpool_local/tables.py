@@ -30,15 +30,6 @@ class Column(NamedTuple):
     format: str = ""
     description: str = ""
 
-    def of(self, obj: Json) -> Value:
-        """Give the cell of an object."""
-        value = json_path(obj, self.cell) if isinstance(self.cell, str) else self.cell(obj)
-        return age(value) if self.type == "date" else value
-
-
-_NAME = Column("Name", ".metadata.name", format="name")
-_AGE = Column("Age", ".metadata.creationTimestamp", "date")
-
 
 def _job_state(job: Json) -> str:
     states = ("Complete", "Failed", "Suspended", "SuccessCriteriaMet", "FailureTarget")
@@ -58,41 +49,26 @@ def _pod_state(pod: Json) -> str:
 
 
 def _event_source(event: Json) -> str:
-    who = (event.get("source") or {}).get("component") or event.get("reportingComponent")
-    return ", ".join(filter(None, (who, event.get("reportingInstance"))))
+    return ", ".join(filter(None, (json_path(event, ".source.component"), event.get("reportingInstance"))))
 
 
-def _size(obj: Json) -> int:
-    return len(obj.get("data") or {})
-
-
+_NAME = Column("Name", ".metadata.name", format="name")
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_DATA = Column("Data", lambda obj: len(obj.get("data") or {}), "integer")
+_READY = Column("Ready", lambda pod: f"{int(pod['status']['phase'] == 'Running')}/1")
+_COMPLETIONS = Column("Completions", lambda job: f"{job['status'].get('succeeded', 0)}/1")
+_ABOUT = Column("Object", lambda event: "{kind}/{name}".format(**event["involvedObject"]).lower())
+_PART = Column("Subobject", lambda event: event["involvedObject"].get("fieldPath", ""), priority=1)
+_JOBS = (_NAME, Column("Status", _job_state), _COMPLETIONS, Column("Duration", _job_duration), _AGE)
+_PODS = (_NAME, _READY, Column("Status", _pod_state), Column("Restarts", lambda _: "0"), _AGE)
+_SEEN = (_AGE._replace(name="Last Seen"), Column("Type", ".type"), Column("Reason", ".reason"))
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "namespaces": (_NAME, Column("Status", ".status.phase"), _AGE),
-    "configmaps": (_NAME, Column("Data", _size, "integer"), _AGE),
-    "secrets": (_NAME, Column("Type", ".type"), Column("Data", _size, "integer"), _AGE),
-    "pods": (
-        _NAME,
-        Column("Ready", lambda pod: f"{int(pod['status']['phase'] == 'Running')}/1"),
-        Column("Status", _pod_state),
-        Column("Restarts", lambda _: "0"),
-        _AGE,
-    ),
-    "events": (
-        Column("Last Seen", ".metadata.creationTimestamp", "date"),
-        Column("Type", ".type"),
-        Column("Reason", ".reason"),
-        Column("Object", lambda event: "{kind}/{name}".format(**event["involvedObject"]).lower()),
-        Column("Subobject", lambda event: event["involvedObject"].get("fieldPath", ""), priority=1),
-        Column("Source", _event_source, priority=1),
-        Column("Message", ".message"),
-    ),
-    "jobs": (
-        _NAME,
-        Column("Status", _job_state),
-        Column("Completions", lambda job: f"{job['status'].get('succeeded', 0)}/1"),
-        Column("Duration", _job_duration),
-        _AGE,
-    ),
+    "configmaps": (_NAME, _DATA, _AGE),
+    "secrets": (_NAME, Column("Type", ".type"), _DATA, _AGE),
+    "pods": _PODS,
+    "events": (*_SEEN, _ABOUT, _PART, Column("Source", _event_source, priority=1), Column("Message", ".message")),
+    "jobs": _JOBS,
     "leases": (_NAME, Column("Holder", ".spec.holderIdentity"), _AGE),
     "customresourcedefinitions": (_NAME, Column("Created At", ".metadata.creationTimestamp")),
 }
@@ -100,24 +76,25 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
 
 def _declared(column: Json) -> Column:
     """The column that a CustomResourceDefinition declares."""
-    path, given = column["jsonPath"], {key: column[key] for key in column if key != "jsonPath"}
-    said = f"Custom resource definition column (in JSONPath format): {path}"
-    return Column(**{"description": said, **given, "cell": path})
+    given, path = dict(column), column["jsonPath"]
+    said = f"Custom resource definition column (in JSONPath format): {given.pop('jsonPath')}"
+    return Column(**{"cell": path, "description": said, **given})
 
 
-def partial(obj: Json) -> Json:
-    """An object without its content."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+def _cell(column: Column, obj: Json) -> Value:
+    value = json_path(obj, column.cell) if isinstance(column.cell, str) else column.cell(obj)
+    return age(value) if column.type == "date" else value
 
 
 def table(kind: ResourceType, objects: list[Json], metadata: Json, include: str, *, headed: bool = True) -> Json:
     """Give a Table of objects; without its head it describes no columns."""
     declared = (kind.crd or {}).get("additionalPrinterColumns")
     columns = (_NAME, *map(_declared, declared)) if declared else _COLUMNS.get(kind.plural, (_NAME, _AGE))
-    told = ("name", "type", "format", "description", "priority")
-    head = [{key: getattr(each, key) for key in told} for each in columns] if headed else None
-    carried: dict[str, Callable[[Json], Json | None]] = {"Object": lambda obj: obj, "None": lambda _: None}
-    carry = carried.get(include, partial)
-    rows = [{"cells": [each.of(obj) for each in columns], "object": carry(obj)} for obj in objects]
+    head = [{key: value for key, value in each._asdict().items() if key != "cell"} for each in columns]
+    rows = []
+    for obj in objects:
+        partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        carried = {"Object": obj, "None": None}.get(include, partial)
+        rows.append({"cells": [_cell(each, obj) for each in columns], "object": carried})
     top = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-    return {**top, "columnDefinitions": head, "rows": rows}
+    return {**top, "columnDefinitions": head if headed else None, "rows": rows}

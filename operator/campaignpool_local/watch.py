@@ -99,7 +99,7 @@ async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
             try:
                 change = await asyncio.wait_for(queue.get(), min(left, _BOOKMARK_EVERY))
             except TimeoutError:
-                if wish.bookmarks and store.version > reached:
+                if wish.bookmarks and store.version > reached and queue.empty():
                     reached = store.version
                     yield wish.bookmark(reached)
             else:

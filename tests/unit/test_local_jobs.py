@@ -72,20 +72,20 @@ def test_the_first_rule_that_matches_decides(rules: list[Json], code: int, actio
 
 def test_a_new_job_starts_with_a_pod() -> None:
     decision = look(job({}))
-    assert decision.create
+    assert decision.action == "create a pod"
     assert (decision.status["active"], decision.status["startTime"]) == (1, stamp(START))
 
 
 def test_there_is_one_pod_at_a_time() -> None:
-    assert not look(job(), pod("Running")).create
+    assert look(job(), pod("Running")).action == ""
 
 
 def test_a_failure_is_retried_after_a_pause() -> None:
     failed = after(job(), pod("Failed", 1))
     assert failed["status"]["failed"] == 1
     decision = look(failed, pause=0.75)
-    assert (decision.create, decision.again) == (False, 0.75)
-    assert look(failed).create
+    assert (decision.action, decision.again) == ("", 0.75)
+    assert look(failed).action == "create a pod"
 
 
 def test_past_the_limit_the_job_has_failed() -> None:
@@ -97,7 +97,7 @@ def test_past_the_limit_the_job_has_failed() -> None:
 def test_an_ignored_failure_is_replaced_and_not_counted() -> None:
     policy = {"rules": [rule("Ignore", "In", 42)]}
     decision = look(after(job(backoffLimit=0, podFailurePolicy=policy), pod("Failed", 42)))
-    assert decision.create
+    assert decision.action == "create a pod"
     assert "failed" not in decision.status
 
 
@@ -111,7 +111,7 @@ def test_a_policy_can_fail_the_job_at_once() -> None:
 def test_the_deadline_is_awaited_and_then_kept() -> None:
     assert look(job(activeDeadlineSeconds=9), pod("Running"), seconds=4).again == 5
     decision = look(job(activeDeadlineSeconds=9), pod("Running"), seconds=9)
-    assert decision.stop
+    assert decision.action == "stop the pod"
     assert conditions(decision) == [("FailureTarget", "DeadlineExceeded")]
     stopped = look(job(decision.status, activeDeadlineSeconds=9), seconds=10)
     assert conditions(stopped)[-1] == ("Failed", "DeadlineExceeded")
@@ -125,7 +125,7 @@ def test_success_is_written_when_the_pod_has_gone() -> None:
 
 def test_suspending_stops_the_pod_without_counting_it_as_a_failure() -> None:
     decision = look(job(suspend=True), pod("Running"))
-    assert decision.stop
+    assert decision.action == "stop the pod"
     assert conditions(decision) == [("Suspended", "JobSuspended")]
     assert "startTime" not in decision.status
     assert "failed" not in after(job(decision.status, suspend=True), pod("Failed", 143))["status"]
@@ -136,18 +136,18 @@ def test_resuming_starts_the_clock_anew() -> None:
     decision = look(job(suspended), seconds=60)
     assert decision.status["startTime"] == stamp(at(60))
     assert [(each["type"], each["status"]) for each in decision.status["conditions"]] == [("Suspended", "False")]
-    assert decision.create
+    assert decision.action == "create a pod"
 
 
 def test_a_finished_job_waits_for_its_time_to_live() -> None:
     done = look(after(job(), pod("Succeeded", 0))).status
     waiting = look(job(done, ttlSecondsAfterFinished=10), seconds=4)
-    assert (waiting.expired, waiting.again) == (False, 6)
-    assert look(job(done, ttlSecondsAfterFinished=10), seconds=10).expired
-    assert not look(job(done), seconds=10).expired
+    assert (waiting.action, waiting.again) == ("", 6)
+    assert look(job(done, ttlSecondsAfterFinished=10), seconds=10).action == "delete the Job"
+    assert look(job(done), seconds=10).action == ""
 
 
 def test_a_job_that_is_going_makes_nothing_new() -> None:
     going = job()
     going["metadata"]["deletionTimestamp"] = stamp(START)
-    assert not look(going).create
+    assert look(going).action == ""
