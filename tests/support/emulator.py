@@ -25,7 +25,7 @@ _IS_GIVEN = "KUBE_API" in os.environ
 
 sys.path.append(str(SUITE))
 if not _IS_GIVEN:
-    os.environ.setdefault("KUBE_DEADLINE", "5")  # the suite reads it when it is imported
+    os.environ.setdefault("KUBE_DEADLINE", "20")  # the suite reads it when it is imported
 
 
 @pytest.fixture(scope="session")
