@@ -8,10 +8,9 @@ and the rows that were made are dead rows until the next vacuum.
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import asyncpg
 
@@ -109,7 +108,7 @@ async def check(
             if faults := [fault async for fault in install.collisions(connection, plan)]:
                 raise BlueprintError(faults)
             print_ = await fingerprint.take(connection, plan, "pg_temp.campaignpool_rows", temporary=True)
-            warnings = await _warnings(connection, compiled)
+            warnings = await install.warnings(connection, compiled)
         oids = sorted({key.target for table in plan.tables for key in table.facts.foreign_keys})
         names = {row["oid"]: row["name"] for row in await connection.fetch(sql.queries("check")["names"], oids)}
         done = await _rehearse(connection, spec, compiled, surveys, campaigns, explain) if campaigns else None
@@ -146,13 +145,6 @@ async def rolled_back(connection: Connection) -> AsyncIterator[None]:
     finally:
         if not connection.is_closed():
             await transaction.rollback()
-
-
-async def _warnings(connection: Connection, compiled: Compiled) -> list[str]:
-    found = getattr(install, "warnings", None)
-    if found is None:
-        return []
-    return await cast("Callable[[Connection, Compiled], Awaitable[list[str]]]", found)(connection, compiled)
 
 
 async def _rehearse(
