@@ -85,7 +85,7 @@ def spec(world: World) -> CampaignPoolSpec:
 
 
 async def holds(connection: Connection, world: World) -> None:
-    """Clone a world's template, hold the clones against what was expected, and delete them again."""
+    """Clone a world's template, hold the clones against what was expected, and delete all but one that is claimed."""
     for schema in world.schemas:
         await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
     await connection.execute("DELETE FROM campaign_pool.campaign")
@@ -115,10 +115,14 @@ async def holds(connection: Connection, world: World) -> None:
         assert made == clone
     assert len({row["slug"] for row in new[0]}) == world.clones
 
+    claimed = []
+    if world.clones > 1:
+        claimed.append(await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'me')", pool))
     await ledger.close_pool(connection, pool)
-    assert await ledger.remove(connection, pool, world.clones) == world.clones
-    assert not any(added(before, await read(connection, world)))
-    assert not any(added(await read(connection, world), before))
+    assert await ledger.remove(connection, pool, world.clones) == world.clones - len(claimed)
+    left = added(before, await read(connection, world))
+    assert clones(world, left, claimed) == [clone] * len(claimed)
+    assert [row["slug"] for row in left[0]] == ["me"] * len(claimed)
     await install.drop_unused(connection, pool)
     await ledger.abandon(connection, pool)
     await connection.execute("DELETE FROM campaign_pool.campaign")

@@ -124,7 +124,7 @@ def blueprint(world: World) -> dict[str, Any]:
             entry["polymorphic"] = [{"type": shape.pair.type_column, "id": shape.pair.column, "targets": targets}]
         tables.append(entry)
     root = {"table": table(world, 0), "set": _sets(world.tables[0]) | {"slug": "$name"}}
-    return {"root": root, "tables": tables[1:]}
+    return {"root": root, "tables": tables[1:], "onClaim": {"set": {"slug": "$claimant"}}}
 
 
 def _sets(shape: Shape) -> dict[str, str]:
