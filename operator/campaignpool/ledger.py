@@ -1,6 +1,6 @@
 """The ledger in the application's database: one function a query, values in and values out.
 
-The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/migrations/0001_ledger.sql`.
+The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/migrations/`.
 """
 
 from collections.abc import Mapping
@@ -137,7 +137,7 @@ class Batch:
 async def migrate(connection: Connection) -> list[str]:
     """Bring the schema `campaign_pool` up to date and give the names of the migrations that were applied.
 
-    One process at a time, by an advisory lock; each migration in a transaction of its own. A database that is
+    One process at a time, by an advisory lock, and all in one transaction. A database that is
     ahead of this code is left alone: migrations only add, so an older operator goes on working.
 
     Raises:
