@@ -204,7 +204,10 @@ class _Filler:
     def refer(self, shape: Shape, campaign: int, row: Row) -> None:
         chance = self.random
         for ref in shape.refs:
-            stays = chance.random() < (0.95 if ref.column in shape.anchors else 0.75)
+            # A key made of nothing but what leaves the template would be the same in every clone: that is refused.
+            stays = ref.column in shape.primary_key or chance.random() < (
+                0.95 if ref.column in shape.anchors else 0.75
+            )
             row[ref.column] = self.key_of(ref.target, campaign if stays else chance.randrange(CAMPAIGNS))
             if not ref.required and chance.random() < 0.2:
                 row[ref.column] = None
