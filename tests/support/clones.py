@@ -154,6 +154,17 @@ def expected(world: World) -> Clone:
     return found
 
 
+def repeats(world: World, clone: Clone) -> bool:
+    """Whether every clone would have a key of the template's: one made of nothing but what leaves the template."""
+    for shape, rows in zip(world.tables, clone, strict=True):
+        held = {each.column for each in shape.refs} & set(shape.primary_key)
+        for row in rows:
+            values = [value for name, value in row if name in held]
+            if values and all(isinstance(value, tuple) and value[0] == "out" for value in values):
+                return True
+    return False
+
+
 def _shapely(
     world: World, position: int, row: Mapping[str, str | None], seen: Callable[[int, str], object]
 ) -> Shapely:
