@@ -21,7 +21,7 @@ from tests.support.walked import content, expected, faults
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "150"))
 """How many schemas: the default is what a push can wait for and always the same; 500 and more are for the night."""
 
 POOL = "any/schema"
@@ -121,7 +121,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES <= 50,
+    derandomize=EXAMPLES <= 150,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
