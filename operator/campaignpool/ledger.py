@@ -280,6 +280,11 @@ async def remove(connection: Connection, pool: str, batch: int) -> int:
     return int(await connection.fetchval(_QUERY["remove"], pool, batch))
 
 
+async def held(connection: Connection, pool: str) -> dict[str, int]:
+    """Give why retiring campaigns could not be deleted, and how many each cause holds."""
+    return {row["cause"]: row["campaigns"] for row in await connection.fetch(_QUERY["held"], pool)}
+
+
 async def close_pool(connection: Connection, pool: str) -> None:
     """Stop claims from a pool whose resource is gone, and take its ready campaigns out of it."""
     async with connection.transaction():

@@ -67,5 +67,8 @@ async def _emptied(connection: Connection, key: str) -> bool:
     for _ in range(_BATCHES):
         if await ledger.remove(connection, key, BATCH) == 0:
             await install.drop_unused(connection, key)
+            for cause, campaigns in (await ledger.held(connection, key)).items():
+                # Deleting them would take rows along that are not ours: they stay, and a person may look.
+                _log.warning("campaigns stay behind", extra={"pool": key, "campaigns": campaigns, "cause": cause})
             return True
     return False

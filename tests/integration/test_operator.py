@@ -251,6 +251,24 @@ def test_deletion_removes_what_nobody_claimed_and_nothing_else(operator: Operato
     assert game.states() == {"claimed": 1, "ready": 1}
 
 
+def test_deletion_leaves_and_names_what_others_hang_on(operator: OperatorProcess, game: Game) -> None:
+    game.put_secret()
+    game.create(size=2)
+    filled(game)
+    held = game.fetch("SELECT root_key FROM campaign_pool.campaign ORDER BY id LIMIT 1")[0]["root_key"]
+    game.fetch(
+        "INSERT INTO invitations (campaign_id, user_id, email, created_at, updated_at)"
+        " SELECT $1::text::uuid, id, 'a@example.com', now(), now() FROM users LIMIT 1",
+        held,
+    )
+    game.delete()
+    game.gone()
+    assert game.states() == {"retiring": 1}
+    said = [line for line in operator.log.splitlines() if "campaigns stay behind" in line and game.key in line]
+    assert len(said) == 1
+    assert "invitations" in said[0]
+
+
 def test_deletion_ends_jobs_at_work(game: Game) -> None:
     game.put_secret()
     game.create(seeding={"podTemplate": HANGS})

@@ -134,6 +134,13 @@ WHERE id IN (
 -- name: remove
 SELECT campaign_pool.remove($1, $2);
 
+-- name: held
+-- Why retiring campaigns of a pool could not be deleted, by cause.
+SELECT c.cause, count(*) AS campaigns
+FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
+WHERE p.name = $1 AND c.state = 'retiring' AND c.cause IS NOT NULL
+GROUP BY c.cause ORDER BY 2 DESC, 1;
+
 -- name: unused_revisions
 -- Revisions that nothing unclaimed was made from, the current one apart.
 SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id
