@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from campaignpool import install, ledger
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.database import Connection
+from campaignpool.errors import BlueprintError
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support.drawn import Schema, blueprint, constraints, ddl, inserts, schemas
+from tests.support.drawn import schemas
+from tests.support.drawn_sql import blueprint, constraints, ddl, inserts, written
+from tests.support.tables import Schema
 from tests.support.walked import content, expected, faults
 
 pytestmark = pytest.mark.integration
@@ -75,6 +78,9 @@ async def holds(connection: Connection, schema: Schema) -> None:
             await connection.execute(statement)
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         await cloned(connection, schema)
+    except Exception as error:
+        error.add_note(written(schema))
+        raise
     finally:
         await transaction.rollback()
 
@@ -95,7 +101,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
     compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
     await ledger.put_pool(connection, POOL, compiled.root_table, spec)
     if not wanted.kept[schema.tables[0].name]:
-        with pytest.raises(install.BlueprintError, match="the template itself would be left out"):
+        with pytest.raises(BlueprintError, match="the template itself would be left out"):
             await install.install(connection, POOL, compiled)
         return
     assert await install.install(connection, POOL, compiled)

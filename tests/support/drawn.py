@@ -1,148 +1,27 @@
-"""Schemas that nobody wrote, with data: tables that hang on a root in every way that we say we can clone.
+"""Schemas that nobody wrote, with data: tables that hang on a root in every way that we say we can clone."""
 
-A schema is drawn as plain values: tables with columns and references, rows that point at rows. `ddl` and `inserts`
-make it in Postgres, `blueprint` declares it. What a clone of it must be is said by `tests.support.walked`, from
-these values alone.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
-ODD = (
-    "plain", "Order", "select", "with space", 'quo"te', "ünï→", "UPPER", "a.b", "per%cent", "apo'strophe",
-    "back\\slash",
-    "$name", "s", "c", "t", "m", "own", "x0_0", "k", "_rows", "new", "campaign", "ord", "n", "v", "r", "1st",
-    "-- dash",
-)  # fmt: skip
-"""Names for tables and columns: reserved, quoted, and the aliases of our own SQL."""
-
-PLAIN: dict[str, tuple[str, ...]] = {
-    "text": ("'it''s'", "'back\\slash'", "''", "'%s $1 $name'"),
-    "varchar(12)": ("'short'",),
-    "numeric(10,2)": ("1.50", "-3"),
-    "timestamptz": ("'2026-01-01T12:00:00.123456Z'",),
-    "json": ("""'{"a": [1, null]}'""",),
-    "jsonb": ("""'{"id": "x"}'""",),
-    "bytea": ("'\\x00ff'::bytea",),
-    "integer[]": ("'{1,2,NULL}'",),
-    "{schema}.mood": ("'glad'", "'so so'"),
-    "{schema}.percent": ("50",),
-    "double precision": ("'NaN'", "0.1"),
-    "boolean": ("true", "false"),
-}
-
-UUID_KEYS = ("uuid", "uuid default", "uuid domain")
-NUMBER_KEYS = ("bigserial", "serial", "smallint always", "bigint by default", "bigint sequence")
-TEXT_KEYS = ("text default", "text set")
-KEYS = (*UUID_KEYS, *NUMBER_KEYS, *TEXT_KEYS)
-
-
-def q(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """Quote a string."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-@dataclass
-class Column:
-    """A column: its type, and what stands after it in CREATE TABLE."""
-
-    name: str
-    type: str
-    rest: str = ""
-    generated: bool = False
-
-
-@dataclass
-class Ref:
-    """A reference: columns of its table, the table and columns they hold, and how it is declared."""
-
-    columns: tuple[str, ...]
-    target: "Table"
-    target_columns: tuple[str, ...]
-    nullable: bool
-    foreign_key: bool = True
-    deferred: str = ""
-    action: str = ""
-
-
-@dataclass
-class Pair:
-    """A polymorphic reference."""
-
-    type: str
-    id: str
-    targets: dict[str, "Table"]
-    nullable: bool
-
-
-@dataclass(eq=False)
-class Row:
-    """A row: whose it is, what it is called, its values as SQL, and the rows it points at, in order of the refs."""
-
-    campaign: str
-    token: str
-    keep: bool = True
-    values: dict[str, str] = field(default_factory=dict)
-    targets: list["Row | None"] = field(default_factory=list)
-    typed: "tuple[str, Row] | None" = None
-
-
-@dataclass(eq=False)
-class Table:
-    """A table with its rows."""
-
-    schema: str
-    name: str
-    key: str
-    columns: list[Column] = field(default_factory=list)
-    primary: tuple[str, ...] = ()
-    refs: list[Ref] = field(default_factory=list)
-    pair: Pair | None = None
-    anchors: list[int | None] = field(default_factory=list)
-    via: bool = True
-    where: bool = False
-    sets: dict[str, str] = field(default_factory=dict)
-    more: list[str] = field(default_factory=list)
-    alternative: str | None = None
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def sql(self) -> str:
-        """Its name, as SQL writes it."""
-        return f"{q(self.schema)}.{q(self.name)}"
-
-    @property
-    def base(self) -> str:
-        """The type of the key, without its ways."""
-        return {"uuid domain": "uuid", "smallint always": "smallint", "serial": "integer"}.get(
-            self.key, "uuid" if self.key in UUID_KEYS else "bigint" if self.key in NUMBER_KEYS else "text"
-        )
-
-    def of(self, campaign: str) -> list[Row]:
-        """The rows of a campaign."""
-        return [row for row in self.rows if row.campaign == campaign]
-
-
-@dataclass
-class Schema:
-    """A schema: the root first."""
-
-    name: str
-    tables: list[Table]
-
-    def __repr__(self) -> str:
-        """What it takes to see what is wrong with it."""
-        return "\n".join(["", *ddl(self), *inserts(self), *constraints(self), str(blueprint(self))])
+from tests.support.tables import (
+    KEYS,
+    NUMBER_KEYS,
+    ODD,
+    PLAIN,
+    TEXT_KEYS,
+    UUID_KEYS,
+    Column,
+    Pair,
+    Ref,
+    Row,
+    Schema,
+    Table,
+    prune,
+    q,
+    text,
+)
 
 
 @st.composite
@@ -402,137 +281,3 @@ class _Drawn:
             return None
         choice = own if sharing or not self.some(3) else every
         return self.draw(st.sampled_from(choice)) if choice else None
-
-
-def prune(tables: list[Table]) -> None:
-    """Remove rows that lack what they need, or repeat a key made of references, until all is well."""
-    size = -1
-    while size != sum(len(table.rows) for table in tables):
-        size = sum(len(table.rows) for table in tables)
-        every = {row for table in tables for row in table.rows}
-        for table in tables:
-            for row in table.rows:
-                row.targets = [target if target in every else None for target in row.targets]
-            table.rows = [row for row in table.rows if _whole(table, row, every)]
-            keys: dict[object, Row] = {}
-            for row in table.rows:
-                keys.setdefault(tuple(value(table, row, name) for name in table.primary) or row, row)
-            table.rows = list(keys.values())
-
-
-def _whole(table: Table, row: Row, every: set[Row]) -> bool:
-    given = all(target or ref.nullable for target, ref in zip(row.targets, table.refs, strict=True))
-    return given and (row.typed is None or row.typed[1] in every)
-
-
-def value(table: Table, row: Row, column: str) -> str:
-    """Give the value of a key or a reference, as SQL."""
-    if column in row.values:
-        return row.values[column]
-    for ref, target in zip(table.refs, row.targets, strict=True):
-        if column in ref.columns and target is not None:
-            return value(ref.target, target, ref.target_columns[ref.columns.index(column)])
-    if table.pair and row.typed and column == table.pair.type:
-        return text(row.typed[0])
-    if table.pair and row.typed and column == table.pair.id:
-        target = table.pair.targets[row.typed[0]]
-        return f"({value(target, row.typed[1], target.primary[0])})::text::{_type(table, column)}"
-    return "NULL"
-
-
-def _type(table: Table, column: str) -> str:
-    return next(each.type for each in table.columns if each.name == column)
-
-
-def ddl(schema: Schema) -> Iterator[str]:
-    """Give statements that make the tables, without foreign keys."""
-    own = q(schema.name)
-    yield f"CREATE SCHEMA {own}"
-    yield f"CREATE DOMAIN {own}.key AS uuid"
-    yield f"CREATE DOMAIN {own}.percent AS integer CHECK (VALUE BETWEEN 0 AND 100)"
-    yield f"CREATE TYPE {own}.mood AS ENUM ('glad', 'so so')"
-    yield f"CREATE SEQUENCE {own}.numbers"
-    for table in schema.tables:
-        columns = [f"{q(column.name)} {column.type} {column.rest}" for column in table.columns]
-        if table.primary:
-            columns.append(f"PRIMARY KEY ({_list(table.primary)})")
-        yield f"CREATE TABLE {table.sql} ({', '.join(columns)})"
-
-
-def inserts(schema: Schema) -> Iterator[str]:
-    """Give statements that fill the tables, and let the sequences go on after them."""
-    for table in schema.tables:
-        columns = [column for column in table.columns if not column.generated]
-        for number, row in enumerate(table.rows):
-            values = ", ".join(_cell(schema, table, row, column, number) for column in columns)
-            names = _list(tuple(column.name for column in columns))
-            yield f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE VALUES ({values})"
-        if table.key in ("bigserial", "serial", "smallint always", "bigint by default"):
-            name = next((c.name for c in table.columns if c.name in table.primary and _counted(c)), None)
-            if name:
-                yield f"SELECT setval(pg_get_serial_sequence({text(table.sql)}, {text(name)}), 1000)"
-    yield f"SELECT setval({text(f'{q(schema.name)}.numbers')}, 1000)"
-
-
-def _counted(column: Column) -> bool:
-    return "serial" in column.type or "IDENTITY" in column.rest
-
-
-def _cell(schema: Schema, table: Table, row: Row, column: Column, number: int) -> str:
-    if column.name == "token":
-        return text(row.token)
-    if column.name == "keep it":
-        return str(row.keep).lower()
-    if column.name == "label":
-        return text(f"label {row.token}")
-    for kind, values in PLAIN.items():
-        if column.type == kind.format(schema=q(schema.name)) and column.name not in used(table):
-            return [*values, "NULL"][number % (len(values) + 1)]
-    return value(table, row, column.name)
-
-
-def used(table: Table) -> set[str]:
-    """Give the columns that are keys or references."""
-    found = {*table.primary, *(name for ref in table.refs for name in ref.columns)}
-    found |= {table.alternative} if table.alternative else set()
-    return found | ({table.pair.id, table.pair.type} if table.pair else set())
-
-
-def constraints(schema: Schema) -> Iterator[str]:
-    """Give statements that add foreign keys and indexes."""
-    for table in schema.tables:
-        for ref in table.refs:
-            if ref.foreign_key:
-                yield (
-                    f"ALTER TABLE {table.sql} ADD FOREIGN KEY ({_list(ref.columns)}) "
-                    f"REFERENCES {ref.target.sql} ({_list(ref.target_columns)}) {ref.action} {ref.deferred}"
-                )
-        yield from table.more
-
-
-def blueprint(schema: Schema) -> dict[str, Any]:
-    """Give the blueprint that declares the schema."""
-    return {
-        "root": {"table": schema.tables[0].sql, "set": schema.tables[0].sets},
-        "tables": [_declared(table) for table in reversed(schema.tables[1:])],
-    }
-
-
-def _declared(table: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": table.sql, "set": table.sets}
-    if table.where:
-        found["where"] = '"keep it"'
-    plain = {ref.columns[0]: ref.target.sql for ref in table.refs if not ref.foreign_key}
-    if plain:
-        found["references"] = plain
-    if table.pair:
-        targets = {name: each.sql for name, each in table.pair.targets.items()}
-        found["polymorphic"] = [{"type": table.pair.type, "id": table.pair.id, "targets": targets}]
-    if table.via and table.refs:
-        columns = [name for n in table.anchors if n is not None for name in table.refs[n].columns]
-        found["via"] = list(dict.fromkeys(columns)) or [table.pair.id] if table.pair else list(dict.fromkeys(columns))
-    return found
-
-
-def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(q(name) for name in names)

@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.drawn import Row, Schema, Table, used
+from tests.support.drawn_sql import used
+from tests.support.tables import Row, Schema, Table
 
 Content = Mapping[str, list[dict[str, str | None]]]
 
@@ -92,9 +93,9 @@ def faults(schema: Schema, before: Content, after: Content, keys: list[str]) -> 
             per[campaign][table.name, str(row["token"])] += 1
             found += walk.differences(table, row, campaign)
     tokens = Counter((name, row.token) for name, rows in wanted.kept.items() for row in rows)
-    for key, counts in per.items():
-        if counts != tokens:
-            found.append(f"campaign {key}: lacks {dict(tokens - counts)}, has too many of {dict(counts - tokens)}")
+    for key, made in per.items():
+        if made != tokens:
+            found.append(f"campaign {key}: lacks {dict(tokens - made)}, has too many of {dict(made - tokens)}")
     return found
 
 

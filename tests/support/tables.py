@@ -1,0 +1,174 @@
+"""A made-up schema as plain values: tables with columns and references, rows that point at rows.
+
+`tests.support.drawn` draws it, `tests.support.drawn_sql` makes it in Postgres and declares it. What a
+clone of it must be is said by `tests.support.walked`, from these values alone.
+"""
+
+from dataclasses import dataclass, field
+
+ODD = (
+    "plain", "Order", "select", "with space", 'quo"te', "ünï→", "UPPER", "a.b", "per%cent", "apo'strophe",
+    "back\\slash",
+    "$name", "s", "c", "t", "m", "own", "x0_0", "k", "_rows", "new", "campaign", "ord", "n", "v", "r", "1st",
+    "-- dash",
+)  # fmt: skip
+"""Names for tables and columns: reserved, quoted, and the aliases of our own SQL."""
+
+PLAIN: dict[str, tuple[str, ...]] = {
+    "text": ("'it''s'", "'back\\slash'", "''", "'%s $1 $name'"),
+    "varchar(12)": ("'short'",),
+    "numeric(10,2)": ("1.50", "-3"),
+    "timestamptz": ("'2026-01-01T12:00:00.123456Z'",),
+    "json": ("""'{"a": [1, null]}'""",),
+    "jsonb": ("""'{"id": "x"}'""",),
+    "bytea": ("'\\x00ff'::bytea",),
+    "integer[]": ("'{1,2,NULL}'",),
+    "{schema}.mood": ("'glad'", "'so so'"),
+    "{schema}.percent": ("50",),
+    "double precision": ("'NaN'", "0.1"),
+    "boolean": ("true", "false"),
+}
+
+UUID_KEYS = ("uuid", "uuid default", "uuid domain")
+NUMBER_KEYS = ("bigserial", "serial", "smallint always", "bigint by default", "bigint sequence")
+TEXT_KEYS = ("text default", "text set")
+KEYS = (*UUID_KEYS, *NUMBER_KEYS, *TEXT_KEYS)
+
+
+def q(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Quote a string."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass
+class Column:
+    """A column: its type, and what stands after it in CREATE TABLE."""
+
+    name: str
+    type: str
+    rest: str = ""
+    generated: bool = False
+
+
+@dataclass
+class Ref:
+    """A reference: columns of its table, the table and columns they hold, and how it is declared."""
+
+    columns: tuple[str, ...]
+    target: "Table"
+    target_columns: tuple[str, ...]
+    nullable: bool
+    foreign_key: bool = True
+    deferred: str = ""
+    action: str = ""
+
+
+@dataclass
+class Pair:
+    """A polymorphic reference."""
+
+    type: str
+    id: str
+    targets: dict[str, "Table"]
+    nullable: bool
+
+
+@dataclass(eq=False)
+class Row:
+    """A row: whose it is, what it is called, its values as SQL, and the rows it points at, in order of the refs."""
+
+    campaign: str
+    token: str
+    keep: bool = True
+    values: dict[str, str] = field(default_factory=dict)
+    targets: list["Row | None"] = field(default_factory=list)
+    typed: "tuple[str, Row] | None" = None
+
+
+@dataclass(eq=False)
+class Table:
+    """A table with its rows."""
+
+    schema: str
+    name: str
+    key: str
+    columns: list[Column] = field(default_factory=list)
+    primary: tuple[str, ...] = ()
+    refs: list[Ref] = field(default_factory=list)
+    pair: Pair | None = None
+    anchors: list[int | None] = field(default_factory=list)
+    via: bool = True
+    where: bool = False
+    sets: dict[str, str] = field(default_factory=dict)
+    more: list[str] = field(default_factory=list)
+    alternative: str | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def sql(self) -> str:
+        """Its name, as SQL writes it."""
+        return f"{q(self.schema)}.{q(self.name)}"
+
+    @property
+    def base(self) -> str:
+        """The type of the key, without its ways."""
+        return {"uuid domain": "uuid", "smallint always": "smallint", "serial": "integer"}.get(
+            self.key, "uuid" if self.key in UUID_KEYS else "bigint" if self.key in NUMBER_KEYS else "text"
+        )
+
+    def of(self, campaign: str) -> list[Row]:
+        """The rows of a campaign."""
+        return [row for row in self.rows if row.campaign == campaign]
+
+
+@dataclass
+class Schema:
+    """A schema: the root first."""
+
+    name: str
+    tables: list[Table]
+
+
+def prune(tables: list[Table]) -> None:
+    """Remove rows that lack what they need, or repeat a key made of references, until all is well."""
+    size = -1
+    while size != sum(len(table.rows) for table in tables):
+        size = sum(len(table.rows) for table in tables)
+        every = {row for table in tables for row in table.rows}
+        for table in tables:
+            for row in table.rows:
+                row.targets = [target if target in every else None for target in row.targets]
+            table.rows = [row for row in table.rows if _whole(table, row, every)]
+            keys: dict[object, Row] = {}
+            for row in table.rows:
+                keys.setdefault(tuple(value(table, row, name) for name in table.primary) or row, row)
+            table.rows = list(keys.values())
+
+
+def _whole(table: Table, row: Row, every: set[Row]) -> bool:
+    given = all(target or ref.nullable for target, ref in zip(row.targets, table.refs, strict=True))
+    return given and (row.typed is None or row.typed[1] in every)
+
+
+def value(table: Table, row: Row, column: str) -> str:
+    """Give the value of a key or a reference, as SQL."""
+    if column in row.values:
+        return row.values[column]
+    for ref, target in zip(table.refs, row.targets, strict=True):
+        if column in ref.columns and target is not None:
+            return value(ref.target, target, ref.target_columns[ref.columns.index(column)])
+    if table.pair and row.typed and column == table.pair.type:
+        return text(row.typed[0])
+    if table.pair and row.typed and column == table.pair.id:
+        where = table.pair.targets[row.typed[0]]
+        return f"({value(where, row.typed[1], where.primary[0])})::text::{_type(table, column)}"
+    return "NULL"
+
+
+def _type(table: Table, column: str) -> str:
+    return next(each.type for each in table.columns if each.name == column)
