@@ -75,10 +75,11 @@ async def disturbed(server: EmbeddedPostgres, url: str, job: str, chance: random
     """Run once, with one or two disturbances; what a Job would do after exit code 75 is done here too."""
 
     async def quick(seconds: float) -> None:
-        await asyncio.sleep(seconds / 10)
+        await asyncio.sleep(seconds / 10)  # the seeder's own backoff, shortened
 
     async def disturb() -> None:
         for _ in range(chance.choice([1, 1, 2])):
+            # A random moment of the run is the point of the test; nothing waits for anything here.
             await asyncio.sleep(chance.uniform(0.005, 0.15))
             if chance.random() < 0.15:
                 await asyncio.to_thread(server.restart, crash=chance.random() < 0.5)
