@@ -160,14 +160,42 @@ class Images(Model):
     """`Share`: attachments of a campaign point at the template's blobs; nothing is copied or stored twice."""
 
 
+Duration = Annotated[
+    str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")
+]
+"""A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
+
+
+class Lifetime(Model):
+    """How long the application may take a claim back, with `campaign_pool.release`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("duration(self.default) <= duration(self.maximum)", "default must not exceed maximum")
+        )
+    )
+
+    default: Duration = "1h"
+    """What every claim gets."""
+    maximum: Duration = "24h"
+    """To what `campaign_pool.extend` may set it, counted from the claim."""
+
+
 class Claims(Model):
-    """What a claim does when no campaign is ready."""
+    """What a claim does when no campaign is ready, and how long it may be taken back."""
 
     on_empty: Literal["Clone", "Wait", "Fail"] = "Clone"
-    """`Clone`: make one then and there, in the claim's transaction. `Wait`: wait up to `waitSeconds` for one.
-    `Fail`: raise SQLSTATE `CP002` at once."""
+    """`Clone`: make one then and there, in the claim's transaction. `Wait`: the claimant may wait up to `waitSeconds`
+    for one to become ready. `Fail`: raise SQLSTATE `CP002` at once."""
     wait_seconds: int = Field(default=5, ge=1, le=60)
-    """Bound of `Wait`, after which the claim raises SQLSTATE `CP002`."""
+    """Bound of `Wait`. The waiting is done by the client, woken by a notification, never inside the database."""
+    allow_stale: bool = True
+    """Whether a claim may give a campaign made from an older template or blueprint when no current one is ready."""
+    lifetime: Lifetime = Field(default_factory=Lifetime, json_schema_extra=FILLED)
+    """How long a claim may be taken back."""
+    while_deleting: Literal["Refuse", "Allow"] = "Refuse"
+    """Claims while this resource is being deleted. `Refuse`: they end at once. `Allow`: what is still ready is given
+    until it has been removed; nothing is cloned on demand."""
 
 
 class CampaignPoolSpec(Model):

@@ -29,6 +29,7 @@ ALGORITHM = 1
 """Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
 
 
+_FUNCTIONS = (functions.clone, functions.on_claim, functions.on_release)
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
@@ -162,7 +163,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             for statement in snapshot.freeze(plan, table, survey, number):
                 await connection.execute(statement)
         revision = functions.Revision(number, pool, plan, surveys)
-        for write in (functions.clone, functions.on_claim, retirement.retire, probe.probe, probe.key):
+        for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
@@ -177,6 +178,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             json.dumps(_described(revision, found)),
             revision.rows,
             revision.statements,
+            functions.CLAIM_FORM,
         )
     return True
 

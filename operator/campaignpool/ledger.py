@@ -18,6 +18,14 @@ if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding 
 _LOCK = 0x63616D70706F6F6C
 """Advisory lock of the migrations: `camppool` in ASCII."""
 
+MIGRATION_LOCK_SECONDS = 2
+"""Longest wait of a migration for a lock: claims queue behind it, and are to take less than that."""
+
+RECORD_DAYS = 30
+"""How long the record of a claim is kept, and its key remembered; its numbers are kept by the hour after that."""
+
+_PRUNED_AT_ONCE = 10_000
+
 CHANNEL = "campaign_pool"
 """Channel on which the ledger says that a pool changed; the payload is the pool's name, `namespace/name`."""
 
@@ -115,6 +123,7 @@ class Ledger:
         owners: Counts by owner.
         runs: The latest runs, the latest first.
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
+        prunable: Records of claims are older than they are kept.
     """
 
     root_table: str | None = None
@@ -122,6 +131,7 @@ class Ledger:
     owners: Mapping[str, OwnerCounts] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
+    prunable: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,12 +149,16 @@ async def migrate(connection: Connection) -> list[str]:
 
     One process at a time, by an advisory lock, and all in one transaction. A database that is
     ahead of this code is left alone: migrations only add, so an older operator goes on working.
+    Claims go on meanwhile: those that meet a lock of the migration wait for it, and the migration itself gives
+    up after `MIGRATION_LOCK_SECONDS`, so that nobody waits behind it for a transaction that takes long.
 
     Raises:
         ConfigurationError: An applied migration is not the one of this code.
+        asyncpg.LockNotAvailableError: A long transaction is in the way; try again.
     """
     applied: list[str] = []
     async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         if not await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
             await connection.execute("CREATE SCHEMA IF NOT EXISTS campaign_pool")
@@ -172,10 +186,22 @@ async def migrate(connection: Connection) -> list[str]:
 
 async def put_pool(connection: Connection, pool: str, root_table: str, spec: "CampaignPoolSpec") -> None:
     """Write what the resource says of a pool, only where it differs."""
-    claims = spec.claims
-    values = (pool, root_table, spec.max_size, claims.on_empty, float(claims.wait_seconds))
-    await connection.execute(_QUERY["put_pool"], *values)
+    claims, targets = spec.claims, spec.targets()
+    await connection.execute(
+        _QUERY["put_pool"],
+        pool,
+        root_table,
+        spec.max_size,
+        claims.on_empty,
+        float(claims.wait_seconds),
+        spec.paused,
+        claims.allow_stale,
+        claims.lifetime.default,
+        claims.lifetime.maximum,
+        claims.while_deleting,
+    )
     await connection.execute(_QUERY["put_bell"], pool)
+    await connection.execute(_QUERY["put_targets"], pool, list(targets), list(targets.values()))
 
 
 async def fall_asleep(connection: Connection, pool: str) -> bool:
@@ -194,22 +220,30 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         facts = await connection.fetchrow(_QUERY["get_pool"], pool)
         if facts is None or facts["deleted_at"] is not None:
             return Ledger()
-        counts: dict[str, dict[str, int]] = {}
-        for query in ("owners", "claimed"):
-            for row in await connection.fetch(_QUERY[query], pool):
-                values = dict(row)
-                counts.setdefault(values.pop("owner"), {}).update(values)
+        owners = await counts(connection, pool)
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
         numbers = await connection.fetch(_QUERY["numbers"], pool)
+        prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
     names = ("plan_hash", "fingerprint", "template", "rows", "statements")
     revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
     return Ledger(
         root_table=facts["root_table"],
         revision=revision,
-        owners={owner: OwnerCounts(**values) for owner, values in counts.items()},
+        owners=owners,
         runs=tuple(Run(**row) for row in runs),
         numbers={row["owner"]: row["number"] for row in numbers},
+        prunable=prunable,
     )
+
+
+async def counts(connection: Connection, pool: str) -> dict[str, OwnerCounts]:
+    """Give how many campaigns of a pool are in each state, by owner; also of a pool that is closed."""
+    found: dict[str, dict[str, int]] = {}
+    for query in ("owners", "claimed"):
+        for row in await connection.fetch(_QUERY[query], pool):
+            values = dict(row)
+            found.setdefault(values.pop("owner"), {}).update(values)
+    return {owner: OwnerCounts(**values) for owner, values in found.items()}
 
 
 async def reserve(
@@ -266,13 +300,18 @@ async def finish_run(
 
 
 async def prune(connection: Connection, pool: str) -> None:
-    """Forget failed campaigns after an hour, and old runs."""
+    """Forget failed campaigns after an hour, old runs, and records of claims after `RECORD_DAYS`."""
     await connection.execute(_QUERY["prune"], pool)
+    await connection.execute(_QUERY["adopt_claimed"])
+    await connection.execute(_QUERY["prune_claimed"], pool, RECORD_DAYS, _PRUNED_AT_ONCE)
 
 
-async def retire(connection: Connection, pool: str, owner: str, count: int) -> int:
-    """Take up to `count` ready campaigns of an owner out of the pool, older revisions first; give how many."""
-    return _affected(await connection.execute(_QUERY["retire"], pool, owner, count))
+async def retire(connection: Connection, pool: str, owner: str | None, count: int | None) -> int:
+    """Take up to `count` ready campaigns of an owner out of the pool, older revisions first; give how many.
+
+    None: of every owner, or all of them. What a claim is about to take is passed over.
+    """
+    return int(await connection.fetchval(_QUERY["retire"], pool, owner, count))
 
 
 async def remove(connection: Connection, pool: str, batch: int) -> int:
@@ -285,11 +324,19 @@ async def held(connection: Connection, pool: str) -> dict[str, int]:
     return {row["cause"]: row["campaigns"] for row in await connection.fetch(_QUERY["held"], pool)}
 
 
-async def close_pool(connection: Connection, pool: str) -> None:
-    """Stop claims from a pool whose resource is gone, and take its ready campaigns out of it."""
+async def close_pool(connection: Connection, pool: str) -> int:
+    """Stop claims from a pool that is being deleted, as its claims.whileDeleting says, and retire what is ready.
+
+    Gives how many campaigns retired: once it is 0 and nothing seeds, nothing is left but what claims hold just now.
+    """
     async with connection.transaction():
         await connection.execute(_QUERY["close_pool"], pool)
-        await connection.execute(_QUERY["retire_all"], pool)
+        return await retire(connection, pool, None, None)
+
+
+async def bury(connection: Connection, pool: str) -> None:
+    """End a closed pool of which nothing unclaimed is left. The records of its claims stay."""
+    await connection.execute(_QUERY["bury"], pool)
 
 
 async def abandon(connection: Connection, pool: str) -> None:
@@ -311,11 +358,6 @@ async def admit(connection: Connection, pool: str, most: int) -> bool:
     From then on it is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
     """
     return bool(await connection.fetchval(_QUERY["admit"], pool, most))
-
-
-def _affected(tag: str) -> int:
-    """Give the row count of a command tag such as `UPDATE 3`."""
-    return int(tag.rpartition(" ")[2])
 
 
 _QUERY = sql.queries()

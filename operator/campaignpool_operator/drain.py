@@ -1,6 +1,7 @@
 """What happens between the wish to delete a pool and its end. Every step can be repeated, so a restart costs nothing.
 
-1. The ledger closes the pool: claims stop, what is ready retires. Claimed campaigns are not touched.
+1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says; what is ready
+   retires. Claimed campaigns are not touched.
 2. Jobs at work are deleted; their pods' end is waited for, for only then nothing new can appear.
 3. Open runs end, and what was reserved and never made is forgotten.
 4. Retiring campaigns are removed in batches, then the revisions that made them.
@@ -66,6 +67,9 @@ async def _emptied(connection: Connection, key: str) -> bool:
     await ledger.close_pool(connection, key)
     for _ in range(_BATCHES):
         if await ledger.remove(connection, key, BATCH) == 0:
+            if any(counts.ready for counts in (await ledger.counts(connection, key)).values()):
+                return False  # a claim held it and was rolled back
+            await ledger.bury(connection, key)
             await install.drop_unused(connection, key)
             for cause, campaigns in (await ledger.held(connection, key)).items():
                 # Deleting them would take rows along that are not ours: they stay, and a person may look.

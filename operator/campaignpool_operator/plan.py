@@ -98,7 +98,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class Prune:
-    """Forget old failures and old runs."""
+    """Forget old failures, old runs and old records of claims."""
 
 
 Action: TypeAlias = InstallRevision | CreateJob | FinishRun | DeleteJob | Retire | Remove | Prune
@@ -346,7 +346,8 @@ def _surplus(spec: CampaignPoolSpec, ledger: Ledger) -> Iterator[Retire]:
 def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
     failed = sum(counts.failed for counts in ledger.owners.values())
     ends = [run.finished_at for run in ledger.runs if run.outcome == "Failed" and run.finished_at]
-    if failed and (not ends or (observed.now - min(ends)).total_seconds() > PRUNE_SECONDS):
+    old = failed and (not ends or (observed.now - min(ends)).total_seconds() > PRUNE_SECONDS)
+    if old or ledger.prunable:
         yield Prune()
 
 

@@ -100,17 +100,22 @@ async def test_an_empty_pool_can_fail_with_a_state_of_its_own(connection: Connec
     assert failed.value.sqlstate == "CP002"
 
 
-async def test_an_empty_pool_can_wait(connection: Connection, chiwar_url: str) -> None:
-    await installed(connection, claims={"onEmpty": "Wait", "waitSeconds": 30})
+async def test_an_empty_pool_can_let_the_claimant_wait(connection: Connection, chiwar_url: str) -> None:
+    """Nothing waits in the database: no row means not yet, and what became ready is told."""
+    await installed(connection, claims={"onEmpty": "Wait"})
     waiting = await asyncpg.connect(chiwar_url)
-    task = asyncio.create_task(claim(waiting, NEW))
+    told = asyncio.Event()
+    await waiting.add_listener("campaign_pool_ready", lambda *_: told.set())
+    statement = "SELECT campaign_id FROM campaign_pool.claim($1, $2, wait => '5s')"
+    assert await waiting.fetch(statement, POOL, str(NEW)) == []
     made = await filled(connection, "", 1)
-    assert (await task)["campaign_id"] == made[0]
+    await asyncio.wait_for(told.wait(), 10)
+    assert await waiting.fetchval(statement, POOL, str(NEW)) == made[0]
     await waiting.close()
 
 
-async def test_waiting_has_a_bound(connection: Connection) -> None:
-    await installed(connection, claims={"onEmpty": "Wait", "waitSeconds": 1})
+async def test_who_does_not_want_to_wait_is_told_that_nothing_is_ready(connection: Connection) -> None:
+    await installed(connection, claims={"onEmpty": "Wait"})
     with pytest.raises(asyncpg.PostgresError, match="is ready") as failed:
         await claim(connection, NEW)
     assert failed.value.sqlstate == "CP002"

@@ -124,7 +124,7 @@ async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_ur
     faults = [fault for each in claimed for fault in await chiwar.check_clone(connection, each)]
     assert faults == []
     assert await chiwar.half_campaigns(connection) == []
-    left = await connection.fetchval("SELECT count(*) FROM campaign_pool.campaign WHERE state = 'claimed'")
+    left = await connection.fetchval("SELECT count(*) FROM campaign_pool.claimed")
     assert left == len(claimed)
 
 
@@ -137,6 +137,8 @@ async def test_an_unused_revision_is_dropped_and_a_used_one_is_not(connection: C
     assert await install.drop_unused(connection, POOL) == 0
     assert (await ledger.observe(connection, POOL)).owners[""].stale == 1
     await claim(connection, NEW)
+    assert await install.drop_unused(connection, POOL) == 0, "the claim may still be released"
+    await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
     assert await install.drop_unused(connection, POOL) == 1
     left = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'campaign_pool'::regnamespace AND relname ~ '^r1_'"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from campaignpool.clone import ClonePlan, KeyKind, TablePlan, substitute
+from campaignpool.clone import ClonePlan, KeyKind, TablePlan, substitute, variables_of
 from campaignpool.compiler.naming import ORD, function, ident, literal, search_path, snapshot
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.compiler.values import CAMPAIGNS, Values
@@ -160,32 +160,75 @@ def _drawn(revision: Revision) -> Iterator[tuple[TablePlan, str]]:
                 yield table, name
 
 
+CLAIM_FORM = 2
+"""What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
+
+
 def on_claim(revision: Revision) -> str:
-    """Write `on_claim_r<id>(id uuid, root key text, claimant text) → whether the campaign was there`."""
+    """Write `on_claim_r<id>(id uuid, root key text, claimant text, name text) → whether the campaign was there`."""
     root, rules = revision.plan.root, revision.plan.blueprint.on_claim
     key = root.facts.column[root.facts.primary_key[0]]
-    values = {
-        "campaign": f"CAST($2 AS {key.type})",
-        "name": f"({literal(revision.pool.rpartition('/')[2] + '-')} || left(replace($1::text, '-', ''), 16))",
-        "owner": "$3",
-        "claimant": "$3",
-    }
+    generated = f"({literal(revision.pool.rpartition('/')[2] + '-')} || left(replace($1::text, '-', ''), 16))"
+    values = _claim_values(revision, key="$2", claimant="$3", name=f"coalesce($4, {generated})")
     row = f"t.{ident(key.name)} = CAST($2 AS {key.type})"
+    body = []
+    if not _takes_name(revision):
+        hint = literal("Let onClaim of the blueprint set a column to $name, or claim without a name.")
+        body.append(
+            "IF $4 IS NOT NULL THEN RAISE EXCEPTION 'the campaigns of this pool take no name' "
+            f"USING ERRCODE = 'CP007', HINT = {hint}; END IF;"
+        )
     if rules.set_:
         sets = [
             f"{ident(name)} = CAST(({substitute(expression, values)}) AS {root.facts.column[name].type})"
             for name, expression in rules.set_.items()
         ]
-        body = [f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row};"]
+        body.append(f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row};")
     else:
-        body = [f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"]
+        body.append(f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;")
     body.append("IF NOT FOUND THEN RETURN false; END IF;")
     for name, types, given in claim_inserts(revision.plan):
         columns = ", ".join(ident(column) for column in given)
         cast = [f"CAST(({substitute(each, values)}) AS {types[column]})" for column, each in given.items()]
         body.append(f"INSERT INTO {name} ({columns}) VALUES ({', '.join(cast)});")
     body.append("RETURN true;")
-    return written(revision, "on_claim", "uuid, text, text", "boolean", [], body)
+    return written(revision, "on_claim", "uuid, text, text, text", "boolean", [], body)
+
+
+def on_release(revision: Revision) -> str:
+    """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
+
+    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for its
+    rows could not be told from others.
+    """
+    values = _claim_values(revision, key="$1", claimant="$2", name="NULL")
+    body = []
+    for name, types, given in claim_inserts(revision.plan):
+        known = {
+            column: each
+            for column, each in given.items()
+            if (used := variables_of(each)) and used <= {"campaign", "claimant", "owner"}
+        }
+        if any("campaign" in variables_of(each) for each in known.values()):
+            same = [
+                f"t.{ident(column)} = CAST(({substitute(each, values)}) AS {types[column]})"
+                for column, each in known.items()
+            ]
+            body.append(f"DELETE FROM {name} AS t WHERE {' AND '.join(same)};")
+    return written(revision, "on_release", "text, text", "void", [], body)
+
+
+def _claim_values(revision: Revision, *, key: str, claimant: str, name: str) -> dict[str, str]:
+    """Give what the variables of `onClaim` stand for."""
+    root = revision.plan.root.facts
+    campaign = f"CAST({key} AS {root.column[root.primary_key[0]].type})"
+    return {"campaign": campaign, "name": name, "owner": claimant, "claimant": claimant}
+
+
+def _takes_name(revision: Revision) -> bool:
+    rules = revision.plan.blueprint.on_claim
+    inserted = [each for row in rules.insert for each in row.values.values()]
+    return any("name" in variables_of(each) for each in (*rules.set_.values(), *inserted))
 
 
 def claim_inserts(plan: ClonePlan) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:

@@ -2,12 +2,29 @@
 
 -- name: put_pool
 -- Write what the resource says of a pool, only where it differs; a pool that was deleted comes back.
-INSERT INTO campaign_pool.pool AS p (name, root_table, max_size, on_empty, wait)
-VALUES ($1, $2, $3, $4, make_interval(secs => $5))
+INSERT INTO campaign_pool.pool AS p
+    (name, root_table, max_size, on_empty, wait, paused, allow_stale, lifetime, max_lifetime, while_deleting)
+VALUES ($1, $2, $3, $4, make_interval(secs => $5), $6, $7, $8::text::interval, $9::text::interval, $10)
 ON CONFLICT (name) DO UPDATE SET
-    max_size = excluded.max_size, on_empty = excluded.on_empty, wait = excluded.wait, deleted_at = NULL
-WHERE (p.max_size, p.on_empty, p.wait, p.deleted_at)
-    IS DISTINCT FROM (excluded.max_size, excluded.on_empty, excluded.wait, NULL);
+    max_size = excluded.max_size, on_empty = excluded.on_empty, wait = excluded.wait, paused = excluded.paused,
+    allow_stale = excluded.allow_stale, lifetime = excluded.lifetime, max_lifetime = excluded.max_lifetime,
+    while_deleting = excluded.while_deleting, deleted_at = NULL, closing_at = NULL
+WHERE (p.max_size, p.on_empty, p.wait, p.paused, p.allow_stale, p.lifetime, p.max_lifetime, p.while_deleting,
+       p.deleted_at, p.closing_at)
+    IS DISTINCT FROM (excluded.max_size, excluded.on_empty, excluded.wait, excluded.paused, excluded.allow_stale,
+        excluded.lifetime, excluded.max_lifetime, excluded.while_deleting, NULL, NULL);
+
+-- name: put_targets
+-- Write how many campaigns owners are to have, only where it differs.
+WITH wanted AS (
+    SELECT p.id AS pool_id, w.owner, w.size
+    FROM campaign_pool.pool p, unnest($2::text[], $3::integer[]) AS w (owner, size) WHERE p.name = $1
+), gone AS (
+    DELETE FROM campaign_pool.target t USING campaign_pool.pool p
+    WHERE p.name = $1 AND t.pool_id = p.id AND t.owner <> ALL ($2::text[])
+)
+INSERT INTO campaign_pool.target AS t SELECT pool_id, owner, size FROM wanted
+ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size WHERE t.size <> excluded.size;
 
 -- name: put_bell
 INSERT INTO campaign_pool.bell (pool_id) SELECT id FROM campaign_pool.pool WHERE name = $1 ON CONFLICT DO NOTHING;
@@ -28,7 +45,7 @@ UPDATE campaign_pool.bell b SET asleep = true
 FROM campaign_pool.pool p WHERE p.id = b.pool_id AND p.name = $1 AND NOT b.asleep;
 
 -- name: owners
--- Counts by owner. Claimed ones are counted apart, on an index of their own.
+-- Counts by owner. Claimed ones are counted apart, for they are in another table.
 SELECT owner,
        count(*) FILTER (WHERE state = 'ready') AS ready,
        count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
@@ -41,9 +58,13 @@ WHERE p.name = $1 AND state <> 'claimed'
 GROUP BY owner;
 
 -- name: claimed
-SELECT owner, count(*) AS claimed
-FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-WHERE p.name = $1 AND state = 'claimed'
+SELECT owner, sum(claims)::bigint AS claimed
+FROM campaign_pool.pool p CROSS JOIN LATERAL (
+    SELECT owner, count(*) AS claims FROM campaign_pool.claimed WHERE pool_id = p.id GROUP BY owner
+    UNION ALL
+    SELECT owner, claims FROM campaign_pool.claimed_hour WHERE pool_id = p.id
+) c
+WHERE p.name = $1
 GROUP BY owner;
 
 -- name: runs
@@ -80,29 +101,10 @@ SELECT campaigns, rows, statements, seconds FROM campaign_pool.seed($1, $2, $3);
 SELECT campaign_pool.diagnose($1, $2);
 
 -- name: quarantine
--- Set aside the campaign that `seed` would make next, with the cause.
-UPDATE campaign_pool.campaign SET state = 'failed', cause = $3
-WHERE id = (
-    SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-    WHERE p.name = $1 AND c.run = $2 AND c.state = 'seeding'
-    ORDER BY c.revision_id, c.id LIMIT 1 FOR UPDATE OF c
-);
+SELECT campaign_pool.set_aside($1, $2, $3);
 
 -- name: finish_run
--- End a run; what it had reserved and not made is set aside with the cause. A run that ended keeps its outcome.
-WITH ended AS (
-    INSERT INTO campaign_pool.run AS r
-        (pool_id, job, owner, number, count, generation, finished_at, outcome, reason, message)
-    SELECT id, $2, $3, $4, $5, $6, now(), $7, $8, $9 FROM campaign_pool.pool WHERE name = $1
-    ON CONFLICT (pool_id, job) DO UPDATE
-    SET finished_at = now(), outcome = excluded.outcome, reason = excluded.reason,
-        message = coalesce(excluded.message, r.message)
-    WHERE r.outcome IS NULL OR r.outcome <> excluded.outcome
-    RETURNING pool_id
-)
-UPDATE campaign_pool.campaign c SET state = 'failed', cause = coalesce($9, $8, 'the run ended without making it')
-FROM campaign_pool.pool p
-WHERE p.name = $1 AND c.pool_id = p.id AND c.run = $2 AND c.state = 'seeding';
+SELECT campaign_pool.finish($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: prune
 -- Failed campaigns are kept for an hour with their cause, runs for a week and the last hundred.
@@ -114,22 +116,21 @@ DELETE FROM campaign_pool.run r USING campaign_pool.pool p
 WHERE p.name = $1 AND r.pool_id = p.id AND r.finished_at < now() - interval '7 days'
   AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l WHERE l.pool_id = p.id AND l.owner = r.owner);
 
--- name: retire
--- Flip surplus ready campaigns of one owner, older revisions first, under the same row lock that a claim takes.
-UPDATE campaign_pool.campaign SET state = 'retiring'
-WHERE id IN (
-    SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-    WHERE p.name = $1 AND c.owner = $2 AND c.state = 'ready'
-    ORDER BY c.revision_id, c.slot LIMIT $3
-    FOR UPDATE OF c SKIP LOCKED
-);
+-- name: adopt_claimed
+SELECT campaign_pool.adopt_claimed();
 
--- name: retire_all
-UPDATE campaign_pool.campaign SET state = 'retiring'
-WHERE id IN (
-    SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-    WHERE p.name = $1 AND c.state = 'ready' FOR UPDATE OF c
-);
+-- name: prune_claimed
+SELECT campaign_pool.prune_claimed($1, make_interval(days => $2), $3);
+
+-- name: prunable
+-- Whether there is a record of a claim older than so many days, or one that is not where records are.
+SELECT EXISTS (SELECT FROM campaign_pool.claimed c
+               WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
+    OR EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state = 'claimed')
+FROM campaign_pool.pool p WHERE p.name = $1;
+
+-- name: retire
+SELECT campaign_pool.retire($1, $2, $3);
 
 -- name: remove
 SELECT campaign_pool.remove($1, $2);
@@ -142,16 +143,27 @@ WHERE p.name = $1 AND c.state = 'retiring' AND c.cause IS NOT NULL
 GROUP BY c.cause ORDER BY 2 DESC, 1;
 
 -- name: unused_revisions
--- Revisions that nothing unclaimed was made from, the current one apart.
+-- Revisions that nothing unclaimed was made from, and no claim that may still be released, the current one apart.
 SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id
 WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_id
   AND NOT EXISTS (
       SELECT FROM campaign_pool.campaign c
-      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'ready', 'retiring'));
+      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'ready', 'retiring'))
+  AND NOT EXISTS (
+      SELECT FROM campaign_pool.claimed c
+      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL
+        AND c.claimed_at > now() - p.max_lifetime AND c.releasable_until > now());
 
 -- name: close_pool
--- The resource is gone: no more claims. The history of claims stays.
-UPDATE campaign_pool.pool SET deleted_at = coalesce(deleted_at, now()), revision_id = NULL WHERE name = $1;
+-- The resource is being deleted: no more claims, or only of what is still ready. The records of claims stay.
+UPDATE campaign_pool.pool SET
+    closing_at = coalesce(closing_at, now()),
+    deleted_at = CASE while_deleting WHEN 'Refuse' THEN coalesce(deleted_at, now()) ELSE deleted_at END
+WHERE name = $1 AND (closing_at IS NULL OR while_deleting = 'Refuse' AND deleted_at IS NULL);
+
+-- name: bury
+-- Nothing unclaimed is left: the pool is gone.
+SELECT campaign_pool.bury($1);
 
 -- name: abandon
 -- The resource is gone and no Job of it is at work: end its runs, forget what was never made.
@@ -178,9 +190,9 @@ SELECT nextval(pg_get_serial_sequence('campaign_pool.revision', 'id'));
 -- name: put_revision
 WITH installed AS (
     INSERT INTO campaign_pool.revision
-        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements)
+        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10 FROM campaign_pool.pool p WHERE p.name = $2
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11 FROM campaign_pool.pool p WHERE p.name = $2
     RETURNING id, pool_id
 )
 UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;

@@ -1,0 +1,320 @@
+-- What the application calls. Its own class of SQLSTATEs:
+--   CP001 no such pool, or it is being deleted     CP005 the pool is paused and nothing is ready
+--   CP002 nothing is ready                         CP006 a claim cannot be taken back
+--   CP003 no claimant                              CP007 another argument makes no sense
+--   CP004 the key belongs to another claim
+-- Arguments are data, never SQL. Nothing is bound to the session, so a pooler may change it after every transaction.
+
+-- Claim one campaign; NULL where the claimant is to wait. The body of every function that claims.
+CREATE FUNCTION campaign_pool.take(pool text, claimant text, key text, name text, wait interval)
+RETURNS campaign_pool.claimed
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    spread constant integer := 64;
+    p record;
+    c record;
+    got campaign_pool.claimed;
+    head regclass;
+    lowest integer;
+    start integer;
+    found_it boolean;
+BEGIN
+    IF coalesce(claimant, '') = '' THEN
+        RAISE EXCEPTION 'a claim needs a claimant' USING ERRCODE = 'CP003',
+            HINT = 'Pass the key of the user who gets the campaign.';
+    END IF;
+    SELECT q.id, q.name, q.revision_id, q.on_empty, q.allow_stale, q.lifetime, q.paused, q.closing_at,
+           r.root_suffix, r.claim_form
+    INTO p FROM campaign_pool.pool q LEFT JOIN campaign_pool.revision r ON r.id = q.revision_id
+    WHERE q.name = take.pool AND q.deleted_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no pool named "%"', take.pool USING ERRCODE = 'CP001',
+            HINT = 'Name it namespace/name, as in the CampaignPool resource.';
+    END IF;
+
+    IF key IS NOT NULL THEN
+        -- Two claims with one key at the same moment: the second waits here and then finds the first's.
+        PERFORM pg_advisory_xact_lock(hashtextextended(p.id || ':' || take.key, 0));
+        SELECT * INTO got FROM campaign_pool.claimed WHERE key = take.key;
+        IF NOT FOUND THEN
+            SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source, o.images,
+                   o.claimed_at, interval '0', o.claimed_at, NULL
+            INTO got FROM campaign_pool.campaign o WHERE o.pool_id = p.id AND o.claim_key = take.key;
+        END IF;
+        IF got.id IS NOT NULL THEN
+            IF got.claimant <> take.claimant OR got.pool_id <> p.id OR got.released_at IS NOT NULL THEN
+                RAISE EXCEPTION 'the key of this claim belongs to a claim %', CASE
+                    WHEN got.claimant <> take.claimant THEN 'of another claimant'
+                    WHEN got.pool_id <> p.id THEN 'from another pool' ELSE 'that was released' END
+                    USING ERRCODE = 'CP004', HINT = 'Use a new key for every claim, such as the id of the request.';
+            END IF;
+            RETURN got;
+        END IF;
+    END IF;
+
+    LOOP
+        -- The claimant's own first. There are few, so no care is taken of where to look.
+        DELETE FROM campaign_pool.campaign WHERE id = (
+            SELECT id FROM campaign_pool.campaign
+            WHERE pool_id = p.id AND owner = take.claimant AND state = 'ready'
+              AND (revision_id = p.revision_id OR p.allow_stale)
+            ORDER BY revision_id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING id, revision_id, owner, root_key, images INTO c;
+        IF NOT FOUND THEN
+            -- The master owner's, a random one of those that have waited longest; `head` is below all of them.
+            head := to_regclass('campaign_pool.head_' || p.id);
+            lowest := coalesce(pg_sequence_last_value(head), 0);
+            start := lowest + floor(random() * spread)::integer;
+            DELETE FROM campaign_pool.campaign WHERE id = (
+                SELECT id FROM campaign_pool.campaign
+                WHERE pool_id = p.id AND owner = '' AND revision_id = p.revision_id AND state = 'ready'
+                  AND slot >= start
+                ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)
+            RETURNING id, revision_id, owner, root_key, images INTO c;
+            IF NOT FOUND THEN
+                DELETE FROM campaign_pool.campaign WHERE id = (
+                    SELECT id FROM campaign_pool.campaign
+                    WHERE pool_id = p.id AND owner = '' AND revision_id = p.revision_id AND state = 'ready'
+                      AND slot >= lowest AND slot < start
+                    ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING id, revision_id, owner, root_key, images INTO c;
+            END IF;
+            IF NOT FOUND THEN
+                DELETE FROM campaign_pool.campaign WHERE id = (
+                    SELECT id FROM campaign_pool.campaign
+                    WHERE pool_id = p.id AND owner = '' AND state = 'ready'
+                      AND (revision_id = p.revision_id AND slot < lowest OR revision_id <> p.revision_id AND p.allow_stale)
+                    ORDER BY revision_id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING id, revision_id, owner, root_key, images INTO c;
+            ELSIF start % spread = 0 AND head IS NOT NULL THEN
+                -- One claim in so many finds out how low to look. What another claim holds still counts as there.
+                SELECT slot INTO start FROM campaign_pool.campaign
+                WHERE pool_id = p.id AND owner = '' AND revision_id = p.revision_id AND state = 'ready'
+                  AND slot >= lowest
+                ORDER BY slot LIMIT 1;
+                IF start > lowest THEN
+                    PERFORM setval(head, start);
+                END IF;
+            END IF;
+        END IF;
+
+        IF c.id IS NOT NULL THEN
+            got.source := CASE c.owner WHEN '' THEN 'master' ELSE 'owner' END;
+        ELSIF p.on_empty = 'Clone' AND p.revision_id IS NOT NULL AND p.closing_at IS NULL THEN
+            got.source := 'clone';
+            SELECT campaign_pool.new_id(p.root_suffix) AS id, p.revision_id AS revision_id, '' AS owner,
+                   NULL::text AS root_key, 'done' AS images INTO c;
+            EXECUTE format('SELECT (campaign_pool.%I($1, $2))[1]', 'clone_r' || c.revision_id)
+                INTO STRICT c.root_key USING ARRAY[c.id], ARRAY[c.owner];
+        ELSIF p.closing_at IS NOT NULL THEN
+            RAISE EXCEPTION 'pool "%" is being deleted', p.name USING ERRCODE = 'CP001',
+                HINT = 'Claim from another pool.';
+        ELSIF p.paused THEN
+            RAISE EXCEPTION 'pool "%" is paused, and no campaign of it is ready', p.name USING ERRCODE = 'CP005',
+                HINT = 'Set spec.paused to false, or let spec.claims.onEmpty be Clone.';
+        ELSIF p.on_empty = 'Wait' AND wait > '0' THEN
+            PERFORM campaign_pool.ring(p.id, p.name);
+            RETURN NULL;
+        ELSE
+            RAISE EXCEPTION 'no campaign of pool "%" is ready', p.name USING ERRCODE = 'CP002',
+                HINT = CASE p.on_empty
+                    WHEN 'Wait' THEN 'Listen on campaign_pool_ready and claim again, or raise the size of the pool.'
+                    ELSE 'Try again, raise the size of the pool, or let spec.claims.onEmpty be Clone.' END;
+        END IF;
+
+        IF p.claim_form >= 2 THEN
+            EXECUTE format('SELECT campaign_pool.%I($1, $2, $3, $4)', 'on_claim_r' || p.revision_id)
+                INTO STRICT found_it USING c.id, c.root_key, take.claimant, take.name;
+        ELSE
+            EXECUTE format('SELECT campaign_pool.%I($1, $2, $3)', 'on_claim_r' || p.revision_id)
+                INTO STRICT found_it USING c.id, c.root_key, take.claimant;
+        END IF;
+        EXIT WHEN found_it;
+        -- Somebody deleted the row behind our back: set the entry aside and give another one.
+        INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, cause)
+        VALUES (c.id, p.id, c.revision_id, c.owner, 'failed', c.root_key, 'its row in the root table was deleted');
+    END LOOP;
+
+    INSERT INTO campaign_pool.claimed AS r (
+        id, pool_id, revision_id, owner, campaign_id, claimant, key, source, images, claimed_at, waited,
+        releasable_until)
+    VALUES (
+        c.id, p.id, c.revision_id, c.owner, c.root_key, take.claimant, take.key, got.source, c.images,
+        clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime)
+    ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING
+    RETURNING * INTO got;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the key of this claim belongs to a claim from another pool' USING ERRCODE = 'CP004',
+            HINT = 'Use a new key for every claim, such as the id of the request.';
+    END IF;
+    PERFORM campaign_pool.ring(p.id, p.name);
+    RETURN got;
+END $$;
+
+-- The first form of claim had three arguments. A call that found it before it was renamed still ends well.
+ALTER FUNCTION campaign_pool.claim(text, text, text) RENAME TO claim_of_old;
+CREATE OR REPLACE FUNCTION campaign_pool.claim_of_old(pool text, claimant text, key text DEFAULT NULL)
+RETURNS TABLE (campaign_id text, source text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    got campaign_pool.claimed := campaign_pool.take($1, $2, $3, NULL, '0');
+BEGIN
+    RETURN QUERY SELECT got.campaign_id, got.source;
+END $$;
+
+CREATE FUNCTION campaign_pool.claim(
+    pool text, claimant text, key text DEFAULT NULL, name text DEFAULT NULL, wait interval DEFAULT '0'
+) RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    got campaign_pool.claimed;
+BEGIN
+    IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+        got := campaign_pool.take($1, $2, $3, $4, $5);
+    ELSE
+        BEGIN
+            got := campaign_pool.take($1, $2, $3, $4, $5);
+        EXCEPTION WHEN serialization_failure OR deadlock_detected THEN
+            RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = SQLERRM,
+                HINT = 'Roll back and run the whole transaction again with the same key, or claim in READ COMMITTED.';
+        END;
+    END IF;
+    IF got.id IS NOT NULL THEN
+        campaign_id := got.campaign_id; source := got.source; claimed_at := got.claimed_at; images_state := got.images;
+        RETURN NEXT;
+    END IF;
+END $$;
+COMMENT ON FUNCTION campaign_pool.claim(text, text, text, text, interval) IS
+'Give a ready campaign to a claimant: one of the claimant''s own, else one of the master owner''s, else as the pool''s
+claims.onEmpty says. source is owner, master, or clone where it was made then and there.
+pool: namespace/name of the CampaignPool. claimant: key of the user. key: the same key gives the same campaign, however
+often and from wherever; it is remembered for 30 days. name: what the campaign is to be called. wait: where nothing is
+ready and claims.onEmpty is Wait, a positive wait makes the answer no row instead of an error: listen on the channel
+campaign_pool_ready and claim again. A claim never waits in the database.
+Errors: CP001 no such pool, CP002 nothing is ready, CP003 no claimant, CP004 the key belongs to another claim, CP005
+nothing is ready and the pool is paused, CP007 the pool''s campaigns take no name; 40001 run the transaction again.';
+
+CREATE FUNCTION campaign_pool.claim_many(
+    pool text, claimant text, n integer, key text DEFAULT NULL, name text DEFAULT NULL
+) RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF n IS NULL OR n < 1 OR n > 1000 THEN
+        RAISE EXCEPTION 'claim_many gives 1 to 1000 campaigns, not %', coalesce(n::text, 'NULL') USING ERRCODE = 'CP007',
+            HINT = 'Correct n.';
+    END IF;
+    FOR number IN 1 .. n LOOP
+        RETURN QUERY SELECT c.* FROM campaign_pool.claim($1, $2, $4 || '#' || number, $5) c;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION campaign_pool.claim_many(text, text, integer, text, text) IS
+'Claim n campaigns at once, or none: an error takes back all of them. The same key gives the same campaigns, in the same
+order. Errors as those of claim; CP007 for an n that is not 1 to 1000.';
+
+-- The record of a campaign's claim, locked. A key that is no uuid may stand in several pools.
+CREATE FUNCTION campaign_pool.record_of(campaign text, pool text) RETURNS campaign_pool.claimed
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_it campaign_pool.claimed;
+BEGIN
+    IF $1 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+        SELECT * INTO found_it FROM campaign_pool.claimed c WHERE c.id = $1::uuid AND c.campaign_id = c.id::text FOR UPDATE;
+    END IF;
+    IF found_it.id IS NULL THEN
+        BEGIN
+            SELECT c.* INTO STRICT found_it
+            FROM campaign_pool.claimed c JOIN campaign_pool.pool p ON p.id = c.pool_id
+            WHERE c.campaign_id = $1 AND c.campaign_id <> c.id::text AND p.name = coalesce($2, p.name) FOR UPDATE OF c;
+        EXCEPTION
+            WHEN no_data_found THEN
+                RAISE EXCEPTION 'campaign "%" was not claimed from a pool', $1 USING ERRCODE = 'CP006',
+                    HINT = 'Pass the campaign_id that a claim gave.';
+            WHEN too_many_rows THEN
+                RAISE EXCEPTION 'campaign "%" was claimed from more than one pool', $1 USING ERRCODE = 'CP006',
+                    HINT = 'Pass the pool as well.';
+        END;
+    END IF;
+    RETURN found_it;
+END $$;
+
+CREATE FUNCTION campaign_pool.release(campaign_id text, pool text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    got campaign_pool.claimed := campaign_pool.record_of($1, $2);
+    p campaign_pool.pool;
+    r campaign_pool.revision;
+BEGIN
+    IF got.released_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF got.releasable_until < clock_timestamp() THEN
+        RAISE EXCEPTION 'the claim of campaign "%" could be taken back until %', $1, got.releasable_until
+            USING ERRCODE = 'CP006', HINT = 'It belongs to its claimant now. spec.claims.lifetime says for how long.';
+    END IF;
+    SELECT * INTO STRICT p FROM campaign_pool.pool WHERE id = got.pool_id;
+    SELECT * INTO r FROM campaign_pool.revision WHERE id = got.revision_id;
+    IF r.dropped_at IS NOT NULL OR p.deleted_at IS NOT NULL THEN
+        RAISE EXCEPTION 'campaign "%" cannot be taken back: its pool was deleted', $1 USING ERRCODE = 'CP006',
+            HINT = 'It belongs to its claimant now.';
+    END IF;
+    IF r.claim_form >= 2 THEN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || r.id) USING got.campaign_id, got.claimant;
+    END IF;
+    UPDATE campaign_pool.claimed SET released_at = clock_timestamp() WHERE id = got.id;
+    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, images)
+    VALUES (got.id, got.pool_id, got.revision_id, got.owner, 'retiring', got.campaign_id, got.images);
+    PERFORM campaign_pool.ring(p.id, p.name);
+END $$;
+COMMENT ON FUNCTION campaign_pool.release(text, text) IS
+'Take a claim back, within the lifetime that the pool allows. The campaign is deleted with all that was cloned, and never
+given to anyone again; what the claim inserted (a membership) goes at once. Where rows of others hang on it by then, it
+stays, and the pool says so. A release can be repeated. pool is needed only where keys of campaigns are no uuids and two
+pools have the same one. Errors: CP006 not claimed, or the lifetime is over.';
+
+CREATE FUNCTION campaign_pool.extend(campaign_id text, lifetime interval, pool text DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    got campaign_pool.claimed := campaign_pool.record_of($1, $3);
+    most interval := (SELECT p.max_lifetime FROM campaign_pool.pool p WHERE p.id = got.pool_id);
+BEGIN
+    IF got.released_at IS NOT NULL OR got.releasable_until < clock_timestamp() THEN
+        RAISE EXCEPTION 'the claim of campaign "%" is over: it cannot be extended', $1 USING ERRCODE = 'CP006',
+            HINT = 'Extend a claim before its lifetime ends.';
+    END IF;
+    IF $2 IS NULL OR $2 < '0' OR $2 > most THEN
+        RAISE EXCEPTION 'a lifetime of % is not between 0 and %', coalesce($2::text, 'NULL'), most
+            USING ERRCODE = 'CP007', HINT = 'spec.claims.lifetime.maximum says how long it may be.';
+    END IF;
+    UPDATE campaign_pool.claimed c SET releasable_until = c.claimed_at + $2 WHERE c.id = got.id
+    RETURNING c.releasable_until INTO got.releasable_until;
+    RETURN got.releasable_until;
+END $$;
+COMMENT ON FUNCTION campaign_pool.extend(text, interval, text) IS
+'Set for how long after its claim a campaign may be released, at most the pool''s claims.lifetime.maximum; gives until
+when. Errors: CP006 not claimed or over, CP007 too long.';
+
+CREATE FUNCTION campaign_pool.peek(pool text, claimant text)
+RETURNS TABLE (source text, owner_ready bigint, master_ready bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    p campaign_pool.pool;
+BEGIN
+    SELECT * INTO p FROM campaign_pool.pool q WHERE q.name = $1 AND q.deleted_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no pool named "%"', $1 USING ERRCODE = 'CP001',
+            HINT = 'Name it namespace/name, as in the CampaignPool resource.';
+    END IF;
+    SELECT count(*) FILTER (WHERE c.owner = $2 AND c.owner <> ''), count(*) FILTER (WHERE c.owner = '')
+    INTO owner_ready, master_ready FROM campaign_pool.campaign c
+    WHERE c.pool_id = p.id AND c.state = 'ready' AND c.owner IN ($2, '')
+      AND (c.revision_id = p.revision_id OR p.allow_stale);
+    source := CASE WHEN owner_ready > 0 THEN 'owner' WHEN master_ready > 0 THEN 'master'
+        WHEN p.on_empty = 'Clone' AND p.revision_id IS NOT NULL AND p.closing_at IS NULL THEN 'clone' END;
+    RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION campaign_pool.peek(text, text) IS
+'What a claim of this claimant would get now (owner, master, clone, or NULL: nothing), and how many campaigns it could
+choose from. Takes nothing, and promises nothing: another claim may be quicker. Errors: CP001 no such pool.';
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA campaign_pool FROM PUBLIC;
