@@ -143,7 +143,7 @@ class Api:
             tuple(tag for tag in fields.get("tags", "").split(",") if tag),
             fields.get("customCoordinates"),
             fields.get("isPrivateFile") == "true",
-            json.loads(fields.get("customMetadata", "{}")),
+            _object(fields.get("customMetadata", "{}")),
         )
         file = self._files.put(folder, name, content, attributes)
         endpoint, wanted = self._files.endpoint, fields.get("responseFields", "").split(",")
@@ -153,14 +153,18 @@ class Api:
         return Answer(200, {**file.summary(), "url": file.url(endpoint), **more})
 
 
-async def _body(request: web.Request) -> Json:
+def _object(text: str | bytes) -> Json:
     try:
-        body = await request.json()
+        found = json.loads(text)
     except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise RefusedError(400, "Your request body is no JSON object.")
-    return body
+        found = None
+    if not isinstance(found, dict):
+        raise RefusedError(400, "Your request contains no JSON object where one is needed.")
+    return found
+
+
+async def _body(request: web.Request) -> Json:
+    return _object(await request.read())
 
 
 def _text(body: Json, name: str) -> str:

@@ -166,7 +166,7 @@ class Files:
             raise RefusedError(400, "fileIds is empty.")
         if len(file_ids) > MOST_AT_ONCE:
             raise RefusedError(400, f"fileIds cannot have more than {MOST_AT_ONCE} items.")
-        if missing := [each for each in file_ids if each not in self._ids]:
+        if missing := [each for each in file_ids if str(each) not in self._ids]:
             raise RefusedError(404, "The requested file(s) does not exist.", missingFileIds=missing)
         return list(dict.fromkeys(file_ids))
 

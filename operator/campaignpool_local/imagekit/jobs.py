@@ -1,6 +1,7 @@
 """Bulk jobs: the copies of folders, which are accepted at once and done later."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from campaignpool_local.imagekit.assets import folder_path, found_path, joined, within
@@ -79,8 +80,9 @@ class Jobs:
                 path, folder = job.todo.pop()
                 if not path:
                     self._files.make_folder(folder)
-                elif self._files.at(path):  # nobody deleted it meanwhile
-                    self._files.copy(path, folder, versions=job.versions)
+                else:
+                    with suppress(RefusedError):  # deleted meanwhile, or too many versions: no job tells
+                        self._files.copy(path, folder, versions=job.versions)
             if not job.todo:
                 self._running.remove(job)
 

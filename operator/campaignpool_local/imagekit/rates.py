@@ -27,16 +27,19 @@ class Rate:
         return {
             "X-RateLimit-Limit": str(int(self.per_second * interval)),
             "X-RateLimit-Interval": str(math.ceil(interval * 1000)),
-            "X-RateLimit-Reset": str(math.ceil(wait * 1000)),
+            "X-RateLimit-Reset": str(math.ceil(round(wait * 1000, 2))),
         }
+
+
+_READS, _WRITES = Rate(40, 100), Rate(5, 20)
 
 
 @dataclass(frozen=True)
 class Limits:
     """The limits of an account; None is no limit."""
 
-    reads: Rate | None = Rate(40, 100)
-    writes: Rate | None = Rate(5, 20)
+    reads: Rate | None = _READS
+    writes: Rate | None = _WRITES
 
 
 UNLIMITED = Limits(None, None)
@@ -55,8 +58,8 @@ class Bucket:
         now = self._clock()
         self._tokens = min(self.rate.burst, self._tokens + (now - self._at) * self.rate.per_second)
         self._at = now
-        # What has come back in time is a sum of fractions: a millionth is no reason to refuse who waited as told.
-        if self._tokens < 1 - 1e-6:
+        # What comes back in time is a sum of fractions: a thousandth is no reason to refuse who waited as told.
+        if self._tokens < 1 - 1e-3:
             return False
         self._tokens -= 1
         return True
@@ -75,8 +78,19 @@ class Account:
         self._reads = Bucket(limits.reads, clock) if limits.reads else None
         self._writes = Bucket(limits.writes, clock) if limits.writes else None
 
-    def bucket(self, kind: str) -> Bucket | None:
-        """Give the bucket from which a kind of call takes; None when it has no limit."""
+    def _bucket(self, kind: str) -> Bucket | None:
         if kind == "upload":
             return None
         return self._reads if kind in READS else self._writes
+
+    def take(self, kind: str) -> tuple[bool, dict[str, str]]:
+        """Count a call; give whether it is allowed, and the headers of its answer."""
+        bucket = self._bucket(kind)
+        if bucket is None:
+            return True, {}
+        return bucket.take(), bucket.rate.headers(bucket.wait)
+
+    def refusal(self, kind: str, seconds: float) -> dict[str, str]:
+        """Give the headers of a refusal that is not earned and tells to wait so long."""
+        bucket = self._bucket(kind)
+        return (bucket.rate if bucket else _WRITES).headers(seconds)

@@ -55,16 +55,21 @@ class ImageKit:
         self._port, self.private_key, self.now = port, private_key, clock
         self.url = ""
         """Where it is served, once it is started: the SDK's `base_url`."""
-        self.files = Files(clock)
-        """What the library holds."""
         self.calls: Counter[str] = Counter()
         """How many calls came, by kind (`copy_file`, `list` ...), whatever became of them."""
         self.answers: Counter[int] = Counter()
         """How many answers left, by status; 0 counts the connections that were reset instead."""
         self.limits, self.faults = limits or Limits(), faults or Faults()
-        self._jobs = Jobs(self.files, clock)
-        self._api = Api(self.files, self._jobs)
+        self._files = Files(clock)
+        self._jobs = Jobs(self._files, clock)
+        self._api = Api(self._files, self._jobs)
         self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def files(self) -> Files:
+        """What the library holds now, with what bulk jobs have done so far."""
+        self._jobs.settle()
+        return self._files
 
     @property
     def faults(self) -> Faults:
@@ -86,7 +91,7 @@ class ImageKit:
 
     def seeded(self, folder: str, number: int) -> list[File]:
         """Fill a folder with so many small pictures: the same names and bytes each time."""
-        return self.files.seeded(folder, number)
+        return self._files.seeded(folder, number)
 
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=_LARGEST)
@@ -103,7 +108,7 @@ class ImageKit:
             await self._stack.aclose()
             raise
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self.files.endpoint = f"{self.url}/{_ID}"
+        self._files.endpoint = f"{self.url}/{_ID}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,13 +122,12 @@ class ImageKit:
             return self._reset(request) if fate.turn(2) else self._page(503, "503 Service Temporarily Unavailable")
         if refused := self._stranger(request):
             return self._send(refused)
-        bucket = self._account.bucket(kind)
-        if bucket and not bucket.take():
-            return self._send(_TOO_MANY, bucket.rate.headers(bucket.wait))
-        headers = bucket.rate.headers(bucket.wait) if bucket else {}
-        fault = fate.draw(kind)
+        allowed, headers = self._account.take(kind)
+        fault = fate.draw(kind) if allowed else "429"
         if fault == "429":
-            return self._send(_TOO_MANY, bucket.rate.headers(fate.faults.retry_seconds) if bucket else {})
+            return self._send(
+                _TOO_MANY, self._account.refusal(kind, fate.faults.retry_seconds) if allowed else headers
+            )
         if fault == "500":
             return self._broken(fate.turn(3), headers)
         if fault == "reset":
@@ -204,7 +208,7 @@ class ImageKit:
     async def _content(self, request: web.Request) -> web.Response:
         """Give the bytes of a file, as they are: a transformation changes nothing."""
         first, _, rest = request.match_info["path"].partition("/")
-        file = self.files.at(rest if first.startswith("tr:") else request.match_info["path"])
+        file = self._files.at(rest if first.startswith("tr:") else request.match_info["path"])
         if file is None:
             return web.Response(status=404, text="Not Found")
         return web.Response(body=file.content, content_type=file.kind.mime)
