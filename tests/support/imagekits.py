@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from imagekitio import AsyncImageKit, NotFoundError
 
-from campaignpool_local.imagekit import UNLIMITED, ImageKit
+from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit
 
 _KEY, _SCRATCH = os.environ.get("IMAGEKIT_PRIVATE_KEY", ""), os.environ.get("IMAGEKIT_SCRATCH_FOLDER", "")
 IS_REAL = bool(_KEY and _SCRATCH)
@@ -84,7 +84,8 @@ async def place() -> AsyncIterator[Place]:
     """An empty folder: of a stand-in, or of the real service when the environment names one."""
     folder = f"{_SCRATCH.rstrip('/') if IS_REAL else '/scratch'}/{uuid.uuid4().hex}"
     if not IS_REAL:
-        async with ImageKit(limits=UNLIMITED) as imagekit, client_of(imagekit) as client:
+        late = Faults(listing_lag_seconds=0.03, job_seconds=0.03)  # as lists and jobs are
+        async with ImageKit(limits=UNLIMITED, faults=late) as imagekit, client_of(imagekit) as client:
             yield Place(client, folder)
         return
     async with AsyncImageKit(private_key=_KEY, max_retries=8) as client:

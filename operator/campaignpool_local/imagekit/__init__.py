@@ -1,9 +1,9 @@
 """A stand-in for ImageKit: its media library API in memory, for tests and the demo, with faults to switch on.
 
-It is made after ImageKit's public documentation and is no part of ImageKit. Each rule names the page it is from:
-`copy-file` stands for https://imagekit.io/docs/api-reference/digital-asset-management-dam/managing-assets/copy-file,
-and so on; the same pages are the source of ImageKit's OpenAPI document, which words the errors. What no page says is
-marked as assumed; the tests of this stand-in can be run against the real service to find out.
+It is made after ImageKit's public documentation and is no part of ImageKit. Each rule names the page it is from,
+below https://imagekit.io/docs: `api-overview`, or that of the operation in the API reference (`copy-file` and so on),
+which ImageKit's OpenAPI document repeats, with the words of the errors. What no page says is marked as assumed; the
+tests of this stand-in can be run against the real service to find out.
 
     async with ImageKit() as imagekit:
         client = imagekitio.AsyncImageKit(private_key=imagekit.private_key, base_url=imagekit.url)

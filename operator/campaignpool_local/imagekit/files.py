@@ -30,7 +30,7 @@ _KEYS: dict[str, Callable[[File | Folder], Value]] = {
     "SIZE": lambda asset: asset.query["size"] or 0,
 }
 SORTS = tuple(f"{way}_{by}" for by in _KEYS for way in ("ASC", "DESC"))
-"""What a list can be sorted by."""
+"""What a list can be sorted by; relevance and durations are not known here."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Files:
         return list(self._names.get(path, {}).values())
 
     def put(self, folder: str, name: str, content: bytes, attributes: Attributes | None = None) -> File:
-        """Make a file, or a new version of the one that has the name."""
+        """Make a file, or a new version of the one that has the name (`upload-file`); its id stays."""
         now, name = self._now(), cleaned(name)
         new = File("", "", name, content, kind(name, content), attributes or Attributes(), now, now)
         return self._place(new, self.make_folder(folder))
@@ -194,6 +194,8 @@ class Files:
 
     def list(self, asked: Listing, lag: float = 0) -> list[Json]:
         """List what a call asks for, as it was `lag` seconds ago; a file that was changed since shows the change.
+
+        No page promises that a list shows a write at once, nor says how late it may be.
 
         Raises:
             RefusedError: 400, the query is not understood.
