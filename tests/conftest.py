@@ -1,3 +1,8 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.support.commands", "tests.support.emulator", "tests.support.postgres"]
+pytest_plugins = [
+    "tests.support.commands",
+    "tests.support.emulator",
+    "tests.support.imagekits",
+    "tests.support.postgres",
+]
