@@ -26,9 +26,6 @@ BATCHES = {1: (7, 6), 10: (4, 2), 50: (2, 1)}
 """Campaigns in one transaction: how many rounds of a session count, and how many come before. A session keeps the
 plans of its statements from the sixth call on."""
 
-LARGEST = 50
-"""A batch that is measured in the smaller tables only."""
-
 SESSIONS = 3
 """How many sessions each way is measured in, one after the other."""
 
@@ -53,10 +50,11 @@ GOALS = (
 _ABOUT = """\
 What one campaign of {rows:,} rows costs when N are made in one transaction and {small} or {large:,} are in the tables
 already. All set-based ways of one database share a session and take turns in it, in another order each round, in
-{sessions} sessions; times are medians over the rounds, × limit is the median of the ratios within a round. What is
-timed is the work inside the transaction, which is then rolled back: commits are no part of it. Before each round
-VACUUM clears away what was rolled back. A CHECKPOINT comes before each N and none within, and warm-up rounds bear its
-full-page images; what a batch of 10 writes right after a checkpoint stands in the last column.
+{sessions} sessions; times are medians over the rounds ({rounds}), × limit is the
+median of the ratios within a round. What is timed is the work inside the transaction, which is then rolled back:
+commits are no part of it. Before each round VACUUM clears away what was rolled back. A CHECKPOINT comes before each N
+and none within, and warm-up rounds bear its full-page images; what a batch of 10 writes right after a checkpoint
+stands in the last column.
 {policy}"""
 
 _ROWS = """\
@@ -85,8 +83,9 @@ async def run(progress: Progress) -> Result:
         rows = await _row_by_row(urls, progress)
         others = await _after_checkpoint(urls[SIZES[1]], progress) | await _others(urls[SIZES[0]], progress)
         version = server.version
+        rounds = ", ".join(f"{SESSIONS * each} for N = {count}" for count, (each, _) in BATCHES.items())
         about = _ABOUT.format(
-            small=SIZES[0], large=SIZES[1], rows=server.rows, sessions=SESSIONS, policy=sample.POLICY
+            small=SIZES[0], large=SIZES[1], rows=server.rows, sessions=SESSIONS, rounds=rounds, policy=sample.POLICY
         )
     figures = _figures(batches, rows) | others
     text = "\n\n".join([about, _table(batches, figures), _ROWS, _table_of_rows(rows), _notes(figures)])
@@ -118,9 +117,8 @@ async def verify(server: Server, progress: Progress) -> None:
 async def _set_based(urls: dict[int, str], count: int, progress: Progress) -> Runs:
     progress.at(f"set-based ways, N = {count}")
     rounds, warmups = BATCHES[count]
-    sizes = SIZES if count < LARGEST else SIZES[:1]
     return await _alternate(
-        urls, lambda: [(kind(), size, count) for size in sizes for kind in SET_BASED], rounds, warmups, progress
+        urls, lambda: [(kind(), size, count) for size in SIZES for kind in SET_BASED], rounds, warmups, progress
     )
 
 
@@ -256,8 +254,6 @@ def _figures(batches: dict[int, Runs], rows: Runs) -> dict[str, Number]:
     found: dict[str, Number] = {}
     for count, runs in batches.items():
         for size, suffix in ((small, ""), (large, f"_at_{large}")):
-            if f"ours@{size}" not in runs.samples:
-                continue
             found[f"ratio_limit_{count}{suffix}"] = runs.ratio(f"ours@{size}", f"limit@{size}")
             found[f"ratio_limit_{count}_function{suffix}"] = runs.ratio(f"clone_function@{size}", f"limit@{size}")
     found |= {
@@ -290,9 +286,8 @@ def _table(batches: dict[int, Runs], figures: dict[str, Number]) -> str:
     for size in SIZES:
         for kind in SET_BASED:
             name, limit = f"{kind.name}@{size}", f"limit@{size}"
-            there = [runs if name in runs.samples else None for runs in batches.values()]
-            times = [runs.milliseconds(name) if runs else None for runs in there]
-            ratios = [runs.ratio(name, limit) if runs else None for runs in there]
+            times = [runs.milliseconds(name) for runs in batches.values()]
+            ratios = [runs.ratio(name, limit) for runs in batches.values()]
             fresh = figures.get(f"wal_kb_10_{kind.name}_after_checkpoint_at_{size}")
             wal = [round(batches[10].kilobytes(name)), fresh and round(fresh)]
             rows.append((f"{size:,}", kind.label, *times, *ratios, *wal))
