@@ -82,14 +82,14 @@ async def run(progress: Progress) -> Result:
         batches = {count: await _set_based(urls, count, progress) for count in BATCHES}
         rows = await _row_by_row(urls, progress)
         others = await _after_checkpoint(urls[SIZES[1]], progress) | await _others(urls[SIZES[0]], progress)
-        version = server.version
+        versions = {"Postgres": server.version}
         rounds = ", ".join(f"{SESSIONS * each} for N = {count}" for count, (each, _) in BATCHES.items())
         about = _ABOUT.format(
             small=SIZES[0], large=SIZES[1], rows=server.rows, sessions=SESSIONS, rounds=rounds, policy=sample.POLICY
         )
     figures = _figures(batches, rows) | others
     text = "\n\n".join([about, _table(batches, figures), _ROWS, _table_of_rows(rows), _notes(figures)])
-    return Result(figures, version, text, GOALS, _plot(batches, rows))
+    return Result(figures, versions, text, GOALS, _plot(batches, rows))
 
 
 async def verify(server: Server, progress: Progress) -> None:
