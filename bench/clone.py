@@ -1,7 +1,6 @@
 """How near the clone comes to what Postgres can do, and how far other ways stay behind."""
 
 import asyncio
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,12 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 
 import chiwar
+from bench import activerecord
 from bench import server as sample
+from bench.activerecord import ActiveRecord
 from bench.harness import Bench, Case, Goal, Number, Plot, Progress, Result, Runs, alternate
 from bench.report import table
 from bench.rivals import ExecuteMany, MappingTable, Orm, OrmBatched
 from bench.server import Server
-from bench.strategies import CloneFunction, Limit, RowByRow, Seed, Strategy, session
+from bench.strategies import CloneFunction, Limit, OnItsOwn, RowByRow, Seed, Strategy, session
 from bench.wire import relay
 from campaignpool import ledger
 from campaignpool.database import connected
@@ -26,14 +27,13 @@ BATCHES = {1: (7, 6), 10: (4, 2), 50: (2, 1)}
 """Campaigns in one transaction: how many rounds of a session count, and how many come before. A session keeps the
 plans of its statements from the sixth call on."""
 
-LARGEST = 50
-"""A batch that is measured in the smaller tables only."""
-
 SESSIONS = 3
 """How many sessions each way is measured in, one after the other."""
 
-SET_BASED = (Limit, CloneFunction, Seed, MappingTable, ExecuteMany)
-ROW_BY_ROW = (Seed, RowByRow, Orm, OrmBatched)
+SET_BASED: tuple[type[Strategy], ...] = (Limit, CloneFunction, Seed, MappingTable, ExecuteMany)
+ROW_BY_ROW: tuple[type[Strategy], ...] = (Seed, RowByRow, Orm, OrmBatched, ActiveRecord)
+"""The last where Ruby and the packages are there."""
+
 ROUNDS_ROW_BY_ROW = 2
 PROCESSES = 5
 CHECKPOINTS = 3
@@ -53,21 +53,30 @@ GOALS = (
 _ABOUT = """\
 What one campaign of {rows:,} rows costs when N are made in one transaction and {small} or {large:,} are in the tables
 already. All set-based ways of one database share a session and take turns in it, in another order each round, in
-{sessions} sessions; times are medians over the rounds, × limit is the median of the ratios within a round. What is
-timed is the work inside the transaction, which is then rolled back: commits are no part of it. Before each round
-VACUUM clears away what was rolled back. A CHECKPOINT comes before each N and none within, and warm-up rounds bear its
-full-page images; what a batch of 10 writes right after a checkpoint stands in the last column.
+{sessions} sessions; times are medians over the rounds ({rounds}), × limit is the
+median of the ratios within a round. What is timed is the work inside the transaction, which is then rolled back:
+commits are no part of it. Before each round VACUUM clears away what was rolled back. A CHECKPOINT comes before each N
+and none within, and warm-up rounds bear its full-page images; what a batch of 10 writes right after a checkpoint
+stands in the last column.
 {policy}"""
 
 _ROWS = """\
-Ways that take a round trip a row make one campaign a run, for they gain nothing from a batch. `speedup_row_by_row`
-and `speedup_orm` compare them with ours in the seeder's batch of 10, `…_1` with ours alone.
+Ways that take a round trip a row make one campaign a run, for they gain nothing from a batch; medians are over
+{rounds} rounds only, for they take long. `speedup_row_by_row` and `speedup_orm` compare them with ours in the
+seeder's batch of 10, `…_1` with ours alone.
+{rails}
+
 These ratios depend on the machine more than the others: a round trip costs more on an idle virtual machine, whose
 processors sleep in between. Two runs on a busy one gave a `speedup_row_by_row` of 24 and 19, and a `…_1` of 13.
 
 The tables were filled by ours. The other ways draw random keys, and those lie beyond nearly all time-ordered ones,
 so they find the end of the indexes as warm as ours do; in tables that random keys filled they would write far more
 WAL."""
+
+_RAILS = """\
+`speedup_activerecord` does the same for Rails' ActiveRecord, in a process of Ruby: every record is saved with the
+validations that an application has (there is what it belongs to, names are there and unique) and without callbacks;
+what it belongs to is in memory and not looked up again."""
 
 
 async def run(progress: Progress) -> Result:
@@ -84,13 +93,14 @@ async def run(progress: Progress) -> Result:
         batches = {count: await _set_based(urls, count, progress) for count in BATCHES}
         rows = await _row_by_row(urls, progress)
         others = await _after_checkpoint(urls[SIZES[1]], progress) | await _others(urls[SIZES[0]], progress)
-        version = server.version
+        versions = {"Postgres": server.version, **activerecord.versions()}
+        rounds = ", ".join(f"{SESSIONS * each} for N = {count}" for count, (each, _) in BATCHES.items())
         about = _ABOUT.format(
-            small=SIZES[0], large=SIZES[1], rows=server.rows, sessions=SESSIONS, policy=sample.POLICY
+            small=SIZES[0], large=SIZES[1], rows=server.rows, sessions=SESSIONS, rounds=rounds, policy=sample.POLICY
         )
     figures = _figures(batches, rows) | others
-    text = "\n\n".join([about, _table(batches, figures), _ROWS, _table_of_rows(rows), _notes(figures)])
-    return Result(figures, version, text, GOALS, _plot(batches, rows))
+    text = "\n\n".join([about, _table(batches, figures), _about_rows(), _table_of_rows(rows), _notes(figures)])
+    return Result(figures, versions, text, GOALS, _plot(batches, rows))
 
 
 async def verify(server: Server, progress: Progress) -> None:
@@ -99,7 +109,7 @@ async def verify(server: Server, progress: Progress) -> None:
     Raises:
         RuntimeError: What would have been measured is no whole clone.
     """
-    ways = {kind.name: kind for kind in (*SET_BASED, *ROW_BY_ROW)}
+    ways = {kind.name: kind for kind in (*SET_BASED, *_row_by_row_here())}
     for name, kind in ways.items():
         progress.at(f"checking that {name} makes whole clones")
         url = await server.database("verify")
@@ -118,10 +128,13 @@ async def verify(server: Server, progress: Progress) -> None:
 async def _set_based(urls: dict[int, str], count: int, progress: Progress) -> Runs:
     progress.at(f"set-based ways, N = {count}")
     rounds, warmups = BATCHES[count]
-    sizes = SIZES if count < LARGEST else SIZES[:1]
     return await _alternate(
-        urls, lambda: [(kind(), size, count) for size in sizes for kind in SET_BASED], rounds, warmups, progress
+        urls, lambda: [(kind(), size, count) for size in SIZES for kind in SET_BASED], rounds, warmups, progress
     )
+
+
+def _row_by_row_here() -> list[type[Strategy]]:
+    return [kind for kind in ROW_BY_ROW if kind is not ActiveRecord or activerecord.versions()]
 
 
 async def _row_by_row(urls: dict[int, str], progress: Progress) -> Runs:
@@ -130,7 +143,7 @@ async def _row_by_row(urls: dict[int, str], progress: Progress) -> Runs:
     def ways() -> list[tuple[Strategy, int, int]]:
         batch = Seed()
         batch.name = "ours_10"
-        return [(batch, SIZES[0], 10), *((kind(), size, 1) for size in SIZES for kind in ROW_BY_ROW)]
+        return [(batch, SIZES[0], 10), *((kind(), size, 1) for size in SIZES for kind in _row_by_row_here())]
 
     return await _alternate(urls, ways, ROUNDS_ROW_BY_ROW, 1, progress)
 
@@ -171,7 +184,7 @@ async def _opened(urls: dict[int, str], ways: Sequence[tuple[Strategy, int, int]
     async with AsyncExitStack() as stack:
         sessions = {size: await stack.enter_async_context(session(url)) for size, url in urls.items()}
         for way, size, _ in ways:
-            if isinstance(way, Orm):
+            if isinstance(way, OnItsOwn):
                 way.url = urls[size]
             await way.open(sessions[size])
             stack.push_async_callback(way.close)
@@ -256,8 +269,6 @@ def _figures(batches: dict[int, Runs], rows: Runs) -> dict[str, Number]:
     found: dict[str, Number] = {}
     for count, runs in batches.items():
         for size, suffix in ((small, ""), (large, f"_at_{large}")):
-            if f"ours@{size}" not in runs.samples:
-                continue
             found[f"ratio_limit_{count}{suffix}"] = runs.ratio(f"ours@{size}", f"limit@{size}")
             found[f"ratio_limit_{count}_function{suffix}"] = runs.ratio(f"clone_function@{size}", f"limit@{size}")
     found |= {
@@ -265,6 +276,7 @@ def _figures(batches: dict[int, Runs], rows: Runs) -> dict[str, Number]:
         "speedup_row_by_row_1": rows.ratio(f"row_by_row@{small}", f"ours@{small}"),
         "speedup_orm": rows.ratio(f"orm@{small}", f"ours_10@{small}"),
         "speedup_orm_1": rows.ratio(f"orm@{small}", f"ours@{small}"),
+        **_speedup_activerecord(rows),
         "growth_2000_over_100": batches[10].ratio(f"ours@{large}", f"ours@{small}"),
         "growth_2000_over_100_limit": batches[10].ratio(f"limit@{large}", f"limit@{small}"),
         "wal_ratio_limit": batches[10].gauge_ratio(f"ours@{small}", f"limit@{small}"),
@@ -280,9 +292,26 @@ def _figures(batches: dict[int, Runs], rows: Runs) -> dict[str, Number]:
     return found
 
 
+def _speedup_activerecord(rows: Runs) -> dict[str, Number]:
+    small = SIZES[0]
+    case = f"{ActiveRecord.name}@{small}"
+    if case not in rows.samples:
+        return {}
+    return {
+        "speedup_activerecord": rows.ratio(case, f"ours_10@{small}"),
+        "speedup_activerecord_1": rows.ratio(case, f"ours@{small}"),
+    }
+
+
 def _named(case: str) -> str:
     name, _, size = case.partition("@")
     return name if size == str(SIZES[0]) else f"{name}_at_{size}"
+
+
+def _about_rows() -> str:
+    missing = activerecord.absence()
+    rails = f"Rails' ActiveRecord was not measured: {missing}." if missing else _RAILS
+    return _ROWS.format(rounds=SESSIONS * ROUNDS_ROW_BY_ROW, rails=rails)
 
 
 def _table(batches: dict[int, Runs], figures: dict[str, Number]) -> str:
@@ -290,9 +319,8 @@ def _table(batches: dict[int, Runs], figures: dict[str, Number]) -> str:
     for size in SIZES:
         for kind in SET_BASED:
             name, limit = f"{kind.name}@{size}", f"limit@{size}"
-            there = [runs if name in runs.samples else None for runs in batches.values()]
-            times = [runs.milliseconds(name) if runs else None for runs in there]
-            ratios = [runs.ratio(name, limit) if runs else None for runs in there]
+            times = [runs.milliseconds(name) for runs in batches.values()]
+            ratios = [runs.ratio(name, limit) for runs in batches.values()]
             fresh = figures.get(f"wal_kb_10_{kind.name}_after_checkpoint_at_{size}")
             wal = [round(batches[10].kilobytes(name)), fresh and round(fresh)]
             rows.append((f"{size:,}", kind.label, *times, *ratios, *wal))
@@ -306,19 +334,21 @@ def _table_of_rows(runs: Runs) -> str:
     for size in SIZES:
         for kind in ROW_BY_ROW:
             name = f"{kind.name}@{size}"
-            ratio = runs.ratio(name, f"ours@{size}")
-            rows.append((f"{size:,}", kind.label, runs.milliseconds(name), ratio, round(runs.kilobytes(name))))
+            cells: tuple[float | None, ...] = (None, None, None)
+            if name in runs.samples:
+                ratio = runs.ratio(name, f"ours@{size}")
+                cells = (runs.milliseconds(name), ratio, round(runs.kilobytes(name)))
+            rows.append((f"{size:,}", kind.label, *cells))
     return table(("there", "way", "N = 1, ms", "× ours", "WAL, KB"), rows)
 
 
 def _notes(figures: dict[str, Number]) -> str:
-    rails = "was not measured" if shutil.which("ruby") else "was not measured: there is no Ruby on this machine"
     return (
         f"A batch takes {figures['statements_per_batch']} statements beside the ledger's in "
         f"{figures['round_trips_per_batch']} round trip(s), {figures['round_trips_first_batch']} for the first of a "
         "session: both counted, the same for any number of campaigns. The first campaign of a new session takes "
         f"{figures['ms_1_first_in_session']:.0f} ms, plans and all; a whole seeding process with one campaign "
-        f"{figures['job_seconds_1']:.2f} s from start to exit. Rails' ActiveRecord {rails}."
+        f"{figures['job_seconds_1']:.2f} s from start to exit."
     )
 
 
@@ -330,7 +360,8 @@ def _plot(batches: dict[int, Runs], rows: Runs) -> Plot:
         }
         for count in (1, 10)
     }
-    others = {kind.label: rows.milliseconds(f"{kind.name}@{size}") for kind in ROW_BY_ROW if kind is not Seed}
+    kinds = [kind for kind in _row_by_row_here() if kind is not Seed]
+    others = {kind.label: rows.milliseconds(f"{kind.name}@{size}") for kind in kinds}
     groups["1 in a transaction"] |= others
     return Plot(f"One campaign of the sample application, {size} in the tables", groups)
 

@@ -187,14 +187,14 @@ class Result:
 
     Attributes:
         figures: Figure to number; goes to `bench/results/NAME.json`.
-        postgres: Version of the server.
+        versions: Of what was measured, by name, the server's first.
         text: Markdown between the title and the machine in `bench/README.md`: tables and what they mean.
         goals: What some of the figures should be.
         plot: What to draw.
     """
 
     figures: Mapping[str, Number]
-    postgres: str
+    versions: Mapping[str, str]
     text: str
     goals: Sequence[Goal]
     plot: Plot

@@ -53,9 +53,9 @@ async def run(progress: Progress) -> Result:
             await _take_the_rest(operator)
             clones = await _claims(claimer, operator, 2 * ROUNDS, CLONING_CLAIMS, {"clone"})
         about = _ABOUT.format(batch=BATCH, rows=server.rows, rounds=ROUNDS, policy=sample.POLICY)
-        version = server.version
+        versions = {"Postgres": server.version}
     figures = _figures(jobs, claims, clones)
-    return Result(figures, version, f"{about}\n\n{_table(figures)}", GOALS, _plot(figures))
+    return Result(figures, versions, f"{about}\n\n{_table(figures)}", GOALS, _plot(figures))
 
 
 async def _jobs(url: str, progress: Progress) -> Runs:

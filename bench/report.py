@@ -22,7 +22,7 @@ def write(name: str, bench: Bench, result: Result) -> None:
     RESULTS.mkdir(exist_ok=True)
     figures = {figure: rounded(value) for figure, value in result.figures.items()}
     versions = {
-        "Postgres": result.postgres,
+        **result.versions,
         "Python": platform.python_version(),
         **{package: version(package) for package in ("asyncpg", "campaignpool")},
     }

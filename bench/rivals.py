@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from bench.shape import RECORDS, Shape, shapes
-from bench.strategies import OnAsyncpg, Strategy
+from bench.strategies import OnAsyncpg, OnItsOwn
 from campaignpool.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
@@ -121,16 +121,15 @@ def in_order(rows: list[Any]) -> list[Any]:
     return ordered
 
 
-class Orm(Strategy):
+class Orm(OnItsOwn):
     """SQLAlchemy's ORM over psycopg, its models reflected from the database: an INSERT for each object.
 
     It reads the template as objects, a query a table, makes a new object for each, and flushes after every one,
-    as an application does that needs each record saved before the next; without validations. It connects to `url`.
+    as an application does that needs each record saved before the next; without validations.
     """
 
     name, label = "orm", "row by row, SQLAlchemy ORM, psycopg"
     each = True
-    url: str
     _engine: Engine
     _session: Session
     _models: dict[str, Any]

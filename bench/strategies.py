@@ -197,6 +197,12 @@ class Limit(OnAsyncpg):
         await self.connection.fetchval("SELECT staging.insert()")
 
 
+class OnItsOwn(Strategy):
+    """A way that connects by itself, to `url`, which is set before it is opened."""
+
+    url: str
+
+
 class RowByRow(OnAsyncpg):
     """What an application does through its ORM, without the ORM's own cost."""
 
