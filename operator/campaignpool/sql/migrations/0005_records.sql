@@ -20,9 +20,6 @@ CREATE TABLE campaign_pool.target (
 -- 1: `on_claim_r<id>` takes no name, and there is no `on_release_r<id>`. 2: it does, and there is.
 ALTER TABLE campaign_pool.revision ADD COLUMN claim_form smallint NOT NULL DEFAULT 1;
 
-ALTER TABLE campaign_pool.campaign
-    ADD COLUMN images text NOT NULL DEFAULT 'done' CHECK (images IN ('pending', 'copying', 'done', 'partial'));
-
 -- One row a claim. No foreign keys: each would lock the same few rows in every claim.
 CREATE TABLE campaign_pool.claimed (
     id               uuid PRIMARY KEY,                  -- of the campaign in the ledger
@@ -33,7 +30,6 @@ CREATE TABLE campaign_pool.claimed (
     claimant         text NOT NULL,
     key              text,
     source           text NOT NULL CHECK (source IN ('owner', 'master', 'clone')),
-    images           text NOT NULL DEFAULT 'done' CHECK (images IN ('pending', 'copying', 'done', 'partial')),
     claimed_at       timestamptz NOT NULL,
     waited           interval NOT NULL,                 -- since the server got the statement that claimed
     releasable_until timestamptz NOT NULL,
@@ -68,7 +64,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
                CASE WHEN row_number() OVER (PARTITION BY claim_key ORDER BY claimed_at) = 1
                      AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.key = moved.claim_key)
                     THEN claim_key END,
-               source, images, claimed_at, '0', claimed_at
+               source, claimed_at, '0', claimed_at
         FROM moved
         RETURNING 1
     )
@@ -84,7 +80,6 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
         DELETE FROM campaign_pool.claimed WHERE id IN (
             SELECT c.id FROM campaign_pool.claimed c JOIN campaign_pool.pool p ON p.id = c.pool_id
             WHERE p.name = prune_claimed.pool AND c.claimed_at < now() - prune_claimed.age
-              AND c.images IN ('done', 'partial')
             ORDER BY c.claimed_at LIMIT prune_claimed.most FOR UPDATE OF c SKIP LOCKED
         )
         RETURNING pool_id, owner, date_trunc('hour', claimed_at) AS hour, source, extract(epoch FROM waited) AS waited
@@ -111,7 +106,7 @@ BEGIN
     FOR name IN
         SELECT c.oid::regclass FROM pg_class c
         WHERE c.relnamespace = 'campaign_pool'::regnamespace AND c.relkind = 'r'
-          AND c.relname ~ ('^r' || drop_revision.revision || '_([0-9]+|rows)$')
+          AND c.relname ~ ('^r' || drop_revision.revision || '_[a-z0-9]+$')
     LOOP
         EXECUTE 'DROP TABLE ' || name;
     END LOOP;

@@ -38,7 +38,7 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended(p.id || ':' || take.key, 0));
         SELECT * INTO got FROM campaign_pool.claimed WHERE key = take.key;
         IF NOT FOUND THEN
-            SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source, o.images,
+            SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source,
                    o.claimed_at, interval '0', o.claimed_at, NULL
             INTO got FROM campaign_pool.campaign o WHERE o.pool_id = p.id AND o.claim_key = take.key;
         END IF;
@@ -60,7 +60,7 @@ BEGIN
             WHERE pool_id = p.id AND owner = take.claimant AND state = 'ready'
               AND (revision_id = p.revision_id OR p.allow_stale)
             ORDER BY revision_id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, revision_id, owner, root_key, images INTO c;
+        RETURNING id, revision_id, owner, root_key INTO c;
         IF NOT FOUND THEN
             -- The master owner's, a random one of those that have waited longest; `head` is below all of them.
             head := to_regclass('campaign_pool.head_' || p.id);
@@ -71,14 +71,14 @@ BEGIN
                 WHERE pool_id = p.id AND owner = '' AND revision_id = p.revision_id AND state = 'ready'
                   AND slot >= start
                 ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, revision_id, owner, root_key, images INTO c;
+            RETURNING id, revision_id, owner, root_key INTO c;
             IF NOT FOUND THEN
                 DELETE FROM campaign_pool.campaign WHERE id = (
                     SELECT id FROM campaign_pool.campaign
                     WHERE pool_id = p.id AND owner = '' AND revision_id = p.revision_id AND state = 'ready'
                       AND slot >= lowest AND slot < start
                     ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)
-                RETURNING id, revision_id, owner, root_key, images INTO c;
+                RETURNING id, revision_id, owner, root_key INTO c;
             END IF;
             IF NOT FOUND THEN
                 DELETE FROM campaign_pool.campaign WHERE id = (
@@ -86,7 +86,7 @@ BEGIN
                     WHERE pool_id = p.id AND owner = '' AND state = 'ready'
                       AND (revision_id = p.revision_id AND slot < lowest OR revision_id <> p.revision_id AND p.allow_stale)
                     ORDER BY revision_id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
-                RETURNING id, revision_id, owner, root_key, images INTO c;
+                RETURNING id, revision_id, owner, root_key INTO c;
             ELSIF start % spread = 0 AND head IS NOT NULL THEN
                 -- One claim in so many finds out how low to look. What another claim holds still counts as there.
                 SELECT slot INTO start FROM campaign_pool.campaign
@@ -104,7 +104,7 @@ BEGIN
         ELSIF p.on_empty = 'Clone' AND p.revision_id IS NOT NULL AND p.closing_at IS NULL THEN
             got.source := 'clone';
             SELECT campaign_pool.new_id(p.root_suffix) AS id, p.revision_id AS revision_id, '' AS owner,
-                   NULL::text AS root_key, 'done' AS images INTO c;
+                   NULL::text AS root_key INTO c;
             EXECUTE format('SELECT (campaign_pool.%I($1, $2))[1]', 'clone_r' || c.revision_id)
                 INTO STRICT c.root_key USING ARRAY[c.id], ARRAY[c.owner];
         ELSIF p.closing_at IS NOT NULL THEN
@@ -137,11 +137,9 @@ BEGIN
     END LOOP;
 
     INSERT INTO campaign_pool.claimed AS r (
-        id, pool_id, revision_id, owner, campaign_id, claimant, key, source, images, claimed_at, waited,
-        releasable_until)
+        id, pool_id, revision_id, owner, campaign_id, claimant, key, source, claimed_at, waited, releasable_until)
     VALUES (
-        c.id, p.id, c.revision_id, c.owner, c.root_key, take.claimant, take.key, got.source, c.images,
-        clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime)
+        c.id, p.id, c.revision_id, c.owner, c.root_key, take.claimant, take.key, got.source, clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime)
     ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING
     RETURNING * INTO got;
     IF NOT FOUND THEN
@@ -181,7 +179,8 @@ BEGIN
         END;
     END IF;
     IF got.id IS NOT NULL THEN
-        campaign_id := got.campaign_id; source := got.source; claimed_at := got.claimed_at; images_state := got.images;
+        campaign_id := got.campaign_id; source := got.source; claimed_at := got.claimed_at;
+        images_state := coalesce((SELECT a.state FROM campaign_pool.album a WHERE a.campaign = got.id), 'done');
         RETURN NEXT;
     END IF;
 END $$;
@@ -262,8 +261,8 @@ BEGIN
         EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || r.id) USING got.campaign_id, got.claimant;
     END IF;
     UPDATE campaign_pool.claimed SET released_at = clock_timestamp() WHERE id = got.id;
-    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, images)
-    VALUES (got.id, got.pool_id, got.revision_id, got.owner, 'retiring', got.campaign_id, got.images);
+    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key)
+    VALUES (got.id, got.pool_id, got.revision_id, got.owner, 'retiring', got.campaign_id);
     PERFORM campaign_pool.ring(p.id, p.name);
 END $$;
 COMMENT ON FUNCTION campaign_pool.release(text, text) IS
