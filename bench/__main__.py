@@ -17,7 +17,8 @@ _EPILOG = """what it writes:
   bench/README.md           the section of the bench, between its markers
 
 Nothing has to be set up: a Postgres server of its own runs in .local/bench for as long as it takes (about
-4 GB of disk) and is deleted at the end. Let nothing else run meanwhile; ratios bear some noise, times do not.
+7 GB of disk) and is deleted at the end. Let nothing else run meanwhile; ratios bear some noise, times do not.
+Rails' ActiveRecord is measured too where Ruby is: on Debian, apt-get install ruby ruby-activerecord ruby-pg.
 
 examples:
   make bench                all of them, under 10 minutes on 2 cores
