@@ -153,17 +153,49 @@ class Seeding(Model):
     """Changes to the pod template of the Jobs."""
 
 
+Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")]
+"""A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
+
+
+class PrivateKeyRef(Model):
+    """A key of a Secret in the pool's namespace."""
+
+    name: Name
+    """Name of the Secret."""
+    key: Name = "privateKey"
+    """Key whose value is ImageKit's private API key."""
+
+
 class Images(Model):
     """What becomes of the template's images."""
 
-    strategy: Literal["Share"] = "Share"
-    """`Share`: attachments of a campaign point at the template's blobs; nothing is copied or stored twice."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.strategy == 'Share' || has(self.secretRef)", "secretRef is required unless strategy is Share")
+        )
+    )
 
-
-Duration = Annotated[
-    str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")
-]
-"""A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
+    strategy: Literal["Share", "CopyFolder", "CopyEach"] = "Share"
+    """`Share`: attachments of a campaign point at the template's blobs; nothing is copied or stored twice.
+    `CopyFolder`: one call copies the template's folder, whatever it holds. `CopyEach`: one call copies one file."""
+    secret_ref: PrivateKeyRef | None = None
+    """The Secret that holds ImageKit's private API key. Not needed for `Share`."""
+    endpoint: str | None = Field(default=None, max_length=500, pattern=r"^https?://[^\s]+$")
+    """Base URL of the API; by default ImageKit's own."""
+    folder: str = Field(default="/campaigns", max_length=200, pattern=r"^(/[A-Za-z0-9._-]+)+$")
+    """Folder that holds one folder for each campaign whose images are copied. Nothing else may be kept in it."""
+    concurrency: int = Field(default=4, ge=1, le=50)
+    """Calls at once of one images Job."""
+    requests_per_second: int = Field(default=5, ge=1, le=1000)
+    """Writes a second that all pools and Jobs of the account make together. ImageKit allows 5 unless agreed."""
+    burst: int = Field(default=20, ge=1, le=1000)
+    """Writes that may be made at once after a quiet time. ImageKit allows 20 unless agreed."""
+    max_attempts: int = Field(default=8, ge=1, le=50)
+    """How often an image is tried before it counts as failed."""
+    deadline: Duration = "2h"
+    """Time after which images of a campaign that are still missing count as failed."""
+    required_for_ready: bool = False
+    """Whether a campaign becomes ready only when all its images are copied; else it is as soon as its rows are whole."""
 
 
 class Lifetime(Model):

@@ -89,6 +89,41 @@ class OnClaim(Model):
     """Rows to insert, such as the claimant's membership."""
 
 
+_METADATA = (
+    "coalesce(nullif(metadata::text, ''), '{}')::jsonb || jsonb_build_object('imagekit', "
+    "jsonb_build_object('file_id', $file_id, 'file_path', $path, 'url', $url))"
+)
+
+
+class ImageTables(Model):
+    """Where images hang. The defaults are Active Storage's; other tables of such a shape can be declared."""
+
+    attachments: TableName = "active_storage_attachments"
+    """Table whose rows say which record shows which blob. It is one of the blueprint's tables."""
+    blob: ColumnName = "blob_id"
+    """Its column that holds the blob's key."""
+    slot: list[ColumnName] = Field(
+        default_factory=lambda: ["record_type", "record_id", "name"], min_length=1, max_length=8
+    )
+    """Its columns that say where the image is shown: what the application has put there meanwhile is left alone."""
+    blobs: TableName = "active_storage_blobs"
+    """Table of the blobs. It is not one of the blueprint's tables: blobs are copied with their files."""
+    path: Expression = "'/' || key"
+    """SQL over a row of it: the path of its file in the store. NULL: it is not there, and the blob is shared."""
+    set_: dict[ColumnName, Expression] = Field(
+        default_factory=lambda: {
+            "key": "ltrim($path, '/')",
+            "metadata": _METADATA,
+            "byte_size": "coalesce($size, byte_size)",
+            "created_at": "now()",
+        },
+        alias="set",
+        max_length=64,
+    )
+    """Columns of the new blob that are not copied from the template's but set: SQL over the template's row, with
+    `$file_id`, `$path`, `$url` and `$size` of the new file, and `$campaign`, the key of the campaign."""
+
+
 class Blueprint(Model):
     """What makes a campaign."""
 
@@ -98,6 +133,8 @@ class Blueprint(Model):
     """The tables below it, in any order. A table that is not named here is not copied."""
     on_claim: OnClaim = Field(default_factory=OnClaim)
     """What a claim does."""
+    images: ImageTables | None = None
+    """Where images hang, for the strategies that copy them; by default Active Storage's tables."""
 
 
 def parse(text: str, source: str) -> Blueprint:

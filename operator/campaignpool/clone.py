@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from campaignpool import graph
-from campaignpool.blueprint import Blueprint, Polymorphic, Table
+from campaignpool.blueprint import Blueprint, ImageTables, Polymorphic, Table
 from campaignpool.catalog import Catalog, ForeignKey, TableFacts
 from campaignpool.errors import BlueprintError
 from campaignpool.expressions import VARIABLES, mentioned, substitute, variables_of
+from campaignpool.image_plan import image_plan
 from campaignpool.keys import INTEGERS, Uses, keys, leaving
 from campaignpool.plan import (
     ClonePlan,
@@ -42,21 +43,32 @@ __all__ = [
 ]
 
 
-def table_names(blueprint: Blueprint) -> list[str]:
-    """Give every table that a blueprint names, as it names them; what the catalog must be asked for."""
+def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:
+    """Give every table that a blueprint names, as it names them; what the catalog must be asked for.
+
+    With `copies`, those where images hang are among them.
+    """
     declared = [blueprint.root.table, *(table.name for table in blueprint.tables)]
     referred = [name for table in blueprint.tables for name in table.references.values()]
     typed = [name for table in blueprint.tables for each in table.polymorphic for name in each.targets.values()]
-    return [*declared, *referred, *typed, *(insert.table for insert in blueprint.on_claim.insert)]
+    where = blueprint.images or ImageTables()
+    images = [where.attachments, where.blobs] if copies else []
+    return [*declared, *referred, *typed, *(insert.table for insert in blueprint.on_claim.insert), *images]
 
 
-def compile_plan(blueprint: Blueprint, catalog: Catalog) -> ClonePlan:
+def compile_plan(blueprint: Blueprint, catalog: Catalog, *, copies: bool = False) -> ClonePlan:
     """Compile a blueprint against a catalog.
+
+    Args:
+        blueprint: The declaration; with `copies` it says where images hang.
+        catalog: What the database says of itself.
+        copies: Images are copied after the rows, not shared.
 
     Raises:
         BlueprintError: With every fault that was found.
     """
-    return _Compiler(blueprint, catalog).plan()
+    plan = _Compiler(blueprint, catalog).plan()
+    return replace(plan, images=image_plan(plan, blueprint, catalog)) if copies else plan
 
 
 @dataclass

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 VARIABLES = frozenset({"campaign", "name", "owner", "claimant"})
+IMAGE_VARIABLES = frozenset({"campaign", "file_id", "path", "url", "size"})
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)", re.DOTALL)
 
 

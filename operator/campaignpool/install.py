@@ -17,13 +17,15 @@ from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
 from campaignpool.catalog import TableFacts
 from campaignpool.clone import ClonePlan, KeyKind
-from campaignpool.compiler import functions, probe, retirement, snapshot
+from campaignpool.compiler import functions, images, probe, retirement, snapshot
 from campaignpool.compiler.naming import ident, literal, lo, rows, search_path
 from campaignpool.compiler.naming import snapshot as named
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
 from campaignpool.errors import BlueprintError, TemplateError
+from campaignpool.expressions import IMAGE_VARIABLES
 from campaignpool.fingerprint import Fingerprint
+from campaignpool.plan import ImagePlan
 
 ALGORITHM = 1
 """Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
@@ -60,15 +62,24 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
         BlueprintError: The catalog contradicts it, with one fault for everything that is wrong.
         TemplateError: The template is not there, or its condition holds for more than one row.
     """
-    facts = await catalog.read(connection, clone.table_names(blueprint))
-    plan = clone.compile_plan(blueprint, facts)
+    facts = await catalog.read(connection, clone.table_names(blueprint, copies=spec.images.strategy != "Share"))
+    copies = spec.images.strategy != "Share"
+    plan = clone.compile_plan(blueprint, facts, copies=copies)
     path = search_path(plan)
     faults = [fault for where, query in _probes(plan) if (fault := await _probe(connection, path, where, query))]
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
-    described = [ALGORITHM, blueprint.model_dump(mode="json"), catalog.described(facts), plan.path, template]
+    described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
+    if plan.images is not None:
+        described.append("copies images")
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
+
+
+def _declared(blueprint: Blueprint) -> dict[str, object]:
+    """Give a blueprint as the hash of a plan has it: what older releases did not know counts only where named."""
+    declared = blueprint.model_dump(mode="json")
+    return {name: value for name, value in declared.items() if name != "images" or value is not None}
 
 
 def _probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
@@ -79,6 +90,12 @@ def _probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
             yield f"table {name}, where", _probe_query(plan, name, table.where, "boolean")
         for column, expression in table.sets.items():
             yield f"table {name}, set {column}", _probe_query(plan, name, expression, table.facts.column[column].type)
+    if plan.images is not None:
+        blobs = plan.images.blobs
+        yield "images, path", _probe_query(plan, blobs.name, plan.images.path, "text")
+        for column, expression in plan.images.sets.items():
+            kind = blobs.column[column].type
+            yield f"images, set {column}", _probe_query(plan, blobs.name, expression, kind)
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
         yield f"onClaim, set {column}", _probe_query(plan, root.name, expression, root.column[column].type)
@@ -90,7 +107,8 @@ def _probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
 def _probe_query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
     root = plan.root.facts
     key = root.column[root.primary_key[0]].type
-    nothing = {**dict.fromkeys(clone.VARIABLES, "NULL::text"), "campaign": f"NULL::{key}"}
+    names = (*clone.VARIABLES, *IMAGE_VARIABLES)
+    nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
     value = f"SELECT CAST(({clone.substitute(expression, nothing)}) AS {kind})"
     return f"{value} FROM {table} t WHERE false" if table else value
 
@@ -163,6 +181,8 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             for statement in snapshot.freeze(plan, table, survey, number):
                 await connection.execute(statement)
         revision = functions.Revision(number, pool, plan, surveys)
+        if plan.images is not None:
+            await _freeze_blobs(connection, plan.images, revision)
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
         found = await fingerprint.take(connection, plan, rows(number))
@@ -181,6 +201,13 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             functions.CLAIM_FORM,
         )
     return True
+
+
+async def _freeze_blobs(connection: Connection, plan: ImagePlan, revision: functions.Revision) -> None:
+    for statement in images.freeze(plan, revision.number):
+        await connection.execute(statement)
+    if settle := functions.settle(revision):
+        await connection.execute(settle)
 
 
 async def collect(connection: Connection, plan: ClonePlan, template: str) -> tuple[Survey, ...]:

@@ -43,6 +43,7 @@ RUNS_SEEN = 50
 class OwnerCounts:
     """How many campaigns an owner has in each state.
 
+    Those that are `imaging` are whole, and wait for images that are required before they are ready.
     `stale` is a part of `ready`, and `held` one of `retiring`: other rows hang on these, so they are not deleted now.
     """
 
@@ -53,6 +54,12 @@ class OwnerCounts:
     held: int = 0
     failed: int = 0
     claimed: int = 0
+    imaging: int = 0
+
+    @property
+    def whole(self) -> int:
+        """Those that have all their rows and are nobody's yet."""
+        return self.ready + self.imaging
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,7 @@ async def put_pool(connection: Connection, pool: str, root_table: str, spec: "Ca
         claims.lifetime.default,
         claims.lifetime.maximum,
         claims.while_deleting,
+        spec.images.required_for_ready and spec.images.strategy != "Share",
     )
     await connection.execute(_QUERY["put_bell"], pool)
     await connection.execute(_QUERY["put_targets"], pool, list(targets), list(targets.values()))

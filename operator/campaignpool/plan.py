@@ -166,6 +166,29 @@ class TablePlan:
 
 
 @dataclass(frozen=True)
+class ImagePlan:
+    """How images are copied, after the rows.
+
+    Attributes:
+        position: Place of the attachments' table in `ClonePlan.tables`.
+        blob: Its column that holds the key of a blob.
+        slot: Its columns that say where an image is shown.
+        blobs: The table of the blobs.
+        key: Its primary key.
+        path: Expression over a blob: the path of its file, or NULL where the blob is shared.
+        sets: Columns of a new blob that are set, by expressions.
+    """
+
+    position: int
+    blob: str
+    slot: tuple[str, ...]
+    blobs: TableFacts
+    key: Column
+    path: str
+    sets: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ClonePlan:
     """A compiled blueprint.
 
@@ -176,6 +199,7 @@ class ClonePlan:
         claim_tables: The table of each row that a claim inserts.
         blueprint: What it was compiled from.
         path: The schemas of the role's search path.
+        images: How images are copied; None where they are shared.
     """
 
     tables: tuple[TablePlan, ...]
@@ -183,6 +207,7 @@ class ClonePlan:
     claim_tables: tuple[TableFacts, ...]
     blueprint: Blueprint
     path: tuple[str, ...] = ()
+    images: ImagePlan | None = None
 
     @property
     def root(self) -> TablePlan:

@@ -172,7 +172,7 @@ def plan(observed: Observed) -> Plan:
     lacks = {
         owner: lack
         for owner, target in targets.items()
-        if (lack := target - _counts(ledger, owner).ready - in_flight.get(owner, 0)) > 0
+        if (lack := target - _counts(ledger, owner).whole - in_flight.get(owner, 0)) > 0
     }
     result = Plan(
         actions=ended,
@@ -310,7 +310,7 @@ def _creations(
     for job in active:
         run = runs.get(job.name)
         promised += max(0, _remaining(job, run) - (run.reserved if run else 0))
-    unclaimed = sum(counts.seeding + counts.ready + counts.retiring for counts in ledger.owners.values())
+    unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
     room = spec.max_size - unclaimed - promised
     targets = spec.targets()
     for owner in sorted(lacks, key=lambda owner: (_counts(ledger, owner).ready / targets[owner], owner)):
@@ -329,7 +329,7 @@ def _surplus(spec: CampaignPoolSpec, ledger: Ledger) -> Iterator[Retire]:
     """Give what to retire: what passes an owner's target, then, from the richest owners, what passes maxSize."""
     targets = spec.targets()
     surplus = {owner: max(0, counts.ready - targets.get(owner, 0)) for owner, counts in ledger.owners.items()}
-    kept = sum(counts.ready + counts.seeding for counts in ledger.owners.values()) - sum(surplus.values())
+    kept = sum(counts.whole + counts.seeding for counts in ledger.owners.values()) - sum(surplus.values())
     ratio = {owner: _counts(ledger, owner).ready / target for owner, target in targets.items() if target}
     for owner in sorted(ratio, key=lambda owner: (-ratio[owner], owner)):
         if kept <= spec.max_size:

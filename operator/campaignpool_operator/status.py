@@ -71,7 +71,7 @@ def _owners(observed: Observed, plan: Plan, ledger: Ledger) -> list[OwnerStatus]
     targets = spec.targets() if spec else {}
     names = {owner.id: owner.name or owner.id for owner in spec.owners} if spec else {}
     names[api.MASTER] = "master"
-    present = {owner for owner, each in ledger.owners.items() if each.ready or each.seeding}
+    present = {owner for owner, each in ledger.owners.items() if each.whole or each.seeding}
     asked = {owner for owner, count in plan.promised.items() if count}
     result = []
     for owner in {*targets, *present, *asked}:
@@ -83,7 +83,7 @@ def _owners(observed: Observed, plan: Plan, ledger: Ledger) -> list[OwnerStatus]
                 desired=targets.get(owner, 0),
                 ready=each.ready,
                 # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
-                seeding=max(each.seeding, plan.promised.get(owner, 0)),
+                seeding=max(each.seeding, plan.promised.get(owner, 0)) + each.imaging,
                 claimed=each.claimed,
             )
         )

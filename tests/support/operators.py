@@ -172,9 +172,11 @@ class Game:
         return [row["id"] for row in self.fetch("SELECT id::text FROM users ORDER BY id")]
 
     def states(self) -> dict[str, int]:
-        """Ledger: how many campaigns of the pool are in each state."""
-        query = """SELECT state, count(*) FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-                   WHERE p.name = $1 GROUP BY state"""
+        """Ledger: how many campaigns of the pool are in each state, those that were claimed among them."""
+        query = """SELECT state, count(*) FROM (
+                       SELECT pool_id, state FROM campaign_pool.campaign
+                       UNION ALL SELECT pool_id, 'claimed' FROM campaign_pool.claimed
+                   ) c JOIN campaign_pool.pool p ON p.id = c.pool_id WHERE p.name = $1 GROUP BY state"""
         return {row["state"]: row["count"] for row in self.fetch(query, self.key)}
 
     def at(self, **parts: str) -> str:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from campaignpool.clone import ClonePlan, KeyKind, TablePlan, substitute, variables_of
+from campaignpool.compiler import images
 from campaignpool.compiler.naming import ORD, function, ident, literal, search_path, snapshot
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.compiler.values import CAMPAIGNS, Values
+from campaignpool.plan import ImagePlan
+
+_QUEUED = 2
+"""Statements that queue images, beside the one that shares what is in no store."""
 
 # How plpgsql reads a name that a column and a variable share.
 _HEAD = "#variable_conflict use_column\n"
@@ -41,7 +46,8 @@ class Revision:
     def statements(self) -> int:
         """Statements that one batch takes, those that draw keys from sequences included."""
         inserted = [group for group in self.plan.order if any(self.surveys[each].rows for each in group)]
-        return len(inserted) + len(list(_drawn(self)))
+        queued = _QUEUED if copied(self) else 0
+        return len(inserted) + len(list(_drawn(self))) + queued
 
     @property
     def rows(self) -> int:
@@ -74,12 +80,31 @@ def clone(revision: Revision) -> str:
     declared, body = drawn(revision)
     declared += ["_rows bigint;", "_made bigint[];"]
     for tables in groups(revision):
-        body += _insert_group(revision, tables)
+        plan = copied(revision)
+        if plan is not None and tables[0].position == plan.position:
+            body += images.queue(revision, plan)
+        else:
+            body += _insert_group(revision, tables)
     root = revision.plan.root
     name = root.facts.primary_key[0]
     keys = "$1::text[]" if root.keys[name] is KeyKind.SPLICED else f"{keys_of(root, name)}::text[]"
     body.append(f"RETURN {keys};")
     return written(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+
+
+def copied(revision: Revision) -> ImagePlan | None:
+    """Give how images are copied; None where they are shared, or the template has none."""
+    plan = revision.plan.images
+    return plan if plan is not None and revision.surveys[plan.position].rows else None
+
+
+def settle(revision: Revision) -> str | None:
+    """Write `settle_r<id>(campaign uuid, root key text, files jsonb) → how many were new`; None without images."""
+    plan = copied(revision)
+    if plan is None:
+        return None
+    body = images.settle(revision, plan)
+    return written(revision, "settle", "uuid, text, jsonb", "integer", ["_done text[];"], body)
 
 
 def drawn(revision: Revision) -> tuple[list[str], list[str]]:
@@ -198,8 +223,8 @@ def on_claim(revision: Revision) -> str:
 def on_release(revision: Revision) -> str:
     """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
 
-    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for its
-    rows could not be told from others.
+    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for
+    its rows could not be told from others.
     """
     values = _claim_values(revision, key="$1", claimant="$2", name="NULL")
     body = []

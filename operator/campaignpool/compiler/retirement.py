@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from campaignpool.clone import KeyKind, TablePlan
+from campaignpool.compiler import images
 from campaignpool.compiler.functions import PREFIXES, Revision, keys_of, written
 from campaignpool.compiler.links import Alternative, Derived, Link, derived, links, of_type
 from campaignpool.compiler.naming import ident, literal, ref, snapshot
@@ -43,6 +44,8 @@ def retire(revision: Revision) -> str:
         if filled:
             body += _guard(revision, filled)
             body += _deletes(revision, filled)
+    if plan.images is not None:
+        body += images.remove(plan.images)
     return written(revision, "retire", "uuid[], text[]", "void", declared, body)
 
 

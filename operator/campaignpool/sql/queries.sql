@@ -3,16 +3,18 @@
 -- name: put_pool
 -- Write what the resource says of a pool, only where it differs; a pool that was deleted comes back.
 INSERT INTO campaign_pool.pool AS p
-    (name, root_table, max_size, on_empty, wait, paused, allow_stale, lifetime, max_lifetime, while_deleting)
-VALUES ($1, $2, $3, $4, make_interval(secs => $5), $6, $7, $8::text::interval, $9::text::interval, $10)
+    (name, root_table, max_size, on_empty, wait, paused, allow_stale, lifetime, max_lifetime, while_deleting,
+     images_required)
+VALUES ($1, $2, $3, $4, make_interval(secs => $5), $6, $7, $8::text::interval, $9::text::interval, $10, $11)
 ON CONFLICT (name) DO UPDATE SET
     max_size = excluded.max_size, on_empty = excluded.on_empty, wait = excluded.wait, paused = excluded.paused,
     allow_stale = excluded.allow_stale, lifetime = excluded.lifetime, max_lifetime = excluded.max_lifetime,
-    while_deleting = excluded.while_deleting, deleted_at = NULL, closing_at = NULL
+    while_deleting = excluded.while_deleting, images_required = excluded.images_required, deleted_at = NULL, closing_at = NULL
 WHERE (p.max_size, p.on_empty, p.wait, p.paused, p.allow_stale, p.lifetime, p.max_lifetime, p.while_deleting,
-       p.deleted_at, p.closing_at)
+       p.images_required, p.deleted_at, p.closing_at)
     IS DISTINCT FROM (excluded.max_size, excluded.on_empty, excluded.wait, excluded.paused, excluded.allow_stale,
-        excluded.lifetime, excluded.max_lifetime, excluded.while_deleting, NULL, NULL);
+        excluded.lifetime, excluded.max_lifetime, excluded.while_deleting,
+        excluded.images_required, NULL, NULL);
 
 -- name: put_targets
 -- Write how many campaigns owners are to have, only where it differs.
@@ -50,6 +52,7 @@ SELECT owner,
        count(*) FILTER (WHERE state = 'ready') AS ready,
        count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
        count(*) FILTER (WHERE state = 'seeding') AS seeding,
+       count(*) FILTER (WHERE state = 'imaging') AS imaging,
        count(*) FILTER (WHERE state = 'retiring') AS retiring,
        count(*) FILTER (WHERE state = 'retiring' AND retry_at > clock_timestamp()) AS held,
        count(*) FILTER (WHERE state = 'failed') AS failed
@@ -148,7 +151,10 @@ SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.
 WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_id
   AND NOT EXISTS (
       SELECT FROM campaign_pool.campaign c
-      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'ready', 'retiring'))
+      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'imaging', 'ready', 'retiring'))
+  AND NOT EXISTS (
+      SELECT FROM campaign_pool.album a
+      WHERE a.pool_id = p.id AND a.revision_id = r.id AND a.state IN ('pending', 'copying', 'partial'))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
       WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL

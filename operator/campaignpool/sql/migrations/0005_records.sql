@@ -7,7 +7,14 @@ ALTER TABLE campaign_pool.pool
     ADD COLUMN lifetime       interval NOT NULL DEFAULT '1 hour', -- how long a claim may be taken back
     ADD COLUMN max_lifetime   interval NOT NULL DEFAULT '1 day',  -- to which it may be extended
     ADD COLUMN while_deleting text NOT NULL DEFAULT 'Refuse' CHECK (while_deleting IN ('Refuse', 'Allow')),
+    ADD COLUMN images_required boolean NOT NULL DEFAULT false,    -- campaigns are ready only with all images copied
     ADD COLUMN closing_at     timestamptz;                        -- the resource is being deleted
+
+-- `imaging`: whole, and waiting for images that are required before it is ready.
+ALTER TABLE campaign_pool.campaign
+    DROP CONSTRAINT campaign_state_check,
+    ADD CONSTRAINT campaign_state_check
+        CHECK (state IN ('seeding', 'imaging', 'ready', 'claimed', 'retiring', 'failed'));
 
 -- What the resource wants, one row an owner; '' is the master owner.
 CREATE TABLE campaign_pool.target (

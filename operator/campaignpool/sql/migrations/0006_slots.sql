@@ -68,8 +68,14 @@ BEGIN
 
     -- The last thing before the commit, so that slots become visible nearly in their order.
     UPDATE campaign_pool.campaign c SET
-        state = 'ready', ready_at = clock_timestamp(), root_key = made.key, slot = nextval(numbers)
-    FROM unnest(ids, keys) AS made (id, key) WHERE c.id = made.id;
+        state = CASE WHEN made.waits THEN 'imaging' ELSE 'ready' END,
+        ready_at = CASE WHEN NOT made.waits THEN clock_timestamp() END,
+        root_key = made.key, slot = nextval(numbers)
+    FROM (
+        SELECT m.id, m.key, EXISTS (SELECT FROM campaign_pool.album a WHERE a.campaign = m.id AND a.required) AS waits
+        FROM unnest(ids, keys) AS m (id, key)
+    ) made
+    WHERE c.id = made.id;
     campaigns := cardinality(ids);
     rows := campaigns * r.rows;
     statements := r.statements;
@@ -115,7 +121,7 @@ BEGIN
         SELECT count(*) FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve.job AND state = 'seeding')
     INTO have FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.job = reserve.job;
     SELECT p.max_size - count(*) INTO room FROM campaign_pool.campaign
-    WHERE pool_id = p.id AND state IN ('seeding', 'ready', 'retiring');
+    WHERE pool_id = p.id AND state IN ('seeding', 'imaging', 'ready', 'retiring');
 
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
     SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, reserve.owner, 'seeding', reserve.job
@@ -137,7 +143,8 @@ BEGIN
     UPDATE campaign_pool.campaign SET state = 'retiring'
     WHERE id IN (
         SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-        WHERE p.name = retire.pool AND c.state = 'ready' AND c.owner = coalesce(retire.owner, c.owner)
+        WHERE p.name = retire.pool AND c.owner = coalesce(retire.owner, c.owner)
+          AND (c.state = 'ready' OR c.state = 'imaging' AND retire.owner IS NULL)
         ORDER BY c.revision_id, c.slot LIMIT retire.most
         FOR UPDATE OF c SKIP LOCKED
     );

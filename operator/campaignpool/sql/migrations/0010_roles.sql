@@ -34,7 +34,7 @@ BEGIN
             campaign_pool.extend(text, interval, text),
             campaign_pool.peek(text, text),
             campaign_pool.health() TO campaign_pool_app;
-        GRANT SELECT ON campaign_pool.pools, campaign_pool.owners, campaign_pool.trends TO campaign_pool_app;
+        GRANT SELECT ON campaign_pool.pools, campaign_pool.owners, campaign_pool.trends, campaign_pool.images TO campaign_pool_app;
     END IF;
     IF to_regrole('campaign_pool_seeder') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA campaign_pool TO campaign_pool_seeder;
@@ -44,7 +44,17 @@ BEGIN
             campaign_pool.seed(text, text, integer),
             campaign_pool.diagnose(text, text),
             campaign_pool.set_aside(text, text, text),
-            campaign_pool.finish(text, text, text, integer, integer, bigint, text, text, text) TO campaign_pool_seeder;
+            campaign_pool.finish(text, text, text, integer, integer, bigint, text, text, text),
+            campaign_pool.lease_album(text, interval),
+            campaign_pool.hold_album(uuid, interval, text, text, text),
+            campaign_pool.pending_images(uuid),
+            campaign_pool.settle_images(uuid, jsonb),
+            campaign_pool.fail_images(uuid, jsonb, integer),
+            campaign_pool.end_album(uuid, double precision, interval, text),
+            campaign_pool.drop_album(uuid),
+            campaign_pool.take_token(text, double precision, integer),
+            campaign_pool.note_calls(text, jsonb, integer, boolean, double precision, integer, double precision, text)
+            TO campaign_pool_seeder;
         GRANT SELECT ON campaign_pool.pool, campaign_pool.revision TO campaign_pool_seeder;
     END IF;
 END $$;
