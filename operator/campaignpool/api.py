@@ -195,7 +195,7 @@ class Images(Model):
     deadline: Duration = "2h"
     """Time after which images of a campaign that are still missing count as failed."""
     required_for_ready: bool = False
-    """Whether a campaign becomes ready only when all its images are copied; else it is as soon as its rows are whole."""
+    """Whether a campaign becomes ready only when all its images are copied; else it does when its rows are whole."""
 
 
 class Lifetime(Model):
