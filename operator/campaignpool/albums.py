@@ -63,6 +63,15 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where an image comes from: key of the template's blob, path of its file; `copied`: blob and file are there."""
+
+    original: str
+    source: str
+    copied: bool
+
+
+@dataclass(frozen=True)
 class Fault:
     """Why an image was not copied.
 
@@ -107,9 +116,9 @@ async def pending(connection: Connection, campaign: UUID) -> list[Image]:
     return [Image(**row) for row in await connection.fetch(_QUERY["pending"], campaign)]
 
 
-async def sources(connection: Connection, campaign: UUID) -> dict[str, str]:
-    """Give the path of the template's file by the key of its blob, of all images of an album."""
-    return {row["original"]: row["source"] for row in await connection.fetch(_QUERY["sources"], campaign)}
+async def sources(connection: Connection, campaign: UUID) -> list[Source]:
+    """Give where all images of an album come from, those that are copied or have failed too."""
+    return [Source(**row) for row in await connection.fetch(_QUERY["sources"], campaign)]
 
 
 async def settle(connection: Connection, campaign: UUID, files: Iterable[Mapping[str, object]]) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -18,7 +19,7 @@ from campaignpool_seeder.images.account import Account, OutOfReachError
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.hold import Pause
 from campaignpool_seeder.images.orphans import Search
-from campaignpool_seeder.images.store import KeyRefusedError, StoreUnavailableError
+from campaignpool_seeder.images.store import KeyRefusedError, RefusedError, StoreUnavailableError
 from tests.support.albums import FOLDER, ODD, World, blueprint, put_template
 from tests.support.ledgers import POOL, claim, filled, installed
 
@@ -369,12 +370,12 @@ async def test_ten_jobs_share_one_bucket(world: World) -> None:
 
 
 async def test_ten_jobs_together_stay_within_the_rate(world: World) -> None:
-    """In real time, at the store's own count: nearly no call of ten Jobs is one too many."""
+    """In real time, at the store's own count: nearly no call is one too many, as those of two rates would be."""
     await filled(world.connection, "", 9, job="more")
     async with ImageKit(limits=Limits(writes=Rate(150, 20))) as world.imagekit:
         await put_template(world.connection, world.imagekit)
         pause = Pause(asyncio.Event())
-        jobs = (world.job(pause=pause, requests_per_second=150, burst=20) for _ in range(10))
+        jobs = (world.job(pause=pause, requests_per_second=100, burst=20) for _ in range(10))
         states = await asyncio.gather(*jobs)
     assert sum(each["done"] for each in states) == 10
     assert world.imagekit.answers[204] == 10 * (world.template + 1)
@@ -540,6 +541,36 @@ async def test_asked_to_stop_it_gives_the_album_back_at_once(world: World) -> No
     world.imagekit.calls.clear()
     assert await world.job() == {"done": 1}
     assert world.imagekit.calls == {"copy_file": world.template + 1 - store.copies.total(), "list": 2}
+    assert await world.faults() == []
+
+
+async def test_the_role_of_seeders_is_all_it_needs(world: World) -> None:
+    make = "CREATE ROLE images_job LOGIN PASSWORD 'x' IN ROLE campaign_pool_seeder"
+    await world.connection.execute(make)
+    try:
+        user = re.sub(r"//[^@]+@", "//images_job:x@", world.url)
+        assert await world.job(url=user) == {"done": 1}
+        await retire(world)
+        assert await world.job(url=user) == {"deleting": 1, "gone": 1}
+        assert world.copies() == []
+    finally:
+        await world.connection.execute("DROP ROLE images_job")
+
+
+async def test_one_that_had_failed_and_is_there_after_all_is_not_lost(world: World) -> None:
+    album = await world.album()
+    late = f"/template/{ODD[1]}"
+    other = f"/template/{ODD[0]}"
+    store = world.store()
+    store.refuses = {late: RefusedError("no"), other: StoreUnavailableError("ImageKit answers 500")}
+
+    async def come() -> None:
+        world.imagekit.files.put(f"{FOLDER}/{album['campaign'].hex}/template/sub", "no_extension", b"late")
+        store.refuses.clear()
+
+    store.before[world.template + 1 + 1] = come  # with the first copy of the second round
+    assert await world.job(store) == {"pending": 1, "done": 1}
+    assert not store.before
     assert await world.faults() == []
 
 

@@ -133,7 +133,7 @@ class World:
             pass
 
         pause = pause or self.pause
-        async with Desk(self.url, admit, at_once) as desk:
+        async with Desk(request.url, admit, at_once) as desk:
             chance = random.Random(1)
             account = Account(
                 desk, store.account, request.requests_per_second, request.burst, pause.now, chance=chance

@@ -15,7 +15,7 @@ SELECT campaign_pool.hold_album($1, $2, $3, $4, $5, $6);
 SELECT original, source, attempts, due FROM campaign_pool.pending_images($1);
 
 -- name: sources
-SELECT original, source FROM campaign_pool.image_sources($1);
+SELECT original, source, copied FROM campaign_pool.image_sources($1);
 
 -- name: settle
 SELECT campaign_pool.settle_images($1, $2::text::jsonb);

@@ -52,7 +52,7 @@ class Account:
         desk: To the ledger.
         name: Of the account.
         per_second: Calls a second in the long run.
-        burst: Calls at once after a rest.
+        burst: Calls at once after a rest that the store allows.
         now: Gives seconds, of a clock that only goes forward.
         patience: Seconds to wait for an open breaker.
         chance: Of the jitter.
@@ -69,7 +69,8 @@ class Account:
         patience: float = PATIENCE_SECONDS,
         chance: random.Random | None = None,
     ) -> None:
-        self._desk, self.name, self._rate = desk, name, (per_second, burst)
+        # One token is left over: calls do not arrive in quite the rhythm in which they leave.
+        self._desk, self.name, self._rate = desk, name, (per_second, max(1, burst - 1))
         self._now, self._patience = now, patience
         self.chance = chance or random.Random()  # noqa: S311 - spreads calls, and keeps nothing secret
         self._blocked = 0.0

@@ -33,6 +33,7 @@ class Work:
         desk: To the ledger.
         layout: Where the copies go.
         pending: What is left to copy, by the key of the template's blob.
+        unsettled: What has no blob yet: that, and what has failed, should it be there after all.
         most: How often an image is tried.
         concurrency: Calls at once.
         found: How many files of the album the last listing held.
@@ -45,6 +46,7 @@ class Work:
     desk: Desk
     layout: Layout
     pending: dict[str, Image]
+    unsettled: set[str]
     most: int
     concurrency: int
     found: int
@@ -58,9 +60,11 @@ class Work:
         album = hold.album
         sources = await desk.ask(albums.sources, album.campaign)
         pending = await desk.ask(albums.pending, album.campaign)
-        layout = lay_out(sources, album.folder or f"{folder}/{album.campaign.hex}", store.spelled)
+        paths = {each.original: each.source for each in sources}
+        layout = lay_out(paths, album.folder or f"{folder}/{album.campaign.hex}", store.spelled)
         left = {image.original: image for image in pending}
-        return cls(hold, store, account, desk, layout, left, most, concurrency, 0, [])
+        unsettled = {each.original for each in sources if not each.copied}
+        return cls(hold, store, account, desk, layout, left, unsettled, most, concurrency, 0, [])
 
     @property
     def album(self) -> Album:
@@ -93,7 +97,7 @@ class Work:
             files |= {originals[file.path]: file for file in page.items if file.path in originals}
             start = page.next
         self.found = len(files)
-        new = {original: file for original, file in files.items() if original in self.pending}
+        new = {original: file for original, file in files.items() if original in self.unsettled}
         settled = 0
         for some in _chunks(list(new), SETTLED_AT_ONCE):
             settled += await self._settle({original: new[original] for original in some})
@@ -107,6 +111,7 @@ class Work:
         except SeedingError as refused:
             some = list(files)
             if len(some) == 1:
+                self.unsettled.discard(some[0])
                 await self.charge([Fault(some[0], f"the database refuses it: {refused.message}", True, 0)])
                 return 0
             half = len(some) // 2
@@ -116,7 +121,8 @@ class Work:
         if settled < 0:
             raise GoneError("the campaign is being deleted")
         for original in files:
-            del self.pending[original]
+            self.pending.pop(original, None)
+        self.unsettled -= files.keys()
         return settled
 
     async def find(self, awaited: Collection[str], pauses: Sequence[float]) -> None:

@@ -123,9 +123,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Where all files of an album come from, those that are copied too: together they say where the copies go.
-CREATE FUNCTION campaign_pool.image_sources(campaign uuid) RETURNS TABLE (original text, source text)
+CREATE FUNCTION campaign_pool.image_sources(campaign uuid)
+RETURNS TABLE (original text, source text, copied boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT i.original, i.source FROM campaign_pool.image i WHERE i.campaign = image_sources.campaign;
+    SELECT i.original, i.source, i.state = 'copied' FROM campaign_pool.image i
+    WHERE i.campaign = image_sources.campaign;
 $$;
 
 -- Write blobs and attachments for files that are there; `files`: [{original, file_id, name, path, url, size}].
