@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from campaignpool_local import watchdog
+from campaignpool_local.guard import end_with_us
 from campaignpool_local.jobs import has_ended
 from campaignpool_local.objects import Registry
 from campaignpool_local.resources import PODS
@@ -75,10 +75,6 @@ class PodRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._groups: dict[str, int] = {}
         """Process groups by the uid of the pod."""
-        orders, self._guard = os.pipe()
-        program = [sys.executable, "-I", "-S", watchdog.__file__]
-        self._watchdog = subprocess.Popen(program, stdin=orders, start_new_session=True)  # noqa: S603 - ours
-        os.close(orders)
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
@@ -108,8 +104,6 @@ class PodRunner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        os.close(self._guard)
-        self._watchdog.wait()
         self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
@@ -169,7 +163,7 @@ class PodRunner:
                 start_new_session=True,
             )
         self._groups[uid] = process.pid
-        os.write(self._guard, b"+%d\n" % process.pid)
+        end_with_us(process.pid, signal.SIGKILL)
         try:
             self._report(pod, "Running", running={"startedAt": started})
             if (current := self._now(pod)) is None or "deletionTimestamp" in current["metadata"]:
@@ -178,7 +172,7 @@ class PodRunner:
         finally:
             self._signal(uid, signal.SIGKILL)  # children go with the first process, as in a container
             del self._groups[uid]
-            os.write(self._guard, b"-%d\n" % process.pid)
+            end_with_us(process.pid, 0)
         return 128 - code if code < 0 else code
 
     def _log(self, pod: Json) -> Path:
