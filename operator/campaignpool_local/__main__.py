@@ -1,4 +1,9 @@
-"""Serve the emulator in the foreground: `python -m campaignpool_local`."""
+"""Serve a Kubernetes API emulator in the foreground.
+
+It looks like an API server and runs Jobs as processes of this machine, as you. It is for demonstrations and tests,
+not a cluster: it keeps everything in memory, listens on the loopback interface alone, and lets in who knows the
+address in its kubeconfig.
+"""
 
 import argparse
 import asyncio
@@ -6,12 +11,6 @@ import signal
 from pathlib import Path
 
 from campaignpool_local.emulator import Emulator
-
-_ABOUT = """\
-It looks like a Kubernetes API server and runs Jobs as processes of this machine, as you. It is an emulator for
-demonstrations and tests, not a cluster: it keeps everything in memory, listens on the loopback interface alone,
-and lets in who knows the address in its kubeconfig.
-"""
 
 
 async def _serve(port: int, kubeconfig: Path, backoff: float) -> None:
@@ -24,17 +23,10 @@ async def _serve(port: int, kubeconfig: Path, backoff: float) -> None:
         await stop.wait()
 
 
-def main() -> None:
-    """Parse the command line and serve until a signal comes."""
-    parser = argparse.ArgumentParser(prog="python -m campaignpool_local", description=_ABOUT)
-    parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 to listen on (default: a free one)")
-    parser.add_argument(
-        "--kubeconfig", type=Path, default=Path(".local/kubeconfig"), help="where to write it (%(default)s)"
-    )
-    parser.add_argument("--backoff", type=float, default=1.0, help="seconds before a Job's retry, 1 at most")
-    options = parser.parse_args()
-    asyncio.run(_serve(options.port, options.kubeconfig, options.backoff))
-
-
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m campaignpool_local", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 to listen on (default: a free one)")
+    place = Path(".local/kubeconfig")
+    parser.add_argument("--kubeconfig", type=Path, default=place, help="where to write it (%(default)s)")
+    parser.add_argument("--backoff", type=float, default=1.0, help="seconds before a Job's retry, 1 at most")
+    asyncio.run(_serve(**vars(parser.parse_args())))

@@ -61,40 +61,34 @@ class Collector:
             asyncio.get_running_loop().call_soon(self._sweep)
 
     def _sweep(self) -> None:
-        self._waiting = False
-        everything = self._store.everything()
-        present = {obj["metadata"]["uid"] for _, obj in everything}
-        for key, obj in everything:
-            left = [each for each in _owners(obj) if each["uid"] in present]
-            if _owners(obj) and not left:
-                self._delete([(key, obj)])
-            elif left != _owners(obj):
-                self._set(key, obj, "ownerReferences", left)
-        for key, obj in everything:
-            current = self._current(key, obj)
-            if current and "deletionTimestamp" in current["metadata"]:
-                self._advance(key, current)
+        """Do what is due until there is nothing; after every change all is looked at anew."""
+        self._waiting, seen = False, 0
+        while seen != self._store.version:
+            seen, everything = self._store.version, self._store.everything()
+            present = {obj["metadata"]["uid"] for _, obj in everything}
+            for key, obj in everything:
+                left = [each for each in _owners(obj) if each["uid"] in present]
+                if "deletionTimestamp" in obj["metadata"]:
+                    self._advance(key, obj, everything)
+                elif _owners(obj) and not left:
+                    self._delete(key, obj)
+                elif left != _owners(obj):
+                    self._set(key, obj, "ownerReferences", left)
+                if seen != self._store.version:
+                    break
 
-    def _current(self, key: Key, obj: Json) -> Json | None:
-        return self._store.get(key, *name_of(obj))  # this very sweep may have changed it
-
-    def _delete(self, places: Places) -> None:
-        for key, obj in places:
-            current = self._current(key, obj)
-            if current and "deletionTimestamp" not in current["metadata"]:
-                delete(self._registry, find(self._store, key), current, {"propagationPolicy": "Background"})
+    def _delete(self, key: Key, obj: Json) -> None:
+        delete(self._registry, find(self._store, key), obj, {"propagationPolicy": "Background"})
 
     def _set(self, key: Key, obj: Json, field: str, left: list[Value]) -> None:
         """Leave this of a list in the metadata."""
-        if current := self._current(key, obj):
-            metadata = {name: value for name, value in current["metadata"].items() if name != field}
-            self._registry.write(key, {**current, "metadata": {**metadata, **({field: left} if left else {})}})
+        metadata = {name: value for name, value in obj["metadata"].items() if name != field}
+        self._registry.write(key, {**obj, "metadata": {**metadata, **({field: left} if left else {})}})
 
-    def _advance(self, key: Key, obj: Json) -> None:
+    def _advance(self, key: Key, obj: Json, everything: Places) -> None:
         """Bring the deletion of an object that is held one step further: delete what must go first, or release it."""
         finalizers, uid = obj["metadata"].get("finalizers") or [], obj["metadata"]["uid"]
-        everything = self._store.everything()
-        dependents = [place for place in everything if uid in (each["uid"] for each in _owners(place[1]))]
+        dependents = [(where, each) for where, each in everything if uid in (own["uid"] for own in _owners(each))]
         first, hold = list[tuple[Key, Json]](), ""
         if "orphan" in finalizers:
             hold = "orphan"
@@ -106,11 +100,10 @@ class Collector:
             objects = (obj["spec"]["group"], obj["spec"]["names"]["plural"])
             first, hold = [(objects, each) for each in self._store.list(objects)], CRD_FINALIZER
         elif key == NAMESPACES:
-            first = [place for place in everything if name_of(place[1])[0] == obj["metadata"]["name"]]
-        self._delete(first)
-        if any(self._current(*place) for place in first):
-            return
-        if hold in finalizers:
+            first = [(where, each) for where, each in everything if name_of(each)[0] == obj["metadata"]["name"]]
+        for where, each in first:
+            self._delete(where, each)
+        if not first and hold in finalizers:
             self._set(key, obj, "finalizers", [each for each in finalizers if each != hold])
-        elif key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
+        elif not first and key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
             self._registry.write(key, {**obj, "spec": {}})

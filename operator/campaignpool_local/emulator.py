@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
@@ -32,40 +31,33 @@ class Emulator:
     """
 
     def __init__(self, port: int = 0, *, backoff: float = 1.0) -> None:
-        self._port, self._backoff = port, backoff
-        self._stack = contextlib.AsyncExitStack()
+        self._port, self._backoff, self._stack = port, backoff, contextlib.AsyncExitStack()
         self.url = ""
         """Where it is served, once it is started. Its path is a secret: who knows it is the administrator."""
 
     async def __aenter__(self) -> Self:
-        registry = Registry(Store())
-        Collector(registry)
-        jobs, pods, access = (
-            JobController(registry, backoff=self._backoff),
-            PodRunner(registry),
-            Access(registry.store),
-        )
-        application = web.Application(client_max_size=16 * 2**20)
-        application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
-        runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(pods.close)
-        self._stack.callback(jobs.close)  # what ends now is not to be replaced
-        self._stack.push_async_callback(runner.cleanup)
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            registry = Registry(Store())
+            Collector(registry)
+            jobs = JobController(registry, backoff=self._backoff)
+            pods, access = PodRunner(registry), Access(registry.store)
+            stack.push_async_callback(pods.close)
+            stack.callback(jobs.close)  # what ends now is not to be replaced
+            application = web.Application(client_max_size=16 * 2**20)
+            application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
+            runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        except OSError:
-            await self._stack.aclose()
-            raise
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def kubeconfig(self, path: Path | str) -> Path:
+    def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig with which kubectl, kopf and other clients find this emulator."""
-        path = Path(path)
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -84,25 +76,14 @@ class Emulator:
 @contextlib.contextmanager
 def emulator_thread(port: int = 0, *, backoff: float = 1.0) -> Iterator[Emulator]:
     """Run an emulator in a thread of its own, for code that is not asynchronous."""
-    started: Future[tuple[Emulator, asyncio.AbstractEventLoop]] = Future()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with Emulator(port, backoff=backoff) as emulator:
-            started.set_result((emulator, asyncio.get_running_loop()))
-            await stop.wait()
-
-    def run() -> None:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever, name="campaignpool-emulator", daemon=True)
+        thread.start()
+        emulator = Emulator(port, backoff=backoff)
         try:
-            asyncio.run(serve())
-        except OSError as error:
-            started.set_exception(error)
-
-    thread = threading.Thread(target=run, name="campaignpool-emulator", daemon=True)
-    thread.start()
-    emulator, loop = started.result()
-    try:
-        yield emulator
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+            yield asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(emulator.__aexit__(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()

@@ -70,17 +70,11 @@ class Call:
 
     async def body(self, accepted: Collection[str] = ("application/json", "application/yaml")) -> Json:
         """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
-        raw, form = (
-            await self.request.read(),
-            self.request.headers.get("Content-Type", "application/json").split(";")[0],
-        )
-        if raw and form not in accepted:
+        raw, form = await self.request.read(), self.request.headers.get("Content-Type", "application/json")
+        if raw and form.split(";")[0] not in accepted:
             message = "the body of the request was in an unknown format - accepted media types include: "
             raise ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
-        try:
-            body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
-        except (ValueError, yaml.YAMLError) as error:
-            raise ApiError(400, "BadRequest", f"error decoding patch or object: {error}") from error
+        body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
         return body
 
 
@@ -100,40 +94,21 @@ class Server:
             place = 2 if path[0] == "api" else 3  # in front of it: the group and the version
             if path[0] in ("api", "apis") and path[place:]:
                 return await self._resource(request, user, path[:place], path[place:])
-            return self._discover(request, path)
+            return self._discover(request, "/".join(path))
         except ApiError as error:
             return _as_json(error.status, error.status["code"])
-        except (ValueError, LookupError, TypeError, AttributeError) as error:  # a body or a parameter of an odd shape
-            message = f"the request is not understood: {error!r}"
+        # A body or a parameter that cannot be read, or is of an odd shape.
+        except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+            message = f"error decoding patch or object: {error!r}"
             return _as_json(ApiError(400, "BadRequest", message).status, 400)
 
-    def _discover(self, request: web.Request, path: list[str]) -> web.Response:
-        groups = discovery.by_group(types := list(served(self._store)))
-        core = {"": groups.pop("")}
-        match path:
-            case ["version"]:
-                return _as_json(discovery.VERSION)
-            case ["api" | "apis" as root] if discovery.AGGREGATED in request.headers.get("Accept", "").replace(
-                " ", ""
-            ):
-                found = discovery.aggregated(core if root == "api" else groups)
-                return _as_json(found, content_type=discovery.AGGREGATED)
-            case ["api"]:
-                return _as_json(discovery.CORE)
-            case ["apis"]:
-                listed = [discovery.group(*each) for each in groups.items()]
-                return _as_json({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
-            case ["apis", group] if group in groups:
-                return _as_json({"kind": "APIGroup", "apiVersion": "v1", **discovery.group(group, groups[group])})
-            case ["openapi", "v3"]:  # kubectl takes the addresses as they are
-                prefix = f"/{self._access.secret}/openapi/v3/"
-                return _as_json({"paths": {each.root: {"serverRelativeURL": prefix + each.root} for each in types}})
-            case ["openapi", "v3", *rest]:
-                return _as_json(discovery.openapi([each for each in types if each.root == "/".join(rest)]))
-            case _ if here := [each for each in types if each.root == "/".join(path)]:
-                return _as_json(discovery.resources(here))
-            case _:
-                raise unknown_resource()
+    def _discover(self, request: web.Request, where: str) -> web.Response:
+        types, accepted = list(served(self._store)), request.headers.get("Accept", "").replace(" ", "")
+        if where in ("api", "apis") and discovery.AGGREGATED in accepted:
+            return _as_json(discovery.aggregated(types, core=where == "api"), content_type=discovery.AGGREGATED)
+        if found := discovery.documents(types, f"/{self._access.secret}").get(where):
+            return _as_json(found)
+        raise unknown_resource()
 
     async def _resource(
         self, request: web.Request, user: str, root: list[str], path: list[str]
