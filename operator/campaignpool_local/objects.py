@@ -83,12 +83,8 @@ def _strategy(kind: ResourceType, obj: Json, old: Json | None) -> list[Cause]:
             kinds = {"singular": spec["names"]["kind"].lower(), "listKind": f"{spec['names']['kind']}List"}
             spec["names"] = {**kinds, **spec["names"]}
             metadata["finalizers"] = metadata.get("finalizers") or [CRD_FINALIZER]
-            holds = {
-                "status": "True",
-                "lastTransitionTime": metadata["creationTimestamp"],
-                "reason": "",
-                "message": "",
-            }
+            since = metadata["creationTimestamp"]
+            holds = {"status": "True", "lastTransitionTime": since, "reason": "", "message": ""}
             conditions = [{"type": each, **holds} for each in ("NamesAccepted", "Established")]
             stored = [version["name"] for version in spec["versions"] if version["storage"]]
             obj["status"] = {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": stored}

@@ -44,6 +44,12 @@ class Call:
     name: str
     sub: str
 
+    @property
+    def verb(self) -> str:
+        """What is to be done, as roles name it."""
+        verb = _VERBS.get(self.request.method, "get" if self.name else "watch" if self.says("watch") else "list")
+        return "deletecollection" if (verb, self.name) == ("delete", "") else verb
+
     def asked(self, parameter: str) -> str:
         """A parameter of the query."""
         return self.request.query.get(parameter, "")
@@ -63,10 +69,12 @@ class Call:
             return otherwise
         return table(self.kind, objects, metadata, self.asked("includeObject"), headed=headed)
 
-    def send(self, obj: Json, code: int = 200) -> web.Response:
-        """Answer one object, or the Status that stands for it."""
+    def one(self, obj: Json, *, headed: bool = True) -> Json:
+        """Give one object in the form that the client wants, if it is not the Status that stands for it."""
         version = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return _as_json(obj if obj["kind"] in ("Status", "Scale") else self.form([obj], version, obj), code)
+        if self.sub == "scale":
+            return scale_of(self.kind, obj)
+        return obj if obj["kind"] == "Status" else self.form([obj], version, obj, headed=headed)
 
     async def body(self, accepted: Collection[str] = ("application/json", "application/yaml")) -> Json:
         """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
@@ -93,7 +101,7 @@ class Server:
             path, user = self._access.authenticate(path, request.headers.get("Authorization", ""))
             place = 2 if path[0] == "api" else 3  # in front of it: the group and the version
             if path[0] in ("api", "apis") and path[place:]:
-                return await self._resource(request, user, path[:place], path[place:])
+                return await self._handle(request, user, path[:place], path[place:])
             return self._discover(request, "/".join(path))
         except ApiError as error:
             return _as_json(error.status, error.status["code"])
@@ -110,59 +118,48 @@ class Server:
             return _as_json(found)
         raise unknown_resource()
 
-    async def _resource(
-        self, request: web.Request, user: str, root: list[str], path: list[str]
-    ) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, user: str, root: list[str], path: list[str]) -> web.StreamResponse:
         namespace, group = "", root[1] if root[0] == "apis" else ""
         if path[0] == "namespaces" and path[2:] not in ([], ["status"]):
             namespace, path = path[1], path[2:]
         plural, name, sub = [*path, "", ""][:3]
         call = Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
-        verb = _VERBS.get(request.method, "get" if name else "watch" if call.says("watch") else "list")
-        verb = "deletecollection" if verb == "delete" and not name else verb
-        if plural == "selfsubjectaccessreviews" and verb == "create":
+        if plural == "selfsubjectaccessreviews" and call.verb == "create":
             return _as_json(self._access.review(user, await call.body()), 201)
-        self._access.check(user, Deed(verb, group, f"{plural}/{sub}" if sub else plural, namespace, name), call.kind)
-        if verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
+        deed = Deed(call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
+        self._access.check(user, deed, call.kind)
+        if call.verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})
-        match verb, sub:
-            case "create", "token":
-                return _as_json(self._access.grant_token(namespace, name, await call.body()), 201)
-            case "create", _:
-                obj = self._registry.create(call.kind, namespace, await call.body(), dry=call.says("dryRun"))
-                return call.send(obj, 201)
-            case (("update" | "patch"), _):
-                return await self._change(verb, call)
-            case (("delete" | "deletecollection"), _):
-                return await self._delete(call)
-            case _:
-                return await self._read(verb, call)
+        own = {"create": self._create, "get": self._get, "list": self._list, "watch": self._watch}
+        other = self._delete if call.verb.startswith("delete") else self._change
+        return await own.get(call.verb, other)(call)
 
-    async def _read(self, verb: str, call: Call) -> web.StreamResponse:
-        if verb == "list":
-            return self._send_list(call, self._chosen(call))
-        if verb == "watch":
-            return await self._watch(call)
+    async def _create(self, call: Call) -> web.StreamResponse:
+        if call.sub == "token":
+            return _as_json(self._access.grant_token(call.namespace, call.name, await call.body()), 201)
+        obj = self._registry.create(call.kind, call.namespace, await call.body(), dry=call.says("dryRun"))
+        return _as_json(call.one(obj), 201)
+
+    async def _get(self, call: Call) -> web.StreamResponse:
         stored = self._registry.read(call.kind, call.namespace, call.name)
-        if call.sub == "log":
-            lines = call.asked("tailLines")
-            text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
-            return await self._stream(call, text, "text/plain")
-        obj = shown(call.kind, stored)
-        return call.send(scale_of(call.kind, obj) if call.sub == "scale" else obj)
+        if call.sub != "log":
+            return _as_json(call.one(shown(call.kind, stored)))
+        lines = call.asked("tailLines")
+        text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
+        return await self._stream(call, text, "text/plain")
 
-    def _chosen(self, call: Call) -> list[Json]:
-        matches = call.matches()
-        return [obj for obj in self._store.list(call.kind.key, call.namespace) if matches(obj)]
-
-    def _send_list(self, call: Call, objects: list[Json]) -> web.Response:
+    async def _list(self, call: Call, chosen: list[Json] | None = None) -> web.StreamResponse:
+        objects = self._chosen(call) if chosen is None else chosen
         start, metadata = int(call.asked("continue") or 0), {"resourceVersion": str(self._store.version)}
         end = start + (int(call.asked("limit") or 0) or len(objects))
         metadata |= {"continue": str(end)} if len(objects) > end else {}
         items = [shown(call.kind, each) for each in objects[start:end]]
         head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
         return _as_json(call.form(items, metadata, {**head, "metadata": metadata, "items": items}))
+
+    def _chosen(self, call: Call) -> list[Json]:
+        return list(filter(call.matches(), self._store.list(call.kind.key, call.namespace)))
 
     async def _watch(self, call: Call) -> web.StreamResponse:
         version = 0 if call.says("sendInitialEvents") else int(call.asked("resourceVersion") or 0)
@@ -171,14 +168,9 @@ class Server:
 
         async def lines() -> AsyncIterator[bytes]:
             headed = True
-            async for event, stored in watch(self._store, wish):
-                obj = stored
-                if event not in ("BOOKMARK", "ERROR"):
-                    obj = shown(call.kind, stored)
-                    obj = call.form(
-                        [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, obj, headed=headed
-                    )
-                    headed = False
+            async for event, obj in watch(self._store, wish):
+                if event in ("ADDED", "MODIFIED", "DELETED"):
+                    obj, headed = call.one(shown(call.kind, obj), headed=headed), False  # noqa: PLW2901 - its form
                 yield json.dumps({"type": event, "object": obj}).encode() + b"\n"
 
         return await self._stream(call, lines(), "application/json")
@@ -193,33 +185,28 @@ class Server:
                 await response.write(part)
         return response
 
-    async def _change(self, verb: str, call: Call) -> web.StreamResponse:
+    async def _change(self, call: Call) -> web.StreamResponse:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
-        body = await (call.body(forms) if verb == "patch" else call.body())
+        body = await (call.body(forms) if call.verb == "patch" else call.body())
 
         def change(obj: Json) -> Json:
+            if call.verb == "patch" and form == _APPLY:
+                return apply(obj, body, call.asked("fieldManager"))
             live = scale_of(kind, obj) if call.sub == "scale" else obj
-            if verb == "update":
-                new = body
-            else:
-                new = apply(obj, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
+            new = _PATCHES[form](live, body) if call.verb == "patch" else body
             return with_scale(kind, obj, new) if call.sub == "scale" else new
 
-        creates = verb == "patch" if form == _APPLY else (verb, kind.kind) == ("update", "Lease")
+        creates = call.verb == "patch" if form == _APPLY else (call.verb, kind.kind) == ("update", "Lease")
         if creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name):
-            new = change({"metadata": {"name": call.name}})
-            return call.send(self._registry.create(kind, call.namespace, new, dry=dry), 201)
-        obj = self._registry.update(kind, (call.namespace, call.name), change, status=call.sub == "status", dry=dry)
-        return call.send(scale_of(kind, obj) if call.sub == "scale" else obj)
+            new = self._registry.create(kind, call.namespace, change({"metadata": {"name": call.name}}), dry=dry)
+            return _as_json(call.one(new), 201)
+        place = (call.namespace, call.name)
+        return _as_json(call.one(self._registry.update(kind, place, change, status=call.sub == "status", dry=dry)))
 
     async def _delete(self, call: Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")
         options = {key: call.asked(key) for key in asked if call.asked(key)} | await call.body()
-        if call.name:
-            stored = self._registry.read(call.kind, call.namespace, call.name)
-            return call.send(delete(self._registry, call.kind, stored, options))
-        objects = self._chosen(call)
-        for obj in objects:
-            delete(self._registry, call.kind, obj, options)
-        return self._send_list(call, objects)
+        objects = [self._registry.read(call.kind, call.namespace, call.name)] if call.name else self._chosen(call)
+        answers = [delete(self._registry, call.kind, obj, options) for obj in objects]
+        return _as_json(call.one(answers[0])) if call.name else await self._list(call, objects)
