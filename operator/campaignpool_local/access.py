@@ -3,28 +3,20 @@
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import RBAC, ResourceType
 from campaignpool_local.store import Store
-from campaignpool_local.values import Json, now, stamp
+from campaignpool_local.values import ApiError, Json, now, stamp
+
+DEED = ("verb", "group", "resource", "namespace", "name")
+"""What a request is about to do; in its resource, a subresource follows the plural after a slash."""
 
 
-class Deed(NamedTuple):
-    """What a request is about to do; a subresource follows the plural after a slash."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str
-    name: str
-
-    def is_in(self, rule: Json) -> bool:
-        """Whether one rule of a role covers it."""
-        wanted = {"verbs": self.verb, "apiGroups": self.group, "resources": self.resource}
-        named = not rule.get("resourceNames") or self.name in rule["resourceNames"]
-        return named and all({"*", value} & set(rule.get(key) or ()) for key, value in wanted.items())
+def _covers(rule: Json, deed: Json) -> bool:
+    """Whether one rule of a role allows a deed."""
+    wanted = {"verbs": deed["verb"], "apiGroups": deed["group"], "resources": deed["resource"]}
+    named = not rule.get("resourceNames") or deed["name"] in rule["resourceNames"]
+    return named and all({"*", value} & set(rule.get(key) or ()) for key, value in wanted.items())
 
 
 class Access:
@@ -57,33 +49,31 @@ class Access:
         head = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name}}
         return {**head, "spec": spec, "status": status}
 
-    def allows(self, user: str, deed: Deed) -> bool:
-        """Whether a user may do something."""
-        return not user or any(deed.is_in(rule) for rule in self._rules(user, deed.namespace))
+    def _allows(self, user: str, deed: Json) -> bool:
+        return not user or any(_covers(rule, deed) for rule in self._rules(user, deed["namespace"]))
 
-    def check(self, user: str, deed: Deed, kind: ResourceType) -> None:
+    def check(self, user: str, deed: Json, kind: ResourceType) -> None:
         """Raise a 403 unless the roles of the user allow this."""
-        if not self.allows(user, deed):
-            what = f'{kind.qualified} "{deed.name}"' if deed.name else kind.qualified
-            where = f'in the namespace "{deed.namespace}"' if deed.namespace else "at the cluster scope"
-            whose = f'resource "{deed.resource}" in API group "{deed.group}" {where}'
-            message = f'{what} is forbidden: User "{user}" cannot {deed.verb} {whose}'
-            raise ApiError(403, "Forbidden", message, kind.about(deed.name))
+        if not self._allows(user, deed):
+            what = f'{kind.qualified} "{deed["name"]}"' if deed["name"] else kind.qualified
+            where = f'in the namespace "{deed["namespace"]}"' if deed["namespace"] else "at the cluster scope"
+            message = '{} is forbidden: User "{}" cannot {verb} resource "{resource}" in API group "{group}" {}'
+            raise ApiError(403, "Forbidden", message.format(what, user, where, **deed), kind.about(deed["name"]))
 
     def _rules(self, user: str, namespace: str) -> Iterator[Json]:
         """Give the rules that hold for a user in a namespace, or everywhere."""
         local = self._store.list((RBAC, "rolebindings"), namespace) if namespace else []
         for binding in (*local, *self._store.list((RBAC, "clusterrolebindings"))):
-            if user in (
+            subjects = (
                 f"system:serviceaccount:{each.get('namespace')}:{each['name']}" for each in binding["subjects"]
-            ):
+            )
+            if user in whose:
                 reference = binding["roleRef"]
                 plural, where = ("roles", namespace) if reference["kind"] == "Role" else ("clusterroles", "")
                 yield from (self._store.get((RBAC, plural), where, reference["name"]) or {}).get("rules") or ()
 
     def review(self, user: str, body: Json) -> Json:
         """Tell a user whether they may do something: a SelfSubjectAccessReview."""
-        keys = ("verb", "group", "resource", "namespace", "name")
-        deed = Deed(*(body["spec"]["resourceAttributes"].get(key, "") for key in keys))
+        deed = {**dict.fromkeys(DEED, ""), **body["spec"]["resourceAttributes"]}
         head = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
-        return {**head, "spec": body["spec"], "status": {"allowed": self.allows(user, deed)}}
+        return {**head, "spec": body["spec"], "status": {"allowed": self._allows(user, deed)}}

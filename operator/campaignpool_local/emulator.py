@@ -58,18 +58,13 @@ class Emulator:
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig with which kubectl, kopf and other clients find this emulator."""
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": CONTEXT, "cluster": {"server": self.url}}],
-            "users": [{"name": CONTEXT, "user": {}}],
-            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
-            "current-context": CONTEXT,
-        }
+        cluster, user = {"name": CONTEXT, "cluster": {"server": self.url}}, {"name": CONTEXT, "user": {}}
+        context = {"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}
+        config = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "users": [user], "contexts": [context]}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)  # also if it was there before
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump({**config, "current-context": CONTEXT}))
         return path
 
 

@@ -6,7 +6,7 @@ A Job has one pod at a time, and a retry is always a new pod.
 import asyncio
 from copy import deepcopy
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from campaignpool_local.deletion import delete
 from campaignpool_local.objects import CONTROLLER_UID, Registry
@@ -14,9 +14,6 @@ from campaignpool_local.resources import JOBS, PODS, find
 from campaignpool_local.store import Change
 from campaignpool_local.values import Json, condition, now, stamp
 
-_REACHED = ("CompletionsReached", "Reached expected number of succeeded pods")
-_LIMIT = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
-_DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
 _LONGEST_BACKOFF = 1.0
 _FOREVER = float("inf")
 
@@ -25,7 +22,7 @@ class Decision(NamedTuple):
     """The new status of a Job, what is to be done, and in how many seconds time alone may change that."""
 
     status: Json
-    action: Literal["create a pod", "stop the pod", "delete the Job", ""] = ""
+    action: str = ""
     again: float = _FOREVER
 
 
@@ -75,10 +72,12 @@ def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, st
     if known := condition(status, "FailureTarget"):
         return "FailureTarget", "Failed", (known["reason"], known["message"])
     if status.get("succeeded"):
-        return "SuccessCriteriaMet", "Complete", _REACHED
+        why = ("CompletionsReached", "Reached expected number of succeeded pods")
+        return "SuccessCriteriaMet", "Complete", why
     if status.get("failed", 0) > spec["backoffLimit"]:
-        return "FailureTarget", "Failed", _LIMIT
-    return ("FailureTarget", "Failed", _DEADLINE) if left <= 0 else None
+        return "FailureTarget", "Failed", ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    why = ("DeadlineExceeded", "Job was active longer than specified deadline")
+    return ("FailureTarget", "Failed", why) if left <= 0 else None
 
 
 def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Decision:
@@ -111,9 +110,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
     status["ready"] = int(not stops and pod is not None and pod["status"]["phase"] == "Running")
     status = {key: value for key, value in status.items() if key != "active"}
     status |= {"active": 1} if not stops and (pod or creates) else {}
-    action: Literal["create a pod", "stop the pod", ""] = (
-        "stop the pod" if stops else "create a pod" if creates else ""
-    )
+    action = "stop the pod" if stops else "create a pod" if creates else ""
     return Decision(status, action, min(again, pause) if pause > 0 else again)
 
 
@@ -122,16 +119,14 @@ class JobController:
 
     def __init__(self, registry: Registry, *, backoff: float) -> None:
         self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._closed = False
         self._rested: dict[str, float] = {}  # when the next pod may start, by the loop's clock
         self._ended: dict[str, list[Json]] = {}  # the pods that are still to be counted
         self._store.listeners.append(self._notice)
 
     def close(self) -> None:
         """Look no more."""
-        self._store.listeners.remove(self._notice)
-        for timer in self._timers.values():
-            timer.cancel()
+        self._closed = True
 
     def _notice(self, change: Change) -> None:
         metadata = change.object["metadata"]
@@ -143,27 +138,19 @@ class JobController:
             self._ended.setdefault(uid, []).append(change.object)
             if change.object["status"]["phase"] != "Succeeded":
                 self._rested[uid] = asyncio.get_running_loop().time() + self._backoff
-        self._look_in(0, uid)
-
-    def _look_in(self, seconds: float, uid: str) -> None:
-        """Look at a Job after so many seconds, instead of when it was planned before."""
-        if planned := self._timers.pop(uid, None):
-            planned.cancel()
-        self._timers[uid] = asyncio.get_running_loop().call_later(min(seconds, 3600), self._look, uid)
+        asyncio.get_running_loop().call_soon(self._look, uid)
 
     def _look(self, uid: str) -> None:
-        del self._timers[uid]
+        """See what a Job needs; a look too many does no harm."""
         job = next((job for job in self._store.list(JOBS) if job["metadata"]["uid"] == uid), None)
-        ended, rested = self._ended.pop(uid, []), self._rested.get(uid, 0)
-        if job is None:
-            self._rested.pop(uid, None)
+        if job is None or self._closed:
             return
-        seen = job
-        for pod in ended:
+        seen, loop = job, asyncio.get_running_loop()
+        for pod in self._ended.pop(uid, []):
             seen = {**seen, "status": counted(seen, pod, now())}
         pods = [pod for pod in self._store.list(PODS) if not has_ended(pod)]
         alive = next((pod for pod in pods if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid), None)
-        decision = decide(seen, alive, now(), rested - asyncio.get_running_loop().time())
+        decision = decide(seen, alive, now(), self._rested.get(uid, 0) - loop.time())
         if decision.status != job["status"]:
             self._registry.write(JOBS, {**job, "status": decision.status})
         if decision.action == "create a pod":
@@ -172,8 +159,8 @@ class JobController:
             delete(self._registry, find(self._store, PODS), alive, {})
         elif decision.action == "delete the Job" and "deletionTimestamp" not in job["metadata"]:
             delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
-        if uid not in self._timers and 0 < decision.again < _FOREVER:
-            self._look_in(decision.again, uid)
+        if 0 < decision.again < _FOREVER:
+            loop.call_later(decision.again, self._look, uid)
 
     def _create_pod(self, job: Json) -> None:
         metadata, template = job["metadata"], deepcopy(job["spec"]["template"])

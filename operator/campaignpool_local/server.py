@@ -9,15 +9,14 @@ import yaml
 from aiohttp import web
 
 from campaignpool_local import discovery
-from campaignpool_local.access import Access, Deed
+from campaignpool_local.access import DEED, Access
 from campaignpool_local.deletion import delete
-from campaignpool_local.errors import ApiError, unknown_resource
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
 from campaignpool_local.pods import PodRunner
-from campaignpool_local.resources import ResourceType, find, served
+from campaignpool_local.resources import ResourceType, find, served, unknown
 from campaignpool_local.tables import table
-from campaignpool_local.values import Json, Value
+from campaignpool_local.values import ApiError, Json, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
 
 _APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
@@ -116,7 +115,7 @@ class Server:
             return _as_json(discovery.aggregated(types, core=where == "api"), content_type=discovery.AGGREGATED)
         if found := discovery.documents(types, f"/{self._access.secret}").get(where):
             return _as_json(found)
-        raise unknown_resource()
+        raise unknown()
 
     async def _handle(self, request: web.Request, user: str, root: list[str], path: list[str]) -> web.StreamResponse:
         namespace, group = "", root[1] if root[0] == "apis" else ""
@@ -126,8 +125,8 @@ class Server:
         call = Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
         if plural == "selfsubjectaccessreviews" and call.verb == "create":
             return _as_json(self._access.review(user, await call.body()), 201)
-        deed = Deed(call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
-        self._access.check(user, deed, call.kind)
+        deed = (call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
+        self._access.check(user, dict(zip(DEED, deed, strict=True)), call.kind)
         if call.verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})

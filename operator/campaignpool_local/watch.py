@@ -5,10 +5,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
-from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import ResourceType
 from campaignpool_local.store import Change, Store
-from campaignpool_local.values import Json, json_path
+from campaignpool_local.values import ApiError, Json, json_path
 
 Event = tuple[str, Json]
 """Its type, and the object."""
@@ -41,9 +40,8 @@ def selector(labels: str, fields: str) -> Predicate:
 
     def matches(obj: Json) -> bool:
         given = obj["metadata"].get("labels") or {}
-        return all(term(given) for term in by_label) and all(
-            (str(json_path(obj, path) or "") == value) == (operator != "!=") for path, operator, value in by_field
-        )
+        found = ((str(json_path(obj, path) or "") == value) == (sign != "!=") for path, sign, value in by_field)
+        return all(term(given) for term in by_label) and all(found)
 
     return matches
 
