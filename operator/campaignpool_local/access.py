@@ -64,9 +64,7 @@ class Access:
         """Give the rules that hold for a user in a namespace, or everywhere."""
         local = self._store.list((RBAC, "rolebindings"), namespace) if namespace else []
         for binding in (*local, *self._store.list((RBAC, "clusterrolebindings"))):
-            subjects = (
-                f"system:serviceaccount:{each.get('namespace')}:{each['name']}" for each in binding["subjects"]
-            )
+            whose = (f"system:serviceaccount:{each.get('namespace')}:{each['name']}" for each in binding["subjects"])
             if user in whose:
                 reference = binding["roleRef"]
                 plural, where = ("roles", namespace) if reference["kind"] == "Role" else ("clusterroles", "")

@@ -54,9 +54,8 @@ class Collector:
         self._registry, self._store, self._waiting = registry, registry.store, False
         self._store.listeners.append(self._notice)
 
-    def _notice(self, change: Change) -> None:
-        concerned = change.type == "DELETED" or _owners(change.object)
-        if not self._waiting and (concerned or "deletionTimestamp" in change.object["metadata"]):
+    def _notice(self, _: Change) -> None:
+        if not self._waiting:
             self._waiting = True
             asyncio.get_running_loop().call_soon(self._sweep)
 

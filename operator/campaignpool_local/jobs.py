@@ -165,6 +165,6 @@ class JobController:
     def _create_pod(self, job: Json) -> None:
         metadata, template = job["metadata"], deepcopy(job["spec"]["template"])
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
-        references = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-        template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": references}
+        owner |= {"controller": True, "blockOwnerDeletion": True}
+        template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": [owner]}
         self._registry.create(find(self._store, PODS), metadata["namespace"], template)

@@ -97,26 +97,18 @@ def shown(kind: ResourceType, obj: Json) -> Json:
     return obj if kind.crd is None else {**shaped(obj, kind.schema), "apiVersion": kind.api_version}
 
 
-def _desired(kind: ResourceType, obj: Json) -> Json:
-    """What `metadata.generation` counts the changes of."""
-    ignored = ("metadata", "status") if "status" in kind.subresources else ("metadata",)
-    return {key: value for key, value in obj.items() if key not in ignored}
-
-
 def _admitted(kind: ResourceType, obj: Json, old: Json | None, *, status: bool = False) -> Json:
     """Give the object with its defaults, or raise a 422 with all its faults."""
     obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
     if kind.crd is None:
         faults = [] if status else _strategy(kind, obj, old)
     else:
-        value = obj = shaped(obj, kind.schema)
-        before, schema = old, kind.schema
+        obj, schema = shaped(obj, kind.schema), kind.schema
         if status:  # only this part is looked at, so that a spec of old rules never stops a status
-            value, before = obj.get("status") or {}, (old or {}).get("status")
-            schema = (schema.get("properties") or {}).get("status") or {}
-        faults = list(violations(value, schema, "status" if status else ""))
+            schema = {"properties": {"status": (schema.get("properties") or {}).get("status") or {}}}
+        faults = list(violations(obj, schema))
         if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
-            faults += broken_rules(value, before, schema, "status" if status else "")
+            faults += broken_rules(obj, old, schema)
     if faults:
         raise kind.invalid(obj["metadata"]["name"], faults)
     return obj
@@ -139,10 +131,9 @@ class Registry:
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""
         given = body.get("metadata") or {}
-        name, free = given.get("name", ""), bool(given.get("name") or not given.get("generateName"))
-        while not free:  # no vowels, so that it never makes a word
-            name = given["generateName"] + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-            free = self.store.get(kind.key, namespace, name) is None
+        name, prefix = given.get("name", ""), given.get("generateName")
+        if prefix and not name:  # no vowels, so that it never makes a word
+            name = prefix + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
         if not _SUBDOMAIN.fullmatch(name):
             why = f"Invalid value: {json.dumps(name)}: {_SUBDOMAIN_RULE}"
             missing = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
@@ -179,7 +170,8 @@ class Registry:
             new = {**wanted, "metadata": {**theirs, **ours}}
             new |= {"status": old.get("status")} if "status" in kind.subresources else {}
         new = _admitted(kind, {key: value for key, value in new.items() if value is not None}, old, status=status)
-        if kind.has_generation and _desired(kind, new) != _desired(kind, old):
+        rest = {"metadata", "status"} if "status" in kind.subresources else {"metadata"}
+        if kind.has_generation and any(new.get(key) != old.get(key) for key in {*new, *old} - rest):
             new["metadata"] = {**new["metadata"], "generation": metadata["generation"] + 1}
         return new if dry or new == old else self.write(kind.key, new)
 

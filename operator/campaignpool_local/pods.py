@@ -73,8 +73,7 @@ class PodRunner:
         self._registry, self._store = registry, registry.store
         self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._groups: dict[str, int] = {}
-        """Process groups by the uid of the pod."""
+        self._groups: dict[str, int] = {}  # by the uid of the pod
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
@@ -112,39 +111,38 @@ class PodRunner:
         return found if found and found["metadata"]["uid"] == pod["metadata"]["uid"] else None
 
     def _report(self, pod: Json, phase: str, **state: Json) -> None:
-        """Write the status of a pod."""
-        current, container, running = self._now(pod), pod["spec"]["containers"][0], "running" in state
-        if current is None:
-            return
-        status = {"name": container["name"], "image": container.get("image", ""), "imageID": "", "restartCount": 0}
-        status |= {"ready": running, "started": running, "state": state}
-        whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
-        gone = "terminated" in state and "deletionTimestamp" in current["metadata"]
-        going = {"deletionGracePeriodSeconds": 0} if gone else {}
-        changed = {**current, "status": whole, "metadata": {**current["metadata"], **going}}
-        if changed != current:
-            self._registry.write(PODS, changed)
+        """Write the status of a pod, if it is still there."""
+        if current := self._now(pod):
+            container, running = pod["spec"]["containers"][0], "running" in state
+            status = {"name": container["name"], "image": container.get("image", ""), "imageID": ""}
+            status |= {"restartCount": 0, "ready": running, "started": running, "state": state}
+            whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
+            gone = "terminated" in state and "deletionTimestamp" in current["metadata"]
+            metadata = current["metadata"] | ({"deletionGracePeriodSeconds": 0} if gone else {})
+            if whole != current["status"]:
+                self._registry.write(PODS, {**current, "status": whole, "metadata": metadata})
 
     async def _run(self, pod: Json) -> None:
-        container, variables = pod["spec"]["containers"][0], None
-        while variables is None and self._now(pod):
+        """Start the container of a pod as soon as its variables are there, and report how that goes."""
+        while self._now(pod):
             try:
                 variables = variables_of(pod, self._store)
+                break
             except SourceMissingError as error:
                 self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
                 await asyncio.sleep(_POLL_SECONDS)
-        if variables is None:
+        else:
             return
-        started, message = stamp(), ""
+        state: Json = {"exitCode": _START_ERROR, "reason": "StartError", "startedAt": stamp()}
         try:
-            code = await self._process(pod, variables, started)
-            reason = "Error" if code else "Completed"
-            if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-                message = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
+            state["exitCode"] = code = await self._process(pod, variables, state["startedAt"])
+            state["reason"] = "Error" if code else "Completed"
+            if code and pod["spec"]["containers"][0].get("terminationMessagePolicy") == "FallbackToLogsOnError":
+                state["message"] = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
         except OSError as error:
-            code, reason, message = _START_ERROR, "StartError", f"exec: {error}"
-        state = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": stamp()}
-        self._report(pod, "Failed" if code else "Succeeded", terminated={**state, "message": message})
+            state["message"] = f"exec: {error}"
+        phase = "Failed" if state["exitCode"] else "Succeeded"
+        self._report(pod, phase, terminated={**state, "finishedAt": stamp()})
 
     async def _process(self, pod: Json, variables: dict[str, str], started: str) -> int:
         """Run the container and give its exit code; a signal counts from 128 on, as in a shell."""

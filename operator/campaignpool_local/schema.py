@@ -87,21 +87,21 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or ("T" in value and bool(datetime.fromisoformat(value)))
 
 
-def violations(value: Value, schema: Json, root: str = "") -> Iterator[Cause]:
-    """Give every fault of a value; `root` is its place in the object, which the sentences leave out."""
+def violations(value: Value, schema: Json) -> Iterator[Cause]:
+    """Give every fault of a value."""
     for error in _Validator(schema, format_checker=_formats).iter_errors(value):
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
         field += "." + error.message.split("'")[1] if error.validator == "required" else ""  # it names what it misses
         reason, words = _WORDS.get(str(error.validator), "Invalid|Invalid value: {value}: {said}").split("|")
         limit: Value = error.validator_value
         given = {
-            "field": field.strip("."),
+            "field": field.strip(".").removeprefix("status."),  # which a real server looks at on its own
             "limit": ", ".join(map(json.dumps, limit)) if isinstance(limit, list) else limit,
             "value": json.dumps(error.instance, separators=(",", ":"), ensure_ascii=False),
             "type": _TYPES.get(type(error.instance), "null"),
             "count": len(error.instance) if isinstance(error.instance, list) else "",
         }
-        yield Cause(f"{root}{field}".strip("."), f"FieldValue{reason}", words.format(**given, said=error.message))
+        yield Cause(field.strip("."), f"FieldValue{reason}", words.format(**given, said=error.message))
 
 
 @lru_cache(maxsize=512)

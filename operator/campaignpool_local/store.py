@@ -14,10 +14,8 @@ Key = tuple[str, str]
 Name = tuple[str, str]
 """Namespace, which is empty for what is cluster-wide, and name."""
 Places = list[tuple[Key, Json]]
-_FIRST_VERSION = 1000
-"""Versions below it are always too old, so that a client's handling of that can be tried at once."""
-_HISTORY = 20_000
-"""How many changes can be replayed."""
+_FIRST_VERSION = 1000  # versions below it are always too old, so that a client's handling of that can be tried
+_HISTORY = 20_000  # how many changes can be replayed
 
 
 class Change(NamedTuple):
