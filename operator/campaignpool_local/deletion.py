@@ -7,8 +7,8 @@ from campaignpool_local.resources import CRDS, NAMESPACES, ResourceType, find
 from campaignpool_local.store import Change, Key, Places, name_of
 from campaignpool_local.values import Json, Value, stamp
 
+# The finalizer with which an object waits for its dependents, by propagation policy.
 _HOLDS = {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}
-"""The finalizer with which an object waits for its dependents, by propagation policy."""
 
 
 def _grace(obj: Json, options: Json) -> int:

@@ -18,22 +18,18 @@ from campaignpool_local.pods import PodRunner
 from campaignpool_local.server import Server
 from campaignpool_local.store import Store
 
-CONTEXT = "campaignpool-local"
-"""The name of the kubeconfig's context: plainly not that of a cluster."""
+CONTEXT = "campaignpool-local"  # of the kubeconfig: plainly not that of a cluster
 
 
 class Emulator:
     """A Kubernetes API emulator on the loopback interface, with a runner for Jobs; all state is in memory.
 
-    Args:
-        port: Where to listen; 0 takes a free one.
-        backoff: Seconds before each retry of a Job, one at most (a real cluster begins with 10).
+    Port 0 is a free one. The `backoff` before each retry of a Job is one second at most; a real cluster takes 10.
     """
 
     def __init__(self, port: int = 0, *, backoff: float = 1.0) -> None:
         self._port, self._backoff, self._stack = port, backoff, contextlib.AsyncExitStack()
-        self.url = ""
-        """Where it is served, once it is started. Its path is a secret: who knows it is the administrator."""
+        self.url = ""  # once it is started; its path is a secret: who knows it is the administrator
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:

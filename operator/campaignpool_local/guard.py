@@ -1,7 +1,7 @@
 """Let other processes end when this one is gone, in whatever way it went.
 
-Even ``kill -9`` closes a pipe. At its other end this module waits, as a program of its own, and then signals all
-groups of processes that were named: the children of children too, whom no signal at the death of a parent reaches.
+Even ``kill -9`` closes a pipe. At its other end this module waits as a program of its own, and then signals all
+groups of processes that were named: so it reaches the children of children too.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""The Job controller: `counted` and `decide` say purely what a Job needs, `JobController` carries it out.
-
-A Job has one pod at a time, and a retry is always a new pod.
-"""
+"""The Job controller: says purely what a Job needs, and does it; there is one pod at a time, a new one per retry."""
 
 import asyncio
 from copy import deepcopy

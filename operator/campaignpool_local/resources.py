@@ -8,10 +8,8 @@ from campaignpool_local.values import ApiError, Cause, Json
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS: dict[str, tuple[str, ...]] = {"status": ("get", "patch", "update")}
-NAMESPACES: Key = ("", "namespaces")
-PODS: Key = ("", "pods")
-JOBS: Key = ("batch", "jobs")
-CRDS: Key = ("apiextensions.k8s.io", "customresourcedefinitions")
+NAMESPACES, PODS, JOBS = ("", "namespaces"), ("", "pods"), ("batch", "jobs")
+CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -28,8 +26,7 @@ class ResourceType:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = VERBS
     subresources: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    crd: Json | None = None
-    """The version of the CustomResourceDefinition that declares this type, None for a built-in one."""
+    crd: Json | None = None  # the version of the definition that declares this type, None for a built-in one
 
     @property
     def api_version(self) -> str:

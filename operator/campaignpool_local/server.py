@@ -143,7 +143,7 @@ class Server:
     async def _get(self, call: Call) -> web.StreamResponse:
         stored = self._registry.read(call.kind, call.namespace, call.name)
         if call.sub != "log":
-            return _as_json(call.one(shown(call.kind, stored)))
+            return _as_json(call.one(stored))
         lines = call.asked("tailLines")
         text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
         return await self._stream(call, text, "text/plain")
@@ -189,19 +189,19 @@ class Server:
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
         body = await (call.body(forms) if call.verb == "patch" else call.body())
 
-        def change(obj: Json) -> Json:
-            if call.verb == "patch" and form == _APPLY:
-                return apply(obj, body, call.asked("fieldManager"))
-            live = scale_of(kind, obj) if call.sub == "scale" else obj
-            new = _PATCHES[form](live, body) if call.verb == "patch" else body
-            return with_scale(kind, obj, new) if call.sub == "scale" else new
-
         creates = call.verb == "patch" if form == _APPLY else (call.verb, kind.kind) == ("update", "Lease")
-        if creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name):
-            new = self._registry.create(kind, call.namespace, change({"metadata": {"name": call.name}}), dry=dry)
-            return _as_json(call.one(new), 201)
-        place = (call.namespace, call.name)
-        return _as_json(call.one(self._registry.update(kind, place, change, status=call.sub == "status", dry=dry)))
+        creates = creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name)
+        name = {"metadata": {"name": call.name}}
+        old = name if creates else self._registry.read(kind, call.namespace, call.name)
+        live = scale_of(kind, old) if call.sub == "scale" else old
+        if call.verb == "update":
+            new = body
+        else:
+            new = apply(old, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
+        if creates:
+            return _as_json(call.one(self._registry.create(kind, call.namespace, merge(new, name), dry=dry)), 201)
+        new = with_scale(kind, old, new) if call.sub == "scale" else new
+        return _as_json(call.one(self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)))
 
     async def _delete(self, call: Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")

@@ -4,11 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-Value = Any
-"""Anything that JSON can hold."""
-Json = dict[str, Any]
-"""A JSON object."""
-
+Value = Any  # anything that JSON can hold
+Json = dict[str, Any]  # a JSON object
 _STEP = re.compile(
     r"""\[\?\(@\.(?P<test>[\w.-]+)\s*==\s*["'](?P<equals>[^"']*)["']\)\]"""
     r"""|\[["'](?P<quoted>[^"']+)["']\]|\.?(?P<name>(?:[\w/-]|\\.)+)"""
