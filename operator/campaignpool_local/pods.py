@@ -72,25 +72,23 @@ class PodRunner:
     def __init__(self, registry: Registry) -> None:
         self._registry, self._store = registry, registry.store
         self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._groups: dict[str, int] = {}  # by the uid of the pod
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # these and the groups of processes by the uid of the pod
+        self._groups: dict[str, int] = {}
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
-        pod, metadata = change.object, change.object["metadata"]
+        pod, metadata, loop = change.object, change.object["metadata"], asyncio.get_running_loop()
         if change.key != PODS:
             return
         if change.type == "ADDED" and pod["spec"]["restartPolicy"] != "Always":
-            task = asyncio.get_running_loop().create_task(self._run(pod))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[metadata["uid"]] = loop.create_task(self._run(pod))
         elif change.type == "DELETED":
-            self._signal(metadata["uid"], signal.SIGKILL)
+            if task := self._tasks.pop(metadata["uid"], None):
+                task.cancel()
             self._log(pod).unlink(missing_ok=True)
         elif "deletionTimestamp" in metadata:
             self._signal(metadata["uid"], signal.SIGTERM)
-            grace = metadata["deletionGracePeriodSeconds"]
-            asyncio.get_running_loop().call_later(grace, self._signal, metadata["uid"], signal.SIGKILL)
+            loop.call_later(metadata["deletionGracePeriodSeconds"], self._signal, metadata["uid"], signal.SIGKILL)
 
     def _signal(self, uid: str, number: signal.Signals) -> None:
         """Send a signal to all processes of a pod that are still there."""
@@ -100,9 +98,9 @@ class PodRunner:
     async def close(self) -> None:
         """Kill whatever runs."""
         self._store.listeners.remove(self._notice)
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
@@ -124,15 +122,13 @@ class PodRunner:
 
     async def _run(self, pod: Json) -> None:
         """Start the container of a pod as soon as its variables are there, and report how that goes."""
-        while self._now(pod):
+        variables = None
+        while variables is None:
             try:
                 variables = variables_of(pod, self._store)
-                break
             except SourceMissingError as error:
                 self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
                 await asyncio.sleep(_POLL_SECONDS)
-        else:
-            return
         state: Json = {"exitCode": _START_ERROR, "reason": "StartError", "startedAt": stamp()}
         try:
             state["exitCode"] = code = await self._process(pod, variables, state["startedAt"])
@@ -164,8 +160,6 @@ class PodRunner:
         end_with_us(process.pid, signal.SIGKILL)
         try:
             self._report(pod, "Running", running={"startedAt": started})
-            if (current := self._now(pod)) is None or "deletionTimestamp" in current["metadata"]:
-                self._signal(uid, signal.SIGKILL)  # deleted while it was about to start
             code = await process.wait()
         finally:
             self._signal(uid, signal.SIGKILL)  # children go with the first process, as in a container

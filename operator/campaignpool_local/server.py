@@ -34,7 +34,7 @@ def _as_json(body: Json, code: int = 200, content_type: str = "application/json"
 
 
 @dataclass(frozen=True)
-class Call:
+class _Call:
     """A request, and what its path points at."""
 
     request: web.Request
@@ -45,12 +45,10 @@ class Call:
 
     @property
     def verb(self) -> str:
-        """What is to be done, as roles name it."""
         verb = _VERBS.get(self.request.method, "get" if self.name else "watch" if self.says("watch") else "list")
         return "deletecollection" if (verb, self.name) == ("delete", "") else verb
 
     def asked(self, parameter: str) -> str:
-        """A parameter of the query."""
         return self.request.query.get(parameter, "")
 
     def says(self, parameter: str) -> bool:
@@ -58,7 +56,6 @@ class Call:
         return self.asked(parameter).lower() in ("1", "t", "true", "all")
 
     def matches(self) -> Predicate:
-        """What the selectors and the namespace let through."""
         chosen = selector(self.asked("labelSelector"), self.asked("fieldSelector"))
         return lambda obj: self.namespace in ("", obj["metadata"].get("namespace")) and chosen(obj)
 
@@ -122,7 +119,7 @@ class Server:
         if path[0] == "namespaces" and path[2:] not in ([], ["status"]):
             namespace, path = path[1], path[2:]
         plural, name, sub = [*path, "", ""][:3]
-        call = Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
+        call = _Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
         if plural == "selfsubjectaccessreviews" and call.verb == "create":
             return _as_json(self._access.review(user, await call.body()), 201)
         deed = (call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
@@ -134,13 +131,13 @@ class Server:
         other = self._delete if call.verb.startswith("delete") else self._change
         return await own.get(call.verb, other)(call)
 
-    async def _create(self, call: Call) -> web.StreamResponse:
+    async def _create(self, call: _Call) -> web.StreamResponse:
         if call.sub == "token":
             return _as_json(self._access.grant_token(call.namespace, call.name, await call.body()), 201)
         obj = self._registry.create(call.kind, call.namespace, await call.body(), dry=call.says("dryRun"))
         return _as_json(call.one(obj), 201)
 
-    async def _get(self, call: Call) -> web.StreamResponse:
+    async def _get(self, call: _Call) -> web.StreamResponse:
         stored = self._registry.read(call.kind, call.namespace, call.name)
         if call.sub != "log":
             return _as_json(call.one(stored))
@@ -148,7 +145,7 @@ class Server:
         text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
         return await self._stream(call, text, "text/plain")
 
-    async def _list(self, call: Call, chosen: list[Json] | None = None) -> web.StreamResponse:
+    async def _list(self, call: _Call, chosen: list[Json] | None = None) -> web.StreamResponse:
         objects = self._chosen(call) if chosen is None else chosen
         start, metadata = int(call.asked("continue") or 0), {"resourceVersion": str(self._store.version)}
         end = start + (int(call.asked("limit") or 0) or len(objects))
@@ -157,10 +154,10 @@ class Server:
         head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
         return _as_json(call.form(items, metadata, {**head, "metadata": metadata, "items": items}))
 
-    def _chosen(self, call: Call) -> list[Json]:
+    def _chosen(self, call: _Call) -> list[Json]:
         return list(filter(call.matches(), self._store.list(call.kind.key, call.namespace)))
 
-    async def _watch(self, call: Call) -> web.StreamResponse:
+    async def _watch(self, call: _Call) -> web.StreamResponse:
         version = 0 if call.says("sendInitialEvents") else int(call.asked("resourceVersion") or 0)
         timeout = float(call.asked("timeoutSeconds") or _LONGEST_WATCH)
         wish = Wish(call.kind, call.matches(), version, timeout, call.says("allowWatchBookmarks"))
@@ -175,7 +172,7 @@ class Server:
         return await self._stream(call, lines(), "application/json")
 
     @staticmethod
-    async def _stream(call: Call, parts: AsyncIterator[bytes], form: str) -> web.StreamResponse:
+    async def _stream(call: _Call, parts: AsyncIterator[bytes], form: str) -> web.StreamResponse:
         """Answer bit by bit, until the end or until the client goes."""
         response = web.StreamResponse(headers={"Content-Type": form})
         await response.prepare(call.request)
@@ -184,7 +181,7 @@ class Server:
                 await response.write(part)
         return response
 
-    async def _change(self, call: Call) -> web.StreamResponse:
+    async def _change(self, call: _Call) -> web.StreamResponse:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
         body = await (call.body(forms) if call.verb == "patch" else call.body())
@@ -203,7 +200,7 @@ class Server:
         new = with_scale(kind, old, new) if call.sub == "scale" else new
         return _as_json(call.one(self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)))
 
-    async def _delete(self, call: Call) -> web.StreamResponse:
+    async def _delete(self, call: _Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")
         options = {key: call.asked(key) for key in asked if call.asked(key)} | await call.body()
         objects = [self._registry.read(call.kind, call.namespace, call.name)] if call.name else self._chosen(call)
