@@ -30,14 +30,12 @@ class Access:
         self._tokens: dict[str, tuple[str, datetime]] = {}
 
     def authenticate(self, path: list[str], authorization: str) -> tuple[list[str], str]:
-        """Give the path without the secret, and the user; an empty one is the administrator, who has no token.
-
-        The secret may stand there twice: clients disagree whether the addresses that discovery tells include it.
-        """
+        """Give the path without the secret, and the user; an empty one is the administrator, who has no token."""
         token = authorization.removeprefix("Bearer ").strip()
         user, expires = self._tokens.get(token, ("", now()))
         if (token and expires <= now()) or not secrets.compare_digest(path[0].encode(), self.secret.encode()):
             raise ApiError(401, "Unauthorized", "Unauthorized")
+        # It may stand there twice: clients disagree whether the addresses that discovery tells include it.
         return path[2:] if path[1:2] == path[:1] else path[1:], user
 
     def grant_token(self, namespace: str, name: str, body: Json) -> Json:

@@ -3,19 +3,12 @@
 import asyncio
 
 from campaignpool_local.objects import CRD_FINALIZER, Registry, is_free, shown
-from campaignpool_local.resources import CRDS, NAMESPACES, ResourceType, find
+from campaignpool_local.resources import CRDS, NAMESPACES, PODS, ResourceType, find
 from campaignpool_local.store import Change, Key, Places, name_of
 from campaignpool_local.values import Json, Value, stamp
 
 # The finalizer with which an object waits for its dependents, by propagation policy.
 _HOLDS = {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}
-
-
-def _grace(obj: Json, options: Json) -> int:
-    """How many seconds the process of a pod has to end; nothing else has a process."""
-    if obj["kind"] != "Pod" or obj["status"]["phase"] != "Running":
-        return 0
-    return int(options.get("gracePeriodSeconds", obj["spec"]["terminationGracePeriodSeconds"]))
 
 
 def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> Json:
@@ -29,10 +22,13 @@ def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> 
     policy = options.get("propagationPolicy") or ("Orphan" if kind.kind == "Job" else "Background")
     held = metadata.get("finalizers") or []
     metadata["finalizers"] = held + [each for each in _HOLDS.get(policy, ()) if each not in held]
+    grace = 0  # but for the process of a pod
+    if kind.key == PODS and obj["status"]["phase"] == "Running":
+        grace = int(options.get("gracePeriodSeconds", obj["spec"]["terminationGracePeriodSeconds"]))
     if "deletionTimestamp" not in metadata:
-        metadata |= {"deletionTimestamp": stamp(), "deletionGracePeriodSeconds": _grace(obj, options)}
+        metadata |= {"deletionTimestamp": stamp(), "deletionGracePeriodSeconds": grace}
         metadata |= {"generation": metadata["generation"] + 1} if kind.has_generation else {}
-    metadata["deletionGracePeriodSeconds"] = min(metadata["deletionGracePeriodSeconds"], _grace(obj, options))
+    metadata["deletionGracePeriodSeconds"] = min(metadata["deletionGracePeriodSeconds"], grace)
     marked = {**obj, "metadata": metadata, **({"status": {"phase": "Terminating"}} if kind.key == NAMESPACES else {})}
     if options.get("dryRun") or marked == obj:
         return shown(kind, obj)

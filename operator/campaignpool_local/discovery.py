@@ -74,18 +74,18 @@ def documents(types: list[ResourceType], prefix: str) -> dict[str, Json]:
     return {**found, "openapi/v3": {"paths": addresses}}
 
 
+def _described(each: ResourceType) -> Json:
+    entries = each.subresources.items()
+    subs = [{"subresource": sub, "responseKind": _gvk(each, sub), "verbs": verbs} for sub, verbs in entries]
+    own = {"resource": each.plural, "singularResource": each.kind.lower(), "responseKind": _gvk(each)}
+    scope = "Namespaced" if each.namespaced else "Cluster"
+    return {**own, "scope": scope, "verbs": each.verbs, **_names(each), "subresources": subs}
+
+
 def aggregated(types: list[ResourceType], *, core: bool) -> Json:
     """Give the core or all other groups at once, as kubectl asks for them first."""
-
-    def described(each: ResourceType) -> Json:
-        entries = each.subresources.items()
-        subs = [{"subresource": sub, "responseKind": _gvk(each, sub), "verbs": verbs} for sub, verbs in entries]
-        own = {"resource": each.plural, "singularResource": each.kind.lower(), "responseKind": _gvk(each)}
-        scope = "Namespaced" if each.namespaced else "Cluster"
-        return {**own, "scope": scope, "verbs": each.verbs, **_names(each), "subresources": subs}
-
     items = []
     for name, versions in _by_group([each for each in types if core == (not each.group)]).items():
-        listed = [{"version": each, "resources": list(map(described, here))} for each, here in versions.items()]
+        listed = [{"version": each, "resources": list(map(_described, here))} for each, here in versions.items()]
         items.append({"metadata": {} if core else {"name": name}, "versions": listed})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}

@@ -35,10 +35,9 @@ class Emulator:
         async with contextlib.AsyncExitStack() as stack:
             registry = Registry(Store())
             Collector(registry)
-            jobs = JobController(registry, backoff=self._backoff)
+            JobController(registry, backoff=self._backoff)
             pods, access = PodRunner(registry), Access(registry.store)
             stack.push_async_callback(pods.close)
-            stack.callback(jobs.close)  # what ends now is not to be replaced
             application = web.Application(client_max_size=16 * 2**20)
             application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
             runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)

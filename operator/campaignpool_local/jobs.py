@@ -116,14 +116,9 @@ class JobController:
 
     def __init__(self, registry: Registry, *, backoff: float) -> None:
         self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
-        self._closed = False
         self._rested: dict[str, float] = {}  # when the next pod may start, by the loop's clock
         self._ended: dict[str, list[Json]] = {}  # the pods that are still to be counted
         self._store.listeners.append(self._notice)
-
-    def close(self) -> None:
-        """Look no more."""
-        self._closed = True
 
     def _notice(self, change: Change) -> None:
         metadata = change.object["metadata"]
@@ -140,7 +135,7 @@ class JobController:
     def _look(self, uid: str) -> None:
         """See what a Job needs; a look too many does no harm."""
         job = next((job for job in self._store.list(JOBS) if job["metadata"]["uid"] == uid), None)
-        if job is None or self._closed:
+        if job is None:
             return
         seen, loop = job, asyncio.get_running_loop()
         for pod in self._ended.pop(uid, []):

@@ -76,9 +76,7 @@ def scale_of(kind: ResourceType, obj: Json) -> Json:
 
 def with_scale(kind: ResourceType, obj: Json, scale: Json) -> Json:
     """Give the object with the replicas of a Scale; of its metadata the version alone counts."""
-    patch: Value = scale["spec"]["replicas"]
-    for step in reversed((kind.crd or {})["subresources"]["scale"]["specReplicasPath"].strip(".").split(".")):
-        patch = {step: patch}
+    path = (kind.crd or {})["subresources"]["scale"]["specReplicasPath"].replace(".", "/")
+    new = json_patch(obj, [{"op": "add", "path": path, "value": scale["spec"]["replicas"]}])
     version = (scale.get("metadata") or {}).get("resourceVersion", "")
-    merged: Json = merge(obj, {**patch, "metadata": {"resourceVersion": version}})
-    return merged
+    return {**new, "metadata": {**new["metadata"], "resourceVersion": version}}

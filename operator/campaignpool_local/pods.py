@@ -19,7 +19,6 @@ from campaignpool_local.resources import PODS
 from campaignpool_local.store import Change, Store, name_of
 from campaignpool_local.values import Json, json_path, stamp
 
-_START_ERROR = 128
 _LAST_WORDS = 2048
 _POLL_SECONDS = 0.05
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][\w.-]*)\)")
@@ -129,7 +128,7 @@ class PodRunner:
             except SourceMissingError as error:
                 self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
                 await asyncio.sleep(_POLL_SECONDS)
-        state: Json = {"exitCode": _START_ERROR, "reason": "StartError", "startedAt": stamp()}
+        state: Json = {"exitCode": 128, "reason": "StartError", "startedAt": stamp()}
         try:
             state["exitCode"] = code = await self._process(pod, variables, state["startedAt"])
             state["reason"] = "Error" if code else "Completed"

@@ -88,7 +88,16 @@ class EmbeddedPostgres:
             self._process = process = subprocess.Popen(command, stdout=log, stderr=log, **manner)  # noqa: S603 - ours
         end_with_us(process.pid, signal.SIGINT)
         atexit.register(self.stop)
-        self._wait_until_ready(process)
+        deadline, state = time.monotonic() + _START_SECONDS, self._pgdata / "postmaster.pid"
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError):
+                words = state.read_text().split()
+                if words[:1] == [str(process.pid)] and words[-1] == "ready":  # the file is of this start
+                    return
+            time.sleep(0.01)
+        self.stop(crash=True)
+        said = (self._folder / "postgres.log").read_text(errors="replace").splitlines()[-10:]
+        raise PostgresError("\n".join(["the embedded Postgres did not start; its log ends with:", *said]))
 
     def stop(self, *, crash: bool = False) -> None:
         """Stop the server and wait until it is gone; after a `crash`, the next start has to recover from its log."""
@@ -174,19 +183,6 @@ class EmbeddedPostgres:
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._manner())  # noqa: S603 - ours
         if done.returncode != 0:
             raise PostgresError(f"{tool}: {done.stderr.strip() or done.stdout.strip()}")
-
-    def _wait_until_ready(self, process: subprocess.Popen[Any]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(FileNotFoundError):
-                state = (self._pgdata / "postmaster.pid").read_text()
-                # The first line tells whether the file is of this start, the last one the state.
-                if state.startswith(f"{process.pid}\n") and state.rstrip().endswith("ready"):
-                    return
-            time.sleep(0.01)
-        self.stop(crash=True)
-        log = (self._folder / "postgres.log").read_text(errors="replace").splitlines()
-        raise PostgresError("\n".join(["the embedded Postgres did not start; its log ends with:", *log[-10:]]))
 
 
 def _share(path: Path, rights: int) -> None:
