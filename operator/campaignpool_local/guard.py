@@ -12,17 +12,16 @@ from functools import cache
 
 
 @cache
-def _guard() -> tuple[int, subprocess.Popen[bytes]]:
-    """Start the program, once in this process; gives the pipe to it, and itself for as long as we live."""
-    orders, pipe = os.pipe()
-    with os.fdopen(orders) as given:
-        program = [sys.executable, "-I", "-S", __file__]
-        return pipe, subprocess.Popen(program, stdin=given, start_new_session=True)  # noqa: S603 - ours
+def _guard() -> subprocess.Popen[bytes]:
+    """Start the program, once in this process."""
+    program = [sys.executable, "-I", "-S", __file__]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - ours
 
 
 def end_with_us(group: int, number: int) -> None:
     """Have this signal sent to a group of processes when we are gone; 0, which is none, takes that back."""
-    os.write(_guard()[0], b"%d %d\n" % (group, number))
+    if pipe := _guard().stdin:
+        pipe.write(b"%d %d\n" % (group, number))
 
 
 if __name__ == "__main__":

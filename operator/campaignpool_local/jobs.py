@@ -28,6 +28,10 @@ def has_ended(pod: Json) -> bool:
     return pod["status"]["phase"] in ("Succeeded", "Failed")
 
 
+def _job_of(pod: Json) -> str | None:
+    return (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID)
+
+
 def failure_action(job: Json, pod: Json) -> tuple[str, str]:
     """Ask the podFailurePolicy about a failed pod: give its action, Count without a rule, and a message."""
     for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or ()):
@@ -64,17 +68,15 @@ def counted(job: Json, pod: Json, time: datetime) -> Json:
     return status
 
 
-def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, str]] | None:
-    """Say how a Job ends, if it does: the conditions that announce and tell it, with reason and message."""
+def _end(spec: Json, status: Json, left: float) -> tuple[str, str] | None:
+    """Say why a Job ends, if it does: the reason and a message."""
     if known := condition(status, "FailureTarget"):
-        return "FailureTarget", "Failed", (known["reason"], known["message"])
+        return known["reason"], known["message"]
     if status.get("succeeded"):
-        why = ("CompletionsReached", "Reached expected number of succeeded pods")
-        return "SuccessCriteriaMet", "Complete", why
+        return "CompletionsReached", "Reached expected number of succeeded pods"
     if status.get("failed", 0) > spec["backoffLimit"]:
-        return "FailureTarget", "Failed", ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
-    why = ("DeadlineExceeded", "Job was active longer than specified deadline")
-    return ("FailureTarget", "Failed", why) if left <= 0 else None
+        return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    return ("DeadlineExceeded", "Job was active longer than specified deadline") if left <= 0 else None
 
 
 def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Decision:
@@ -89,7 +91,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
         return Decision(status, "delete the Job" if again <= 0 else "", again)
     if "deletionTimestamp" in job["metadata"]:
         return Decision(status)
-    again, verdict = _FOREVER, None
+    again, why = _FOREVER, None
     if spec["suspend"]:
         _set(status, "Suspended", ("JobSuspended", "Job suspended"), time)
         status.pop("startTime", None)
@@ -97,15 +99,16 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
         if condition(status, "Suspended"):
             _set(status, "Suspended", ("JobResumed", "Job resumed"), time, "False")
         again = left("activeDeadlineSeconds", status.setdefault("startTime", stamp(time)))
-        verdict = _end(spec, status, again)
-    if verdict:
-        _set(status, verdict[0], verdict[2], time)
+        why = _end(spec, status, again)
+    if why:
+        good = why[0] == "CompletionsReached"
+        _set(status, "SuccessCriteriaMet" if good else "FailureTarget", why, time)
         if pod is None:  # the end is told when the last pod has gone
-            _set(status, verdict[1], verdict[2], time)
-            status |= {"completionTime": stamp(time)} if verdict[1] == "Complete" else {}
-    stops, creates = bool(verdict or spec["suspend"]), pod is None and pause <= 0
+            _set(status, "Complete" if good else "Failed", why, time)
+            status |= {"completionTime": stamp(time)} if good else {}
+    stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
     status["ready"] = int(not stops and pod is not None and pod["status"]["phase"] == "Running")
-    status = {key: value for key, value in status.items() if key != "active"}
+    status.pop("active", None)
     status |= {"active": 1} if not stops and (pod or creates) else {}
     action = "stop the pod" if stops else "create a pod" if creates else ""
     return Decision(status, action, min(again, pause) if pause > 0 else again)
@@ -121,8 +124,7 @@ class JobController:
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
-        metadata = change.object["metadata"]
-        uid = metadata["uid"] if change.key == JOBS else (metadata.get("labels") or {}).get(CONTROLLER_UID)
+        uid = change.object["metadata"]["uid"] if change.key == JOBS else _job_of(change.object)
         if uid is None or change.key not in (JOBS, PODS):
             return
         has_run = change.key == PODS and change.before is not None and not has_ended(change.before)
@@ -140,8 +142,8 @@ class JobController:
         seen, loop = job, asyncio.get_running_loop()
         for pod in self._ended.pop(uid, []):
             seen = {**seen, "status": counted(seen, pod, now())}
-        pods = [pod for pod in self._store.list(PODS) if not has_ended(pod)]
-        alive = next((pod for pod in pods if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid), None)
+        pods = (pod for pod in self._store.list(PODS) if _job_of(pod) == uid and not has_ended(pod))
+        alive = next(pods, None)
         decision = decide(seen, alive, now(), self._rested.get(uid, 0) - loop.time())
         if decision.status != job["status"]:
             self._registry.write(JOBS, {**job, "status": decision.status})

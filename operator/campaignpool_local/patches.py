@@ -76,7 +76,9 @@ def scale_of(kind: ResourceType, obj: Json) -> Json:
 
 def with_scale(kind: ResourceType, obj: Json, scale: Json) -> Json:
     """Give the object with the replicas of a Scale; of its metadata the version alone counts."""
-    path = (kind.crd or {})["subresources"]["scale"]["specReplicasPath"].replace(".", "/")
-    new = json_patch(obj, [{"op": "add", "path": path, "value": scale["spec"]["replicas"]}])
+    patch: Value = scale["spec"]["replicas"]
+    for step in reversed((kind.crd or {})["subresources"]["scale"]["specReplicasPath"].strip(".").split(".")):
+        patch = {step: patch}
     version = (scale.get("metadata") or {}).get("resourceVersion", "")
-    return {**new, "metadata": {**new["metadata"], "resourceVersion": version}}
+    merged: Json = merge(obj, {**patch, "metadata": {"resourceVersion": version}})
+    return merged

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from campaignpool_local.guard import end_with_us
@@ -34,34 +34,35 @@ def expand(text: str, variables: dict[str, str]) -> str:
     return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
 
 
-def _content(source: Json, form: str, pod: Json, store: Store) -> Iterator[dict[str, str]]:
+def _content(source: Json, form: str, pod: Json, store: Store) -> dict[str, str]:
     """Give what is in the Secret or the ConfigMap that a source refers to, if it does."""
     for kind, plural in _SOURCES.items():
         if reference := source.get(kind + form):
             found = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
-            if not reference.get("optional") and found is None:
-                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
             data = (found or {}).get("data") or {}
-            if not reference.get("optional") and reference.get("key") not in (None, *data):
+            wanted = [reference["key"]] if "key" in reference else list(data)
+            if found is None and not reference.get("optional"):
+                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
+            if not (set(wanted) <= data.keys() or reference.get("optional")):
                 raise SourceMissingError(f"couldn't find key {reference['key']} in {kind} {reference['name']}")
-            data = {key: data[key] for key in data if reference.get("key") in (None, key)}
-            yield {key: base64.b64decode(text).decode() if kind == "secret" else text for key, text in data.items()}
+            texts = {key: data[key] for key in wanted if key in data}
+            return {key: base64.b64decode(texts[key]).decode() for key in texts} if kind == "secret" else texts
+    return {}
 
 
 def variables_of(pod: Json, store: Store) -> dict[str, str]:
     """Give the variables that the container declares, or raise `SourceMissingError`."""
     container, variables = pod["spec"]["containers"][0], dict[str, str]()
     for source in container.get("envFrom") or ():
-        for content in _content(source, "Ref", pod, store):
-            variables |= {source.get("prefix", "") + key: text for key, text in content.items()}
+        found = _content(source, "Ref", pod, store)
+        variables |= {source.get("prefix", "") + key: text for key, text in found.items()}
     for each in container.get("env") or ():
         name, source = each["name"], each.get("valueFrom") or {}
         if not source:
             variables[name] = expand(each.get("value") or "", variables)
         elif "fieldRef" in source:
             variables[name] = str(json_path(pod, source["fieldRef"]["fieldPath"]) or "")
-        for content in _content(source, "KeyRef", pod, store):
-            variables.update((name, text) for text in content.values())
+        variables.update((name, text) for text in _content(source, "KeyRef", pod, store).values())
     return variables
 
 

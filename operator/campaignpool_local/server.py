@@ -185,15 +185,12 @@ class Server:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
         body = await (call.body(forms) if call.verb == "patch" else call.body())
-
         creates = call.verb == "patch" if form == _APPLY else (call.verb, kind.kind) == ("update", "Lease")
         creates = creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name)
         name = {"metadata": {"name": call.name}}
         old = name if creates else self._registry.read(kind, call.namespace, call.name)
-        live = scale_of(kind, old) if call.sub == "scale" else old
-        if call.verb == "update":
-            new = body
-        else:
+        new, live = body, scale_of(kind, old) if call.sub == "scale" else old
+        if call.verb == "patch":
             new = apply(old, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
         if creates:
             return _as_json(call.one(self._registry.create(kind, call.namespace, merge(new, name), dry=dry)), 201)

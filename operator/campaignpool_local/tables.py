@@ -75,17 +75,13 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
 }
 
 
-def _declared(column: Json) -> Column:
-    """The column that a CustomResourceDefinition declares."""
-    given, path = dict(column), column["jsonPath"]
-    said = f"Custom resource definition column (in JSONPath format): {given.pop('jsonPath')}"
-    return Column(**{"cell": path, "description": said, **given})
-
-
 def table(kind: ResourceType, objects: list[Json], metadata: Json, include: str, *, headed: bool = True) -> Json:
     """Give a Table of objects; without its head it describes no columns."""
     declared = (kind.crd or {}).get("additionalPrinterColumns")
-    columns = (_NAME, *map(_declared, declared)) if declared else _COLUMNS.get(kind.plural, (_NAME, _AGE))
+    columns = [_NAME] if declared else list(_COLUMNS.get(kind.plural, (_NAME, _AGE)))
+    for each in map(dict, declared or ()):
+        said = f"Custom resource definition column (in JSONPath format): {each['jsonPath']}"
+        columns.append(Column(cell=each.pop("jsonPath"), **{"description": said, **each}))
     head = [{key: value for key, value in each._asdict().items() if key != "cell"} for each in columns if headed]
     rows, part = [], {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     for obj in objects:
