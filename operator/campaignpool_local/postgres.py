@@ -81,7 +81,7 @@ class EmbeddedPostgres:
                 self.port = probe.getsockname()[1]
         self._prepare()
         command = [str(self.binary("postgres")), "-D", str(self._pgdata)]
-        command += [f"--{name}={value}" for name, value in self._settings.items()]
+        command += [f"--{name}={value}" for name, value in (self._settings | {"port": str(self.port)}).items()]
         # In a session of its own: Ctrl-C at a terminal goes to the whole group; the server ends when we say so.
         manner = self._manner() | {"stdin": subprocess.DEVNULL, "start_new_session": True}
         with (self._folder / "postgres.log").open("ab") as log:
