@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 _USER = "campaignpool"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
+# Below the range from which systems draw the ports of outgoing connections: none of those takes it meanwhile.
+_PORTS = range(20000, 32000)
 # No PG* variable of the caller's reaches the server or its tools; messages come in English, and times in UTC.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 _SETTINGS = {
@@ -76,9 +79,10 @@ class EmbeddedPostgres:
         """Start the server and wait until it takes connections; no-op when it runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        if not self.port:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self.port = probe.getsockname()[1]
+        while not self.port:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port := random.choice(_PORTS)))  # noqa: S311 - no secret
+                self.port = port
         self._prepare()
         command = [str(self.binary("postgres")), "-D", str(self._pgdata)]
         command += [f"--{name}={value}" for name, value in (self._settings | {"port": str(self.port)}).items()]
