@@ -185,6 +185,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             await _freeze_blobs(connection, plan.images, revision)
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
+        await connection.execute(sql.queries()["write_on_claim"])
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],

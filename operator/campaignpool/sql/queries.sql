@@ -205,3 +205,6 @@ UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE 
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);
+
+-- name: write_on_claim
+SELECT campaign_pool.write_on_claim();
