@@ -201,6 +201,8 @@ async def put_pool(connection: Connection, pool: str, root_table: str, spec: "Ca
         claims.while_deleting,
     )
     await connection.execute(_QUERY["put_bell"], pool)
+    # Here, and not by the first of the seeders, for the others would wait for its whole batch.
+    await connection.execute(_QUERY["put_slots"], pool)
     await connection.execute(_QUERY["put_targets"], pool, list(targets), list(targets.values()))
 
 

@@ -227,3 +227,37 @@ async def test_names_are_found_where_the_role_finds_them(connection: Connection)
     assert row["description"].endswith("!")
     heard = await connection.fetchval('SELECT count(*) FROM "Tool box".heard WHERE name LIKE $1', "chiwar-%")
     assert heard == 1
+
+
+async def test_the_first_seeders_of_a_pool_may_begin_at_the_same_moment(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """What slots are counted by is not made twice, also where an operator of another release made the pool."""
+    await installed(connection)
+    await connection.execute("DROP SEQUENCE IF EXISTS campaign_pool.slot_1, campaign_pool.head_1")
+    await ledger.reserve(connection, POOL, "one", "", 1, 1, 1)
+    await ledger.reserve(connection, POOL, "two", "", 2, 1, 1)
+    other = await asyncpg.connect(chiwar_url)
+    first = connection.transaction()
+    await first.start()
+    await ledger.seed(connection, POOL, "one", 1)
+    second = asyncio.create_task(ledger.seed(other, POOL, "two", 1))
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
+    while not await connection.fetchval(waiting, other.get_server_pid()):
+        assert not second.done()
+    await first.commit()
+    assert (await second).campaigns == 1
+    await other.close()
+    assert (await ledger.observe(connection, POOL)).owners[""].ready == 2
+
+
+async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner_does(
+    connection: Connection,
+) -> None:
+    await installed(connection)
+    await filled(connection, "", 5)
+    # A subquery that is run once for every row would lock another one each time.
+    await connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off")
+    await connection.execute("SET enable_memoize = off; SET enable_indexscan = off; SET enable_bitmapscan = off")
+    await connection.execute("SET enable_hashagg = off; SET enable_sort = off")
+    assert await ledger.retire(connection, POOL, "", 2) == 2

@@ -29,6 +29,9 @@ ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size WHERE t.size <> 
 -- name: put_bell
 INSERT INTO campaign_pool.bell (pool_id) SELECT id FROM campaign_pool.pool WHERE name = $1 ON CONFLICT DO NOTHING;
 
+-- name: put_slots
+SELECT campaign_pool.slots(id) FROM campaign_pool.pool WHERE name = $1;
+
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
        r.statements, r.tables

@@ -81,12 +81,12 @@ CREATE UNIQUE INDEX claimed_key ON campaign_pool.claimed (key) WHERE key IS NOT 
 CREATE FUNCTION campaign_pool.prune_claimed(pool text, age interval, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH old AS (
-        DELETE FROM campaign_pool.claimed WHERE id IN (
+        DELETE FROM campaign_pool.claimed WHERE id = ANY (ARRAY(
             SELECT c.id FROM campaign_pool.claimed c JOIN campaign_pool.pool p ON p.id = c.pool_id
             WHERE p.name = prune_claimed.pool AND c.claimed_at < now() - prune_claimed.age
               AND c.images IN ('done', 'partial')
             ORDER BY c.claimed_at LIMIT prune_claimed.most FOR UPDATE OF c SKIP LOCKED
-        )
+        ))
         RETURNING pool_id, owner, date_trunc('hour', claimed_at) AS hour, source, extract(epoch FROM waited) AS waited
     ), summed AS (
         INSERT INTO campaign_pool.claimed_hour AS h

@@ -12,6 +12,8 @@ DECLARE
     found_it regclass := to_regclass('campaign_pool.slot_' || slots.pool_id);
 BEGIN
     IF found_it IS NULL THEN
+        -- IF NOT EXISTS alone fails where two make them at the same moment.
+        PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.slots ' || slots.pool_id, 0));
         EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.head_%s AS integer MINVALUE 0', slots.pool_id);
         EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.slot_%s AS integer', slots.pool_id);
         found_it := 'campaign_pool.slot_' || slots.pool_id;
@@ -134,13 +136,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     retired integer;
 BEGIN
+    -- An array, for a subquery that is joined may run more than once, and lock more each time.
     UPDATE campaign_pool.campaign SET state = 'retiring'
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
         WHERE p.name = retire.pool AND c.state = 'ready' AND c.owner = coalesce(retire.owner, c.owner)
         ORDER BY c.revision_id, c.slot LIMIT retire.most
         FOR UPDATE OF c SKIP LOCKED
-    );
+    ));
     GET DIAGNOSTICS retired = ROW_COUNT;
     RETURN retired;
 END $$;
