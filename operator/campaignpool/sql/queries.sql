@@ -154,7 +154,7 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
       WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'ready', 'retiring'))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
-      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL
+      WHERE c.pool_id = p.id AND r.id IN (c.revision_id, c.rules_id) AND c.released_at IS NULL AND p.deleted_at IS NULL
         AND c.claimed_at > now() - p.max_lifetime AND c.releasable_until > now());
 
 -- name: close_pool
@@ -202,3 +202,6 @@ UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE 
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);
+
+-- name: is_dropped
+SELECT (dropped_at IS NOT NULL)::integer FROM campaign_pool.revision WHERE id = $1;

@@ -5,6 +5,31 @@
 --   CP004 the key belongs to another claim
 -- Arguments are data, never SQL. Nothing is bound to the session, so a pooler may change it after every transaction.
 
+-- No claim is under way from here on, and those that come wait before they look which claim there is.
+LOCK TABLE campaign_pool.pool IN ACCESS EXCLUSIVE MODE;
+
+-- Tell the operator that a pool changed, unless it is awake and will look anyway, or someone is telling it now.
+-- NOTIFY takes one lock for the whole server at commit: it is not for every claim. Whoever finds the operator awake may
+-- commit only after it has looked: the shared lock, held until then, lets the operator know, and it looks again.
+-- Who sees the bell as it was when the transaction began does not know whether the operator sleeps by now, and tells it.
+CREATE OR REPLACE FUNCTION campaign_pool.ring(the_pool integer, pool_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+        RETURN;
+    END IF;
+    UPDATE campaign_pool.bell SET asleep = false
+    WHERE pool_id = (
+        SELECT b.pool_id FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    IF FOUND THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+    END IF;
+END $$;
+
 -- Claim one campaign; NULL where the claimant is to wait. The body of every function that claims.
 CREATE FUNCTION campaign_pool.take(pool text, claimant text, key text, name text, wait interval)
 RETURNS campaign_pool.claimed
@@ -12,6 +37,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     spread constant integer := 64;
+    the_pool integer;
     p record;
     c record;
     got campaign_pool.claimed;
@@ -24,33 +50,48 @@ BEGIN
         RAISE EXCEPTION 'a claim needs a claimant' USING ERRCODE = 'CP003',
             HINT = 'Pass the key of the user who gets the campaign.';
     END IF;
-    SELECT q.id, q.name, q.revision_id, q.on_empty, q.allow_stale, q.lifetime, q.paused, q.closing_at,
-           r.root_suffix, r.claim_form
-    INTO p FROM campaign_pool.pool q LEFT JOIN campaign_pool.revision r ON r.id = q.revision_id
-    WHERE q.name = take.pool AND q.deleted_at IS NULL;
+    IF octet_length(key) > 1000 THEN
+        RAISE EXCEPTION 'the key of this claim has % bytes: 1000 is the most', octet_length(key)
+            USING ERRCODE = 'CP007', HINT = 'Pass something short, such as the id of the request.';
+    END IF;
+    SELECT q.id INTO the_pool FROM campaign_pool.pool q WHERE q.name = take.pool AND q.deleted_at IS NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no pool named "%"', take.pool USING ERRCODE = 'CP001',
             HINT = 'Name it namespace/name, as in the CampaignPool resource.';
     END IF;
+    -- As long as this is held, the pool is not buried and no revision of it is dropped.
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
 
     IF key IS NOT NULL THEN
         -- Two claims with one key at the same moment: the second waits here and then finds the first's.
-        PERFORM pg_advisory_xact_lock(hashtextextended(p.id || ':' || take.key, 0));
-        SELECT * INTO got FROM campaign_pool.claimed WHERE key = take.key;
-        IF NOT FOUND THEN
-            SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source, o.images,
-                   o.claimed_at, interval '0', o.claimed_at, NULL
-            INTO got FROM campaign_pool.campaign o WHERE o.pool_id = p.id AND o.claim_key = take.key;
-        END IF;
-        IF got.id IS NOT NULL THEN
-            IF got.claimant <> take.claimant OR got.pool_id <> p.id OR got.released_at IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(the_pool || ':' || take.key, 0));
+        -- One statement, for a record that moves from the old place to its own is in one of them at any moment.
+        SELECT * INTO got FROM campaign_pool.claimed WHERE key = take.key
+        UNION ALL
+        SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source, o.images,
+               o.claimed_at, interval '0', o.claimed_at, NULL, o.revision_id
+        FROM campaign_pool.campaign o WHERE o.pool_id = the_pool AND o.claim_key = take.key;
+        IF FOUND THEN
+            IF got.claimant <> take.claimant OR got.pool_id <> the_pool OR got.released_at IS NOT NULL THEN
                 RAISE EXCEPTION 'the key of this claim belongs to a claim %', CASE
                     WHEN got.claimant <> take.claimant THEN 'of another claimant'
-                    WHEN got.pool_id <> p.id THEN 'from another pool' ELSE 'that was released' END
+                    WHEN got.pool_id <> the_pool THEN 'from another pool' ELSE 'that was released' END
                     USING ERRCODE = 'CP004', HINT = 'Use a new key for every claim, such as the id of the request.';
             END IF;
             RETURN got;
         END IF;
+    END IF;
+
+    -- Only now, for what was waited for may have taken long.
+    SELECT q.id, q.name, q.revision_id, q.on_empty, q.allow_stale, q.lifetime, q.paused, q.closing_at,
+           r.root_suffix, r.claim_form
+    INTO p FROM campaign_pool.pool q LEFT JOIN campaign_pool.revision r ON r.id = q.revision_id
+    WHERE q.id = the_pool AND q.deleted_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'pool "%" was deleted', take.pool USING ERRCODE = 'CP001', HINT = 'Claim from another pool.';
+    END IF;
+    IF p.revision_id IS NOT NULL AND to_regproc('campaign_pool.on_claim_r' || p.revision_id) IS NULL THEN
+        RAISE EXCEPTION 'pool "%" has changed since this transaction began', p.name USING ERRCODE = 'serialization_failure';
     END IF;
 
     LOOP
@@ -131,6 +172,11 @@ BEGIN
                 INTO STRICT found_it USING c.id, c.root_key, take.claimant;
         END IF;
         EXIT WHEN found_it;
+        IF got.source = 'clone' THEN
+            -- The next one would fare no better.
+            RAISE EXCEPTION 'the row of the campaign that was cloned cannot be found in the root table'
+                USING ERRCODE = 'CP010', HINT = 'A trigger, a rule or a policy of the table hides it or keeps it from changes.';
+        END IF;
         -- Somebody deleted the row behind our back: set the entry aside and give another one.
         INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, cause)
         VALUES (c.id, p.id, c.revision_id, c.owner, 'failed', c.root_key, 'its row in the root table was deleted');
@@ -138,10 +184,10 @@ BEGIN
 
     INSERT INTO campaign_pool.claimed AS r (
         id, pool_id, revision_id, owner, campaign_id, claimant, key, source, images, claimed_at, waited,
-        releasable_until)
+        releasable_until, rules_id)
     VALUES (
         c.id, p.id, c.revision_id, c.owner, c.root_key, take.claimant, take.key, got.source, c.images,
-        clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime)
+        clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime, p.revision_id)
     ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING
     RETURNING * INTO got;
     IF NOT FOUND THEN
@@ -184,6 +230,20 @@ BEGIN
         campaign_id := got.campaign_id; source := got.source; claimed_at := got.claimed_at; images_state := got.images;
         RETURN NEXT;
     END IF;
+END $$;
+-- Who may claim so far may go on.
+DO $$
+DECLARE
+    each record;
+BEGIN
+    FOR each IN
+        SELECT a.grantee::regrole AS role, a.is_grantable FROM pg_proc f, aclexplode(f.proacl) a
+        WHERE f.oid = 'campaign_pool.claim_of_old(text, text, text)'::regprocedure
+          AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, f.proowner)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION campaign_pool.claim(text, text, text, text, interval) TO %s%s',
+            each.role, CASE WHEN each.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION campaign_pool.claim(text, text, text, text, interval) IS
 'Give a ready campaign to a claimant: one of the claimant''s own, else one of the master owner''s, else as the pool''s
@@ -243,23 +303,28 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     got campaign_pool.claimed := campaign_pool.record_of($1, $2);
     p campaign_pool.pool;
-    r campaign_pool.revision;
+    rules campaign_pool.revision;
 BEGIN
     IF got.released_at IS NOT NULL THEN
         RETURN;
     END IF;
+    -- As for a claim: what is looked at now stays until the end.
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), got.pool_id);
     IF got.releasable_until < clock_timestamp() THEN
         RAISE EXCEPTION 'the claim of campaign "%" could be taken back until %', $1, got.releasable_until
             USING ERRCODE = 'CP006', HINT = 'It belongs to its claimant now. spec.claims.lifetime says for how long.';
     END IF;
     SELECT * INTO STRICT p FROM campaign_pool.pool WHERE id = got.pool_id;
-    SELECT * INTO r FROM campaign_pool.revision WHERE id = got.revision_id;
-    IF r.dropped_at IS NOT NULL OR p.deleted_at IS NOT NULL THEN
+    SELECT * INTO rules FROM campaign_pool.revision WHERE id = got.rules_id;
+    IF p.deleted_at IS NOT NULL OR rules.dropped_at IS NOT NULL
+        OR EXISTS (SELECT FROM campaign_pool.revision r WHERE r.id = got.revision_id AND r.dropped_at IS NOT NULL)
+    THEN
         RAISE EXCEPTION 'campaign "%" cannot be taken back: its pool was deleted', $1 USING ERRCODE = 'CP006',
             HINT = 'It belongs to its claimant now.';
     END IF;
-    IF r.claim_form >= 2 THEN
-        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || r.id) USING got.campaign_id, got.claimant;
+    IF rules.claim_form >= 2 THEN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || rules.id)
+            USING got.campaign_id, got.claimant;
     END IF;
     UPDATE campaign_pool.claimed SET released_at = clock_timestamp() WHERE id = got.id;
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, images)
