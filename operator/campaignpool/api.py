@@ -160,9 +160,7 @@ class Images(Model):
     """`Share`: attachments of a campaign point at the template's blobs; nothing is copied or stored twice."""
 
 
-Duration = Annotated[
-    str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")
-]
+Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")]
 """A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
 
 

@@ -183,17 +183,17 @@ async def _migrate_once(connection: Connection) -> str | None:
                     "install the release that the database was migrated with, or a later one",
                     reason="LedgerIncompatible",
                 )
-        migration = next((each for each in sql.migrations() if each.version not in known), None)
-        if migration is None:
+        following = next((each for each in sql.migrations() if each.version not in known), None)
+        if following is None:
             return None
-        await connection.execute(migration.sql)
+        await connection.execute(following.sql)
         await connection.execute(
             "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
-            migration.version,
-            migration.name,
-            migration.checksum,
+            following.version,
+            following.name,
+            following.checksum,
         )
-    return migration.name
+    return following.name
 
 
 async def put_pool(connection: Connection, pool: str, root_table: str, spec: "CampaignPoolSpec") -> None:
@@ -339,15 +339,12 @@ async def held(connection: Connection, pool: str) -> dict[str, int]:
 
 
 async def close_pool(connection: Connection, pool: str) -> None:
-    """Stop claims from a pool that is being deleted; where its claims.whileDeleting is `Allow`, all but of what is ready.
-
-    What is ready stays until it is retired.
-    """
+    """Stop claims from a pool that is being deleted, or all but those of what is ready, as claims.whileDeleting says."""
     await connection.execute(_QUERY["close_pool"], pool)
 
 
 async def bury(connection: Connection, pool: str) -> bool:
-    """End a closed pool of which nothing unclaimed is left; the records of its claims stay. False: it is too early."""
+    """End a closed pool of which nothing unclaimed is left, but for the records. False: it is too early."""
     return bool(await connection.fetchval(_QUERY["bury"], pool))
 
 

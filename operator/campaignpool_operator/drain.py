@@ -1,7 +1,7 @@
 """What happens between the wish to delete a pool and its end. Every step can be repeated, so a restart costs nothing.
 
-1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says. Claimed campaigns
-   are not touched.
+1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says. Claimed
+   campaigns are not touched.
 2. Jobs at work are deleted; their pods' end is waited for, for only then nothing new can appear.
 3. Open runs end, and what was reserved and never made is forgotten.
 4. What is ready retires and is removed, batch by batch, so that claims that are allowed find something to the last.

@@ -198,8 +198,8 @@ def on_claim(revision: Revision) -> str:
 def on_release(revision: Revision) -> str:
     """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
 
-    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for its
-    rows could not be told from others.
+    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for
+    its rows could not be told from others.
     """
     values = _claim_values(revision, key="$1", claimant="$2", name="NULL")
     body = []
