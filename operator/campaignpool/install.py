@@ -40,7 +40,8 @@ class Compiled:
     Attributes:
         plan: What becomes of which table.
         template: Key of the template's row, as text.
-        plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
+        plan_hash: Of blueprint, catalog, template, algorithm and form of the functions: another hash asks for
+            another revision.
     """
 
     plan: ClonePlan
@@ -67,7 +68,16 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
-    described = [ALGORITHM, blueprint.model_dump(mode="json"), catalog.described(facts), plan.path, template]
+    # What a revision's functions take and which there are is a part of it: what is claimed by those of an older form
+    # can never be taken back.
+    described = [
+        ALGORITHM,
+        functions.CLAIM_FORM,
+        blueprint.model_dump(mode="json"),
+        catalog.described(facts),
+        plan.path,
+        template,
+    ]
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
 
 

@@ -339,7 +339,7 @@ async def held(connection: Connection, pool: str) -> dict[str, int]:
 
 
 async def close_pool(connection: Connection, pool: str) -> None:
-    """Stop claims from a pool that is being deleted, or all but those of what is ready, as claims.whileDeleting says."""
+    """Stop claims from a pool that is being deleted, or all but those of what is ready: its claims.whileDeleting."""
     await connection.execute(_QUERY["close_pool"], pool)
 
 
