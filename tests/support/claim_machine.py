@@ -97,7 +97,7 @@ class Claims(RuleBasedStateMachine):
     # What the application does.
 
     def expected(self, claimant: str, key: str | None) -> tuple[str | None, str | list[str]]:
-        """Give the SQLSTATE of a claim that fails, or None; and what it gives: a campaign, one of some, or a clone."""
+        """Give the SQLSTATE of a claim that fails, or None; and what it gives: a campaign, one of some, a clone."""
         model, claims = self.model, self.wanted.claims
         if model.deleted:
             return "CP001", ""
