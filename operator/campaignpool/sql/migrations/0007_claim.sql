@@ -5,6 +5,31 @@
 --   CP004 the key belongs to another claim
 -- Arguments are data, never SQL. Nothing is bound to the session, so a pooler may change it after every transaction.
 
+-- No claim is under way from here on, and those that come wait before they look which claim there is.
+LOCK TABLE campaign_pool.pool IN ACCESS EXCLUSIVE MODE;
+
+-- Tell the operator that a pool changed, unless it is awake and will look anyway, or someone is telling it now.
+-- NOTIFY takes one lock for the whole server at commit: it is not for every claim. Whoever finds the operator awake may
+-- commit only after it has looked: the shared lock, held until then, lets the operator know, and it looks again.
+-- Who sees the bell as it was when the transaction began does not know whether the operator sleeps by now, and tells it.
+CREATE OR REPLACE FUNCTION campaign_pool.ring(the_pool integer, pool_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+        RETURN;
+    END IF;
+    UPDATE campaign_pool.bell SET asleep = false
+    WHERE pool_id = (
+        SELECT b.pool_id FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    IF FOUND THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+    END IF;
+END $$;
+
 -- What the blueprint says of a claim, by revision: `on_claim_r<id>`, whose name would have to be parsed and planned in
 -- every claim, called by a name that is known. Written anew whenever a revision comes or goes.
 CREATE FUNCTION campaign_pool.write_on_claim() RETURNS void
@@ -63,6 +88,17 @@ BEGIN
         RAISE EXCEPTION 'a claim needs a claimant' USING ERRCODE = 'CP003',
             HINT = 'Pass the key of the user who gets the campaign.';
     END IF;
+    IF octet_length(key) > 1000 THEN
+        RAISE EXCEPTION 'the key of this claim has % bytes: 1000 is the most', octet_length(key)
+            USING ERRCODE = 'CP007', HINT = 'Pass something short, such as the id of the request.';
+    END IF;
+    -- As long as this is held, the pool is not buried and no revision of it is dropped.
+    nothing := pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(pool));
+    IF key IS NOT NULL THEN
+        -- Two claims with one key at the same moment: the second waits here and then finds the first's. Only then it
+        -- looks at the pool, for what was waited for may have taken long.
+        nothing := pg_advisory_xact_lock(hashtextextended(key, 0));
+    END IF;
     SELECT q.id, q.name, q.revision_id, q.on_empty, q.allow_stale, q.lifetime, q.paused, q.closing_at,
            (SELECT true FROM campaign_pool.campaign c
             WHERE c.pool_id = q.id AND c.owner = take.claimant AND c.state = 'ready'
@@ -77,14 +113,15 @@ BEGIN
     END IF;
 
     IF key IS NOT NULL THEN
-        -- Two claims with one key at the same moment: the second waits here and then finds the first's. The second lock
-        -- is the one that the first form of claim takes.
-        nothing := pg_advisory_xact_lock(hashtextextended(take.key, 0));
-        nothing := pg_advisory_xact_lock(hashtextextended(the_pool || ':' || take.key, 0));
-        SELECT * INTO former FROM campaign_pool.claimed c WHERE c.key = take.key;
-        IF NOT FOUND AND has_strays THEN
-            -- A claim that waited for the migration from the first form left its record with the campaign.
-            PERFORM campaign_pool.adopt_claimed();
+        IF has_strays THEN
+            -- What was claimed by the first form is moved to its record by the operator, sooner or later: one statement,
+            -- for it is in one of the two places at any moment.
+            SELECT * INTO former FROM campaign_pool.claimed c WHERE c.key = take.key
+            UNION ALL
+            SELECT o.id, o.pool_id, o.revision_id, o.owner, o.root_key, o.claimant, o.claim_key, o.source, o.claimed_at,
+                   interval '0', o.claimed_at, NULL, o.revision_id
+            FROM campaign_pool.campaign o WHERE o.pool_id = the_pool AND o.claim_key = take.key;
+        ELSE
             SELECT * INTO former FROM campaign_pool.claimed c WHERE c.key = take.key;
         END IF;
         IF former.id IS NOT NULL THEN
@@ -157,6 +194,10 @@ BEGIN
         IF id IS NOT NULL THEN
             source := CASE kept_for WHEN '' THEN 'master' ELSE 'owner' END;
         ELSIF when_empty = 'Clone' AND current IS NOT NULL AND closes_at IS NULL THEN
+            IF to_regproc('campaign_pool.clone_r' || current) IS NULL THEN
+                RAISE EXCEPTION 'pool "%" has changed since this transaction began', pool_name
+                    USING ERRCODE = 'serialization_failure';
+            END IF;
             source := 'clone';
             kept_for := '';
             made_from := current;
@@ -181,11 +222,21 @@ BEGIN
 
         found_it := campaign_pool.known_on_claim(current, id, campaign_id, take.claimant, take.name);
         IF found_it IS NULL THEN
-            -- An operator of the release before installed it: it takes no name.
+            -- An operator of the release before installed it: it takes no name. Or this transaction sees the pool as it
+            -- was before its revision was dropped.
+            IF to_regproc('campaign_pool.on_claim_r' || current) IS NULL THEN
+                RAISE EXCEPTION 'pool "%" has changed since this transaction began', pool_name
+                    USING ERRCODE = 'serialization_failure';
+            END IF;
             EXECUTE 'SELECT campaign_pool.on_claim_r' || current || '($1, $2, $3)'
                 INTO STRICT found_it USING id, campaign_id, take.claimant;
         END IF;
         EXIT WHEN found_it;
+        IF source = 'clone' THEN
+            -- The next one would fare no better.
+            RAISE EXCEPTION 'the row of the campaign that was cloned cannot be found in the root table'
+                USING ERRCODE = 'CP010', HINT = 'A trigger, a rule or a policy of the table hides it or keeps it from changes.';
+        END IF;
         -- Somebody deleted the row behind our back: set the entry aside and give another one.
         INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, cause)
         VALUES (take.id, the_pool, made_from, kept_for, 'failed', take.campaign_id, 'its row in the root table was deleted');
@@ -194,14 +245,15 @@ BEGIN
     -- As `ring` does: the lock first, then the look at the bell.
     nothing := pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
     INSERT INTO campaign_pool.claimed AS r (
-        id, pool_id, revision_id, owner, campaign_id, claimant, key, source, claimed_at, waited, releasable_until)
+        id, pool_id, revision_id, owner, campaign_id, claimant, key, source, claimed_at, waited, releasable_until,
+        rules_id)
     VALUES (
         take.id, the_pool, made_from, kept_for, take.campaign_id, take.claimant, take.key, take.source, clock_timestamp(),
-        clock_timestamp() - statement_timestamp(), clock_timestamp() + lasts)
+        clock_timestamp() - statement_timestamp(), clock_timestamp() + lasts, current)
     RETURNING r.claimed_at, (SELECT a.state FROM campaign_pool.album a WHERE a.campaign = r.id),
         (SELECT b.asleep FROM campaign_pool.bell b WHERE b.pool_id = r.pool_id)
     INTO claimed_at, images, asleep;
-    IF asleep THEN
+    IF asleep OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         PERFORM campaign_pool.ring(the_pool, pool_name);
     END IF;
 END $$;
@@ -241,6 +293,20 @@ BEGIN
         images_state := coalesce(got.images, 'done');
         RETURN NEXT;
     END IF;
+END $$;
+-- Who may claim so far may go on.
+DO $$
+DECLARE
+    each record;
+BEGIN
+    FOR each IN
+        SELECT a.grantee::regrole AS role, a.is_grantable FROM pg_proc f, aclexplode(f.proacl) a
+        WHERE f.oid = 'campaign_pool.claim_of_old(text, text, text)'::regprocedure
+          AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, f.proowner)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION campaign_pool.claim(text, text, text, text, interval) TO %s%s',
+            each.role, CASE WHEN each.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION campaign_pool.claim(text, text, text, text, interval) IS
 'Give a ready campaign to a claimant: one of the claimant''s own, else one of the master owner''s, else as the pool''s
@@ -300,23 +366,29 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     got campaign_pool.claimed := campaign_pool.record_of($1, $2);
     p campaign_pool.pool;
-    r campaign_pool.revision;
+    rules campaign_pool.revision;
 BEGIN
     IF got.released_at IS NOT NULL THEN
         RETURN;
     END IF;
+    -- As for a claim: what is looked at now stays until the end.
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(q.name))
+    FROM campaign_pool.pool q WHERE q.id = got.pool_id;
     IF got.releasable_until < clock_timestamp() THEN
         RAISE EXCEPTION 'the claim of campaign "%" could be taken back until %', $1, got.releasable_until
             USING ERRCODE = 'CP006', HINT = 'It belongs to its claimant now. spec.claims.lifetime says for how long.';
     END IF;
     SELECT * INTO STRICT p FROM campaign_pool.pool WHERE id = got.pool_id;
-    SELECT * INTO r FROM campaign_pool.revision WHERE id = got.revision_id;
-    IF r.dropped_at IS NOT NULL OR p.deleted_at IS NOT NULL THEN
+    SELECT * INTO rules FROM campaign_pool.revision WHERE id = got.rules_id;
+    IF p.deleted_at IS NOT NULL OR rules.dropped_at IS NOT NULL
+        OR EXISTS (SELECT FROM campaign_pool.revision r WHERE r.id = got.revision_id AND r.dropped_at IS NOT NULL)
+    THEN
         RAISE EXCEPTION 'campaign "%" cannot be taken back: its pool was deleted', $1 USING ERRCODE = 'CP006',
             HINT = 'It belongs to its claimant now.';
     END IF;
-    IF r.claim_form >= 2 THEN
-        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || r.id) USING got.campaign_id, got.claimant;
+    IF rules.claim_form >= 2 THEN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'on_release_r' || rules.id)
+            USING got.campaign_id, got.claimant;
     END IF;
     UPDATE campaign_pool.claimed SET released_at = clock_timestamp() WHERE id = got.id;
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key)
