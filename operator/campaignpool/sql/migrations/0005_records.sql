@@ -60,6 +60,64 @@ CREATE TABLE campaign_pool.claimed_hour (
     PRIMARY KEY (pool_id, owner, hour, source)
 );
 
+-- Images: one album a campaign whose files are copied, one row a file. The rows of the campaign come first and do not
+-- wait; attachments are written only when the file they show is there.
+
+-- An album is worked on by one worker at a time, who leases it.
+CREATE TABLE campaign_pool.album (
+    campaign     uuid PRIMARY KEY,                      -- of the campaign in the ledger, also once it is claimed
+    pool_id      integer NOT NULL,
+    revision_id  bigint NOT NULL,
+    required     boolean NOT NULL DEFAULT false,        -- the campaign becomes ready only when all are copied
+    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copying', 'done', 'partial', 'deleting')),
+    images       integer NOT NULL,                      -- files
+    copied       integer NOT NULL DEFAULT 0,
+    failed       integer NOT NULL DEFAULT 0,
+    folder       text,                                  -- of the files; NULL while nothing was written there
+    store        text,                                  -- the account they are in, as `account` names it
+    job          text,                                  -- of the store, that copies the folder
+    attempts     integer NOT NULL DEFAULT 0,            -- leases that got nowhere, one after the other
+    queued_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    leases       integer NOT NULL DEFAULT 0,            -- ever given; who holds an older one has lost the album
+    lease_until  timestamptz,
+    finished_at  timestamptz,
+    cause        text                                   -- why it is not further
+);
+CREATE INDEX album_due ON campaign_pool.album (pool_id, next_at) WHERE state IN ('pending', 'copying', 'deleting');
+CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state);
+CREATE INDEX album_store ON campaign_pool.album (store) WHERE store IS NOT NULL;
+
+CREATE TABLE campaign_pool.image (
+    campaign     uuid NOT NULL,
+    original     text NOT NULL,                         -- key of the template's blob
+    source       text NOT NULL,                         -- path of the template's file
+    attachments  jsonb NOT NULL,                        -- rows to insert, each with all columns but the blob's key
+    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copied', 'failed')),
+    attempts     integer NOT NULL DEFAULT 0,
+    next_at      timestamptz,
+    cause        text,
+    file         jsonb,                                 -- what the store says of the copy: file_id, name, path, url, size
+    blob         text,                                  -- key of the new blob
+    PRIMARY KEY (campaign, original)
+);
+CREATE INDEX image_pending ON campaign_pool.image (campaign) WHERE state <> 'copied';
+
+-- One row an account of a store: its rate and its breaker, shared by all who use it. `name` is made from a hash of the
+-- key, never the key.
+CREATE TABLE campaign_pool.account (
+    name          text PRIMARY KEY,
+    tokens        double precision NOT NULL,            -- below zero: promised to those who wait already
+    counted_at    timestamptz NOT NULL,
+    blocked_until timestamptz NOT NULL DEFAULT '-infinity',  -- the store said so
+    failures      integer NOT NULL DEFAULT 0,           -- one after the other
+    open_until    timestamptz NOT NULL DEFAULT '-infinity',  -- the breaker is open
+    opened        integer NOT NULL DEFAULT 0,          -- how often, one after the other
+    probing       boolean NOT NULL DEFAULT false,      -- one call is under way to find out; the others wait for its end
+    cause         text,
+    attempts      jsonb NOT NULL DEFAULT '{}'           -- how often each outcome was met
+) WITH (fillfactor = 50);
+
 -- Move what was claimed before. Not by this migration, for that would take as long as there are claims, and nobody
 -- could claim meanwhile: claims look for keys in both places, and the operator calls this afterwards. A key that two
 -- pools had stays with the first.
