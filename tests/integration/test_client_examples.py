@@ -1,12 +1,14 @@
 """The example clients, each run as it stands where its runtime is there, as the role that applications are given."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +137,43 @@ def test_every_example_is_run() -> None:
     assert len(programs) == len(WAYS)
     listed = (EXAMPLES / "README.md").read_text()
     assert all(f"/{program})" in listed for program in programs)
+
+
+PAGE = (ROOT / "docs/how-to/claim-a-campaign.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+async def test_the_function_of_the_page_claims(application_url: str) -> None:
+    defined: dict[str, Any] = {}
+    exec(*blocks("python"), defined)  # noqa: S102 (our own page)
+    campaign = await defined["give_a_campaign"](application_url, CLAIMANT, "request-1")
+    assert campaign
+    assert await defined["give_a_campaign"](application_url, CLAIMANT, "request-1") == campaign
+    assert await defined["give_a_campaign"](application_url, CLAIMANT, "request-2") is None
+
+
+def test_the_statements_of_the_page_hold(chiwar_url: str) -> None:
+    """One after the other, with values for what stands in angle brackets."""
+    values = {"user id": CLAIMANT, "request id": "request-1", "batch id": "batch-1"}
+
+    async def run(connection: Connection) -> None:
+        await installed(connection, claims={"onEmpty": "Wait"})
+        await filled(connection, "", 3)
+        # Roles are the server's: what is made and granted here goes with the transaction.
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("CREATE ROLE game_app; DROP OWNED BY campaign_pool_app")
+        for block in blocks("sql"):
+            for each in block.replace("CREATE ROLE campaign_pool_app NOLOGIN;", "").split(";")[:-1]:
+                rows = await connection.fetch(re.sub(r"<(.*?)>", lambda found: values[found[1]], each))
+                if "claim(" in each:
+                    values["campaign id"] = rows[0]["campaign_id"]
+        assert await connection.fetchval("SELECT pg_has_role('game_app', 'campaign_pool_app', 'member')")
+        states = await connection.fetch("SELECT state, count(*) FROM campaign_pool.campaign GROUP BY state")
+        assert {row["state"]: row["count"] for row in states} == {"retiring": 1}
+        await transaction.rollback()
+
+    on(chiwar_url, run)
