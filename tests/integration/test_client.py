@@ -379,6 +379,21 @@ async def test_the_role_for_applications_suffices(connection: Connection, chiwar
         await connection.execute("DROP OWNED BY player; DROP ROLE player")
 
 
+async def test_who_may_claim_and_no_more_waits_for_as_long_as_asked(connection: Connection, chiwar_url: str) -> None:
+    """The pool's bound stands in a view that this role may not read."""
+    await installed(connection, claims=WAITING)
+    await connection.execute(
+        "DROP ROLE IF EXISTS claimer; CREATE ROLE claimer LOGIN PASSWORD 'claims';"
+        "GRANT USAGE ON SCHEMA campaign_pool TO claimer; GRANT EXECUTE ON FUNCTION campaign_pool.claim TO claimer"
+    )
+    scheme, _, rest = chiwar_url.partition("//")
+    try:
+        with pytest.raises(PoolEmpty):
+            await Client(f"{scheme}//claimer:claims@{rest.partition('@')[2]}", POOL).claim(NEW, wait=SHORT)
+    finally:
+        await connection.execute("DROP OWNED BY claimer; DROP ROLE claimer")
+
+
 @pytest.fixture
 async def old(chiwar_url: str) -> AsyncIterator[Connection]:
     """A database as an older release left it, whose claim has its first form, with one ready campaign."""
