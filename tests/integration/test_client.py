@@ -190,7 +190,7 @@ async def test_a_connection_lost_in_the_middle_of_a_claim_costs_no_campaign(
     """The claim waits for another of its key when its connection is ended."""
     await filled(connection, "", 2)
     other = await asyncpg.connect(chiwar_url)
-    await other.execute("SELECT pg_advisory_lock(hashtextextended(id || ':request-1', 0)) FROM campaign_pool.pool")
+    await other.execute("SELECT pg_advisory_lock(hashtextextended('request-1', 0))")
     claiming = asyncio.create_task(campaigns.claim(NEW, key="request-1"))
     ended = await until(
         lambda: connection.fetchval(

@@ -447,16 +447,3 @@ COMMENT ON FUNCTION campaign_pool.peek(text, text) IS
 choose from. Takes nothing, and promises nothing: another claim may be quicker. Errors: CP001 no such pool.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA campaign_pool FROM PUBLIC;
-
--- Who was granted the first form may call this one: an upgrade takes nothing from an application.
-DO $$
-DECLARE
-    granted regrole;
-BEGIN
-    FOR granted IN
-        SELECT DISTINCT a.grantee FROM pg_proc f, aclexplode(f.proacl) a
-        WHERE f.oid = 'campaign_pool.claim_of_old(text, text, text)'::regprocedure AND a.grantee NOT IN (0, f.proowner)
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION campaign_pool.claim(text, text, text, text, interval) TO %s', granted);
-    END LOOP;
-END $$;
