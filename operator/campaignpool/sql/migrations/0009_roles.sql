@@ -45,7 +45,9 @@ BEGIN
             campaign_pool.diagnose(text, text),
             campaign_pool.set_aside(text, text, text),
             campaign_pool.finish(text, text, text, integer, integer, bigint, text, text, text) TO campaign_pool_seeder;
-        GRANT SELECT ON campaign_pool.pool, campaign_pool.revision TO campaign_pool_seeder;
+        -- How many rows a campaign has, which says how long a batch may take.
+        GRANT SELECT (name, revision_id) ON campaign_pool.pool TO campaign_pool_seeder;
+        GRANT SELECT (id, rows) ON campaign_pool.revision TO campaign_pool_seeder;
     END IF;
 END $$;
 
