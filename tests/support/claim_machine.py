@@ -180,7 +180,7 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: self.model.claimed)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        campaign = data.draw(st.sampled_from(sorted(self.model.claimed)))
+        campaign = data.draw(st.sampled_from(list(self.model.claimed)[-3:]))
         record, model = self.model.claimed[campaign], self.model
         gone = model.deleted or {record.revision, record.rules} & model.dropped
         state, _ = self.ask("SELECT campaign_pool.release($1)", campaign)
@@ -196,7 +196,7 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: self.model.claimed)
     @rule(data=st.data(), minutes=st.sampled_from([0, 30, 3000]))
     def extend(self, data: st.DataObject, minutes: int) -> None:
-        campaign = data.draw(st.sampled_from(sorted(self.model.claimed)))
+        campaign = data.draw(st.sampled_from(list(self.model.claimed)[-3:]))
         record = self.model.claimed[campaign]
         query = "SELECT campaign_pool.extend($1, make_interval(mins => $2))"
         state, _ = self.ask(query, campaign, minutes)
@@ -285,6 +285,8 @@ class Claims(RuleBasedStateMachine):
         claims = {"onEmpty": empty, "allowStale": stale, "whileDeleting": deleting}
         self.put(small.spec(self.version, paused=paused, claims=claims))
 
+    # Not at once, for most of what there is to see happens to a pool that is open.
+    @precondition(lambda self: len(self.model.claimed) > 2 and not self.model.closing)
     @rule()
     def close(self) -> None:
         self.runner.run(ledger.close_pool(self.connection, self.pool))

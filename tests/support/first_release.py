@@ -26,7 +26,12 @@ async def migrate(connection: Connection) -> None:
     """Bring a database to where the first release had it."""
     await connection.execute("CREATE SCHEMA campaign_pool")
     await connection.execute(sql.MIGRATION_TABLE)
-    for each in sql.migrations()[:MIGRATIONS]:
+    await apply(connection, 0, MIGRATIONS)
+
+
+async def apply(connection: Connection, after: int, until: int) -> None:
+    """Apply some migrations and no more, as where an operator ended between two of them."""
+    for each in sql.migrations()[after:until]:
         await connection.execute(each.sql)
         await connection.execute(
             "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",

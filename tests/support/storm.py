@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
 from campaignpool.database import Connection
 from tests.support import small
 from tests.support.small import POOL
@@ -238,11 +239,12 @@ class Storm:
                         self._seeding.add(number)
                         job = f"job-{number}-{run}"
                         owner = OWNERS[run % len(OWNERS)] if run % 2 else ""
-                        await ledger.reserve(connection, POOL, job, owner, run + 1, 20, 1)
-                        while (await ledger.seed(connection, POOL, job, 10)).campaigns:
+                        count = max(20, self.profile.ready // 5)
+                        await ledger.reserve(connection, POOL, job, owner, run + 1, count, 1)
+                        while (await ledger.seed(connection, POOL, job, count // 2)).campaigns:
                             if self._chance.random() < 0.02:
-                                await small_cut(connection)
-                        facts = (job, owner, run + 1, 20, 1)
+                                await _lost(connection)
+                        facts = (job, owner, run + 1, count, 1)
                         await ledger.finish_run(connection, POOL, facts, "Succeeded")
                         self._seeding.discard(number)
                         run += 1
@@ -287,7 +289,7 @@ class Storm:
             self._may_seed = False
             await self._until_nobody_seeds()
 
-    def _drawn(self, version: int) -> "small.CampaignPoolSpec":
+    def _drawn(self, version: int) -> CampaignPoolSpec:
         claims = {
             "onEmpty": self._chance.choice(["Clone", "Clone", "Fail", "Wait"]),
             "allowStale": self._chance.random() < 0.8,
@@ -322,7 +324,7 @@ class Storm:
             connection.terminate()
 
 
-async def small_cut(connection: Connection) -> None:
+async def _lost(connection: Connection) -> None:
     """Lose a connection."""
     connection.terminate()
     raise ConnectionError
