@@ -32,6 +32,10 @@ ALGORITHM = 1
 
 
 _FUNCTIONS = (functions.clone, functions.on_claim, functions.on_release)
+CLAIM_FORM = functions.CLAIM_FORM
+"""What claims need of a revision's functions. One of an older form is installed anew, under the same hash: an operator
+of the release before, at work beside this one, leaves it alone."""
+
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
@@ -42,8 +46,7 @@ class Compiled:
     Attributes:
         plan: What becomes of which table.
         template: Key of the template's row, as text.
-        plan_hash: Of blueprint, catalog, template, algorithm and form of the functions: another hash asks for
-            another revision.
+        plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
     """
 
     plan: ClonePlan
@@ -71,16 +74,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
-    # What a revision's functions take and which there are is a part of it: what is claimed by those of an older form
-    # can never be taken back.
-    described = [
-        ALGORITHM,
-        functions.CLAIM_FORM,
-        _declared(blueprint),
-        catalog.described(facts),
-        plan.path,
-        template,
-    ]
+    described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
     if plan.images is not None:
         described.append("copies images")
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
@@ -179,7 +173,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
     plan = compiled.plan
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
-        if held is None or held["plan_hash"] == compiled.plan_hash:
+        if held is None or (held["plan_hash"] == compiled.plan_hash and held["claim_form"] >= CLAIM_FORM):
             return False
         surveys = await collect(connection, plan, compiled.template)
         faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]

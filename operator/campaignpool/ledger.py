@@ -110,6 +110,7 @@ class Revision:
         template: Key of the template's row, as text.
         rows: That one campaign takes.
         statements: That one batch takes.
+        claim_form: What its functions for claims take and do.
     """
 
     id: int
@@ -118,6 +119,7 @@ class Revision:
     template: str
     rows: int
     statements: int
+    claim_form: int
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
         numbers = await connection.fetch(_QUERY["numbers"], pool)
         prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
-    names = ("plan_hash", "fingerprint", "template", "rows", "statements")
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "claim_form")
     revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
     return Ledger(
         root_table=facts["root_table"],

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from campaignpool.api import CampaignPoolSpec
-from campaignpool.install import Compiled
+from campaignpool.install import CLAIM_FORM, Compiled
 from campaignpool.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs import SeedJob
@@ -294,6 +294,8 @@ def _installation(ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevisio
         yield InstallRevision(compiled, "the first of the pool")
     elif ledger.revision.plan_hash != compiled.plan_hash:
         yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
+    elif ledger.revision.claim_form < CLAIM_FORM:
+        yield InstallRevision(compiled, "an older release installed it, without what claims can do now")
 
 
 def _creations(

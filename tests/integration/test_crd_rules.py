@@ -49,6 +49,9 @@ def pool(name: str, **spec: object) -> dict[str, Any]:
         ({"blueprint": {}}, "set exactly one of inline and configMapRef"),
         ({"size": -1}, "spec.size in body should be greater than or equal to 0"),
         ({"images": {"strategy": "Steal"}}, 'supported values: "Share"'),
+        ({"images": {"strategy": "CopyEach"}}, "secretRef is required unless strategy is Share"),
+        ({"images": {"deadline": "soon"}}, "should match"),
+        ({"claims": {"lifetime": {"default": "2h", "maximum": "90m"}}}, "default must not exceed maximum"),
         ({"owners": [{"id": "a b", "size": 1}]}, "spec.owners[0].id"),
     ],
 )
@@ -63,8 +66,10 @@ def test_defaults_are_filled_in(client: httpx.Client) -> None:
     assert made["size"] == 5
     assert made["maxSize"] == 100
     assert made["seeding"]["batchSize"] == 10
-    assert made["images"] == {"strategy": "Share"}
-    assert made["claims"] == {"onEmpty": "Clone", "waitSeconds": 5}
+    assert made["images"]["strategy"] == "Share"
+    assert made["images"]["requestsPerSecond"] == 5
+    assert made["claims"]["onEmpty"] == "Clone"
+    assert made["claims"]["lifetime"] == {"default": "1h", "maximum": "24h"}
     assert made["paused"] is False
     client.delete(f"{POOLS}/defaults").raise_for_status()
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from campaignpool import install
 from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
 from campaignpool.install import Compiled
 from campaignpool.ledger import Ledger, OwnerCounts, Revision, Run
@@ -65,7 +66,7 @@ def compiled(plan_hash: str = HASH) -> Compiled:
 
 def revision(plan_hash: str = HASH) -> Revision:
     """What is installed."""
-    return Revision(1, plan_hash, "f", "t", rows=100, statements=10)
+    return Revision(1, plan_hash, "f", "t", rows=100, statements=10, claim_form=install.CLAIM_FORM)
 
 
 def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:

@@ -36,7 +36,7 @@ SELECT campaign_pool.slots(id) FROM campaign_pool.pool WHERE name = $1;
 
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
-       r.statements, r.tables
+       r.statements, r.tables, r.claim_form
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
@@ -189,7 +189,7 @@ SELECT campaign_pool.admit($1, $2);
 
 -- name: lock_pool
 -- One installation at a time; the plan that the pool has now.
-SELECT p.id, r.plan_hash
+SELECT p.id, r.plan_hash, r.claim_form
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 
