@@ -1,6 +1,6 @@
 """The queue of images in the ledger, as the operator and people see it: one function a query.
 
-What the worker does with it (leases, copies, breaker) stands in `sql/migrations/0009_images.sql`.
+How the worker sees it stands in `campaignpool.albums`, what becomes of it in `sql/migrations/0009_images.sql`.
 """
 
 import json
@@ -13,6 +13,9 @@ from campaignpool.database import Connection
 
 _PRUNED_AT_ONCE = 100
 """Albums; each has a row an image, hundreds of them."""
+
+_STALLED = 3
+"""Leases of an album that got nowhere, one after the other, after which somebody should look."""
 
 SECONDS = "seconds"
 """Name under which an account's attempts say how long all calls took together; the other names are outcomes."""
@@ -69,6 +72,8 @@ class Images:
         unfinished: Campaigns whose images are to be copied or deleted.
         deleting: Those of them whose images are to be deleted.
         partial: Campaigns with images that failed.
+        stalled: Campaigns of `unfinished` that get no further, although workers try.
+        cause: Why campaigns of `unfinished` are not further, the commonest.
         due: Campaigns of `unfinished` that a worker may take now.
         due_since: Since when the first of them may be taken.
         due_in: Seconds until the next of the others may be.
@@ -84,6 +89,8 @@ class Images:
     unfinished: int = 0
     deleting: int = 0
     partial: int = 0
+    stalled: int = 0
+    cause: str | None = None
     due: int = 0
     due_since: datetime | None = None
     due_in: float | None = None
@@ -115,7 +122,7 @@ class Album:
 
 async def observe(connection: Connection, pool: str) -> Images:
     """Give how the images of a pool stand; also of one that is closed."""
-    row = await connection.fetchrow(_QUERY["sums"], pool)
+    row = await connection.fetchrow(_QUERY["sums"], pool, _STALLED)
     assert row is not None  # noqa: S101 (sums always have a row)
     if not row["unfinished"] and row["last_finished_at"] is None:
         return Images()

@@ -62,12 +62,12 @@ def judge(observed: Observed, todo: ImagesPlan) -> Verdict | None:
     if fault is not None:
         return Verdict("True", fault.reason, f"{fault.message}{_ending(observed)}")
     if (account := images.blocked) is not None and account.open_until is not None:
-        again = f"are tried again at {account.open_until:%H:%M:%S} UTC" if account.open else "are being tried again"
         cause = f" ({account.cause.rstrip('.')})" if account.cause else ""
-        return Verdict("True", "BreakerOpen", f"calls of ImageKit failed one after the other{cause}; they {again}")
+        message = f"calls of ImageKit failed one after the other{cause}; they are tried again every minute or so"
+        return Verdict("True", "BreakerOpen", message)
     if failures.count:
         times = "the last images Job" if failures.count == 1 else f"{failures.count} images Jobs in a row"
-        cause = failures.cause.rstrip(".")
+        cause = "; ".join(each.rstrip(".") for each in (failures.cause, images.cause) if each)
         return Verdict(
             "True", "ImagesJobFailed", f"{times} failed ({cause}); another is made after a pause; {_AT_ONCE}"
         )
@@ -75,6 +75,9 @@ def judge(observed: Observed, todo: ImagesPlan) -> Verdict | None:
         causes = "; ".join(f"{cause.rstrip('.')} ({count})" for cause, count in images.causes.items())
         failed = f"{images.failed} images of {images.partial} campaigns were not copied: {causes}"
         return Verdict("True", "ImagesFailed", f"{failed}; mend the cause; {_AT_ONCE}")
+    if images.stalled:
+        cause = f": {images.cause.rstrip('.')}" if images.cause else ""
+        return Verdict("True", "ImagesStalled", f"images of {images.stalled} campaigns get no further{cause}")
     if observed.spec.images.strategy == "Share" and not images.unfinished:
         return Verdict("False", "NotCopied", "images.strategy is Share: nothing is copied")
     return Verdict("False", "AsExpected", "images are copied as they should be")

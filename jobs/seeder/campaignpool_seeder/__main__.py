@@ -7,21 +7,13 @@ import signal
 import sys
 import time
 
-from campaignpool.errors import CampaignPoolError, SeedingError
+from campaignpool.errors import CampaignPoolError
 from campaignpool.log import setup
 from campaignpool_seeder import config
+from campaignpool_seeder.exits import exit_code
 from campaignpool_seeder.run import run
 
 log = logging.getLogger("campaignpool_seeder")
-
-EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
-
-
-def exit_code(error: CampaignPoolError) -> int:
-    """Give the code that tells the Job whether a retry can help; the names are those of sysexits.h."""
-    if isinstance(error, SeedingError):
-        return EX_DATAERR
-    return EX_TEMPFAIL if error.retry else EX_CONFIG
 
 
 async def _main(request: config.Request) -> int:

@@ -40,7 +40,7 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
     for pause in (*PAUSES, None):
         try:
             async with connected(request.url, CANDIDATE) as connection:
-                await _refuse_past_share(connection, request)
+                await refuse_past_share(connection, request.pool, request.max_connections)
                 async for batch in batches(connection, request, stop):
                     made += batch
                 await _finish(connection, request, "Succeeded")
@@ -58,10 +58,11 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-async def _refuse_past_share(connection: Connection, request: Request) -> None:
-    if not await ledger.admit(connection, request.pool, request.max_connections):
+async def refuse_past_share(connection: Connection, pool: str, most: int) -> None:
+    """Let this session in as one of a pool's seeders. Raises TransientError: `most` are there already."""
+    if not await ledger.admit(connection, pool, most):
         raise TransientError(
-            f"the pool's seeders hold {request.max_connections} connections, or all seeders half of the server's: "
+            f"the pool's seeders hold {most} connections, or all seeders half of the server's: "
             "raise database.maxConnections or lower maxConcurrent",
             reason="TooManyConnections",
         )

@@ -1,16 +1,16 @@
 -- Queries on the queue of images, by name; `campaignpool.album_facts` has one function for each.
 
 -- name: sums
--- Over all albums of a pool. An album whose account's breaker is open is due when that closes; one that nobody has
--- begun goes by the account that was used last.
+-- Over the albums of a pool for which something may still be left to do. One whose account's breaker is open is due
+-- when that closes; one that nobody has begun goes by the account that was used last.
 WITH mine AS (
     SELECT a.*, a.state IN ('pending', 'copying', 'deleting') AS open, greatest(a.next_at, s.open_until) AS due_at
     FROM campaign_pool.pool p
     LEFT JOIN LATERAL (
-        SELECT b.store FROM campaign_pool.album b WHERE b.pool_id = p.id AND b.store IS NOT NULL
+        SELECT b.store FROM campaign_pool.album b WHERE b.pool_id = p.id AND NOT b.forgotten AND b.store IS NOT NULL
         ORDER BY b.queued_at DESC LIMIT 1
     ) latest ON true
-    JOIN campaign_pool.album a ON a.pool_id = p.id
+    JOIN campaign_pool.album a ON a.pool_id = p.id AND NOT a.forgotten
     LEFT JOIN campaign_pool.account s ON s.name = coalesce(a.store, latest.store)
     WHERE p.name = $1
 )
@@ -20,6 +20,8 @@ SELECT coalesce(sum(images - copied - failed) FILTER (WHERE state IN ('pending',
        count(*) FILTER (WHERE open) AS unfinished,
        count(*) FILTER (WHERE state = 'deleting') AS deleting,
        count(*) FILTER (WHERE state <> 'deleting' AND failed > 0) AS partial,
+       count(*) FILTER (WHERE open AND attempts >= $2) AS stalled,
+       mode() WITHIN GROUP (ORDER BY cause) FILTER (WHERE open AND attempts >= 1) AS cause,
        count(*) FILTER (WHERE open AND due_at <= clock_timestamp()) AS due,
        min(next_at) FILTER (WHERE open AND due_at <= clock_timestamp()) AS due_since,
        extract(epoch FROM min(due_at) FILTER (WHERE open AND due_at > clock_timestamp()) - clock_timestamp())
@@ -29,11 +31,11 @@ SELECT coalesce(sum(images - copied - failed) FILTER (WHERE state IN ('pending',
 FROM mine;
 
 -- name: accounts
--- Those that the pool's albums are in, with how many of these wait for them. open_until: since it opened, no call
--- succeeded; it may be over.
+-- Those that these albums are in, with how many of them wait. open_until: since the breaker opened, no call succeeded;
+-- it may be over.
 WITH mine AS (
     SELECT a.store, a.state, a.queued_at FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
-    WHERE p.name = $1
+    WHERE p.name = $1 AND NOT a.forgotten
 ), latest AS (
     SELECT store FROM mine WHERE store IS NOT NULL ORDER BY queued_at DESC LIMIT 1
 )
@@ -54,7 +56,7 @@ SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a
 FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
 LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
 LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
-WHERE p.name = $1 AND a.state IN ('done', 'partial') AND a.finished_at > $2
+WHERE p.name = $1 AND NOT a.forgotten AND a.state IN ('done', 'partial') AND a.finished_at > $2
 ORDER BY a.finished_at, a.campaign;
 
 -- name: causes
@@ -62,7 +64,7 @@ ORDER BY a.finished_at, a.campaign;
 SELECT coalesce(i.cause, 'unknown') AS cause, count(*) AS images
 FROM campaign_pool.image i JOIN campaign_pool.album a ON a.campaign = i.campaign
 JOIN campaign_pool.pool p ON p.id = a.pool_id
-WHERE p.name = $1 AND i.state = 'failed' AND a.state <> 'deleting'
+WHERE p.name = $1 AND NOT a.forgotten AND a.failed > 0 AND i.state = 'failed' AND a.state <> 'deleting'
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3;
 
 -- name: requeue
@@ -72,7 +74,8 @@ SELECT campaign_pool.requeue_images($1, $2);
 SELECT campaign_pool.prune_images($1, $2);
 
 -- name: listed
--- For people: what is at work first, then what failed, then what is done; the oldest first.
+-- For people: what is at work first, then what failed, then what is done; the oldest first. Claims of long ago whose
+-- images are done are left out.
 SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, k.id IS NOT NULL AS claimed, a.state, a.images, a.copied,
        a.failed, a.queued_at, a.cause,
        (SELECT coalesce(array_agg(f.cause || ' (' || f.images || ')' ORDER BY f.images DESC, f.cause), '{}') FROM (
@@ -81,5 +84,5 @@ SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, k.id IS NOT NULL AS c
 FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
 LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
 LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
-WHERE p.name = $1 AND coalesce($2, '') IN ('', coalesce(k.campaign_id, c.root_key, ''))
+WHERE p.name = $1 AND (NOT a.forgotten AND $2::text IS NULL OR $2 = coalesce(k.campaign_id, c.root_key))
 ORDER BY a.state = 'done', a.state = 'partial', a.queued_at, a.campaign;

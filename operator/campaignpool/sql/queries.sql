@@ -126,16 +126,13 @@ SELECT campaign_pool.adopt_claimed();
 SELECT campaign_pool.prune_claimed($1, make_interval(days => $2), $3);
 
 -- name: prunable
--- Whether there is a record of a claim older than so many days, or one that is not where records are, or images of
--- which nothing is left to do, as `prune_images` has it.
+-- Whether there is a record of a claim older than so many days, or one that is not where records are, or images
+-- of which nothing is left to do.
 SELECT EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
     OR EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state = 'claimed')
     OR EXISTS (SELECT FROM campaign_pool.album a
-               WHERE a.pool_id = p.id AND a.state IN ('done', 'partial')
-                 AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
-                 AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.id = a.campaign
-                                 AND (a.state = 'partial' OR k.releasable_until > clock_timestamp())))
+               WHERE a.pool_id = p.id AND NOT a.forgotten AND campaign_pool.is_spent(a))
 FROM campaign_pool.pool p WHERE p.name = $1;
 
 -- name: retire
@@ -162,7 +159,8 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
   AND NOT EXISTS (
       SELECT FROM campaign_pool.album a
       WHERE a.pool_id = p.id AND a.revision_id = r.id
-        AND (a.state IN ('pending', 'copying') OR a.state = 'partial' AND p.deleted_at IS NULL))
+        AND (a.state IN ('pending', 'copying')
+             OR a.state = 'partial' AND NOT a.forgotten AND p.deleted_at IS NULL))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
       WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL

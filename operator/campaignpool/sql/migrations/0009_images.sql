@@ -17,12 +17,14 @@ CREATE TABLE campaign_pool.album (
     attempts     integer NOT NULL DEFAULT 0,            -- leases that got nowhere, one after the other
     queued_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    leases       integer NOT NULL DEFAULT 0,            -- ever given; who holds an older one has lost the album
     lease_until  timestamptz,
     finished_at  timestamptz,
+    forgotten    boolean NOT NULL DEFAULT false,        -- its rows in `image` were of no use any more
     cause        text                                   -- why it is not further
 );
 CREATE INDEX album_due ON campaign_pool.album (pool_id, next_at) WHERE state IN ('pending', 'copying', 'deleting');
-CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state);
+CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state) WHERE NOT forgotten;
 CREATE INDEX album_store ON campaign_pool.album (store) WHERE store IS NOT NULL;
 
 CREATE TABLE campaign_pool.image (
@@ -49,6 +51,8 @@ CREATE TABLE campaign_pool.account (
     blocked_until timestamptz NOT NULL DEFAULT '-infinity',  -- the store said so
     failures      integer NOT NULL DEFAULT 0,           -- one after the other
     open_until    timestamptz NOT NULL DEFAULT '-infinity',  -- the breaker is open
+    opened        integer NOT NULL DEFAULT 0,          -- how often, one after the other
+    probing       boolean NOT NULL DEFAULT false,      -- one call is under way to find out; the others wait for its end
     cause         text,
     attempts      jsonb NOT NULL DEFAULT '{}'           -- how often each outcome was met; `seconds` all calls took
 ) WITH (fillfactor = 50);
@@ -72,12 +76,13 @@ SET search_path = pg_catalog, pg_temp RETURN hashtextextended('campaign_pool.alb
 CREATE FUNCTION campaign_pool.lease_album(
     pool text, lease interval,
     OUT campaign uuid, OUT state text, OUT root_key text, OUT claimed boolean, OUT images integer, OUT folder text,
-    OUT store text, OUT job text, OUT attempts integer, OUT queued_at timestamptz
+    OUT store text, OUT job text, OUT attempts integer, OUT queued_at timestamptz, OUT leases integer
 )
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE campaign_pool.album a SET
         lease_until = clock_timestamp() + lease_album.lease,
         next_at = clock_timestamp() + lease_album.lease,
+        leases = a.leases + 1,
         state = CASE a.state WHEN 'pending' THEN 'copying' ELSE a.state END
     FROM (
         SELECT b.campaign, coalesce(u.root_key, k.campaign_id) AS root_key, k.id IS NOT NULL AS claimed
@@ -90,18 +95,22 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         FOR UPDATE OF b SKIP LOCKED
     ) due
     WHERE a.campaign = due.campaign
-    RETURNING a.campaign, a.state, due.root_key, due.claimed, a.images, a.folder, a.store, a.job, a.attempts, a.queued_at;
+    RETURNING a.campaign, a.state, due.root_key, due.claimed, a.images, a.folder, a.store, a.job, a.attempts, a.queued_at,
+        a.leases;
 $$;
 
--- Hold on to an album, and note where its files will be before the first is written. False: it is another's by now.
-CREATE FUNCTION campaign_pool.hold_album(campaign uuid, lease interval, folder text, store text, job text)
-RETURNS boolean
+-- Hold on to an album, and note where its files will be before the first is written. `leases` is what lease_album gave.
+-- False: it is another's by now.
+CREATE FUNCTION campaign_pool.hold_album(
+    campaign uuid, lease interval, folder text, store text, job text, leases integer DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE campaign_pool.album a SET
         lease_until = clock_timestamp() + $2, next_at = clock_timestamp() + $2,
         folder = coalesce($3, a.folder), store = coalesce($4, a.store), job = $5
-    WHERE a.campaign = $1 AND a.lease_until > clock_timestamp() AND a.state IN ('copying', 'deleting');
+    WHERE a.campaign = $1 AND a.lease_until > clock_timestamp() AND a.state IN ('copying', 'deleting')
+      AND a.leases = coalesce($6, a.leases);
     RETURN FOUND;
 END $$;
 
@@ -112,6 +121,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT i.original, i.source, i.attempts, coalesce(i.next_at <= clock_timestamp(), true)
     FROM campaign_pool.image i WHERE i.campaign = pending_images.campaign AND i.state = 'pending'
     ORDER BY i.source;
+$$;
+
+-- Where all files of an album come from, those that are copied too: together they say where the copies go.
+CREATE FUNCTION campaign_pool.image_sources(campaign uuid) RETURNS TABLE (original text, source text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT i.original, i.source FROM campaign_pool.image i WHERE i.campaign = image_sources.campaign;
 $$;
 
 -- Write blobs and attachments for files that are there; `files`: [{original, file_id, name, path, url, size}].
@@ -154,9 +169,11 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Give an album back, at its end or for later; `pause`: seconds until it is looked at again where nothing of its own
--- says so. After `deadline` since it was queued, what is still pending has failed. Gives the album's state.
-CREATE FUNCTION campaign_pool.end_album(campaign uuid, pause double precision, deadline interval, cause text)
-RETURNS text
+-- says so. After `deadline` since it was queued, what is still pending has failed. `leases` is what lease_album gave: an
+-- album that is another's by now is left alone. Gives the album's state.
+CREATE FUNCTION campaign_pool.end_album(
+    campaign uuid, pause double precision, deadline interval, cause text, leases integer DEFAULT NULL
+) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -166,7 +183,7 @@ DECLARE
     next_one timestamptz;
 BEGIN
     SELECT * INTO a FROM campaign_pool.album WHERE campaign = end_album.campaign FOR UPDATE;
-    IF a.state IS NULL OR a.state NOT IN ('copying', 'deleting') THEN
+    IF a.state IS NULL OR a.state NOT IN ('copying', 'deleting') OR a.leases <> end_album.leases THEN
         RETURN a.state;
     END IF;
     IF a.state = 'copying' AND a.queued_at + deadline < clock_timestamp() THEN
@@ -174,7 +191,8 @@ BEGIN
         WHERE campaign = a.campaign AND state = 'pending';
     END IF;
     SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'copied'),
-           count(*) FILTER (WHERE state = 'failed'), min(next_at) FILTER (WHERE state = 'pending')
+           count(*) FILTER (WHERE state = 'failed'),
+           min(coalesce(next_at, '-infinity')) FILTER (WHERE state = 'pending')  -- NULL: never tried, so it is due
     INTO left_over, a.copied, a.failed, next_one FROM campaign_pool.image WHERE campaign = a.campaign;
     IF a.state = 'copying' THEN
         a.state := CASE WHEN left_over > 0 THEN 'pending' WHEN a.failed > 0 THEN 'partial' ELSE 'done' END;
@@ -206,7 +224,7 @@ $$;
 
 -- Take the next token of an account's bucket; gives how many seconds to wait before using it. Tokens below zero are
 -- promised to others already, so whoever waits is served in turn, and together they stay within the rate.
--- NULL: the breaker is open; `account.open_until` says until when.
+-- NULL: the breaker is open; ask again. After a while one caller gets a token to find out whether it can close.
 CREATE FUNCTION campaign_pool.take_token(account text, per_second double precision, burst integer)
 RETURNS double precision
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -224,16 +242,24 @@ BEGIN
     IF a.open_until > moment THEN
         RETURN NULL;
     END IF;
+    IF a.open_until > '-infinity' THEN
+        -- This one finds out whether the breaker can close. Should it never say, another one tries.
+        a.open_until := moment + interval '1 minute';
+        a.probing := true;
+    END IF;
     -- While the store has said to wait, nothing flows into the bucket.
     a.tokens := least($3, a.tokens + $2 * greatest(0, extract(epoch FROM moment - greatest(a.counted_at, a.blocked_until))))
         - 1;
-    UPDATE campaign_pool.account b SET tokens = a.tokens, counted_at = greatest(moment, a.blocked_until) WHERE b.name = $1;
+    UPDATE campaign_pool.account b SET
+        tokens = a.tokens, counted_at = greatest(moment, a.blocked_until), open_until = a.open_until, probing = a.probing
+    WHERE b.name = $1;
     RETURN greatest(0, extract(epoch FROM a.blocked_until - moment)) + greatest(0, -a.tokens / $2);
 END $$;
 
--- Note how calls of an account ended: `outcomes` is {outcome: count}, and under `seconds` how long they took together.
--- `blocked` seconds are to pass before the next (a 429 said so). After `most` failures in a row the breaker opens for
--- `pause` seconds, twice as long each time up to sixteen times; one success closes it.
+-- Note how calls of an account ended: `outcomes` is {outcome: count}, and may say under `seconds` how long they took;
+-- `succeeded`: the store answered one, if only to refuse it. `blocked` seconds are to pass before the next (a 429 said
+-- so). After `most` failures in a row the breaker opens for `pause` seconds, twice as long each time up to sixteen times;
+-- one success closes it.
 CREATE FUNCTION campaign_pool.note_calls(
     account text, outcomes jsonb, failures integer, succeeded boolean, blocked double precision, most integer,
     pause double precision, cause text
@@ -242,21 +268,26 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     a campaign_pool.account;
+    opens boolean;
 BEGIN
     INSERT INTO campaign_pool.account (name, tokens, counted_at) VALUES (note_calls.account, 0, clock_timestamp())
     ON CONFLICT DO NOTHING;
     SELECT * INTO a FROM campaign_pool.account WHERE name = note_calls.account FOR UPDATE;
     a.failures := CASE WHEN succeeded THEN 0 ELSE a.failures + note_calls.failures END;
+    -- Calls that were under way when it opened do not open it further.
+    opens := NOT succeeded AND note_calls.failures > 0
+        AND (a.probing OR a.failures >= most AND a.open_until <= clock_timestamp());
     UPDATE campaign_pool.account SET
         failures = a.failures,
+        opened = CASE WHEN succeeded THEN 0 WHEN opens THEN opened + 1 ELSE opened END,
+        probing = probing AND NOT succeeded AND NOT opens,
         cause = CASE WHEN succeeded THEN NULL ELSE coalesce(note_calls.cause, cause) END,
         tokens = CASE WHEN blocked > 0 THEN least(tokens, 0) ELSE tokens END,
         blocked_until = CASE WHEN blocked > 0
             THEN greatest(blocked_until, clock_timestamp() + make_interval(secs => blocked)) ELSE blocked_until END,
         open_until = CASE
             WHEN succeeded THEN '-infinity'
-            WHEN note_calls.failures > 0 AND a.failures >= most AND open_until <= clock_timestamp()
-            THEN clock_timestamp() + make_interval(secs => pause * power(2, least(a.failures / most - 1, 4)))
+            WHEN opens THEN clock_timestamp() + make_interval(secs => pause * power(2, least(opened, 4)))
             ELSE open_until END,
         attempts = (
             SELECT coalesce(jsonb_object_agg(name, total), '{}') FROM (
@@ -367,7 +398,7 @@ BEGIN
         DELETE FROM campaign_pool.image WHERE campaign = ANY (gone);
         DELETE FROM campaign_pool.album WHERE campaign = ANY (gone) AND folder IS NULL;
         UPDATE campaign_pool.album SET
-            state = 'deleting', job = NULL, attempts = 0, cause = NULL, queued_at = clock_timestamp(), finished_at = NULL,
+            state = 'deleting', attempts = 0, cause = NULL, queued_at = clock_timestamp(), finished_at = NULL,
             -- A worker may still be at it: its lease has to end first.
             next_at = greatest(clock_timestamp(), lease_until)
         WHERE campaign = ANY (gone);
@@ -377,19 +408,25 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Whether nothing is left to do for the images of a campaign.
+CREATE FUNCTION campaign_pool.is_spent(a campaign_pool.album) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp RETURN
+    NOT a.forgotten AND a.state IN ('done', 'partial')
+    AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
+    AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.id = a.campaign
+                    AND (a.state = 'partial' OR k.releasable_until > clock_timestamp()));
+
 -- Rows of images are of no use once all are copied and the campaign can neither be released nor retired; what failed
--- is kept for as long as the record of the claim is.
+-- is kept for as long as the record of the claim is. The album stays: it says whose the folder is. Gives of how many
+-- albums.
 CREATE FUNCTION campaign_pool.prune_images(pool text, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH settled AS (
-        DELETE FROM campaign_pool.album WHERE campaign IN (
+        UPDATE campaign_pool.album b SET forgotten = true WHERE b.campaign IN (
             SELECT a.campaign FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
-            WHERE p.name = prune_images.pool AND a.state IN ('done', 'partial')
-              AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
-              AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.id = a.campaign
-                              AND (a.state = 'partial' OR k.releasable_until > clock_timestamp()))
+            WHERE p.name = prune_images.pool AND campaign_pool.is_spent(a)
             LIMIT prune_images.most FOR UPDATE OF a SKIP LOCKED)
-        RETURNING campaign
+        RETURNING b.campaign
     ), emptied AS (
         DELETE FROM campaign_pool.image i USING settled s WHERE i.campaign = s.campaign
     )

@@ -46,16 +46,17 @@ BEGIN
             campaign_pool.set_aside(text, text, text),
             campaign_pool.finish(text, text, text, integer, integer, bigint, text, text, text),
             campaign_pool.lease_album(text, interval),
-            campaign_pool.hold_album(uuid, interval, text, text, text),
+            campaign_pool.hold_album(uuid, interval, text, text, text, integer),
+            campaign_pool.image_sources(uuid),
             campaign_pool.pending_images(uuid),
             campaign_pool.settle_images(uuid, jsonb),
             campaign_pool.fail_images(uuid, jsonb, integer),
-            campaign_pool.end_album(uuid, double precision, interval, text),
+            campaign_pool.end_album(uuid, double precision, interval, text, integer),
             campaign_pool.drop_album(uuid),
             campaign_pool.take_token(text, double precision, integer),
             campaign_pool.note_calls(text, jsonb, integer, boolean, double precision, integer, double precision, text)
             TO campaign_pool_seeder;
-        GRANT SELECT ON campaign_pool.pool, campaign_pool.revision TO campaign_pool_seeder;
+        GRANT SELECT ON campaign_pool.pool, campaign_pool.revision, campaign_pool.album TO campaign_pool_seeder;
     END IF;
 END $$;
 

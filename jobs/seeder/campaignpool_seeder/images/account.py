@@ -1,0 +1,146 @@
+"""One account of a store, whose rate and breaker all who use it share through the ledger.
+
+Every call takes a token, also those that only read: ImageKit counts them apart and allows more of them, but they are
+few. A store that does not answer is left alone for a while (the breaker); one call then finds out whether it is back.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from campaignpool import albums
+from campaignpool.errors import CampaignPoolError, TransientError
+from campaignpool_seeder.images.backoff import jittered
+from campaignpool_seeder.images.desk import Desk
+from campaignpool_seeder.images.store import (
+    KeyRefusedError,
+    StoreBusyError,
+    StoreLimitedError,
+    StoreUnavailableError,
+)
+from campaignpool_seeder.run import Sleep
+
+log = logging.getLogger(__name__)
+
+BREAKER_FAILURES = 8
+"""Failures in a row that open the breaker: at one failure in five by chance, less than once in 300,000 calls."""
+
+BREAKER_SECONDS = 5.0
+"""How long it is open the first time; twice as long each time after, up to 80 seconds."""
+
+PATIENCE_SECONDS = 300.0
+"""How long a Job waits for an open breaker before it ends."""
+
+TRIES = 6
+"""How often a call is made that may be repeated: a listing, a question, a deletion."""
+
+T = TypeVar("T")
+Call = Callable[[], Awaitable[T]]
+
+
+class OutOfReachError(TransientError):
+    """The breaker of the account was open for too long."""
+
+    default_reason = "StoreUnavailable"
+
+
+class Account:
+    """Makes calls within the account's rate.
+
+    Args:
+        desk: To the ledger.
+        name: Of the account.
+        per_second: Calls a second in the long run.
+        burst: Calls at once after a rest.
+        patience: Seconds to wait for an open breaker.
+        chance: Of the jitter.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        name: str,
+        per_second: float,
+        burst: int,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._desk, self.name, self._rate, self._patience = desk, name, (per_second, burst), patience
+        self.chance = chance or random.Random()  # noqa: S311 - spreads calls, and keeps nothing secret
+        self._blocked = 0.0
+        self._cause = "others met it so"
+
+    async def call(self, work: Call[T], sleep: Sleep) -> T:
+        """Make one call when the rate allows it.
+
+        Args:
+            work: The call.
+            sleep: Waits for the call's turn; it is called before every call.
+
+        Raises:
+            OutOfReachError: The breaker stays open.
+            CampaignPoolError: What the call raised, or `sleep`.
+        """
+        await self._turn(sleep)
+        try:
+            given = await work()
+        except StoreUnavailableError as error:
+            self._cause = error.message
+            await self._note("unavailable", failed=True, cause=error.message)
+            raise
+        except StoreLimitedError as error:
+            self._blocked = max(self._blocked, time.monotonic() + error.retry_after)
+            await self._note("limited", blocked=error.retry_after)
+            raise
+        except StoreBusyError:
+            await self._note("busy")
+            raise
+        except KeyRefusedError:
+            await self._note("denied")
+            raise
+        except CampaignPoolError:
+            await self._note("refused")
+            raise
+        await self._note("ok")
+        return given
+
+    async def insist(self, work: Call[T], sleep: Sleep) -> T:
+        """Make a call that may be repeated, up to `TRIES` times while the store is busy or does not answer."""
+        for failures in range(1, TRIES):
+            try:
+                return await self.call(work, sleep)
+            except (StoreUnavailableError, StoreBusyError) as error:
+                pause = jittered(failures, self.chance)
+                log.info("asking again", extra={"cause": error.message, "seconds": round(pause, 3)})
+                await sleep(pause)
+        return await self.call(work, sleep)
+
+    async def _turn(self, sleep: Sleep) -> None:
+        """Wait until a call is allowed."""
+        began = time.monotonic()
+        while (wait := await self._desk.ask(albums.take_token, self.name, *self._rate)) is None:
+            if time.monotonic() - began > self._patience:
+                raise OutOfReachError(f"the store is out of reach, and calls are stopped for a while: {self._cause}")
+            await sleep(self.chance.uniform(0.5, 1.5))
+        await sleep(wait)
+        # A 429 may have come while this one waited.
+        while (left := self._blocked - time.monotonic()) > 0:
+            await sleep(left)
+
+    async def _note(
+        self, outcome: str, *, failed: bool = False, blocked: float = 0, cause: str | None = None
+    ) -> None:
+        await self._desk.ask(
+            albums.note_calls,
+            self.name,
+            {outcome: 1},
+            failures=int(failed),
+            succeeded=not failed,
+            blocked=blocked,
+            most=BREAKER_FAILURES,
+            pause=BREAKER_SECONDS,
+            cause=cause,
+        )
