@@ -12,7 +12,6 @@
 
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from campaignpool import album_facts, install, ledger
 from campaignpool.album_facts import Images
@@ -22,14 +21,11 @@ from campaignpool.ledger import Ledger
 from campaignpool_operator import images
 from campaignpool_operator.apply import apply
 from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Event, Observed, Pool
+from campaignpool_operator.facts import FINALIZER, Event, Observed, Pool
 from campaignpool_operator.images import ImagesPlan
 from campaignpool_operator.observe import Databases, list_jobs, look_at_images, parse_spec, read_url, utcnow
 from campaignpool_operator.plan import BATCH
 from campaignpool_operator.status import sentence
-
-FINALIZER = "campaignpool.dev/finalizer"
-"""Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
 
 WAIT_SECONDS = 5.0
 """A Job's end is an event; this is for the case that the event is missed."""
@@ -94,8 +90,8 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
             observed = await _looked(cluster, connection, observed, image)
             if not emptied:
                 return Step(WAIT_SECONDS if at_work else 0.0, observed)
-            if _waits_for_images(observed):
-                return await _images(cluster, connection, observed, spec, image)
+            if (left := _time_for_images(observed)) > 0:
+                return await _images(cluster, connection, observed, spec, image, left)
             events = _left_behind(observed)
             await install.drop_unused(connection, pool.key)
             for cause, campaigns in (await ledger.held(connection, pool.key)).items():
@@ -131,20 +127,22 @@ async def _looked(cluster: Cluster, connection: Connection, observed: Observed, 
     return await look_at_images(cluster, connection, replace(observed, ledger=facts), image)
 
 
-def _waits_for_images(observed: Observed) -> bool:
-    """Say whether images are left to copy or delete, and the time for it is not over."""
+def _time_for_images(observed: Observed) -> float:
+    """Give how many seconds images are still waited for; none where none are left to copy or delete."""
     if observed.ledger is None or observed.spec is None or not observed.ledger.images.unfinished:
-        return False
-    asked = observed.pool.deleted_at or observed.now
-    return observed.now < asked + timedelta(seconds=seconds(observed.spec.images.deadline))
+        return 0.0
+    waited = observed.now - (observed.pool.deleted_at or observed.now)
+    return seconds(observed.spec.images.deadline) - waited.total_seconds()
 
 
 async def _images(
-    cluster: Cluster, connection: Connection, observed: Observed, spec: CampaignPoolSpec, image: str
+    cluster: Cluster, connection: Connection, observed: Observed, spec: CampaignPoolSpec, image: str, left: float
 ) -> Step:
     todo = images.plan(observed)
     done = apply(todo.actions, observed.pool, spec, cluster, connection, image)
-    return Step(WAIT_SECONDS, observed, todo, tuple([event async for event in done]))
+    waits = (WAIT_SECONDS, left, todo.next_check)
+    events = tuple([event async for event in done])
+    return Step(min(wait for wait in waits if wait is not None), observed, todo, events)
 
 
 def _left_behind(observed: Observed) -> tuple[Event, ...]:

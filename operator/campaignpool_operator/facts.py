@@ -13,6 +13,9 @@ from campaignpool.ledger import Ledger, Run
 from campaignpool_operator.image_jobs import ImagesJob
 from campaignpool_operator.jobs import SeedJob
 
+FINALIZER = "campaignpool.dev/finalizer"
+"""Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
+
 
 @dataclass(frozen=True)
 class Fault:

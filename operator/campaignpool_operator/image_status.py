@@ -12,7 +12,7 @@ from typing import Literal
 from campaignpool.album_facts import Finished, Images
 from campaignpool.api import RETRY_IMAGES, CampaignPoolStatus, ImagesStatus
 from campaignpool_operator.actions import RetryImages
-from campaignpool_operator.facts import Event, Observed
+from campaignpool_operator.facts import FINALIZER, Event, Observed
 from campaignpool_operator.images import ImagesPlan
 
 KIND = "ImagesDegraded"
@@ -88,7 +88,10 @@ def _ending(observed: Observed) -> str:
     if not observed.pool.deleting or observed.ledger is None:
         return ""
     campaigns = observed.ledger.images.unfinished
-    return f"; the pool waits for the images of {campaigns} campaigns until spec.images.deadline has passed"
+    return (
+        f"; the pool waits for images of {campaigns} campaigns until spec.images.deadline has passed: to give up on "
+        f"them now, remove the finalizer {FINALIZER}"
+    )
 
 
 def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStatus) -> Iterator[Event]:

@@ -19,8 +19,8 @@ from campaignpool_operator.actions import Action
 from campaignpool_operator.apply import apply
 from campaignpool_operator.cluster import Cluster
 from campaignpool_operator.config import Config
-from campaignpool_operator.drain import FINALIZER, add_finalizer, drain
-from campaignpool_operator.facts import Event, Fault, Observed, Pool
+from campaignpool_operator.drain import add_finalizer, drain
+from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
 from campaignpool_operator.listen import Listeners
 from campaignpool_operator.metrics import Metrics
 from campaignpool_operator.observe import Databases, Observer, Session, read_pool, utcnow
