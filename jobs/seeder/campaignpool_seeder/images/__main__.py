@@ -43,7 +43,7 @@ async def _work(request: config.Request | config.Orphans, stop: asyncio.Event) -
         ImageKit(request.key, request.endpoint) as store,
         Desk(request.url, admit, asyncio.sleep) as desk,
     ):
-        account = Account(desk, store.account, request.requests_per_second, request.burst)
+        account = Account(desk, store.account, request.requests_per_second, request.burst, pause.now)
         if isinstance(request, config.Orphans):
             found = await Search(desk, store, account, pause).run(request.folder, delete=request.delete)
             log.info("%d folders without a campaign", len(found), extra={"deleted": request.delete})

@@ -6,7 +6,6 @@ few. A store that does not answer is left alone for a while (the breaker); one c
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -31,7 +30,7 @@ BREAKER_SECONDS = 5.0
 """How long it is open the first time; twice as long each time after, up to 80 seconds."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a Job waits for an open breaker before it ends."""
+"""How long a Job waits for a store that answers nothing before it ends."""
 
 TRIES = 6
 """How often a call is made that may be repeated: a listing, a question, a deletion."""
@@ -54,6 +53,7 @@ class Account:
         name: Of the account.
         per_second: Calls a second in the long run.
         burst: Calls at once after a rest.
+        now: Gives seconds, of a clock that only goes forward.
         patience: Seconds to wait for an open breaker.
         chance: Of the jitter.
     """
@@ -64,13 +64,16 @@ class Account:
         name: str,
         per_second: float,
         burst: int,
+        now: Callable[[], float],
         *,
         patience: float = PATIENCE_SECONDS,
         chance: random.Random | None = None,
     ) -> None:
-        self._desk, self.name, self._rate, self._patience = desk, name, (per_second, burst), patience
+        self._desk, self.name, self._rate = desk, name, (per_second, burst)
+        self._now, self._patience = now, patience
         self.chance = chance or random.Random()  # noqa: S311 - spreads calls, and keeps nothing secret
         self._blocked = 0.0
+        self._silent_since: float | None = None
         self._cause = "others met it so"
 
     async def call(self, work: Call[T], sleep: Sleep) -> T:
@@ -89,10 +92,11 @@ class Account:
             given = await work()
         except StoreUnavailableError as error:
             self._cause = error.message
+            self._silent_since = self._now() if self._silent_since is None else self._silent_since
             await self._note("unavailable", failed=True, cause=error.message)
             raise
         except StoreLimitedError as error:
-            self._blocked = max(self._blocked, time.monotonic() + error.retry_after)
+            self._blocked = max(self._blocked, self._now() + error.retry_after)
             await self._note("limited", blocked=error.retry_after)
             raise
         except StoreBusyError:
@@ -120,19 +124,21 @@ class Account:
 
     async def _turn(self, sleep: Sleep) -> None:
         """Wait until a call is allowed."""
-        began = time.monotonic()
+        began = self._now() if self._silent_since is None else self._silent_since
         while (wait := await self._desk.ask(albums.take_token, self.name, *self._rate)) is None:
-            if time.monotonic() - began > self._patience:
+            if self._now() - began > self._patience:
                 raise OutOfReachError(f"the store is out of reach, and calls are stopped for a while: {self._cause}")
             await sleep(self.chance.uniform(0.5, 1.5))
         await sleep(wait)
         # A 429 may have come while this one waited.
-        while (left := self._blocked - time.monotonic()) > 0:
+        while (left := self._blocked - self._now()) > 0:
             await sleep(left)
 
     async def _note(
         self, outcome: str, *, failed: bool = False, blocked: float = 0, cause: str | None = None
     ) -> None:
+        if not failed:
+            self._silent_since = None
         await self._desk.ask(
             albums.note_calls,
             self.name,

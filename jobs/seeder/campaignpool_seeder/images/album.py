@@ -36,7 +36,7 @@ class Work:
         most: How often an image is tried.
         concurrency: Calls at once.
         found: How many files of the album the last listing held.
-        causes: Why images failed in this lease.
+        faults: Images that failed in this lease.
     """
 
     hold: Hold
@@ -48,7 +48,7 @@ class Work:
     most: int
     concurrency: int
     found: int
-    causes: list[str]
+    faults: list[Fault]
 
     @classmethod
     async def begin(
@@ -134,10 +134,11 @@ class Work:
         if not noted:
             return
         await self.desk.ask(albums.fail, self.album.campaign, noted, self.most)
+        self.faults += noted
         for fault in noted:
-            self.causes.append(fault.cause)
-            log.info("not copied", extra={"image": fault.original, "cause": fault.cause, "final": fault.final})
             del self.pending[fault.original]
+            if fault.final:
+                log.warning("an image cannot be copied", extra={"image": fault.original, "cause": fault.cause})
 
 
 def _chunks(some: list[str], size: int) -> Iterable[list[str]]:

@@ -46,6 +46,10 @@ class Pause:
         if self._stop.is_set():
             raise StoppedError("asked to stop")
 
+    def now(self) -> float:
+        """Give seconds, of a clock that only goes forward."""
+        return time.monotonic()
+
 
 class Hold:
     """A leased album.
@@ -60,7 +64,7 @@ class Hold:
     def __init__(self, desk: Desk, album: Album, length: timedelta, pause: Pause) -> None:
         self._desk, self.album, self._length, self._pause = desk, album, length, pause
         self._every = min(length.total_seconds() / 3, LONGEST_SECONDS)
-        self._renewed = time.monotonic()
+        self._renewed = pause.now()
         self._job = album.job
 
     async def sleep(self, seconds: float) -> None:
@@ -71,22 +75,22 @@ class Hold:
             LostError: The album is another's.
             GoneError: Its campaign is being deleted.
         """
-        end = time.monotonic() + seconds
+        end = self._pause.now() + seconds
         while True:
             await self._keep()
-            left = end - time.monotonic()
+            left = end - self._pause.now()
             await self._pause(min(left, self._every))
             if left <= self._every:
                 return
 
     async def note(self, *, folder: str | None = None, store: str | None = None, job: str | None) -> None:
         """Renew the lease, and note where the files are or will be. Raises LostError."""
-        self._renewed, self._job = time.monotonic(), job
+        self._renewed, self._job = self._pause.now(), job
         if not await self._desk.ask(albums.hold, self.album, self._length, folder, store, job):
             raise LostError("the lease of the album ran out")
 
     async def _keep(self) -> None:
-        if time.monotonic() - self._renewed < self._every:
+        if self._pause.now() - self._renewed < self._every:
             return
         await self.note(job=self._job)
         if self.album.state == "copying" and await self._desk.ask(albums.settle, self.album.campaign, ()) < 0:

@@ -29,8 +29,9 @@ from campaignpool_seeder.images.store import (
 
 ENDPOINT = "https://api.imagekit.io"
 
-CALL_SECONDS = 30.0
-"""A call that takes longer is given up; what it did is looked up later."""
+CALL_SECONDS = 20.0
+"""A call that takes longer is given up, and what it did is looked up later. Less than the 30 seconds that a pod
+has to end, by default."""
 
 PAGE = 1000
 """Most assets of one listing (`list-and-search-assets`)."""
@@ -108,7 +109,7 @@ class ImageKit:
 
     async def copy_file(self, source: str, folder: str) -> None:
         """Copy a file into a folder; ImageKit answers nothing (`copy-file`: 204)."""
-        with _translated(f"copying {source}"):
+        with _translated("copying a file"):
             await self._client.files.copy(source_file_path=source, destination_path=folder)
 
     async def copy_folder(self, source: str, folder: str) -> str:

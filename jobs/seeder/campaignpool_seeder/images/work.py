@@ -149,10 +149,11 @@ class Images:
             concurrency=request.concurrency,
         )
         await (copy_folder if request.strategy == "CopyFolder" else copy_each)(work)
-        if not work.causes:
+        if not work.faults:
             return 0, None
-        cause, times = Counter(work.causes).most_common(1)[0]
-        return TOGETHER_SECONDS, f"{len(work.causes)} images failed in the last round, {times} of them so: {cause}"
+        pause = max((fault.pause for fault in work.faults if not fault.final), default=0)
+        cause = Counter(fault.cause for fault in work.faults).most_common(1)[0][0]
+        return min(pause, TOGETHER_SECONDS), f"{len(work.faults)} images were not copied in the last round: {cause}"
 
     async def _delete(self, hold: Hold) -> tuple[float, str | None]:
         """Delete the files of a campaign that is gone, until nothing is there; give as `_copy` does.
