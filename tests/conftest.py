@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.emulator",
     "tests.support.imagekits",
     "tests.support.postgres",
+    "tests.support.albums",  # after those that it is made of
 ]
