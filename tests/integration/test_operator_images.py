@@ -11,7 +11,7 @@ import pytest
 import chiwar
 from campaignpool.crd import crd
 from campaignpool_local.emulator import emulator_thread
-from campaignpool_local.imagekit import ImageKit
+from campaignpool_local.imagekit import Faults, ImageKit
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.imagekits import imagekit_thread
 from tests.support.kube import Kube, eventually
@@ -210,6 +210,22 @@ def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGam
     game.touch("again")
     game.touch("and again")
     assert game.told("Normal", "ImagesRetried") == 1
+
+
+def test_rows_do_not_wait_for_a_store_that_does_not_answer(game: ImagesGame) -> None:
+    game.store.faults = Faults(outage_until=float("inf"))
+    game.put_key()
+    database = {**game.manifest["spec"]["database"], "maxConnections": 1}
+    game.begin(size=1, maxConcurrent=1, database=database)
+    game.has("Ready", "True", "Filled")
+    eventually(
+        lambda: game.fetch("SELECT FROM campaign_pool.account WHERE open_until > '-infinity'"), "the breaker is open"
+    )
+    working = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'campaignpool-seeder images of%'"
+    assert game.fetch(working), "the images Job holds its connection"
+    game.claim(game.users()[0])
+    eventually(lambda: game.states() == {"ready": 1, "claimed": 1}, "seeded meanwhile")
+    game.has("ImagesDegraded", "True", "BreakerOpen")
 
 
 def test_no_job_is_made_while_the_breaker_is_open(game: ImagesGame) -> None:
