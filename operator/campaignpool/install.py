@@ -42,7 +42,8 @@ class Compiled:
     Attributes:
         plan: What becomes of which table.
         template: Key of the template's row, as text.
-        plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
+        plan_hash: Of blueprint, catalog, template, algorithm and form of the functions: another hash asks for
+            another revision.
     """
 
     plan: ClonePlan
@@ -70,7 +71,16 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
-    described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
+    # What a revision's functions take and which there are is a part of it: what is claimed by those of an older form
+    # can never be taken back.
+    described = [
+        ALGORITHM,
+        functions.CLAIM_FORM,
+        _declared(blueprint),
+        catalog.described(facts),
+        plan.path,
+        template,
+    ]
     if plan.images is not None:
         described.append("copies images")
     return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
@@ -185,6 +195,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             await _freeze_blobs(connection, plan.images, revision)
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
+        await connection.execute(sql.queries()["write_on_claim"])
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],
@@ -272,12 +283,15 @@ def _described(revision: functions.Revision, found: Fingerprint) -> list[Mapping
 
 
 async def drop_unused(connection: Connection, pool: str) -> int:
-    """Drop the tables and functions of revisions that nothing needs any more; give how many revisions."""
-    unused = [row["id"] for row in await connection.fetch(sql.queries()["unused_revisions"], pool)]
-    for number in unused:
-        async with connection.transaction():
-            await connection.execute(sql.queries()["drop_revision"], number)
-    return len(unused)
+    """Drop the tables and functions of revisions that nothing needs any more; give how many revisions.
+
+    One that a claim may still be using is left for the next time.
+    """
+    dropped = 0
+    for row in await connection.fetch(sql.queries()["unused_revisions"], pool):
+        await connection.execute(sql.queries()["drop_revision"], row["id"])
+        dropped += await connection.fetchval(sql.queries()["is_dropped"], row["id"])
+    return dropped
 
 
 def _affected(tag: str) -> int:

@@ -1,13 +1,15 @@
 """What happens between the wish to delete a pool and its end. Every step can be repeated, so a restart costs nothing.
 
-1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says; what is ready
-   retires. Claimed campaigns are not touched.
+1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says. Claimed
+   campaigns are not touched.
 2. Jobs at work are deleted; their pods' end is waited for, for only then nothing new can appear.
 3. Open runs end, and what was reserved and never made is forgotten.
-4. Retiring campaigns are removed in batches, then the revisions that made them.
-5. Images are waited for: those of claimed campaigns are copied, those of removed ones deleted, by images Jobs as
+4. What is ready retires and is removed, batch by batch, so that claims that are allowed find something to the last.
+5. Once nothing is left and no claim is under way, the pool is buried.
+6. Images are waited for: those of claimed campaigns are copied, those of removed ones deleted, by images Jobs as
    ever. `images.deadline` after the deletion was asked for this ends, and what is left stays behind, with a Warning.
-6. The finalizer goes, and Kubernetes lets go of the resource.
+7. The revisions that made campaigns go.
+8. The finalizer goes, and Kubernetes lets go of the resource.
 """
 
 import logging
@@ -29,6 +31,9 @@ from campaignpool_operator.status import sentence
 
 WAIT_SECONDS = 5.0
 """A Job's end is an event; this is for the case that the event is missed."""
+
+UNDER_WAY_SECONDS = 0.5
+"""A transaction that claimed, or may put a campaign back, is waited for by looking again."""
 
 _BATCHES = 20
 """Batches removed in one loop; the loops of a large pool stay short."""
@@ -84,40 +89,45 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
             for job in at_work:
                 if not job.deleting:
                     await cluster.delete_job(pool.namespace, job.name, job.uid)
-            emptied = not at_work and (
-                not await ledger.known(connection, pool.key) or await _emptied(connection, pool.key)
-            )
+            delay: float | None = WAIT_SECONDS if at_work else None
+            if not at_work and await ledger.known(connection, pool.key):
+                delay = await _emptied(connection, pool.key)
             observed = await _looked(cluster, connection, observed, image)
-            if not emptied:
-                return Step(WAIT_SECONDS if at_work else 0.0, observed)
+            if delay is not None:
+                return Step(delay, observed)
             if (left := _time_for_images(observed)) > 0:
                 return await _images(cluster, connection, observed, spec, image, left)
             events = _left_behind(observed)
-            await install.drop_unused(connection, pool.key)
-            for cause, campaigns in (await ledger.held(connection, pool.key)).items():
-                # Deleting them would take rows along that are not ours: they stay, and a person may look.
-                _log.warning(
-                    "campaigns stay behind", extra={"pool": pool.key, "campaigns": campaigns, "cause": cause}
-                )
+            await _cleared(connection, pool.key)
         finalizers = [each for each in pool.finalizers if each != FINALIZER]
         await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
         _log.info("let go", extra={"pool": pool.key})
     return Step(None, observed, events=events)
 
 
-async def _emptied(connection: Connection, key: str) -> bool:
-    """Remove what nobody claimed; give whether nothing is left."""
+async def _emptied(connection: Connection, key: str) -> float | None:
+    """Remove what nobody claimed; give the seconds until there is more to do, None once the pool is buried."""
     await ledger.abandon(connection, key)
-    # Once more: a batch that was committing while the pool was closed has become ready since.
-    await ledger.close_pool(connection, key)
-    for _ in range(_BATCHES):
-        if await ledger.remove(connection, key, BATCH) == 0:
-            if any(counts.ready for counts in (await ledger.counts(connection, key)).values()):
-                return False  # a claim held it and was rolled back
-            await ledger.bury(connection, key)
-            await install.drop_unused(connection, key)
-            return True
-    return False
+    if await _removed(connection, key):
+        return 0.0
+    return None if await ledger.bury(connection, key) else UNDER_WAY_SECONDS
+
+
+async def _removed(connection: Connection, key: str) -> bool:
+    """Remove some of what nobody claimed; give whether anything was removed."""
+    for number in range(_BATCHES):
+        retired = await ledger.retire(connection, key, None, BATCH)
+        if retired + await ledger.remove(connection, key, BATCH) == 0:
+            return number > 0
+    return True
+
+
+async def _cleared(connection: Connection, key: str) -> None:
+    """Drop what made the campaigns, and say what stays behind."""
+    await install.drop_unused(connection, key)
+    for cause, campaigns in (await ledger.held(connection, key)).items():
+        # Deleting them would take rows along that are not ours: they stay, and a person may look.
+        _log.warning("campaigns stay behind", extra={"pool": key, "campaigns": campaigns, "cause": cause})
 
 
 async def _looked(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:

@@ -31,6 +31,9 @@ ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size WHERE t.size <> 
 -- name: put_bell
 INSERT INTO campaign_pool.bell (pool_id) SELECT id FROM campaign_pool.pool WHERE name = $1 ON CONFLICT DO NOTHING;
 
+-- name: put_slots
+SELECT campaign_pool.slots(id) FROM campaign_pool.pool WHERE name = $1;
+
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
        r.statements, r.tables
@@ -163,7 +166,7 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
              OR a.state = 'partial' AND NOT a.forgotten AND p.deleted_at IS NULL))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
-      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL
+      WHERE c.pool_id = p.id AND r.id IN (c.revision_id, c.rules_id) AND c.released_at IS NULL AND p.deleted_at IS NULL
         AND c.claimed_at > now() - p.max_lifetime AND c.releasable_until > now());
 
 -- name: close_pool
@@ -211,3 +214,9 @@ UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE 
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);
+
+-- name: write_on_claim
+SELECT campaign_pool.write_on_claim();
+
+-- name: is_dropped
+SELECT (dropped_at IS NOT NULL)::integer FROM campaign_pool.revision WHERE id = $1;
