@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -117,13 +118,19 @@ async def _started() -> AsyncIterator[Server]:
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
+def manifest() -> dict[str, Any]:
+    """Give the spec of the sample's pool, as its file has it."""
+    path = Path(sys.modules["chiwar"].__file__ or "").with_name("pool.yaml")
+    spec: dict[str, Any] = yaml.safe_load(path.read_text())["spec"]
+    return spec
+
+
 async def _prepare(connection: Connection) -> int:
     await chiwar.load(connection)
-    manifest = Path(sys.modules["chiwar"].__file__ or "").with_name("pool.yaml")
-    spec = CampaignPoolSpec.model_validate(yaml.safe_load(manifest.read_text())["spec"])
+    spec = CampaignPoolSpec.model_validate(manifest())
     spec = spec.model_copy(update={"max_size": 10_000})
     if spec.blueprint.inline is None:
-        raise CampaignPoolError(f"{manifest.name} has no inline blueprint: the benches need one")
+        raise CampaignPoolError("pool.yaml has no inline blueprint: the benches need one")
     await ledger.migrate(connection)
     compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
     await ledger.put_pool(connection, POOL, compiled.root_table, spec)

@@ -469,6 +469,17 @@ async def test_a_folder_that_cannot_be_copied_says_how_to_mend_it(world: World, 
     assert world.copies() == []
 
 
+async def test_an_album_that_needs_a_person_holds_up_no_other(world: World) -> None:
+    await filled(world.connection, "", 1, job="more")
+    await world.connection.execute(
+        "UPDATE campaign_pool.image SET source = '/nowhere' || source "
+        "WHERE campaign = (SELECT campaign FROM campaign_pool.album ORDER BY queued_at, campaign LIMIT 1)"
+    )
+    with pytest.raises(ConfigurationError):
+        await world.job(strategy="CopyFolder")
+    assert [row["state"] for row in await world.albums()] == ["pending", "done"]
+
+
 async def test_what_a_copied_folder_lacks_is_copied_alone(world: World) -> None:
     store = world.store()
 

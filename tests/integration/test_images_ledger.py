@@ -167,6 +167,7 @@ def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
         await ledgers.claim(connection, chiwar.NEW_USER_ID)
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
         await ledger.close_pool(connection, POOL)
+        await ledger.retire(connection, POOL, None, None)
         while await ledger.remove(connection, POOL, 10):
             pass
         await ledger.bury(connection, POOL)
