@@ -1,4 +1,4 @@
-"""The command `campaignpool`: for the person who writes a blueprint. Thin: it reads arguments and prints.
+"""The command `campaignpool`: for who writes a blueprint or looks after images. Thin: it reads arguments and prints.
 
 Exit codes: 0 done; 1 the blueprint, the template or the database has a fault, one line each on standard error;
 2 the command was used wrongly; 3 no connection to the database.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from campaignpool import check, diff, discover, grants, install, manifest, report
+from campaignpool import check, cli_images, diff, discover, grants, install, manifest, report
 from campaignpool.api import Template
 from campaignpool.database import Connection, connected
 from campaignpool.errors import (
@@ -37,11 +37,12 @@ INTERRUPTED = 130
 """What shells say of a command that was stopped by Ctrl-C; the connection's end rolls everything back."""
 
 _ABOUT = """\
-Write, check and compare blueprints: the declaration of what makes a campaign.
+Write, check and compare blueprints, the declaration of what makes a campaign; see
+how the images of campaigns stand, and try failed ones again.
 
 Start with `campaignpool blueprint discover`, which writes a first blueprint from
 a live database; mend what it marks; see with `check` what a clone will be; put
-it into the CampaignPool resource. Nothing here ever changes the database."""
+it into the CampaignPool resource. Only `images retry` ever changes the database."""
 
 _BLUEPRINT = """\
 steps:
@@ -204,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     compared.add_argument("--to", dest="after", default=diff.NOW, metavar="REV", help=f"default: {diff.NOW}")
     compared.add_argument("--json", action="store_true", help="for machines")
     compared.set_defaults(command=_diff)
+    cli_images.add(areas, _command, _URL)
     return parser
 
 

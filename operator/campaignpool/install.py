@@ -33,8 +33,8 @@ ALGORITHM = 1
 
 _FUNCTIONS = (functions.clone, functions.on_claim, functions.on_release)
 CLAIM_FORM = functions.CLAIM_FORM
-"""What claims need of a revision's functions. One of an older form is installed anew, under the same hash: an operator
-of the release before, at work beside this one, leaves it alone."""
+"""What claims need of a revision's functions. One of an older form is installed anew, under the same hash: so an
+operator of the release before, at work beside this one, leaves it alone."""
 
 _PATH = "SELECT set_config('search_path', $1, true)"
 

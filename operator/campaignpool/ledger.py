@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from campaignpool import sql
+from campaignpool import album_facts, sql
+from campaignpool.album_facts import Images
 from campaignpool.database import STATEMENT_SECONDS, Connection
 from campaignpool.errors import ConfigurationError
 
@@ -132,7 +133,8 @@ class Ledger:
         owners: Counts by owner.
         runs: The latest runs, the latest first.
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
-        prunable: Records of claims are older than they are kept.
+        prunable: Records of claims are older than they are kept, or queues of images are of no use any more.
+        images: How the images of its campaigns stand.
     """
 
     root_table: str | None = None
@@ -141,6 +143,7 @@ class Ledger:
     runs: tuple[Run, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     prunable: bool = False
+    images: Images = field(default_factory=Images)
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
         numbers = await connection.fetch(_QUERY["numbers"], pool)
         prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
+        images = await album_facts.observe(connection, pool)
     names = ("plan_hash", "fingerprint", "template", "rows", "statements", "claim_form")
     revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
     return Ledger(
@@ -257,6 +261,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs=tuple(Run(**row) for row in runs),
         numbers={row["owner"]: row["number"] for row in numbers},
         prunable=prunable,
+        images=images,
     )
 
 
@@ -324,10 +329,11 @@ async def finish_run(
 
 
 async def prune(connection: Connection, pool: str) -> None:
-    """Forget failed campaigns after an hour, old runs, and records of claims after `RECORD_DAYS`."""
+    """Forget failed campaigns after an hour, old runs, old queues of images, and claims after `RECORD_DAYS`."""
     await connection.execute(_QUERY["prune"], pool)
     await connection.execute(_QUERY["adopt_claimed"])
     await connection.execute(_QUERY["prune_claimed"], pool, RECORD_DAYS, _PRUNED_AT_ONCE)
+    await album_facts.prune(connection, pool)
 
 
 async def retire(connection: Connection, pool: str, owner: str | None, count: int | None) -> int:

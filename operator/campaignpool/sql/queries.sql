@@ -129,10 +129,13 @@ SELECT campaign_pool.adopt_claimed();
 SELECT campaign_pool.prune_claimed($1, make_interval(days => $2), $3);
 
 -- name: prunable
--- Whether there is a record of a claim older than so many days, or one that is not where records are.
+-- Whether there is a record of a claim older than so many days, or one that is not where records are, or images
+-- of which nothing is left to do.
 SELECT EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
     OR EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state = 'claimed')
+    OR EXISTS (SELECT FROM campaign_pool.album a
+               WHERE a.pool_id = p.id AND NOT a.forgotten AND campaign_pool.is_spent(a))
 FROM campaign_pool.pool p WHERE p.name = $1;
 
 -- name: retire
@@ -149,7 +152,8 @@ WHERE p.name = $1 AND c.state = 'retiring' AND c.cause IS NOT NULL
 GROUP BY c.cause ORDER BY 2 DESC, 1;
 
 -- name: unused_revisions
--- Revisions that nothing unclaimed was made from, and no claim that may still be released, the current one apart.
+-- Revisions that nothing unclaimed was made from, no claim that may still be released, and none whose images are not
+-- all copied, the current one apart.
 SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id
 WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_id
   AND NOT EXISTS (
@@ -157,7 +161,9 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
       WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'imaging', 'ready', 'retiring'))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.album a
-      WHERE a.pool_id = p.id AND a.revision_id = r.id AND a.state IN ('pending', 'copying', 'partial'))
+      WHERE a.pool_id = p.id AND a.revision_id = r.id
+        AND (a.state IN ('pending', 'copying')
+             OR a.state = 'partial' AND NOT a.forgotten AND p.deleted_at IS NULL))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
       WHERE c.pool_id = p.id AND r.id IN (c.revision_id, c.rules_id) AND c.released_at IS NULL AND p.deleted_at IS NULL

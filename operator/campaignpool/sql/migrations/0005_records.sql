@@ -82,10 +82,11 @@ CREATE TABLE campaign_pool.album (
     leases       integer NOT NULL DEFAULT 0,            -- ever given; who holds an older one has lost the album
     lease_until  timestamptz,
     finished_at  timestamptz,
+    forgotten    boolean NOT NULL DEFAULT false,        -- its rows in `image` were of no use any more
     cause        text                                   -- why it is not further
 );
 CREATE INDEX album_due ON campaign_pool.album (pool_id, next_at) WHERE state IN ('pending', 'copying', 'deleting');
-CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state);
+CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state) WHERE NOT forgotten;
 CREATE INDEX album_store ON campaign_pool.album (store) WHERE store IS NOT NULL;
 
 CREATE TABLE campaign_pool.image (
@@ -115,7 +116,7 @@ CREATE TABLE campaign_pool.account (
     opened        integer NOT NULL DEFAULT 0,          -- how often, one after the other
     probing       boolean NOT NULL DEFAULT false,      -- one call is under way to find out; the others wait for its end
     cause         text,
-    attempts      jsonb NOT NULL DEFAULT '{}'           -- how often each outcome was met
+    attempts      jsonb NOT NULL DEFAULT '{}'           -- how often each outcome was met; `seconds` all calls took
 ) WITH (fillfactor = 50);
 
 -- Move what was claimed before. Not by this migration, for that would take as long as there are claims, and nobody

@@ -199,9 +199,10 @@ BEGIN
     RETURN greatest(0, extract(epoch FROM a.blocked_until - moment)) + greatest(0, -a.tokens / $2);
 END $$;
 
--- Note how calls of an account ended: `outcomes` is {outcome: count}; `succeeded`: the store answered one, if only to
--- refuse it. `blocked` seconds are to pass before the next (a 429 said so). After `most` failures in a row the breaker
--- opens for `pause` seconds, twice as long each time up to sixteen times; one success closes it.
+-- Note how calls of an account ended: `outcomes` is {outcome: count}, and may say under `seconds` how long they took;
+-- `succeeded`: the store answered one, if only to refuse it. `blocked` seconds are to pass before the next (a 429 said
+-- so). After `most` failures in a row the breaker opens for `pause` seconds, twice as long each time up to sixteen times;
+-- one success closes it.
 CREATE FUNCTION campaign_pool.note_calls(
     account text, outcomes jsonb, failures integer, succeeded boolean, blocked double precision, most integer,
     pause double precision, cause text
@@ -233,7 +234,7 @@ BEGIN
             ELSE open_until END,
         attempts = (
             SELECT coalesce(jsonb_object_agg(name, total), '{}') FROM (
-                SELECT name, sum(count::bigint) AS total FROM (
+                SELECT name, sum(count::numeric) AS total FROM (
                     SELECT * FROM jsonb_each_text(attempts) UNION ALL SELECT * FROM jsonb_each_text(outcomes)
                 ) each (name, count) GROUP BY name) summed)
     WHERE name = note_calls.account;
@@ -247,6 +248,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
         LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
         WHERE p.name = requeue_images.pool AND a.state IN ('partial', 'pending')
+          -- What a pool that was deleted left can be copied no more.
+          AND EXISTS (SELECT FROM campaign_pool.revision r WHERE r.id = a.revision_id AND r.dropped_at IS NULL)
           AND coalesce(requeue_images.campaign_id, '') IN ('', coalesce(k.campaign_id, c.root_key))
         FOR UPDATE OF a
     ), again AS (
@@ -348,18 +351,25 @@ BEGIN
     END LOOP;
 END $$;
 
--- Rows of images are of no use once all are copied and the campaign can neither be released nor retired. The album
--- stays: it says whose the folder is. Gives of how many albums.
+-- Whether nothing is left to do for the images of a campaign.
+CREATE FUNCTION campaign_pool.is_spent(a campaign_pool.album) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp RETURN
+    NOT a.forgotten AND a.state IN ('done', 'partial')
+    AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
+    AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.id = a.campaign
+                    AND (a.state = 'partial' OR k.releasable_until > clock_timestamp()));
+
+-- Rows of images are of no use once all are copied and the campaign can neither be released nor retired; what failed
+-- is kept for as long as the record of the claim is. The album stays: it says whose the folder is. Gives of how many
+-- albums.
 CREATE FUNCTION campaign_pool.prune_images(pool text, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH settled AS (
-        SELECT a.campaign FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
-        WHERE p.name = prune_images.pool AND a.state = 'done'
-          AND EXISTS (SELECT FROM campaign_pool.image i WHERE i.campaign = a.campaign)
-          AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
-          AND NOT EXISTS (SELECT FROM campaign_pool.claimed k
-                          WHERE k.id = a.campaign AND k.releasable_until > clock_timestamp())
-        LIMIT prune_images.most FOR UPDATE OF a SKIP LOCKED
+        UPDATE campaign_pool.album b SET forgotten = true WHERE b.campaign IN (
+            SELECT a.campaign FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
+            WHERE p.name = prune_images.pool AND campaign_pool.is_spent(a)
+            LIMIT prune_images.most FOR UPDATE OF a SKIP LOCKED)
+        RETURNING b.campaign
     ), emptied AS (
         DELETE FROM campaign_pool.image i USING settled s WHERE i.campaign = s.campaign
     )
