@@ -56,10 +56,13 @@ bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README
 e2e: setup ## the tests that need a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
+soak: setup ## the long tests of claims: 64 connections, 100,000 claims
+	@$(RUN)python -m pytest -m soak tests/integration -s $(ARGS)
+
 lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 	@$(UV) lock --default-index https://pypi.org/simple
 
 clean: ## remove what was installed and what ran
 	rm -rf .tools .venv .local
 
-.PHONY: help setup demo kubectl test lint generate bench e2e lock clean
+.PHONY: help setup demo kubectl test lint generate bench e2e soak lock clean

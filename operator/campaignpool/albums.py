@@ -171,7 +171,7 @@ async def take_token(connection: Connection, account: str, per_second: float, bu
 async def note_calls(
     connection: Connection,
     account: str,
-    outcomes: Mapping[str, int],
+    outcomes: Mapping[str, float],
     *,
     failures: int = 0,
     succeeded: bool = False,
@@ -185,7 +185,7 @@ async def note_calls(
     Args:
         connection: To the application's database.
         account: Its name.
-        outcomes: How often each was met.
+        outcomes: How often each was met; and as `seconds` how long the calls took together.
         failures: Calls that the store did not answer, in a row.
         succeeded: It answered one, if only to refuse it.
         blocked: Seconds for which it wants no more calls.

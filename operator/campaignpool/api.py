@@ -4,6 +4,7 @@ The resource is the truth about what is wanted. Status is a projection of the le
 CEL rules stand beside the models they belong to; `tests/unit/test_crd.py` proves them against the emulator.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -119,7 +120,7 @@ class ResourceRequirements(Model):
 
 
 class PodTemplate(Model):
-    """Changes to the pod template of the seeding Jobs."""
+    """Changes to the pod template of the Jobs."""
 
     labels: dict[str, str] | None = None
     """Labels to add to the pods."""
@@ -142,19 +143,30 @@ class Seeding(Model):
     image: str | None = Field(default=None, min_length=1, max_length=500)
     """Image of the seeder; by default the one the operator was installed with."""
     resources: ResourceRequirements | None = None
-    """Compute resources of the seeding container."""
+    """Compute resources of the container that seeds, and of the one that copies images."""
     active_deadline_seconds: int = Field(default=600, ge=10, le=86400)
     """Seconds after which a Job that has not ended is stopped."""
     backoff_limit: int = Field(default=3, ge=0, le=20)
     """How often Kubernetes retries the pod of a Job before the Job has failed."""
     ttl_seconds_after_finished: int = Field(default=600, ge=0, le=604800)
-    """Seconds for which a finished Job and its log are kept."""
+    """Seconds for which a finished Job and its log are kept; images Jobs are kept for half an hour at least."""
     pod_template: PodTemplate | None = None
-    """Changes to the pod template of the Jobs."""
+    """Changes to the pod template of the Jobs, of those that copy images too."""
 
 
 Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")]
 """A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
+
+RETRY_IMAGES = f"{GROUP}/retry-images"
+"""Annotation that asks to try failed images once more; any value that was not there before does it."""
+
+
+def seconds(duration: str) -> int:
+    """Give how long a `Duration` is."""
+    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+_SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
 class PrivateKeyRef(Model):
@@ -272,7 +284,7 @@ class CampaignPoolSpec(Model):
     claims: Claims = Field(default_factory=Claims, json_schema_extra=FILLED)
     """What a claim does when no campaign is ready."""
     paused: bool = False
-    """No campaign is made or retired while this is true. Claims go on."""
+    """No campaign is made or retired while this is true. Claims go on, and so do images."""
 
     def targets(self) -> dict[str, int]:
         """Give how many campaigns are wanted, by owner; the master owner is `MASTER`."""
@@ -313,6 +325,21 @@ class OwnerStatus(Model):
     """How many were ever claimed from this owner's pool."""
 
 
+class ImagesStatus(Model):
+    """How the images of the pool's campaigns stand, claimed ones among them."""
+
+    pending: int
+    """Images still to be copied."""
+    copied: int
+    """Images that were copied, of campaigns that may still be retired or released."""
+    failed: int
+    """Images that are not tried again by themselves; the annotation `campaignpool.dev/retry-images` does."""
+    last_finished_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When images of a campaign last came to an end, whether all were copied or not."""
+    retried: str | None = None
+    """The value of the annotation `campaignpool.dev/retry-images` that was last obeyed."""
+
+
 class LastSeed(Model):
     """The last seeding run that ended well."""
 
@@ -348,7 +375,7 @@ class CampaignPoolStatus(Model):
     stale: int = 0
     """Ready campaigns made from an older blueprint or template; part of `ready`."""
     selector: str | None = None
-    """Label selector of the seeding pods, for the scale subresource."""
+    """Label selector of the seeding pods, for the scale subresource; not of those that copy images."""
     owners: list[OwnerStatus] = Field(
         default_factory=list,
         max_length=STATUS_OWNERS,
@@ -359,9 +386,11 @@ class CampaignPoolStatus(Model):
     """How many owners are not listed in `owners`."""
     last_seed: LastSeed | None = None
     """The last seeding run that ended well."""
+    images: ImagesStatus | None = None
+    """How images stand; absent while none are copied."""
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Progressing, Degraded and Paused."""
+    """Ready, Progressing, Degraded, Paused and ImagesDegraded."""

@@ -1,4 +1,4 @@
-"""The command `campaignpool`: for the person who writes a blueprint. Thin: it reads arguments and prints.
+"""The command `campaignpool`: for who writes a blueprint or looks after images. Thin: it reads arguments and prints.
 
 Exit codes: 0 done; 1 the blueprint, the template or the database has a fault, one line each on standard error;
 2 the command was used wrongly; 3 no connection to the database.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from campaignpool import check, diff, discover, install, manifest, report
+from campaignpool import check, cli_images, diff, discover, grants, install, manifest, report
 from campaignpool.api import Template
 from campaignpool.database import Connection, connected
 from campaignpool.errors import (
@@ -37,16 +37,18 @@ INTERRUPTED = 130
 """What shells say of a command that was stopped by Ctrl-C; the connection's end rolls everything back."""
 
 _ABOUT = """\
-Write, check and compare blueprints: the declaration of what makes a campaign.
+Write, check and compare blueprints, the declaration of what makes a campaign; see
+how the images of campaigns stand, and try failed ones again.
 
 Start with `campaignpool blueprint discover`, which writes a first blueprint from
 a live database; mend what it marks; see with `check` what a clone will be; put
-it into the CampaignPool resource. Nothing here ever changes the database."""
+it into the CampaignPool resource. Only `images retry` ever changes the database."""
 
 _BLUEPRINT = """\
 steps:
   discover   write a first blueprint from a live database
   check      compile it, show the plan, rehearse a clone that is rolled back
+  grants     print the roles and rights that the operator needs, for who may grant them
   diff       say what changed in the template since campaigns were last made from it"""
 
 _URL = f"""\
@@ -98,6 +100,28 @@ examples:
   campaignpool blueprint diff --pool game/chiwar
   campaignpool blueprint diff --pool game/chiwar --from 3 --to 5
   campaignpool blueprint diff --pool game/chiwar --json
+
+{_URL}"""
+
+
+_GRANTS = f"""\
+Print the SQL that somebody who may make roles and grant rights runs once: three roles,
+and the least that the operator's needs for this blueprint in the application's database.
+
+  campaign_pool_operator  owns the schema campaign_pool; reads the template, inserts clones,
+                          deletes what nobody claimed, does what onClaim says
+  campaign_pool_seeder    the seeding Jobs: calls functions of the ledger, sees no table of yours
+  campaign_pool_app       your application: claims, releases, looks at the views, nothing else
+
+Grant each to the role that logs in. After a change of the blueprint, run it again: all of
+it can be repeated. Where the roles come after the ledger, what the seeder and the
+application need on the ledger is granted by SELECT campaign_pool.grant_access().
+This command reads the catalog and changes nothing.
+
+examples:
+  campaignpool blueprint grants -f blueprint.yaml > grants.sql
+  campaignpool blueprint grants -f pool.yaml | psql -v ON_ERROR_STOP=1 game
+  campaignpool blueprint grants --pool game/chiwar --database-url-file url.txt
 
 {_URL}"""
 
@@ -169,12 +193,19 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--explain", action="store_true", help="print the plan of each statement of the dry run too")
     checked.set_defaults(command=_check)
 
+    granted = _command(commands.add_parser, "grants", "print the roles and rights that are needed", _GRANTS)
+    source = granted.add_mutually_exclusive_group(required=True)
+    source.add_argument("-f", "--file", metavar="FILE", help="a blueprint, a CampaignPool or a ConfigMap; - is stdin")
+    source.add_argument("--pool", metavar="NAMESPACE/NAME", help="the CampaignPool, as it was last installed")
+    granted.set_defaults(command=_grants)
+
     compared = _command(commands.add_parser, "diff", "say what changed in the template", _DIFF)
     compared.add_argument("--pool", required=True, metavar="NAMESPACE/NAME", help="the CampaignPool")
     compared.add_argument("--from", dest="before", metavar="REV", help="default: the pool's current revision")
     compared.add_argument("--to", dest="after", default=diff.NOW, metavar="REV", help=f"default: {diff.NOW}")
     compared.add_argument("--json", action="store_true", help="for machines")
     compared.set_defaults(command=_diff)
+    cli_images.add(areas, _command, _URL)
     return parser
 
 
@@ -281,6 +312,17 @@ def _check(arguments: argparse.Namespace) -> Run:
                 _print("", f"-- {heading}", f"{text};")
         if found.rehearsal and arguments.explain:
             _print("", *found.rehearsal.plans)
+        return DONE
+
+    return run
+
+
+def _grants(arguments: argparse.Namespace) -> Run:
+    declared = manifest.read(_text(arguments.file), arguments.file).blueprint if arguments.file else None
+
+    async def run(connection: Connection) -> int:
+        blueprint = declared or (await diff.revisions(connection, arguments.pool))[0].blueprint
+        _print("\n".join(await grants.of_database(connection, blueprint)))
         return DONE
 
     return run

@@ -9,7 +9,8 @@
     ├── TransientError            may pass by itself: retried with backoff
     │   ├── UnreachableError      DatabaseUnreachable
     │   └── ClusterError          the Kubernetes API refused or did not answer
-    └── SeedingError              the data refused the clone; nothing of it was kept
+    ├── SeedingError              the data refused the clone; nothing of it was kept
+    └── ClaimError                for applications: see `campaignpool.client`
 
 None of these ever carries a secret: messages are built from names of things, never from URLs or values.
 """

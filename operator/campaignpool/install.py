@@ -32,6 +32,10 @@ ALGORITHM = 1
 
 
 _FUNCTIONS = (functions.clone, functions.on_claim, functions.on_release)
+CLAIM_FORM = functions.CLAIM_FORM
+"""What claims need of a revision's functions. One of an older form is installed anew, under the same hash: so an
+operator of the release before, at work beside this one, leaves it alone."""
+
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
@@ -169,7 +173,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
     plan = compiled.plan
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
-        if held is None or held["plan_hash"] == compiled.plan_hash:
+        if held is None or (held["plan_hash"] == compiled.plan_hash and held["claim_form"] >= CLAIM_FORM):
             return False
         surveys = await collect(connection, plan, compiled.template)
         faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
@@ -185,6 +189,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             await _freeze_blobs(connection, plan.images, revision)
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
+        await connection.execute(sql.queries()["write_on_claim"])
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],
@@ -272,12 +277,15 @@ def _described(revision: functions.Revision, found: Fingerprint) -> list[Mapping
 
 
 async def drop_unused(connection: Connection, pool: str) -> int:
-    """Drop the tables and functions of revisions that nothing needs any more; give how many revisions."""
-    unused = [row["id"] for row in await connection.fetch(sql.queries()["unused_revisions"], pool)]
-    for number in unused:
-        async with connection.transaction():
-            await connection.execute(sql.queries()["drop_revision"], number)
-    return len(unused)
+    """Drop the tables and functions of revisions that nothing needs any more; give how many revisions.
+
+    One that a claim may still be using is left for the next time.
+    """
+    dropped = 0
+    for row in await connection.fetch(sql.queries()["unused_revisions"], pool):
+        await connection.execute(sql.queries()["drop_revision"], row["id"])
+        dropped += await connection.fetchval(sql.queries()["is_dropped"], row["id"])
+    return dropped
 
 
 def _affected(tag: str) -> int:

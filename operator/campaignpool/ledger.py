@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from campaignpool import sql
+from campaignpool import album_facts, sql
+from campaignpool.album_facts import Images
 from campaignpool.database import STATEMENT_SECONDS, Connection
 from campaignpool.errors import ConfigurationError
 
@@ -110,6 +111,7 @@ class Revision:
         template: Key of the template's row, as text.
         rows: That one campaign takes.
         statements: That one batch takes.
+        claim_form: What its functions for claims take and do.
     """
 
     id: int
@@ -118,6 +120,7 @@ class Revision:
     template: str
     rows: int
     statements: int
+    claim_form: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ class Ledger:
         owners: Counts by owner.
         runs: The latest runs, the latest first.
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
-        prunable: Records of claims are older than they are kept.
+        prunable: Records of claims are older than they are kept, or queues of images are of no use any more.
+        images: How the images of its campaigns stand.
     """
 
     root_table: str | None = None
@@ -139,6 +143,7 @@ class Ledger:
     runs: tuple[Run, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     prunable: bool = False
+    images: Images = field(default_factory=Images)
 
 
 @dataclass(frozen=True)
@@ -154,41 +159,53 @@ class Batch:
 async def migrate(connection: Connection) -> list[str]:
     """Bring the schema `campaign_pool` up to date and give the names of the migrations that were applied.
 
-    One process at a time, by an advisory lock, and all in one transaction. A database that is
-    ahead of this code is left alone: migrations only add, so an older operator goes on working.
-    Claims go on meanwhile: those that meet a lock of the migration wait for it, and the migration itself gives
-    up after `MIGRATION_LOCK_SECONDS`, so that nobody waits behind it for a transaction that takes long.
+    One process at a time, by an advisory lock, and each migration in a transaction of its own, for one may count on
+    everybody seeing what another did. A database that is ahead of this code is left alone: migrations only add, so
+    an older operator goes on working. Claims go on meanwhile: those that meet a lock of a migration wait for it, and
+    the migration itself gives up after `MIGRATION_LOCK_SECONDS`, so that nobody waits behind it for a transaction
+    that takes long.
 
     Raises:
         ConfigurationError: An applied migration is not the one of this code.
-        asyncpg.LockNotAvailableError: A long transaction is in the way; try again.
+        asyncpg.LockNotAvailableError: A long transaction is in the way; try again, and it goes on where it ended.
     """
     applied: list[str] = []
+    while (name := await _migrate_once(connection)) is not None:
+        applied.append(name)
+    if applied:
+        await connection.execute(_QUERY["adopt_claimed"])
+    return applied
+
+
+async def _migrate_once(connection: Connection) -> str | None:
+    """Apply the next migration and give its name; None where there is none."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        # IF NOT EXISTS asks for the right to make it even where it is there.
+        if not await connection.fetchval("SELECT to_regnamespace('campaign_pool') IS NOT NULL"):
+            await connection.execute("CREATE SCHEMA campaign_pool")
         if not await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
-            await connection.execute("CREATE SCHEMA IF NOT EXISTS campaign_pool")
             await connection.execute(sql.MIGRATION_TABLE)
         known = {row["version"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.migration")}
         for migration in sql.migrations():
-            row = known.get(migration.version)
-            if row is None:
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
-                    migration.version,
-                    migration.name,
-                    migration.checksum,
-                )
-                applied.append(migration.name)
-            elif row["checksum"] != migration.checksum:
+            if migration.version in known and known[migration.version]["checksum"] != migration.checksum:
                 raise ConfigurationError(
                     f"migration {migration.version} of the schema campaign_pool is not the one of this release: "
                     "install the release that the database was migrated with, or a later one",
                     reason="LedgerIncompatible",
                 )
-    return applied
+        following = next((each for each in sql.migrations() if each.version not in known), None)
+        if following is None:
+            return None
+        await connection.execute(following.sql)
+        await connection.execute(
+            "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
+            following.version,
+            following.name,
+            following.checksum,
+        )
+    return following.name
 
 
 async def put_pool(connection: Connection, pool: str, root_table: str, spec: "CampaignPoolSpec") -> None:
@@ -209,6 +226,8 @@ async def put_pool(connection: Connection, pool: str, root_table: str, spec: "Ca
         spec.images.required_for_ready and spec.images.strategy != "Share",
     )
     await connection.execute(_QUERY["put_bell"], pool)
+    # Here, and not by the first of the seeders, for the others would wait for its whole batch.
+    await connection.execute(_QUERY["put_slots"], pool)
     await connection.execute(_QUERY["put_targets"], pool, list(targets), list(targets.values()))
 
 
@@ -232,7 +251,8 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
         numbers = await connection.fetch(_QUERY["numbers"], pool)
         prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
-    names = ("plan_hash", "fingerprint", "template", "rows", "statements")
+        images = await album_facts.observe(connection, pool)
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "claim_form")
     revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
     return Ledger(
         root_table=facts["root_table"],
@@ -241,6 +261,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs=tuple(Run(**row) for row in runs),
         numbers={row["owner"]: row["number"] for row in numbers},
         prunable=prunable,
+        images=images,
     )
 
 
@@ -308,10 +329,11 @@ async def finish_run(
 
 
 async def prune(connection: Connection, pool: str) -> None:
-    """Forget failed campaigns after an hour, old runs, and records of claims after `RECORD_DAYS`."""
+    """Forget failed campaigns after an hour, old runs, old queues of images, and claims after `RECORD_DAYS`."""
     await connection.execute(_QUERY["prune"], pool)
     await connection.execute(_QUERY["adopt_claimed"])
     await connection.execute(_QUERY["prune_claimed"], pool, RECORD_DAYS, _PRUNED_AT_ONCE)
+    await album_facts.prune(connection, pool)
 
 
 async def retire(connection: Connection, pool: str, owner: str | None, count: int | None) -> int:
@@ -332,19 +354,14 @@ async def held(connection: Connection, pool: str) -> dict[str, int]:
     return {row["cause"]: row["campaigns"] for row in await connection.fetch(_QUERY["held"], pool)}
 
 
-async def close_pool(connection: Connection, pool: str) -> int:
-    """Stop claims from a pool that is being deleted, as its claims.whileDeleting says, and retire what is ready.
-
-    Gives how many campaigns retired: once it is 0 and nothing seeds, nothing is left but what claims hold just now.
-    """
-    async with connection.transaction():
-        await connection.execute(_QUERY["close_pool"], pool)
-        return await retire(connection, pool, None, None)
+async def close_pool(connection: Connection, pool: str) -> None:
+    """Stop claims from a pool that is being deleted, or all but those of what is ready: its claims.whileDeleting."""
+    await connection.execute(_QUERY["close_pool"], pool)
 
 
-async def bury(connection: Connection, pool: str) -> None:
-    """End a closed pool of which nothing unclaimed is left. The records of its claims stay."""
-    await connection.execute(_QUERY["bury"], pool)
+async def bury(connection: Connection, pool: str) -> bool:
+    """End a closed pool of which nothing unclaimed is left, but for the records. False: it is too early."""
+    return bool(await connection.fetchval(_QUERY["bury"], pool))
 
 
 async def abandon(connection: Connection, pool: str) -> None:

@@ -1,40 +1,19 @@
-"""Serve the emulator in the foreground: `python -m campaignpool_local`."""
+"""Serve the emulator in the foreground until Ctrl-C: `python -m campaignpool_local [KUBECONFIG]`.
 
-import argparse
-import asyncio
-import signal
-from pathlib import Path
-
-from campaignpool_local.emulator import Emulator
-
-_ABOUT = """\
-It looks like a Kubernetes API server and runs Jobs as processes of this machine, as you. It is an emulator for
-demonstrations and tests, not a cluster: it keeps everything in memory, listens on the loopback interface alone,
-and lets in who knows the address in its kubeconfig.
+It is for demonstrations and tests, not a cluster: it keeps everything in memory, runs Jobs as processes of this
+machine, as you, listens on the loopback interface alone, and lets in who knows the address in its kubeconfig.
 """
 
+import signal
+import sys
+from pathlib import Path
 
-async def _serve(port: int, kubeconfig: Path, backoff: float) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Emulator(port, backoff=backoff) as emulator:
-        emulator.kubeconfig(kubeconfig)
-        print("The emulator is running; stop it with Ctrl-C\n  export KUBECONFIG=", kubeconfig, sep="", flush=True)  # noqa: T201 - a command
-        await stop.wait()
-
-
-def main() -> None:
-    """Parse the command line and serve until a signal comes."""
-    parser = argparse.ArgumentParser(prog="python -m campaignpool_local", description=_ABOUT)
-    parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 to listen on (default: a free one)")
-    parser.add_argument(
-        "--kubeconfig", type=Path, default=Path(".local/kubeconfig"), help="where to write it (%(default)s)"
-    )
-    parser.add_argument("--backoff", type=float, default=1.0, help="seconds before a Job's retry, 1 at most")
-    options = parser.parse_args()
-    asyncio.run(_serve(options.port, options.kubeconfig, options.backoff))
-
+from campaignpool_local.emulator import emulator_thread
 
 if __name__ == "__main__":
-    main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())
+    with emulator_thread() as running:
+        path = running.kubeconfig(Path([*sys.argv, ".local/kubeconfig"][1]))
+        print("The emulator is running; stop it with Ctrl-C\n  export KUBECONFIG=", path, sep="", flush=True)  # noqa: T201 - a command
+        signal.pause()

@@ -3,28 +3,13 @@
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import RBAC, ResourceType
 from campaignpool_local.store import Store
-from campaignpool_local.values import Json, now, stamp
+from campaignpool_local.values import ApiError, Json, now, stamp
 
-
-class Deed(NamedTuple):
-    """What a request is about to do; a subresource follows the plural after a slash."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str
-    name: str
-
-    def is_in(self, rule: Json) -> bool:
-        """Whether one rule of a role covers it."""
-        wanted = {"verbs": self.verb, "apiGroups": self.group, "resources": self.resource}
-        named = not rule.get("resourceNames") or self.name in rule["resourceNames"]
-        return named and all({"*", value} & set(rule.get(key) or ()) for key, value in wanted.items())
+DEED = ("verb", "group", "resource", "namespace", "name")
+"""What a request is about to do; in its resource, a subresource follows the plural after a slash."""
 
 
 class Access:
@@ -38,14 +23,12 @@ class Access:
         self._tokens: dict[str, tuple[str, datetime]] = {}
 
     def authenticate(self, path: list[str], authorization: str) -> tuple[list[str], str]:
-        """Give the path without the secret, and the user; an empty one is the administrator, who has no token.
-
-        The secret may stand there twice: clients disagree whether the addresses that discovery tells include it.
-        """
+        """Give the path without the secret, and the user; an empty one is the administrator, who has no token."""
         token = authorization.removeprefix("Bearer ").strip()
         user, expires = self._tokens.get(token, ("", now()))
         if (token and expires <= now()) or not secrets.compare_digest(path[0].encode(), self.secret.encode()):
             raise ApiError(401, "Unauthorized", "Unauthorized")
+        # It may stand there twice: clients disagree whether the addresses that discovery tells include it.
         return path[2:] if path[1:2] == path[:1] else path[1:], user
 
     def grant_token(self, namespace: str, name: str, body: Json) -> Json:
@@ -57,33 +40,34 @@ class Access:
         head = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name}}
         return {**head, "spec": spec, "status": status}
 
-    def allows(self, user: str, deed: Deed) -> bool:
-        """Whether a user may do something."""
-        return not user or any(deed.is_in(rule) for rule in self._rules(user, deed.namespace))
+    def _allows(self, user: str, deed: Json) -> bool:
+        wanted = {"verbs": deed["verb"], "apiGroups": deed["group"], "resources": deed["resource"]}
+        for rule in self._rules(user, deed["namespace"]) if user else ():
+            named = not rule.get("resourceNames") or deed["name"] in rule["resourceNames"]
+            if named and all({"*", value} & set(rule.get(key) or ()) for key, value in wanted.items()):
+                return True
+        return not user
 
-    def check(self, user: str, deed: Deed, kind: ResourceType) -> None:
+    def check(self, user: str, deed: Json, kind: ResourceType) -> None:
         """Raise a 403 unless the roles of the user allow this."""
-        if not self.allows(user, deed):
-            what = f'{kind.qualified} "{deed.name}"' if deed.name else kind.qualified
-            where = f'in the namespace "{deed.namespace}"' if deed.namespace else "at the cluster scope"
-            whose = f'resource "{deed.resource}" in API group "{deed.group}" {where}'
-            message = f'{what} is forbidden: User "{user}" cannot {deed.verb} {whose}'
-            raise ApiError(403, "Forbidden", message, kind.about(deed.name))
+        if not self._allows(user, deed):
+            what = f'{kind.qualified} "{deed["name"]}"' if deed["name"] else kind.qualified
+            where = f'in the namespace "{deed["namespace"]}"' if deed["namespace"] else "at the cluster scope"
+            message = '{} is forbidden: User "{}" cannot {verb} resource "{resource}" in API group "{group}" {}'
+            raise ApiError(403, "Forbidden", message.format(what, user, where, **deed), kind.about(deed["name"]))
 
     def _rules(self, user: str, namespace: str) -> Iterator[Json]:
         """Give the rules that hold for a user in a namespace, or everywhere."""
         local = self._store.list((RBAC, "rolebindings"), namespace) if namespace else []
         for binding in (*local, *self._store.list((RBAC, "clusterrolebindings"))):
-            if user in (
-                f"system:serviceaccount:{each.get('namespace')}:{each['name']}" for each in binding["subjects"]
-            ):
+            whose = (f"system:serviceaccount:{each.get('namespace')}:{each['name']}" for each in binding["subjects"])
+            if user in whose:
                 reference = binding["roleRef"]
                 plural, where = ("roles", namespace) if reference["kind"] == "Role" else ("clusterroles", "")
                 yield from (self._store.get((RBAC, plural), where, reference["name"]) or {}).get("rules") or ()
 
     def review(self, user: str, body: Json) -> Json:
         """Tell a user whether they may do something: a SelfSubjectAccessReview."""
-        keys = ("verb", "group", "resource", "namespace", "name")
-        deed = Deed(*(body["spec"]["resourceAttributes"].get(key, "") for key in keys))
+        deed = {**dict.fromkeys(DEED, ""), **body["spec"]["resourceAttributes"]}
         head = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
-        return {**head, "spec": body["spec"], "status": {"allowed": self.allows(user, deed)}}
+        return {**head, "spec": body["spec"], "status": {"allowed": self._allows(user, deed)}}

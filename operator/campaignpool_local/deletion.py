@@ -3,19 +3,12 @@
 import asyncio
 
 from campaignpool_local.objects import CRD_FINALIZER, Registry, is_free, shown
-from campaignpool_local.resources import CRDS, NAMESPACES, ResourceType, find
+from campaignpool_local.resources import CRDS, NAMESPACES, PODS, ResourceType, find
 from campaignpool_local.store import Change, Key, Places, name_of
 from campaignpool_local.values import Json, Value, stamp
 
+# The finalizer with which an object waits for its dependents, by propagation policy.
 _HOLDS = {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}
-"""The finalizer with which an object waits for its dependents, by propagation policy."""
-
-
-def _grace(obj: Json, options: Json) -> int:
-    """How many seconds the process of a pod has to end; nothing else has a process."""
-    if obj["kind"] != "Pod" or obj["status"]["phase"] != "Running":
-        return 0
-    return int(options.get("gracePeriodSeconds", obj["spec"]["terminationGracePeriodSeconds"]))
 
 
 def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> Json:
@@ -29,10 +22,13 @@ def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> 
     policy = options.get("propagationPolicy") or ("Orphan" if kind.kind == "Job" else "Background")
     held = metadata.get("finalizers") or []
     metadata["finalizers"] = held + [each for each in _HOLDS.get(policy, ()) if each not in held]
+    grace = 0  # but for the process of a pod
+    if kind.key == PODS and obj["status"]["phase"] == "Running":
+        grace = int(options.get("gracePeriodSeconds", obj["spec"]["terminationGracePeriodSeconds"]))
     if "deletionTimestamp" not in metadata:
-        metadata |= {"deletionTimestamp": stamp(), "deletionGracePeriodSeconds": _grace(obj, options)}
+        metadata |= {"deletionTimestamp": stamp(), "deletionGracePeriodSeconds": grace}
         metadata |= {"generation": metadata["generation"] + 1} if kind.has_generation else {}
-    metadata["deletionGracePeriodSeconds"] = min(metadata["deletionGracePeriodSeconds"], _grace(obj, options))
+    metadata["deletionGracePeriodSeconds"] = min(metadata["deletionGracePeriodSeconds"], grace)
     marked = {**obj, "metadata": metadata, **({"status": {"phase": "Terminating"}} if kind.key == NAMESPACES else {})}
     if options.get("dryRun") or marked == obj:
         return shown(kind, obj)
@@ -54,47 +50,40 @@ class Collector:
         self._registry, self._store, self._waiting = registry, registry.store, False
         self._store.listeners.append(self._notice)
 
-    def _notice(self, change: Change) -> None:
-        concerned = change.type == "DELETED" or _owners(change.object)
-        if not self._waiting and (concerned or "deletionTimestamp" in change.object["metadata"]):
+    def _notice(self, _: Change) -> None:
+        if not self._waiting:
             self._waiting = True
             asyncio.get_running_loop().call_soon(self._sweep)
 
     def _sweep(self) -> None:
-        self._waiting = False
-        everything = self._store.everything()
-        present = {obj["metadata"]["uid"] for _, obj in everything}
-        for key, obj in everything:
-            left = [each for each in _owners(obj) if each["uid"] in present]
-            if _owners(obj) and not left:
-                self._delete([(key, obj)])
-            elif left != _owners(obj):
-                self._set(key, obj, "ownerReferences", left)
-        for key, obj in everything:
-            current = self._current(key, obj)
-            if current and "deletionTimestamp" in current["metadata"]:
-                self._advance(key, current)
+        """Do what is due until there is nothing; after every change all is looked at anew."""
+        self._waiting, seen = False, 0
+        while seen != self._store.version:
+            seen, everything = self._store.version, self._store.everything()
+            present = {obj["metadata"]["uid"] for _, obj in everything}
+            for key, obj in everything:
+                left = [each for each in _owners(obj) if each["uid"] in present]
+                if "deletionTimestamp" in obj["metadata"]:
+                    self._advance(key, obj, everything)
+                elif _owners(obj) and not left:
+                    self._delete(key, obj)
+                elif left != _owners(obj):
+                    self._set(key, obj, "ownerReferences", left)
+                if seen != self._store.version:
+                    break
 
-    def _current(self, key: Key, obj: Json) -> Json | None:
-        return self._store.get(key, *name_of(obj))  # this very sweep may have changed it
-
-    def _delete(self, places: Places) -> None:
-        for key, obj in places:
-            current = self._current(key, obj)
-            if current and "deletionTimestamp" not in current["metadata"]:
-                delete(self._registry, find(self._store, key), current, {"propagationPolicy": "Background"})
+    def _delete(self, key: Key, obj: Json) -> None:
+        delete(self._registry, find(self._store, key), obj, {"propagationPolicy": "Background"})
 
     def _set(self, key: Key, obj: Json, field: str, left: list[Value]) -> None:
         """Leave this of a list in the metadata."""
-        if current := self._current(key, obj):
-            metadata = {name: value for name, value in current["metadata"].items() if name != field}
-            self._registry.write(key, {**current, "metadata": {**metadata, **({field: left} if left else {})}})
+        metadata = {name: value for name, value in obj["metadata"].items() if name != field}
+        self._registry.write(key, {**obj, "metadata": {**metadata, **({field: left} if left else {})}})
 
-    def _advance(self, key: Key, obj: Json) -> None:
+    def _advance(self, key: Key, obj: Json, everything: Places) -> None:
         """Bring the deletion of an object that is held one step further: delete what must go first, or release it."""
         finalizers, uid = obj["metadata"].get("finalizers") or [], obj["metadata"]["uid"]
-        everything = self._store.everything()
-        dependents = [place for place in everything if uid in (each["uid"] for each in _owners(place[1]))]
+        dependents = [(where, each) for where, each in everything if uid in (own["uid"] for own in _owners(each))]
         first, hold = list[tuple[Key, Json]](), ""
         if "orphan" in finalizers:
             hold = "orphan"
@@ -106,11 +95,10 @@ class Collector:
             objects = (obj["spec"]["group"], obj["spec"]["names"]["plural"])
             first, hold = [(objects, each) for each in self._store.list(objects)], CRD_FINALIZER
         elif key == NAMESPACES:
-            first = [place for place in everything if name_of(place[1])[0] == obj["metadata"]["name"]]
-        self._delete(first)
-        if any(self._current(*place) for place in first):
-            return
-        if hold in finalizers:
+            first = [(where, each) for where, each in everything if name_of(each)[0] == obj["metadata"]["name"]]
+        for where, each in first:
+            self._delete(where, each)
+        if not first and hold in finalizers:
             self._set(key, obj, "finalizers", [each for each in finalizers if each != hold])
-        elif key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
+        elif not first and key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
             self._registry.write(key, {**obj, "spec": {}})

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
@@ -19,90 +18,62 @@ from campaignpool_local.pods import PodRunner
 from campaignpool_local.server import Server
 from campaignpool_local.store import Store
 
-CONTEXT = "campaignpool-local"
-"""The name of the kubeconfig's context: plainly not that of a cluster."""
+CONTEXT = "campaignpool-local"  # of the kubeconfig: plainly not that of a cluster
 
 
 class Emulator:
     """A Kubernetes API emulator on the loopback interface, with a runner for Jobs; all state is in memory.
 
-    Args:
-        port: Where to listen; 0 takes a free one.
-        backoff: Seconds before each retry of a Job, one at most (a real cluster begins with 10).
+    Port 0 is a free one. The `backoff` before each retry of a Job is one second at most; a real cluster takes 10.
     """
 
     def __init__(self, port: int = 0, *, backoff: float = 1.0) -> None:
-        self._port, self._backoff = port, backoff
-        self._stack = contextlib.AsyncExitStack()
-        self.url = ""
-        """Where it is served, once it is started. Its path is a secret: who knows it is the administrator."""
+        self._port, self._backoff, self._stack = port, backoff, contextlib.AsyncExitStack()
+        self.url = ""  # once it is started; its path is a secret: who knows it is the administrator
 
     async def __aenter__(self) -> Self:
-        registry = Registry(Store())
-        Collector(registry)
-        jobs, pods, access = (
-            JobController(registry, backoff=self._backoff),
-            PodRunner(registry),
-            Access(registry.store),
-        )
-        application = web.Application(client_max_size=16 * 2**20)
-        application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
-        runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(pods.close)
-        self._stack.callback(jobs.close)  # what ends now is not to be replaced
-        self._stack.push_async_callback(runner.cleanup)
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            registry = Registry(Store())
+            Collector(registry)
+            JobController(registry, backoff=self._backoff)
+            pods, access = PodRunner(registry), Access(registry.store)
+            stack.push_async_callback(pods.close)
+            application = web.Application(client_max_size=16 * 2**20)
+            application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
+            runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        except OSError:
-            await self._stack.aclose()
-            raise
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def kubeconfig(self, path: Path | str) -> Path:
+    def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig with which kubectl, kopf and other clients find this emulator."""
-        path = Path(path)
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": CONTEXT, "cluster": {"server": self.url}}],
-            "users": [{"name": CONTEXT, "user": {}}],
-            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
-            "current-context": CONTEXT,
-        }
+        cluster, user = {"name": CONTEXT, "cluster": {"server": self.url}}, {"name": CONTEXT, "user": {}}
+        context = {"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}
+        config = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "users": [user], "contexts": [context]}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)  # also if it was there before
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump({**config, "current-context": CONTEXT}))
         return path
 
 
 @contextlib.contextmanager
 def emulator_thread(port: int = 0, *, backoff: float = 1.0) -> Iterator[Emulator]:
     """Run an emulator in a thread of its own, for code that is not asynchronous."""
-    started: Future[tuple[Emulator, asyncio.AbstractEventLoop]] = Future()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with Emulator(port, backoff=backoff) as emulator:
-            started.set_result((emulator, asyncio.get_running_loop()))
-            await stop.wait()
-
-    def run() -> None:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever, name="campaignpool-emulator", daemon=True)
+        thread.start()
+        emulator = Emulator(port, backoff=backoff)
         try:
-            asyncio.run(serve())
-        except OSError as error:
-            started.set_exception(error)
-
-    thread = threading.Thread(target=run, name="campaignpool-emulator", daemon=True)
-    thread.start()
-    emulator, loop = started.result()
-    try:
-        yield emulator
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+            yield asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(emulator.__aexit__(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()

@@ -1,12 +1,9 @@
-"""The Job controller: `counted` and `decide` say purely what a Job needs, `JobController` carries it out.
-
-A Job has one pod at a time, and a retry is always a new pod.
-"""
+"""The Job controller: says purely what a Job needs, and does it; there is one pod at a time, a new one per retry."""
 
 import asyncio
 from copy import deepcopy
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from campaignpool_local.deletion import delete
 from campaignpool_local.objects import CONTROLLER_UID, Registry
@@ -14,9 +11,6 @@ from campaignpool_local.resources import JOBS, PODS, find
 from campaignpool_local.store import Change
 from campaignpool_local.values import Json, condition, now, stamp
 
-_REACHED = ("CompletionsReached", "Reached expected number of succeeded pods")
-_LIMIT = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
-_DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
 _LONGEST_BACKOFF = 1.0
 _FOREVER = float("inf")
 
@@ -25,13 +19,17 @@ class Decision(NamedTuple):
     """The new status of a Job, what is to be done, and in how many seconds time alone may change that."""
 
     status: Json
-    action: Literal["create a pod", "stop the pod", "delete the Job", ""] = ""
+    action: str = ""
     again: float = _FOREVER
 
 
 def has_ended(pod: Json) -> bool:
     """Whether a pod runs no longer, and never will."""
     return pod["status"]["phase"] in ("Succeeded", "Failed")
+
+
+def _job_of(pod: Json) -> str | None:
+    return (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID)
 
 
 def failure_action(job: Json, pod: Json) -> tuple[str, str]:
@@ -70,15 +68,15 @@ def counted(job: Json, pod: Json, time: datetime) -> Json:
     return status
 
 
-def _end(spec: Json, status: Json, left: float) -> tuple[str, str, tuple[str, str]] | None:
-    """Say how a Job ends, if it does: the conditions that announce and tell it, with reason and message."""
+def _end(spec: Json, status: Json, left: float) -> tuple[str, str] | None:
+    """Say why a Job ends, if it does: the reason and a message."""
     if known := condition(status, "FailureTarget"):
-        return "FailureTarget", "Failed", (known["reason"], known["message"])
+        return known["reason"], known["message"]
     if status.get("succeeded"):
-        return "SuccessCriteriaMet", "Complete", _REACHED
+        return "CompletionsReached", "Reached expected number of succeeded pods"
     if status.get("failed", 0) > spec["backoffLimit"]:
-        return "FailureTarget", "Failed", _LIMIT
-    return ("FailureTarget", "Failed", _DEADLINE) if left <= 0 else None
+        return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    return ("DeadlineExceeded", "Job was active longer than specified deadline") if left <= 0 else None
 
 
 def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Decision:
@@ -93,7 +91,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
         return Decision(status, "delete the Job" if again <= 0 else "", again)
     if "deletionTimestamp" in job["metadata"]:
         return Decision(status)
-    again, verdict = _FOREVER, None
+    again, why = _FOREVER, None
     if spec["suspend"]:
         _set(status, "Suspended", ("JobSuspended", "Job suspended"), time)
         status.pop("startTime", None)
@@ -101,19 +99,18 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
         if condition(status, "Suspended"):
             _set(status, "Suspended", ("JobResumed", "Job resumed"), time, "False")
         again = left("activeDeadlineSeconds", status.setdefault("startTime", stamp(time)))
-        verdict = _end(spec, status, again)
-    if verdict:
-        _set(status, verdict[0], verdict[2], time)
+        why = _end(spec, status, again)
+    if why:
+        good = why[0] == "CompletionsReached"
+        _set(status, "SuccessCriteriaMet" if good else "FailureTarget", why, time)
         if pod is None:  # the end is told when the last pod has gone
-            _set(status, verdict[1], verdict[2], time)
-            status |= {"completionTime": stamp(time)} if verdict[1] == "Complete" else {}
-    stops, creates = bool(verdict or spec["suspend"]), pod is None and pause <= 0
+            _set(status, "Complete" if good else "Failed", why, time)
+            status |= {"completionTime": stamp(time)} if good else {}
+    stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
     status["ready"] = int(not stops and pod is not None and pod["status"]["phase"] == "Running")
-    status = {key: value for key, value in status.items() if key != "active"}
+    status.pop("active", None)
     status |= {"active": 1} if not stops and (pod or creates) else {}
-    action: Literal["create a pod", "stop the pod", ""] = (
-        "stop the pod" if stops else "create a pod" if creates else ""
-    )
+    action = "stop the pod" if stops else "create a pod" if creates else ""
     return Decision(status, action, min(again, pause) if pause > 0 else again)
 
 
@@ -122,20 +119,12 @@ class JobController:
 
     def __init__(self, registry: Registry, *, backoff: float) -> None:
         self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._rested: dict[str, float] = {}  # when the next pod may start, by the loop's clock
         self._ended: dict[str, list[Json]] = {}  # the pods that are still to be counted
         self._store.listeners.append(self._notice)
 
-    def close(self) -> None:
-        """Look no more."""
-        self._store.listeners.remove(self._notice)
-        for timer in self._timers.values():
-            timer.cancel()
-
     def _notice(self, change: Change) -> None:
-        metadata = change.object["metadata"]
-        uid = metadata["uid"] if change.key == JOBS else (metadata.get("labels") or {}).get(CONTROLLER_UID)
+        uid = change.object["metadata"]["uid"] if change.key == JOBS else _job_of(change.object)
         if uid is None or change.key not in (JOBS, PODS):
             return
         has_run = change.key == PODS and change.before is not None and not has_ended(change.before)
@@ -143,27 +132,19 @@ class JobController:
             self._ended.setdefault(uid, []).append(change.object)
             if change.object["status"]["phase"] != "Succeeded":
                 self._rested[uid] = asyncio.get_running_loop().time() + self._backoff
-        self._look_in(0, uid)
-
-    def _look_in(self, seconds: float, uid: str) -> None:
-        """Look at a Job after so many seconds, instead of when it was planned before."""
-        if planned := self._timers.pop(uid, None):
-            planned.cancel()
-        self._timers[uid] = asyncio.get_running_loop().call_later(min(seconds, 3600), self._look, uid)
+        asyncio.get_running_loop().call_soon(self._look, uid)
 
     def _look(self, uid: str) -> None:
-        del self._timers[uid]
+        """See what a Job needs; a look too many does no harm."""
         job = next((job for job in self._store.list(JOBS) if job["metadata"]["uid"] == uid), None)
-        ended, rested = self._ended.pop(uid, []), self._rested.get(uid, 0)
         if job is None:
-            self._rested.pop(uid, None)
             return
-        seen = job
-        for pod in ended:
+        seen, loop = job, asyncio.get_running_loop()
+        for pod in self._ended.pop(uid, []):
             seen = {**seen, "status": counted(seen, pod, now())}
-        pods = [pod for pod in self._store.list(PODS) if not has_ended(pod)]
-        alive = next((pod for pod in pods if (pod["metadata"].get("labels") or {}).get(CONTROLLER_UID) == uid), None)
-        decision = decide(seen, alive, now(), rested - asyncio.get_running_loop().time())
+        pods = (pod for pod in self._store.list(PODS) if _job_of(pod) == uid and not has_ended(pod))
+        alive = next(pods, None)
+        decision = decide(seen, alive, now(), self._rested.get(uid, 0) - loop.time())
         if decision.status != job["status"]:
             self._registry.write(JOBS, {**job, "status": decision.status})
         if decision.action == "create a pod":
@@ -172,12 +153,12 @@ class JobController:
             delete(self._registry, find(self._store, PODS), alive, {})
         elif decision.action == "delete the Job" and "deletionTimestamp" not in job["metadata"]:
             delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
-        if uid not in self._timers and 0 < decision.again < _FOREVER:
-            self._look_in(decision.again, uid)
+        if 0 < decision.again < _FOREVER:
+            loop.call_later(decision.again, self._look, uid)
 
     def _create_pod(self, job: Json) -> None:
         metadata, template = job["metadata"], deepcopy(job["spec"]["template"])
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
-        references = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-        template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": references}
+        owner |= {"controller": True, "blockOwnerDeletion": True}
+        template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": [owner]}
         self._registry.create(find(self._store, PODS), metadata["namespace"], template)

@@ -5,16 +5,13 @@ import json
 import re
 import secrets
 import uuid
-from collections.abc import Callable
 from copy import deepcopy
 
-from campaignpool_local.errors import ApiError, Cause
 from campaignpool_local.resources import NAMESPACES, ResourceType, find
 from campaignpool_local.schema import broken_rules, shaped, violations
-from campaignpool_local.store import Key, Name, Store, name_of
-from campaignpool_local.values import Json, stamp
+from campaignpool_local.store import Key, Store, name_of
+from campaignpool_local.values import ApiError, Cause, Json, stamp
 
-Edit = Callable[[Json], Json]
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
@@ -48,10 +45,9 @@ def _job_faults(obj: Json, old: Json | None) -> list[Cause]:
         changed = [key for key in _FIXED if spec.get(key) != old["spec"].get(key)]
         why = "Invalid value: {}: field is immutable"
         return [Cause(f"spec.{key}", "FieldValueInvalid", why.format(json.dumps(spec.get(key)))) for key in changed]
-    own = {CONTROLLER_UID: uid, JOB_NAME: name, "controller-uid": uid, "job-name": name}
     spec["selector"] = {"matchLabels": {CONTROLLER_UID: uid}}
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
-    labels.update(own)
+    labels.update({CONTROLLER_UID: uid, JOB_NAME: name, "controller-uid": uid, "job-name": name})
     obj["metadata"].setdefault("labels", dict(labels))
     obj["status"], faults = {}, []
     if pod.get("restartPolicy") not in ("OnFailure", "Never"):
@@ -83,12 +79,8 @@ def _strategy(kind: ResourceType, obj: Json, old: Json | None) -> list[Cause]:
             kinds = {"singular": spec["names"]["kind"].lower(), "listKind": f"{spec['names']['kind']}List"}
             spec["names"] = {**kinds, **spec["names"]}
             metadata["finalizers"] = metadata.get("finalizers") or [CRD_FINALIZER]
-            holds = {
-                "status": "True",
-                "lastTransitionTime": metadata["creationTimestamp"],
-                "reason": "",
-                "message": "",
-            }
+            since = metadata["creationTimestamp"]
+            holds = {"status": "True", "lastTransitionTime": since, "reason": "", "message": ""}
             conditions = [{"type": each, **holds} for each in ("NamesAccepted", "Established")]
             stored = [version["name"] for version in spec["versions"] if version["storage"]]
             obj["status"] = {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": stored}
@@ -102,26 +94,18 @@ def shown(kind: ResourceType, obj: Json) -> Json:
     return obj if kind.crd is None else {**shaped(obj, kind.schema), "apiVersion": kind.api_version}
 
 
-def _desired(kind: ResourceType, obj: Json) -> Json:
-    """What `metadata.generation` counts the changes of."""
-    ignored = ("metadata", "status") if "status" in kind.subresources else ("metadata",)
-    return {key: value for key, value in obj.items() if key not in ignored}
-
-
 def _admitted(kind: ResourceType, obj: Json, old: Json | None, *, status: bool = False) -> Json:
     """Give the object with its defaults, or raise a 422 with all its faults."""
     obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
     if kind.crd is None:
         faults = [] if status else _strategy(kind, obj, old)
     else:
-        value = obj = shaped(obj, kind.schema)
-        before, schema = old, kind.schema
+        obj, schema = shaped(obj, kind.schema), kind.schema
         if status:  # only this part is looked at, so that a spec of old rules never stops a status
-            value, before = obj.get("status") or {}, (old or {}).get("status")
-            schema = (schema.get("properties") or {}).get("status") or {}
-        faults = list(violations(value, schema, "status" if status else ""))
+            schema = {"properties": {"status": (schema.get("properties") or {}).get("status") or {}}}
+        faults = list(violations(obj, schema))
         if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
-            faults += broken_rules(value, before, schema, "status" if status else "")
+            faults += broken_rules(obj, old, schema)
     if faults:
         raise kind.invalid(obj["metadata"]["name"], faults)
     return obj
@@ -136,32 +120,26 @@ class Registry:
             self.create(find(store, NAMESPACES), "", {"metadata": {"name": name}})
 
     def read(self, kind: ResourceType, namespace: str, name: str) -> Json:
-        """Give an object as it is stored, or raise a 404."""
+        """Give an object as this version shows it, or raise a 404."""
         if found := self.store.get(kind.key, namespace, name):
-            return found
-        raise kind.not_found(name)
+            return shown(kind, found)
+        raise ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', kind.about(name))
 
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""
         given = body.get("metadata") or {}
-        name, free = given.get("name", ""), bool(given.get("name") or not given.get("generateName"))
-        while not free:  # no vowels, so that it never makes a word
-            name = given["generateName"] + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-            free = self.store.get(kind.key, namespace, name) is None
+        name, prefix = given.get("name", ""), given.get("generateName")
+        if prefix and not name:  # no vowels, so that it never makes a word
+            name = prefix + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
         if not _SUBDOMAIN.fullmatch(name):
             why = f"Invalid value: {json.dumps(name)}: {_SUBDOMAIN_RULE}"
             missing = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
             raise kind.invalid(name, [Cause("metadata.name", "FieldValueInvalid", why) if name else missing])
-        metadata = {
-            "name": name,
-            **({"namespace": namespace} if kind.namespaced else {}),
-            **{key: given[key] for key in _CLIENTS if given.get(key)},
-            "uid": str(uuid.uuid4()),
-            "creationTimestamp": stamp(),
-            **({"generation": 1} if kind.has_generation else {}),
-        }
+        metadata = {key: given[key] for key in _CLIENTS if given.get(key)}
+        metadata |= {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
+        metadata |= {"generation": 1} if kind.has_generation else {}
         if kind.namespaced:
-            self.read(find(self.store, NAMESPACES), "", namespace)
+            metadata["namespace"] = self.read(find(self.store, NAMESPACES), "", namespace)["metadata"]["name"]
         if "status" in kind.subresources:
             body.pop("status", None)
         obj = _admitted(kind, {**body, "metadata": metadata}, None)
@@ -169,13 +147,11 @@ class Registry:
             raise ApiError(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists', kind.about(name))
         return obj if dry else self.store.put(kind.key, obj)
 
-    def update(self, kind: ResourceType, place: Name, edit: Edit, *, status: bool = False, dry: bool = False) -> Json:
-        """Put a changed object in place of the stored one, its status alone or the rest; `edit` gets a copy."""
-        old = shown(kind, self.read(kind, *place))
-        wanted, metadata = edit(deepcopy(old)), old["metadata"]
-        given = wanted.get("metadata") or {}
+    def update(self, kind: ResourceType, old: Json, wanted: Json, *, status: bool = False, dry: bool = False) -> Json:
+        """Put a changed object in place of the stored one, its status alone or the rest."""
+        metadata, given = old["metadata"], wanted.get("metadata") or {}
         if given.get("resourceVersion") not in (None, "", metadata["resourceVersion"]):
-            raise kind.conflict(place[1], _MODIFIED)
+            raise kind.conflict(metadata["name"], _MODIFIED)
         if status:
             new = {**old, "status": wanted.get("status")}
         else:
@@ -183,8 +159,10 @@ class Registry:
             ours = {key: value for key, value in metadata.items() if key not in _CLIENTS}
             new = {**wanted, "metadata": {**theirs, **ours}}
             new |= {"status": old.get("status")} if "status" in kind.subresources else {}
-        new = _admitted(kind, {key: value for key, value in new.items() if value is not None}, old, status=status)
-        if kind.has_generation and _desired(kind, new) != _desired(kind, old):
+        new = deepcopy({key: value for key, value in new.items() if value is not None})
+        new = _admitted(kind, new, old, status=status)
+        rest = {"metadata", "status"} if "status" in kind.subresources else {"metadata"}
+        if kind.has_generation and any(new.get(key) != old.get(key) for key in {*new, *old} - rest):
             new["metadata"] = {**new["metadata"], "generation": metadata["generation"] + 1}
         return new if dry or new == old else self.write(kind.key, new)
 

@@ -1,11 +1,12 @@
 """The kinds of patch: merge, JSON, strategic merge and apply, and the scale of a custom resource. All of it pure."""
 
+from functools import partial
+
 import jsonpatch
 import jsonpointer
 
-from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import ResourceType
-from campaignpool_local.values import Json, Value, json_path, stamp
+from campaignpool_local.values import ApiError, Json, Value, json_path, stamp
 
 _MERGED_BY = {"containers": "name", "env": "name", "volumes": "name", "ownerReferences": "uid", "conditions": "type"}
 """By which key the items of a list belong together in a strategic patch."""
@@ -30,9 +31,8 @@ def merge(target: Value, patch: Value, merged_by: dict[str, str] | None = None) 
     return merged
 
 
-def strategic(target: Value, patch: Value) -> Value:
-    """Apply a strategic merge patch, which knows of some lists how they are merged."""
-    return merge(target, patch, _MERGED_BY)
+strategic = partial(merge, merged_by=_MERGED_BY)
+"""Apply a strategic merge patch, which knows of some lists how they are merged."""
 
 
 def json_patch(target: Json, operations: Value) -> Json:
@@ -67,17 +67,11 @@ def scale_of(kind: ResourceType, obj: Json) -> Json:
     """Give the Scale of an object: replicas, wherever the definition of its type says that they are."""
     paths = (kind.crd or {})["subresources"]["scale"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    head = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {key: obj["metadata"][key] for key in kept}}
+    wanted, present = (json_path(obj, paths[f"{part}ReplicasPath"]) or 0 for part in ("spec", "status"))
     selector = json_path(obj, paths.get("labelSelectorPath", ".none"))
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: obj["metadata"][key] for key in kept},
-        "spec": {"replicas": json_path(obj, paths["specReplicasPath"]) or 0},
-        "status": {
-            "replicas": json_path(obj, paths["statusReplicasPath"]) or 0,
-            **({"selector": selector} if selector else {}),
-        },
-    }
+    status = {"replicas": present, **({"selector": selector} if selector else {})}
+    return {**head, "spec": {"replicas": wanted}, "status": status}
 
 
 def with_scale(kind: ResourceType, obj: Json, scale: Json) -> Json:

@@ -9,17 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from campaignpool_local import watchdog
+from campaignpool_local.guard import end_with_us
 from campaignpool_local.jobs import has_ended
 from campaignpool_local.objects import Registry
 from campaignpool_local.resources import PODS
 from campaignpool_local.store import Change, Store, name_of
 from campaignpool_local.values import Json, json_path, stamp
 
-_START_ERROR = 128
 _LAST_WORDS = 2048
 _POLL_SECONDS = 0.05
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][\w.-]*)\)")
@@ -35,34 +34,35 @@ def expand(text: str, variables: dict[str, str]) -> str:
     return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
 
 
-def _content(source: Json, form: str, pod: Json, store: Store) -> Iterator[dict[str, str]]:
+def _content(source: Json, form: str, pod: Json, store: Store) -> dict[str, str]:
     """Give what is in the Secret or the ConfigMap that a source refers to, if it does."""
     for kind, plural in _SOURCES.items():
         if reference := source.get(kind + form):
             found = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
-            if not reference.get("optional") and found is None:
-                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
             data = (found or {}).get("data") or {}
-            if not reference.get("optional") and reference.get("key") not in (None, *data):
+            wanted = [reference["key"]] if "key" in reference else list(data)
+            if found is None and not reference.get("optional"):
+                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
+            if not (set(wanted) <= data.keys() or reference.get("optional")):
                 raise SourceMissingError(f"couldn't find key {reference['key']} in {kind} {reference['name']}")
-            data = {key: data[key] for key in data if reference.get("key") in (None, key)}
-            yield {key: base64.b64decode(text).decode() if kind == "secret" else text for key, text in data.items()}
+            texts = {key: data[key] for key in wanted if key in data}
+            return {key: base64.b64decode(texts[key]).decode() for key in texts} if kind == "secret" else texts
+    return {}
 
 
 def variables_of(pod: Json, store: Store) -> dict[str, str]:
     """Give the variables that the container declares, or raise `SourceMissingError`."""
     container, variables = pod["spec"]["containers"][0], dict[str, str]()
     for source in container.get("envFrom") or ():
-        for content in _content(source, "Ref", pod, store):
-            variables |= {source.get("prefix", "") + key: text for key, text in content.items()}
+        found = _content(source, "Ref", pod, store)
+        variables |= {source.get("prefix", "") + key: text for key, text in found.items()}
     for each in container.get("env") or ():
         name, source = each["name"], each.get("valueFrom") or {}
         if not source:
             variables[name] = expand(each.get("value") or "", variables)
         elif "fieldRef" in source:
             variables[name] = str(json_path(pod, source["fieldRef"]["fieldPath"]) or "")
-        for content in _content(source, "KeyRef", pod, store):
-            variables.update((name, text) for text in content.values())
+        variables.update((name, text) for text in _content(source, "KeyRef", pod, store).values())
     return variables
 
 
@@ -72,30 +72,23 @@ class PodRunner:
     def __init__(self, registry: Registry) -> None:
         self._registry, self._store = registry, registry.store
         self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # these and the groups of processes by the uid of the pod
         self._groups: dict[str, int] = {}
-        """Process groups by the uid of the pod."""
-        orders, self._guard = os.pipe()
-        program = [sys.executable, "-I", "-S", watchdog.__file__]
-        self._watchdog = subprocess.Popen(program, stdin=orders, start_new_session=True)  # noqa: S603 - ours
-        os.close(orders)
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
-        pod, metadata = change.object, change.object["metadata"]
+        pod, metadata, loop = change.object, change.object["metadata"], asyncio.get_running_loop()
         if change.key != PODS:
             return
         if change.type == "ADDED" and pod["spec"]["restartPolicy"] != "Always":
-            task = asyncio.get_running_loop().create_task(self._run(pod))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[metadata["uid"]] = loop.create_task(self._run(pod))
         elif change.type == "DELETED":
-            self._signal(metadata["uid"], signal.SIGKILL)
+            if task := self._tasks.pop(metadata["uid"], None):
+                task.cancel()
             self._log(pod).unlink(missing_ok=True)
         elif "deletionTimestamp" in metadata:
             self._signal(metadata["uid"], signal.SIGTERM)
-            grace = metadata["deletionGracePeriodSeconds"]
-            asyncio.get_running_loop().call_later(grace, self._signal, metadata["uid"], signal.SIGKILL)
+            loop.call_later(metadata["deletionGracePeriodSeconds"], self._signal, metadata["uid"], signal.SIGKILL)
 
     def _signal(self, uid: str, number: signal.Signals) -> None:
         """Send a signal to all processes of a pod that are still there."""
@@ -105,11 +98,9 @@ class PodRunner:
     async def close(self) -> None:
         """Kill whatever runs."""
         self._store.listeners.remove(self._notice)
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        os.close(self._guard)
-        self._watchdog.wait()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
@@ -118,39 +109,36 @@ class PodRunner:
         return found if found and found["metadata"]["uid"] == pod["metadata"]["uid"] else None
 
     def _report(self, pod: Json, phase: str, **state: Json) -> None:
-        """Write the status of a pod."""
-        current, container, running = self._now(pod), pod["spec"]["containers"][0], "running" in state
-        if current is None:
-            return
-        status = {"name": container["name"], "image": container.get("image", ""), "imageID": "", "restartCount": 0}
-        status |= {"ready": running, "started": running, "state": state}
-        whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
-        gone = "terminated" in state and "deletionTimestamp" in current["metadata"]
-        going = {"deletionGracePeriodSeconds": 0} if gone else {}
-        changed = {**current, "status": whole, "metadata": {**current["metadata"], **going}}
-        if changed != current:
-            self._registry.write(PODS, changed)
+        """Write the status of a pod, if it is still there."""
+        if current := self._now(pod):
+            container, running = pod["spec"]["containers"][0], "running" in state
+            status = {"name": container["name"], "image": container.get("image", ""), "imageID": ""}
+            status |= {"restartCount": 0, "ready": running, "started": running, "state": state}
+            whole = {"startTime": stamp(), **current["status"], "phase": phase, "containerStatuses": [status]}
+            gone = "terminated" in state and "deletionTimestamp" in current["metadata"]
+            metadata = current["metadata"] | ({"deletionGracePeriodSeconds": 0} if gone else {})
+            if whole != current["status"]:
+                self._registry.write(PODS, {**current, "status": whole, "metadata": metadata})
 
     async def _run(self, pod: Json) -> None:
-        container, variables = pod["spec"]["containers"][0], None
-        while variables is None and self._now(pod):
+        """Start the container of a pod as soon as its variables are there, and report how that goes."""
+        variables = None
+        while variables is None:
             try:
                 variables = variables_of(pod, self._store)
             except SourceMissingError as error:
                 self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
                 await asyncio.sleep(_POLL_SECONDS)
-        if variables is None:
-            return
-        started, message = stamp(), ""
+        state: Json = {"exitCode": 128, "reason": "StartError", "startedAt": stamp()}
         try:
-            code = await self._process(pod, variables, started)
-            reason = "Error" if code else "Completed"
-            if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-                message = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
+            state["exitCode"] = code = await self._process(pod, variables, state["startedAt"])
+            state["reason"] = "Error" if code else "Completed"
+            if code and pod["spec"]["containers"][0].get("terminationMessagePolicy") == "FallbackToLogsOnError":
+                state["message"] = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
         except OSError as error:
-            code, reason, message = _START_ERROR, "StartError", f"exec: {error}"
-        state = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": stamp()}
-        self._report(pod, "Failed" if code else "Succeeded", terminated={**state, "message": message})
+            state["message"] = f"exec: {error}"
+        phase = "Failed" if state["exitCode"] else "Succeeded"
+        self._report(pod, phase, terminated={**state, "finishedAt": stamp()})
 
     async def _process(self, pod: Json, variables: dict[str, str], started: str) -> int:
         """Run the container and give its exit code; a signal counts from 128 on, as in a shell."""
@@ -169,16 +157,14 @@ class PodRunner:
                 start_new_session=True,
             )
         self._groups[uid] = process.pid
-        os.write(self._guard, b"+%d\n" % process.pid)
+        end_with_us(process.pid, signal.SIGKILL)
         try:
             self._report(pod, "Running", running={"startedAt": started})
-            if (current := self._now(pod)) is None or "deletionTimestamp" in current["metadata"]:
-                self._signal(uid, signal.SIGKILL)  # deleted while it was about to start
             code = await process.wait()
         finally:
             self._signal(uid, signal.SIGKILL)  # children go with the first process, as in a container
             del self._groups[uid]
-            os.write(self._guard, b"-%d\n" % process.pid)
+            end_with_us(process.pid, 0)
         return 128 - code if code < 0 else code
 
     def _log(self, pod: Json) -> Path:

@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from campaignpool_local.errors import ApiError, Cause, unknown_resource
 from campaignpool_local.store import Key, Store
-from campaignpool_local.values import Json
+from campaignpool_local.values import ApiError, Cause, Json
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS: dict[str, tuple[str, ...]] = {"status": ("get", "patch", "update")}
-NAMESPACES: Key = ("", "namespaces")
-PODS: Key = ("", "pods")
-JOBS: Key = ("batch", "jobs")
-CRDS: Key = ("apiextensions.k8s.io", "customresourcedefinitions")
+NAMESPACES, PODS, JOBS = ("", "namespaces"), ("", "pods"), ("batch", "jobs")
+CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -29,8 +26,7 @@ class ResourceType:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = VERBS
     subresources: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    crd: Json | None = None
-    """The version of the CustomResourceDefinition that declares this type, None for a built-in one."""
+    crd: Json | None = None  # the version of the definition that declares this type, None for a built-in one
 
     @property
     def api_version(self) -> str:
@@ -67,10 +63,6 @@ class ResourceType:
         """The `details` of a Status: which object it speaks of."""
         given = {"name": name, "group": self.group, "kind": called or self.plural}
         return {key: value for key, value in given.items() if value}
-
-    def not_found(self, name: str) -> ApiError:
-        """404: there is no object of this name."""
-        return ApiError(404, "NotFound", f'{self.qualified} "{name}" not found', self.about(name))
 
     def conflict(self, name: str, why: str) -> ApiError:
         """409: the object is not in the state that the request counts on."""
@@ -113,9 +105,8 @@ def served(store: Store) -> Iterator[ResourceType]:
     for spec in (crd["spec"] for crd in store.list(CRDS)):
         names, scope = spec["names"], spec["scope"] == "Namespaced"
         what = (spec["group"], names["plural"], names["kind"], tuple(names.get("shortNames", ())), scope)
-        for version in sorted(
-            (each for each in spec["versions"] if each["served"]), key=lambda each: not each["storage"]
-        ):
+        versions = [each for each in spec["versions"] if each["served"]]
+        for version in sorted(versions, key=lambda each: not each["storage"]):
             more = (version["name"], tuple(names.get("categories", ())))
             subresources = dict.fromkeys(version.get("subresources") or (), STATUS["status"])
             yield ResourceType(*what, *more, subresources=subresources, crd=version)
@@ -126,4 +117,9 @@ def find(store: Store, key: Key, version: str = "") -> ResourceType:
     for each in served(store):
         if each.key == key and version in ("", each.version):
             return each
-    raise unknown_resource()
+    raise unknown()
+
+
+def unknown() -> ApiError:
+    """404: nothing is served there."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})

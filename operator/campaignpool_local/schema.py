@@ -6,11 +6,12 @@ from copy import deepcopy
 from datetime import datetime
 from functools import lru_cache
 
+import celpy
 import jsonschema
+from celpy import adapter, evaluation
 from jsonschema import ValidationError
 
-from campaignpool_local.errors import Cause
-from campaignpool_local.values import Json, Value
+from campaignpool_local.values import Cause, Json, Value
 
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 _ALWAYS = ("apiVersion", "kind", "metadata")
@@ -65,10 +66,6 @@ def _type(validator: Value, wanted: str, value: Value, schema: Json) -> Iterator
         yield ValidationError("", validator="type", validator_value=wanted)
 
 
-def _int_or_string(validator: Value, _: Value, value: Value, schema: Json) -> Iterator[ValidationError]:
-    yield from _type(validator, "integer,string", value, schema)
-
-
 def _list_type(_: Value, kind: str, value: Value, schema: Json) -> Iterator[ValidationError]:
     """Refuse the second of two items that are the same, as a set or by their keys."""
     seen: list[Value] = []
@@ -80,7 +77,8 @@ def _list_type(_: Value, kind: str, value: Value, schema: Json) -> Iterator[Vali
 
 
 _formats = jsonschema.FormatChecker(formats=())
-_checks = {"type": _type, "x-kubernetes-int-or-string": _int_or_string, "x-kubernetes-list-type": _list_type}
+_checks: Json = {"type": _type, "x-kubernetes-list-type": _list_type}
+_checks["x-kubernetes-int-or-string"] = lambda validator, _, *rest: _type(validator, "integer,string", *rest)
 _Validator = jsonschema.validators.extend(jsonschema.Draft4Validator, _checks)  # type: ignore[no-untyped-call] # untyped
 
 
@@ -89,35 +87,31 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or ("T" in value and bool(datetime.fromisoformat(value)))
 
 
-def violations(value: Value, schema: Json, root: str = "") -> Iterator[Cause]:
-    """Give every fault of a value; `root` is its place in the object, which the sentences leave out."""
+def violations(value: Value, schema: Json) -> Iterator[Cause]:
+    """Give every fault of a value."""
     for error in _Validator(schema, format_checker=_formats).iter_errors(value):
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
         field += "." + error.message.split("'")[1] if error.validator == "required" else ""  # it names what it misses
         reason, words = _WORDS.get(str(error.validator), "Invalid|Invalid value: {value}: {said}").split("|")
         limit: Value = error.validator_value
         given = {
-            "field": field.strip("."),
+            "field": field.strip(".").removeprefix("status."),  # which a real server looks at on its own
             "limit": ", ".join(map(json.dumps, limit)) if isinstance(limit, list) else limit,
             "value": json.dumps(error.instance, separators=(",", ":"), ensure_ascii=False),
             "type": _TYPES.get(type(error.instance), "null"),
             "count": len(error.instance) if isinstance(error.instance, list) else "",
         }
-        yield Cause(f"{root}{field}".strip("."), f"FieldValue{reason}", words.format(**given, said=error.message))
+        yield Cause(field.strip("."), f"FieldValue{reason}", words.format(**given, said=error.message))
 
 
 @lru_cache(maxsize=512)
 def _program(expression: str) -> Value:
-    import celpy  # noqa: PLC0415 - takes a quarter of a second, and most servers never see a rule
-
     environment = celpy.Environment()
     return environment.program(environment.compile(expression))
 
 
 def _breach(rule: Json, value: Value, old: Value) -> str | None:
     """Say what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state."""
-    from celpy import adapter, evaluation  # noqa: PLC0415 - the same
-
     said = str(rule.get("message") or f"failed rule: {rule['rule']}")
     if "oldSelf" in rule["rule"] and old is None:
         return None

@@ -9,15 +9,14 @@ import yaml
 from aiohttp import web
 
 from campaignpool_local import discovery
-from campaignpool_local.access import Access, Deed
+from campaignpool_local.access import DEED, Access
 from campaignpool_local.deletion import delete
-from campaignpool_local.errors import ApiError, unknown_resource
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
 from campaignpool_local.pods import PodRunner
-from campaignpool_local.resources import ResourceType, find, served
+from campaignpool_local.resources import ResourceType, find, served, unknown
 from campaignpool_local.tables import table
-from campaignpool_local.values import Json, Value
+from campaignpool_local.values import ApiError, Json, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
 
 _APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
@@ -35,7 +34,7 @@ def _as_json(body: Json, code: int = 200, content_type: str = "application/json"
 
 
 @dataclass(frozen=True)
-class Call:
+class _Call:
     """A request, and what its path points at."""
 
     request: web.Request
@@ -44,8 +43,12 @@ class Call:
     name: str
     sub: str
 
+    @property
+    def verb(self) -> str:
+        verb = _VERBS.get(self.request.method, "get" if self.name else "watch" if self.says("watch") else "list")
+        return "deletecollection" if (verb, self.name) == ("delete", "") else verb
+
     def asked(self, parameter: str) -> str:
-        """A parameter of the query."""
         return self.request.query.get(parameter, "")
 
     def says(self, parameter: str) -> bool:
@@ -53,7 +56,6 @@ class Call:
         return self.asked(parameter).lower() in ("1", "t", "true", "all")
 
     def matches(self) -> Predicate:
-        """What the selectors and the namespace let through."""
         chosen = selector(self.asked("labelSelector"), self.asked("fieldSelector"))
         return lambda obj: self.namespace in ("", obj["metadata"].get("namespace")) and chosen(obj)
 
@@ -63,24 +65,20 @@ class Call:
             return otherwise
         return table(self.kind, objects, metadata, self.asked("includeObject"), headed=headed)
 
-    def send(self, obj: Json, code: int = 200) -> web.Response:
-        """Answer one object, or the Status that stands for it."""
+    def one(self, obj: Json, *, headed: bool = True) -> Json:
+        """Give one object in the form that the client wants, if it is not the Status that stands for it."""
         version = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return _as_json(obj if obj["kind"] in ("Status", "Scale") else self.form([obj], version, obj), code)
+        if self.sub == "scale":
+            return scale_of(self.kind, obj)
+        return obj if obj["kind"] == "Status" else self.form([obj], version, obj, headed=headed)
 
     async def body(self, accepted: Collection[str] = ("application/json", "application/yaml")) -> Json:
         """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
-        raw, form = (
-            await self.request.read(),
-            self.request.headers.get("Content-Type", "application/json").split(";")[0],
-        )
-        if raw and form not in accepted:
+        raw, form = await self.request.read(), self.request.headers.get("Content-Type", "application/json")
+        if raw and form.split(";")[0] not in accepted:
             message = "the body of the request was in an unknown format - accepted media types include: "
             raise ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
-        try:
-            body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
-        except (ValueError, yaml.YAMLError) as error:
-            raise ApiError(400, "BadRequest", f"error decoding patch or object: {error}") from error
+        body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
         return body
 
 
@@ -99,89 +97,56 @@ class Server:
             path, user = self._access.authenticate(path, request.headers.get("Authorization", ""))
             place = 2 if path[0] == "api" else 3  # in front of it: the group and the version
             if path[0] in ("api", "apis") and path[place:]:
-                return await self._resource(request, user, path[:place], path[place:])
-            return self._discover(request, path)
+                return await self._handle(request, user, path[:place], path[place:])
+            return self._discover(request, "/".join(path))
         except ApiError as error:
             return _as_json(error.status, error.status["code"])
-        except (ValueError, LookupError, TypeError, AttributeError) as error:  # a body or a parameter of an odd shape
-            message = f"the request is not understood: {error!r}"
+        # A body or a parameter that cannot be read, or is of an odd shape.
+        except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+            message = f"error decoding patch or object: {error!r}"
             return _as_json(ApiError(400, "BadRequest", message).status, 400)
 
-    def _discover(self, request: web.Request, path: list[str]) -> web.Response:
-        groups = discovery.by_group(types := list(served(self._store)))
-        core = {"": groups.pop("")}
-        match path:
-            case ["version"]:
-                return _as_json(discovery.VERSION)
-            case ["api" | "apis" as root] if discovery.AGGREGATED in request.headers.get("Accept", "").replace(
-                " ", ""
-            ):
-                found = discovery.aggregated(core if root == "api" else groups)
-                return _as_json(found, content_type=discovery.AGGREGATED)
-            case ["api"]:
-                return _as_json(discovery.CORE)
-            case ["apis"]:
-                listed = [discovery.group(*each) for each in groups.items()]
-                return _as_json({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
-            case ["apis", group] if group in groups:
-                return _as_json({"kind": "APIGroup", "apiVersion": "v1", **discovery.group(group, groups[group])})
-            case ["openapi", "v3"]:  # kubectl takes the addresses as they are
-                prefix = f"/{self._access.secret}/openapi/v3/"
-                return _as_json({"paths": {each.root: {"serverRelativeURL": prefix + each.root} for each in types}})
-            case ["openapi", "v3", *rest]:
-                return _as_json(discovery.openapi([each for each in types if each.root == "/".join(rest)]))
-            case _ if here := [each for each in types if each.root == "/".join(path)]:
-                return _as_json(discovery.resources(here))
-            case _:
-                raise unknown_resource()
+    def _discover(self, request: web.Request, where: str) -> web.Response:
+        types, accepted = list(served(self._store)), request.headers.get("Accept", "").replace(" ", "")
+        if where in ("api", "apis") and discovery.AGGREGATED in accepted:
+            return _as_json(discovery.aggregated(types, core=where == "api"), content_type=discovery.AGGREGATED)
+        if found := discovery.documents(types, f"/{self._access.secret}").get(where):
+            return _as_json(found)
+        raise unknown()
 
-    async def _resource(
-        self, request: web.Request, user: str, root: list[str], path: list[str]
-    ) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, user: str, root: list[str], path: list[str]) -> web.StreamResponse:
         namespace, group = "", root[1] if root[0] == "apis" else ""
         if path[0] == "namespaces" and path[2:] not in ([], ["status"]):
             namespace, path = path[1], path[2:]
         plural, name, sub = [*path, "", ""][:3]
-        call = Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
-        verb = _VERBS.get(request.method, "get" if name else "watch" if call.says("watch") else "list")
-        verb = "deletecollection" if verb == "delete" and not name else verb
-        if plural == "selfsubjectaccessreviews" and verb == "create":
+        call = _Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
+        if plural == "selfsubjectaccessreviews" and call.verb == "create":
             return _as_json(self._access.review(user, await call.body()), 201)
-        self._access.check(user, Deed(verb, group, f"{plural}/{sub}" if sub else plural, namespace, name), call.kind)
-        if verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
+        deed = (call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
+        self._access.check(user, dict(zip(DEED, deed, strict=True)), call.kind)
+        if call.verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})
-        match verb, sub:
-            case "create", "token":
-                return _as_json(self._access.grant_token(namespace, name, await call.body()), 201)
-            case "create", _:
-                obj = self._registry.create(call.kind, namespace, await call.body(), dry=call.says("dryRun"))
-                return call.send(obj, 201)
-            case (("update" | "patch"), _):
-                return await self._change(verb, call)
-            case (("delete" | "deletecollection"), _):
-                return await self._delete(call)
-            case _:
-                return await self._read(verb, call)
+        own = {"create": self._create, "get": self._get, "list": self._list, "watch": self._watch}
+        other = self._delete if call.verb.startswith("delete") else self._change
+        return await own.get(call.verb, other)(call)
 
-    async def _read(self, verb: str, call: Call) -> web.StreamResponse:
-        if verb == "list":
-            return self._send_list(call, self._chosen(call))
-        if verb == "watch":
-            return await self._watch(call)
+    async def _create(self, call: _Call) -> web.StreamResponse:
+        if call.sub == "token":
+            return _as_json(self._access.grant_token(call.namespace, call.name, await call.body()), 201)
+        obj = self._registry.create(call.kind, call.namespace, await call.body(), dry=call.says("dryRun"))
+        return _as_json(call.one(obj), 201)
+
+    async def _get(self, call: _Call) -> web.StreamResponse:
         stored = self._registry.read(call.kind, call.namespace, call.name)
-        if call.sub == "log":
-            lines = call.asked("tailLines")
-            text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
-            return await self._stream(call, text, "text/plain")
-        obj = shown(call.kind, stored)
-        return call.send(scale_of(call.kind, obj) if call.sub == "scale" else obj)
+        if call.sub != "log":
+            return _as_json(call.one(stored))
+        lines = call.asked("tailLines")
+        text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
+        return await self._stream(call, text, "text/plain")
 
-    def _chosen(self, call: Call) -> list[Json]:
-        matches = call.matches()
-        return [obj for obj in self._store.list(call.kind.key, call.namespace) if matches(obj)]
-
-    def _send_list(self, call: Call, objects: list[Json]) -> web.Response:
+    async def _list(self, call: _Call, chosen: list[Json] | None = None) -> web.StreamResponse:
+        objects = self._chosen(call) if chosen is None else chosen
         start, metadata = int(call.asked("continue") or 0), {"resourceVersion": str(self._store.version)}
         end = start + (int(call.asked("limit") or 0) or len(objects))
         metadata |= {"continue": str(end)} if len(objects) > end else {}
@@ -189,27 +154,25 @@ class Server:
         head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
         return _as_json(call.form(items, metadata, {**head, "metadata": metadata, "items": items}))
 
-    async def _watch(self, call: Call) -> web.StreamResponse:
+    def _chosen(self, call: _Call) -> list[Json]:
+        return list(filter(call.matches(), self._store.list(call.kind.key, call.namespace)))
+
+    async def _watch(self, call: _Call) -> web.StreamResponse:
         version = 0 if call.says("sendInitialEvents") else int(call.asked("resourceVersion") or 0)
         timeout = float(call.asked("timeoutSeconds") or _LONGEST_WATCH)
         wish = Wish(call.kind, call.matches(), version, timeout, call.says("allowWatchBookmarks"))
 
         async def lines() -> AsyncIterator[bytes]:
             headed = True
-            async for event, stored in watch(self._store, wish):
-                obj = stored
-                if event not in ("BOOKMARK", "ERROR"):
-                    obj = shown(call.kind, stored)
-                    obj = call.form(
-                        [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, obj, headed=headed
-                    )
-                    headed = False
+            async for event, obj in watch(self._store, wish):
+                if event in ("ADDED", "MODIFIED", "DELETED"):
+                    obj, headed = call.one(shown(call.kind, obj), headed=headed), False  # noqa: PLW2901 - its form
                 yield json.dumps({"type": event, "object": obj}).encode() + b"\n"
 
         return await self._stream(call, lines(), "application/json")
 
     @staticmethod
-    async def _stream(call: Call, parts: AsyncIterator[bytes], form: str) -> web.StreamResponse:
+    async def _stream(call: _Call, parts: AsyncIterator[bytes], form: str) -> web.StreamResponse:
         """Answer bit by bit, until the end or until the client goes."""
         response = web.StreamResponse(headers={"Content-Type": form})
         await response.prepare(call.request)
@@ -218,33 +181,25 @@ class Server:
                 await response.write(part)
         return response
 
-    async def _change(self, verb: str, call: Call) -> web.StreamResponse:
+    async def _change(self, call: _Call) -> web.StreamResponse:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
-        body = await (call.body(forms) if verb == "patch" else call.body())
+        body = await (call.body(forms) if call.verb == "patch" else call.body())
+        creates = call.verb == "patch" if form == _APPLY else (call.verb, kind.kind) == ("update", "Lease")
+        creates = creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name)
+        name = {"metadata": {"name": call.name}}
+        old = name if creates else self._registry.read(kind, call.namespace, call.name)
+        new, live = body, scale_of(kind, old) if call.sub == "scale" else old
+        if call.verb == "patch":
+            new = apply(old, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
+        if creates:
+            return _as_json(call.one(self._registry.create(kind, call.namespace, merge(new, name), dry=dry)), 201)
+        new = with_scale(kind, old, new) if call.sub == "scale" else new
+        return _as_json(call.one(self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)))
 
-        def change(obj: Json) -> Json:
-            live = scale_of(kind, obj) if call.sub == "scale" else obj
-            if verb == "update":
-                new = body
-            else:
-                new = apply(obj, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
-            return with_scale(kind, obj, new) if call.sub == "scale" else new
-
-        creates = verb == "patch" if form == _APPLY else (verb, kind.kind) == ("update", "Lease")
-        if creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name):
-            new = change({"metadata": {"name": call.name}})
-            return call.send(self._registry.create(kind, call.namespace, new, dry=dry), 201)
-        obj = self._registry.update(kind, (call.namespace, call.name), change, status=call.sub == "status", dry=dry)
-        return call.send(scale_of(kind, obj) if call.sub == "scale" else obj)
-
-    async def _delete(self, call: Call) -> web.StreamResponse:
+    async def _delete(self, call: _Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")
         options = {key: call.asked(key) for key in asked if call.asked(key)} | await call.body()
-        if call.name:
-            stored = self._registry.read(call.kind, call.namespace, call.name)
-            return call.send(delete(self._registry, call.kind, stored, options))
-        objects = self._chosen(call)
-        for obj in objects:
-            delete(self._registry, call.kind, obj, options)
-        return self._send_list(call, objects)
+        objects = [self._registry.read(call.kind, call.namespace, call.name)] if call.name else self._chosen(call)
+        answers = [delete(self._registry, call.kind, obj, options) for obj in objects]
+        return _as_json(call.one(answers[0])) if call.name else await self._list(call, objects)

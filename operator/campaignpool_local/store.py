@@ -1,7 +1,4 @@
-"""The objects in memory: versions that only grow, a bounded history, and who listens to it.
-
-A stored object is never changed: every write puts a new one in its place, so what was read needs no copy.
-"""
+"""The objects in memory, a bounded history, and who listens to it; stored objects are replaced, never changed."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,15 +6,11 @@ from typing import NamedTuple
 
 from campaignpool_local.values import Json
 
-Key = tuple[str, str]
-"""Group and plural: one collection."""
-Name = tuple[str, str]
-"""Namespace, which is empty for what is cluster-wide, and name."""
+Key = tuple[str, str]  # group and plural: one collection
+Name = tuple[str, str]  # namespace, which is empty for what is cluster-wide, and name
 Places = list[tuple[Key, Json]]
-_FIRST_VERSION = 1000
-"""Versions below it are always too old, so that a client's handling of that can be tried at once."""
-_HISTORY = 20_000
-"""How many changes can be replayed."""
+_FIRST_VERSION = 1000  # versions below it are always too old, so that a client's handling of that can be tried
+_HISTORY = 20_000  # how many changes can be replayed
 
 
 class Change(NamedTuple):

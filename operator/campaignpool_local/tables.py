@@ -7,6 +7,7 @@ from typing import NamedTuple
 from campaignpool_local.resources import ResourceType
 from campaignpool_local.values import Json, Value, condition, json_path, now
 
+_JOB_STATES = ("Complete", "Failed", "Suspended", "SuccessCriteriaMet", "FailureTarget")
 _UNITS = ((120, 1, "s"), (3 * 3600, 60, "m"), (2 * 86400, 3600, "h"), (2 * 365 * 86400, 86400, "d"))
 """Up to how many seconds a duration is written in which unit."""
 
@@ -30,10 +31,10 @@ class Column(NamedTuple):
     format: str = ""
     description: str = ""
 
-
-def _job_state(job: Json) -> str:
-    states = ("Complete", "Failed", "Suspended", "SuccessCriteriaMet", "FailureTarget")
-    return next((state for state in states if condition(job["status"], state)), "Running")
+    def of(self, obj: Json) -> Value:
+        """What an object has in this column; of a date, how long ago it was."""
+        value = json_path(obj, self.cell) if isinstance(self.cell, str) else self.cell(obj)
+        return age(value) if self.type == "date" else value
 
 
 def _job_duration(job: Json) -> str | None:
@@ -41,17 +42,17 @@ def _job_duration(job: Json) -> str | None:
     return age(job["status"].get("startTime"), datetime.fromisoformat(end) if end else None)
 
 
-def _pod_state(pod: Json) -> str:
-    """Why the container of a pod waits or ended, else its phase."""
-    states = (state for each in pod["status"].get("containerStatuses") or () for state in each["state"].values())
-    known = next((state["reason"] for state in states if "reason" in state), str(pod["status"]["phase"]))
-    return "Terminating" if "deletionTimestamp" in pod["metadata"] else known
+def _state(obj: Json) -> str:
+    """What a Job has come to, why the container of a pod waits or ended, else the phase."""
+    status = obj["status"]
+    if obj["kind"] == "Job":
+        return next((state for state in _JOB_STATES if condition(status, state)), "Running")
+    states = (state for each in status.get("containerStatuses") or () for state in each["state"].values())
+    known = next((state["reason"] for state in states if "reason" in state), str(status["phase"]))
+    return "Terminating" if "deletionTimestamp" in obj["metadata"] else known
 
 
-def _event_source(event: Json) -> str:
-    return ", ".join(filter(None, (json_path(event, ".source.component"), event.get("reportingInstance"))))
-
-
+_REPORTERS = (".source.component", ".reportingInstance")
 _NAME = Column("Name", ".metadata.name", format="name")
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _DATA = Column("Data", lambda obj: len(obj.get("data") or {}), "integer")
@@ -59,42 +60,31 @@ _READY = Column("Ready", lambda pod: f"{int(pod['status']['phase'] == 'Running')
 _COMPLETIONS = Column("Completions", lambda job: f"{job['status'].get('succeeded', 0)}/1")
 _ABOUT = Column("Object", lambda event: "{kind}/{name}".format(**event["involvedObject"]).lower())
 _PART = Column("Subobject", lambda event: event["involvedObject"].get("fieldPath", ""), priority=1)
-_JOBS = (_NAME, Column("Status", _job_state), _COMPLETIONS, Column("Duration", _job_duration), _AGE)
-_PODS = (_NAME, _READY, Column("Status", _pod_state), Column("Restarts", lambda _: "0"), _AGE)
+_BY = Column("Source", lambda event: ", ".join(filter(None, (json_path(event, by) for by in _REPORTERS))), priority=1)
+_STATE = Column("Status", _state)
 _SEEN = (_AGE._replace(name="Last Seen"), Column("Type", ".type"), Column("Reason", ".reason"))
 _COLUMNS: dict[str, tuple[Column, ...]] = {
-    "namespaces": (_NAME, Column("Status", ".status.phase"), _AGE),
+    "namespaces": (_NAME, _STATE, _AGE),
     "configmaps": (_NAME, _DATA, _AGE),
     "secrets": (_NAME, Column("Type", ".type"), _DATA, _AGE),
-    "pods": _PODS,
-    "events": (*_SEEN, _ABOUT, _PART, Column("Source", _event_source, priority=1), Column("Message", ".message")),
-    "jobs": _JOBS,
+    "pods": (_NAME, _READY, _STATE, Column("Restarts", lambda _: "0"), _AGE),
+    "events": (*_SEEN, _ABOUT, _PART, _BY, Column("Message", ".message")),
+    "jobs": (_NAME, _STATE, _COMPLETIONS, Column("Duration", _job_duration), _AGE),
     "leases": (_NAME, Column("Holder", ".spec.holderIdentity"), _AGE),
     "customresourcedefinitions": (_NAME, Column("Created At", ".metadata.creationTimestamp")),
 }
 
 
-def _declared(column: Json) -> Column:
-    """The column that a CustomResourceDefinition declares."""
-    given, path = dict(column), column["jsonPath"]
-    said = f"Custom resource definition column (in JSONPath format): {given.pop('jsonPath')}"
-    return Column(**{"cell": path, "description": said, **given})
-
-
-def _cell(column: Column, obj: Json) -> Value:
-    value = json_path(obj, column.cell) if isinstance(column.cell, str) else column.cell(obj)
-    return age(value) if column.type == "date" else value
-
-
 def table(kind: ResourceType, objects: list[Json], metadata: Json, include: str, *, headed: bool = True) -> Json:
     """Give a Table of objects; without its head it describes no columns."""
     declared = (kind.crd or {}).get("additionalPrinterColumns")
-    columns = (_NAME, *map(_declared, declared)) if declared else _COLUMNS.get(kind.plural, (_NAME, _AGE))
-    head = [{key: value for key, value in each._asdict().items() if key != "cell"} for each in columns]
-    rows = []
+    columns = [_NAME] if declared else list(_COLUMNS.get(kind.plural, (_NAME, _AGE)))
+    for each in map(dict, declared or ()):
+        said = f"Custom resource definition column (in JSONPath format): {each['jsonPath']}"
+        columns.append(Column(cell=each.pop("jsonPath"), **{"description": said, **each}))
+    head = [{key: value for key, value in each._asdict().items() if key != "cell"} for each in columns if headed]
+    rows, part = [], {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     for obj in objects:
-        partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
-        carried = {"Object": obj, "None": None}.get(include, partial)
-        rows.append({"cells": [_cell(each, obj) for each in columns], "object": carried})
-    top = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-    return {**top, "columnDefinitions": head if headed else None, "rows": rows}
+        carried = {"Object": obj, "None": None}.get(include, {**part, "metadata": obj["metadata"]})
+        rows.append({"cells": [each.of(obj) for each in columns], "object": carried})
+    return {**part, "kind": "Table", "metadata": metadata, "columnDefinitions": head or None, "rows": rows}

@@ -1,14 +1,11 @@
-"""The types and small conversions that all rooms share."""
+"""What all rooms share: types, small conversions, and the errors of the API."""
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-Value = Any
-"""Anything that JSON can hold."""
-Json = dict[str, Any]
-"""A JSON object."""
-
+Value = Any  # anything that JSON can hold
+Json = dict[str, Any]  # a JSON object
 _STEP = re.compile(
     r"""\[\?\(@\.(?P<test>[\w.-]+)\s*==\s*["'](?P<equals>[^"']*)["']\)\]"""
     r"""|\[["'](?P<quoted>[^"']+)["']\]|\.?(?P<name>(?:[\w/-]|\\.)+)"""
@@ -27,9 +24,8 @@ def stamp(time: datetime | None = None) -> str:
 
 def condition(status: Json, kind: str) -> Json | None:
     """Give a condition of a status, if it is true."""
-    return next(
-        (each for each in status.get("conditions", ()) if (each["type"], each["status"]) == (kind, "True")), None
-    )
+    true = (each for each in status.get("conditions", ()) if (each["type"], each["status"]) == (kind, "True"))
+    return next(true, None)
 
 
 def json_path(value: Value, path: str) -> Value:
@@ -42,3 +38,21 @@ def json_path(value: Value, path: str) -> Value:
             name = step["quoted"] or step["name"].replace("\\", "")
             value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+class Cause(NamedTuple):
+    """One reason why an object is invalid: the field, a machine-readable reason and a sentence."""
+
+    field: str
+    reason: str
+    message: str
+
+
+class ApiError(Exception):
+    """A request that is refused; `status` is the body of the answer, as Kubernetes words it."""
+
+    def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
+        super().__init__(message)
+        more = {} if details is None else {"details": details}
+        head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        self.status: Json = {**head, "message": message, "reason": reason, **more, "code": code}

@@ -2,19 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from campaignpool_local.errors import ApiError
 from campaignpool_local.resources import ResourceType
 from campaignpool_local.store import Change, Store
-from campaignpool_local.values import Json, json_path
+from campaignpool_local.values import ApiError, Json, json_path
 
-Event = tuple[str, Json]
-"""Its type, and the object."""
+Event = tuple[str, Json]  # its type, and the object
 Predicate = Callable[[Json], bool]
-_BOOKMARK_EVERY = 1.0
-"""Seconds; a real server takes a minute, but tests should not."""
+_BOOKMARK_EVERY = 1.0  # seconds; a real server takes a minute, but tests should not
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
 _TERM = re.compile(rf"(?P<absent>!)? *(?P<key>{_NAME}) *(?P<operator>in|notin|==|!=|=|<|>|)(?P<value>.*)")
 
@@ -41,9 +38,8 @@ def selector(labels: str, fields: str) -> Predicate:
 
     def matches(obj: Json) -> bool:
         given = obj["metadata"].get("labels") or {}
-        return all(term(given) for term in by_label) and all(
-            (str(json_path(obj, path) or "") == value) == (operator != "!=") for path, operator, value in by_field
-        )
+        found = ((str(json_path(obj, path) or "") == value) == (sign != "!=") for path, sign, value in by_field)
+        return all(term(given) for term in by_label) and all(found)
 
     return matches
 
@@ -61,9 +57,9 @@ class Wish:
     def event(self, change: Change) -> Event | None:
         """Give the event that a change is to a client with this selector, if it is any."""
         before = change.before is not None and self.matches(change.before)
-        if change.type != "DELETED" and self.matches(change.object):
+        if change.key == self.kind.key and change.type != "DELETED" and self.matches(change.object):
             return ("MODIFIED" if before else "ADDED"), change.object
-        if not before:
+        if change.key != self.kind.key or not before:
             return None
         seen = change.object if change.type == "DELETED" else change.before or {}
         return "DELETED", {**seen, "metadata": {**seen["metadata"], "resourceVersion": str(change.version)}}
@@ -74,28 +70,23 @@ class Wish:
         return "BOOKMARK", {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
 
 
-def _beginning(store: Store, wish: Wish) -> Iterator[Event]:
-    floor = store.history[0].version - 1 if store.history else 0
-    if not wish.version:
-        yield from (("ADDED", obj) for obj in store.list(wish.kind.key) if wish.matches(obj))
-        if wish.bookmarks:  # the mark by which a streamed list ends
-            yield wish.bookmark(store.version, annotations={"k8s.io/initial-events-end": "true"})
-    elif not floor <= wish.version <= store.version:  # one of the future is of an earlier life
-        yield "ERROR", ApiError(410, "Expired", f"too old resource version: {wish.version} ({store.version})").status
-    else:
-        missed = [each for each in store.history if each.key == wish.kind.key and each.version > wish.version]
-        yield from filter(None, map(wish.event, missed))
-
-
 async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
     """Give every event until the time is over."""
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Change]()
-    end, reached, beginning = loop.time() + wish.timeout, store.version, list(_beginning(store, wish))
+    loop, queue, reached = asyncio.get_running_loop(), asyncio.Queue[Change](), store.version
+    end, floor = loop.time() + wish.timeout, store.history[0].version - 1 if store.history else 0
+    if wish.version and not floor <= wish.version <= reached:  # one of the future is of an earlier life
+        yield "ERROR", ApiError(410, "Expired", f"too old resource version: {wish.version} ({reached})").status
+        return
+    for missed in (each for each in store.history if 0 < wish.version < each.version):
+        queue.put_nowait(missed)
+    existing = [] if wish.version else list(filter(wish.matches, store.list(wish.kind.key)))
     store.listeners.append(queue.put_nowait)
     try:
-        for event in beginning:
-            yield event
-        while (left := end - loop.time()) > 0 and "ERROR" not in dict(beginning):
+        for obj in existing:
+            yield "ADDED", obj
+        if wish.bookmarks and not wish.version:  # the mark by which a streamed list ends
+            yield wish.bookmark(reached, annotations={"k8s.io/initial-events-end": "true"})
+        while (left := end - loop.time()) > 0:
             try:
                 change = await asyncio.wait_for(queue.get(), min(left, _BOOKMARK_EVERY))
             except TimeoutError:
@@ -103,7 +94,7 @@ async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
                     reached = store.version
                     yield wish.bookmark(reached)
             else:
-                if change.key == wish.kind.key and (found := wish.event(change)):
+                if found := wish.event(change):
                     yield found
     finally:
         store.listeners.remove(queue.put_nowait)

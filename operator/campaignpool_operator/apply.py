@@ -1,36 +1,45 @@
 """Do what was planned: one adapter for each world, the cluster and the database. Every action can be repeated."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
-from campaignpool import install, ledger
+from campaignpool import album_facts, install, ledger
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.database import Connection, translated
-from campaignpool_operator import jobs
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Event, Pool
-from campaignpool_operator.plan import (
+from campaignpool_operator import image_jobs, jobs
+from campaignpool_operator.actions import (
     Action,
+    CreateImagesJob,
     CreateJob,
     DeleteJob,
     FinishRun,
     InstallRevision,
-    Plan,
     Prune,
     Remove,
     Retire,
+    RetryImages,
 )
+from campaignpool_operator.cluster import Cluster
+from campaignpool_operator.facts import Event, Pool
+from campaignpool_operator.job_parts import Owner
+
+_OF_JOBS = CreateJob | CreateImagesJob | DeleteJob
 
 _log = logging.getLogger(__name__)
 
 
 async def apply(
-    plan: Plan, pool: Pool, spec: CampaignPoolSpec, cluster: Cluster, connection: Connection, image: str
+    actions: Sequence[Action],
+    pool: Pool,
+    spec: CampaignPoolSpec,
+    cluster: Cluster,
+    connection: Connection,
+    image: str,
 ) -> AsyncGenerator[Event, None]:
-    """Carry out a plan in its order; give an Event for each thing that people want to know.
+    """Carry out actions in their order; give an Event for each thing that people want to know.
 
     Args:
-        plan: What to do.
+        actions: What to do.
         pool: For whom.
         spec: What is wanted of it.
         cluster: Where Jobs are made.
@@ -41,12 +50,10 @@ async def apply(
         CampaignPoolError: An action failed; those after it were not tried.
     """
     ledgers, works = _Ledger(connection, pool), _Jobs(cluster, pool, spec, image)
-    for action in plan.actions:
+    for action in actions:
         _log.info("%s", type(action).__name__, extra={"pool": pool.key, **_described(action)})
         with translated():
-            event = await (
-                works.apply(action) if isinstance(action, CreateJob | DeleteJob) else ledgers.apply(action)
-            )
+            event = await (works.apply(action) if isinstance(action, _OF_JOBS) else ledgers.apply(action))
         if event is not None:
             yield event
 
@@ -57,7 +64,9 @@ class _Ledger:
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection, self._pool = connection, pool.key
 
-    async def apply(self, action: InstallRevision | FinishRun | Retire | Remove | Prune) -> Event | None:
+    async def apply(
+        self, action: InstallRevision | FinishRun | Retire | Remove | Prune | RetryImages
+    ) -> Event | None:
         match action:
             case InstallRevision(compiled, reason):
                 if await install.install(self._connection, self._pool, compiled):
@@ -71,6 +80,9 @@ class _Ledger:
                 await install.drop_unused(self._connection, self._pool)
             case Prune():
                 await ledger.prune(self._connection, self._pool)
+            case RetryImages():
+                again = await album_facts.requeue(self._connection, self._pool)
+                return Event("Normal", "ImagesRetried", f"{again} images that failed are tried once more.")
         return None
 
 
@@ -80,13 +92,24 @@ class _Jobs:
     def __init__(self, cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, image: str) -> None:
         self._cluster, self._pool, self._spec, self._image = cluster, pool, spec, image
 
-    async def apply(self, action: CreateJob | DeleteJob) -> Event | None:
+    async def apply(self, action: CreateJob | CreateImagesJob | DeleteJob) -> Event | None:
         match action:
             case CreateJob(owner, number, count):
                 return await self._create(owner, number, count)
-            case DeleteJob(name, uid, reason):
+            case CreateImagesJob(number, failures, campaigns):
+                return await self._create_images(number, failures, campaigns)
+            case DeleteJob(name, uid, reason, kind):
                 await self._cluster.delete_job(self._pool.namespace, name, uid)
-                return Event("Normal", "SeedingSuperseded", f"Job {name} was taken back: {reason}.")
+                return Event("Normal", f"{kind}Superseded", f"Job {name} was taken back: {reason}.")
+
+    async def _create_images(self, number: int, failures: int, campaigns: int) -> Event | None:
+        pool = self._pool
+        request = image_jobs.Request(Owner(pool.namespace, pool.name, pool.uid), pool.generation, number, failures)
+        job = image_jobs.build(request, self._spec, self._image)
+        if not await self._cluster.create_job(pool.namespace, job):
+            return None
+        whose = "1 campaign" if campaigns == 1 else f"{campaigns} campaigns"
+        return Event("Normal", "ImagesStarted", f"Job {job['metadata']['name']} looks after images of {whose}.")
 
     async def _create(self, owner: str, number: int, count: int) -> Event | None:
         pool = self._pool
@@ -111,6 +134,10 @@ def _described(action: Action) -> dict[str, object]:
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
         case InstallRevision(_, reason):
             return {"reason": reason}
+        case CreateImagesJob(number, failures, campaigns, reason):
+            return {"number": number, "failures": failures, "campaigns": campaigns, "reason": reason}
+        case RetryImages(asked):
+            return {"asked": asked}
         case DeleteJob(name, _, reason):
             return {"job": name, "reason": reason}
         case Remove() | Prune():

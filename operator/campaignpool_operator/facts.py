@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from campaignpool.album_facts import Finished
 from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
 from campaignpool.errors import CampaignPoolError, SeedingError
 from campaignpool.install import Compiled
 from campaignpool.ledger import Ledger, Run
+from campaignpool_operator.image_jobs import ImagesJob
 from campaignpool_operator.jobs import SeedJob
+
+FINALIZER = "campaignpool.dev/finalizer"
+"""Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Pool:
     Attributes:
         raw_status: The status as it stands there, to compare with; `status` is the same, parsed.
         finalizers: All of them, ours and others'.
+        retry_images: What the annotation of that name says; empty without one.
+        deleted_at: When its deletion was asked for.
     """
 
     namespace: str
@@ -64,6 +71,8 @@ class Pool:
     raw_spec: Mapping[str, Any]
     raw_status: Mapping[str, Any]
     status: CampaignPoolStatus
+    retry_images: str = ""
+    deleted_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -83,6 +92,10 @@ class Observed:
         orphans: Runs without an outcome whose Job is gone for good.
         quiet: Whether every change that comes after this will be told of; else look again soon.
         fault: What keeps the pool from being looked after.
+        image_jobs: The pool's images Jobs, finished ones too.
+        images_fault: What keeps its images from being copied or deleted; its rows have nothing to do with it.
+        images_finished: Campaigns whose images ended since the status last said so.
+        images_settings: Hash of what an images Job would be made from now.
     """
 
     pool: Pool
@@ -94,3 +107,7 @@ class Observed:
     orphans: tuple[Run, ...] = ()
     quiet: bool = True
     fault: Fault | None = None
+    image_jobs: tuple[ImagesJob, ...] = ()
+    images_fault: Fault | None = None
+    images_finished: tuple[Finished, ...] = ()
+    images_settings: str = ""

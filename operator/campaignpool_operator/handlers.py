@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from campaignpool.api import GROUP, PLURAL, VERSION
-from campaignpool_operator import jobs
+from campaignpool_operator import job_parts
 from campaignpool_operator.runtime import Operator
 
 _PREFIX = GROUP
@@ -43,7 +43,9 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         else:
             operator.pool_changed(event["object"])
 
-    @kopf.on.event("batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": jobs.MANAGED_BY}, registry=handlers)
+    @kopf.on.event(
+        "batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": job_parts.MANAGED_BY}, registry=handlers
+    )
     async def job(event: kopf.RawEvent, **_: object) -> None:
         operator.job_changed(event["object"])
 
@@ -61,7 +63,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     watching.connect_timeout = 10
     watching.inactivity_timeout = 90
     # The API server sends our own Jobs only: a cluster may have very many.
-    watching.label_selectors["batch", "v1", "jobs"] = jobs.SELECTOR
+    watching.label_selectors["batch", "v1", "jobs"] = job_parts.SELECTOR
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     # Events are ours to post, on transitions; kopf's own log lines are no news for users.

@@ -1,14 +1,18 @@
 """What Prometheus is told. Labels are bounded: namespace and name of a pool, states, results; never an owner.
 
-The gauges of a pool are read off its status when they are asked for, so they go when the pool goes.
+The gauges of a pool are read off its status when they are asked for, so they go when the pool goes. Those of images
+and of the account they are copied in come from the ledger. Pools that share an account all show its calls: take the
+maximum over the pools before summing.
 """
 
+import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from campaignpool.album_facts import SECONDS, Images
 from campaignpool.api import CampaignPoolStatus
 
 _POOL = ("namespace", "name")
@@ -20,8 +24,10 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._statuses: dict[str, CampaignPoolStatus] = {}
+        self._images: dict[str, Images] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Pools(self._statuses, version))
+        self._registry.register(_Images(self._images))
         self.reconciles = Counter(
             "campaignpool_reconcile",
             "Loops by how they ended: ok, fault, deleting, gone, error.",
@@ -41,23 +47,30 @@ class Metrics:
             registry=self._registry,
         )
         self._jobs = Counter("campaignpool_jobs_created", "Seeding Jobs created.", [*_POOL], registry=self._registry)
+        self._images_jobs = Counter(
+            "campaignpool_images_jobs_created", "Images Jobs created.", [*_POOL], registry=self._registry
+        )
 
-    def job_created(self, key: str) -> None:
+    def job_created(self, key: str, *, images: bool = False) -> None:
         """Count a Job of a pool."""
-        self._jobs.labels(*key.split("/", 1)).inc()
+        (self._images_jobs if images else self._jobs).labels(*key.split("/", 1)).inc()
 
-    def show(self, key: str, status: CampaignPoolStatus) -> None:
-        """Take a pool's figures from its status; a seeding run that is new in it is counted."""
+    def show(self, key: str, status: CampaignPoolStatus, images: Images | None = None) -> None:
+        """Take a pool's figures from its status and its images; a seeding run that is new in it is counted."""
         before = self._statuses.get(key)
         last = status.last_seed
         if before is not None and last is not None and (before.last_seed is None or before.last_seed.job != last.job):
             self._seed_seconds.observe(last.duration_milliseconds / 1000)
         self._statuses[key] = status
+        if images is not None and (status.images is not None or key in self._images):
+            self._images[key] = images
 
     def drop(self, key: str) -> None:
         """Forget a pool."""
+        self._images.pop(key, None)
         if self._statuses.pop(key, None) is not None:
-            self._jobs.remove_by_labels(dict(zip(_POOL, key.split("/", 1), strict=True)))
+            for counter in (self._jobs, self._images_jobs):
+                counter.remove_by_labels(dict(zip(_POOL, key.split("/", 1), strict=True)))
 
     def text(self) -> bytes:
         """Give everything in Prometheus's text format."""
@@ -97,3 +110,43 @@ class _Pools(Collector):
             for condition in status.conditions:
                 conditions.add_metric([*pool, condition.type], condition.status == "True")
         yield from (info, states, desired, claims, conditions)
+
+
+class _Images(Collector):
+    """Images of all pools, as their ledgers had them when they were last looked at."""
+
+    def __init__(self, images: dict[str, Images]) -> None:
+        self._images = images
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families."""
+        states = GaugeMetricFamily(
+            "campaignpool_images",
+            "Images by state, of campaigns that may still be retired or released, or are not finished.",
+            labels=[*_POOL, "state"],
+        )
+        age = GaugeMetricFamily(
+            "campaignpool_images_queue_age_seconds",
+            "How long the campaign that has waited longest has waited for its images to be copied or deleted.",
+            labels=[*_POOL],
+        )
+        calls = CounterMetricFamily(
+            "campaignpool_image_calls",
+            "Calls of the store by how they ended, of the account that the pool's images are in.",
+            labels=[*_POOL, "account", "outcome"],
+        )
+        took = SummaryMetricFamily(
+            "campaignpool_image_call_seconds", "How long those calls took.", labels=[*_POOL, "account"]
+        )
+        for key, images in self._images.items():
+            pool = key.split("/", 1)
+            for state, count in {"pending": images.pending, "copied": images.copied, "failed": images.failed}.items():
+                states.add_metric([*pool, state], count)
+            since = images.oldest_queued_at
+            age.add_metric(pool, max(0.0, time.time() - since.timestamp()) if since else 0.0)
+            for account in images.accounts:
+                for outcome, count in account.calls.items():
+                    calls.add_metric([*pool, account.name, outcome], count)
+                if SECONDS in account.attempts:
+                    took.add_metric([*pool, account.name], sum(account.calls.values()), account.attempts[SECONDS])
+        yield from (states, age, calls, took)

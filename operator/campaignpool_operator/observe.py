@@ -7,6 +7,8 @@ In this order, for a reason each:
    campaigns made, which counts as nothing in flight; the other way round its campaigns would be asked for twice.
 3. The database: migrations, the blueprint compiled against the catalog, what the resource says, the request to be
    told of changes, and only then the ledger, so that no change falls between.
+
+What is wrong with images alone is a fault of its own: rows never wait for it.
 """
 
 import hashlib
@@ -19,22 +21,27 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from campaignpool import blueprint, install, ledger
-from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
+from campaignpool import album_facts, blueprint, install, ledger
+from campaignpool.api import RETRY_IMAGES, CampaignPoolSpec, CampaignPoolStatus
 from campaignpool.blueprint import Blueprint
 from campaignpool.database import Connection, connected, translated
-from campaignpool.errors import BlueprintError, CampaignPoolError, ConfigurationError, SecretError
+from campaignpool.errors import BlueprintError, CampaignPoolError, ClusterError, ConfigurationError, SecretError
 from campaignpool.install import Compiled
 from campaignpool.ledger import Ledger, Run
-from campaignpool_operator import jobs
+from campaignpool_operator import image_jobs, job_parts, jobs
 from campaignpool_operator.cluster import Cluster
 from campaignpool_operator.facts import Fault, Observed, Pool
+from campaignpool_operator.image_jobs import ImagesJob
+from campaignpool_operator.job_parts import Owner
 from campaignpool_operator.jobs import SeedJob
 
 APPLICATION = "campaignpool-operator"
 """Name of the operator's connections in `pg_stat_activity`."""
 
 _FAULTS_SHOWN = 5
+
+RETRY_SHOWN = 100
+"""Characters of the annotation that asks for another try: what is remembered of it in the status."""
 
 Clock: TypeAlias = Callable[[], datetime]
 BeforeFirstWrite: TypeAlias = Callable[[str], Awaitable[None]]
@@ -97,6 +104,8 @@ def read_pool(resource: Mapping[str, Any]) -> Pool:
         raw_spec=resource.get("spec") or {},
         raw_status=raw_status,
         status=status,
+        retry_images=str((meta.get("annotations") or {}).get(RETRY_IMAGES, ""))[:RETRY_SHOWN],
+        deleted_at=datetime.fromisoformat(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None,
     )
 
 
@@ -171,13 +180,78 @@ async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -
     return blueprint.parse(texts[reference.key], f"ConfigMap {reference.name}, key {reference.key}")
 
 
-async def list_jobs(cluster: Cluster, pool: Pool) -> tuple[SeedJob, ...]:
-    """Give the pool's seeding Jobs, those of another pool of the same label apart."""
-    found = await cluster.jobs(pool.namespace, f"{jobs.SELECTOR},{jobs.selector(pool.name)}")
+@dataclass(frozen=True)
+class Works:
+    """The Jobs of a pool."""
+
+    seeding: tuple[SeedJob, ...]
+    images: tuple[ImagesJob, ...]
+
+
+async def list_jobs(cluster: Cluster, pool: Pool) -> Works:
+    """Give the pool's Jobs, those of another pool of the same label apart."""
+    found = await cluster.jobs(pool.namespace, f"{job_parts.SELECTOR},{job_parts.selector(pool.name)}")
     mine = [
         each for each in found if any(ref["uid"] == pool.uid for ref in each["metadata"].get("ownerReferences", ()))
     ]
-    return tuple(job for each in mine if (job := jobs.parse(each)) is not None)
+    return Works(
+        tuple(job for each in mine if (job := jobs.parse(each)) is not None),
+        tuple(copying for each in mine if (copying := image_jobs.parse(each)) is not None),
+    )
+
+
+async def look_at_images(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
+    """Add what is known of a pool's images to what was observed of it, ledger and Jobs before.
+
+    Args:
+        cluster: Where the Secret is.
+        connection: To the pool's database.
+        observed: So far.
+        image: Of the seeder, where the pool names none.
+    """
+    pool, spec, ledger_ = observed.pool, observed.spec, observed.ledger
+    if spec is None or ledger_ is None:
+        return observed
+    fault = None
+    if spec.images.strategy != "Share" or ledger_.images.unfinished:
+        fault = await _images_fault(cluster, pool, spec)
+    told = pool.status.images.last_finished_at if pool.status.images else None
+    since = datetime.fromisoformat(told) if told else pool.created_at
+    last = ledger_.images.last_finished_at
+    return replace(
+        observed,
+        images_fault=fault,
+        images_finished=await album_facts.finished(connection, pool.key, since) if last and last > since else (),
+        images_settings=image_jobs.settings(Owner(pool.namespace, pool.name, pool.uid), spec, image),
+    )
+
+
+async def _images_fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault | None:
+    """Say why images cannot be copied or deleted. A Secret that cannot be read is no fault of the pool's rows."""
+    reference = spec.images.secret_ref
+    if reference is None:
+        message = (
+            "images that a former strategy left are to be copied or deleted, and spec.images.secretRef names no key: "
+            "set it as it was until status.images.pending is 0"
+        )
+        return Fault("SecretRefMissing", message, retry=False)
+    try:
+        secret = await cluster.secret(pool.namespace, reference.name)
+    except ClusterError as error:
+        return Fault.of(error)
+    if secret is None:
+        message = (
+            f"there is no Secret {reference.name} in namespace {pool.namespace}: create it, with ImageKit's private "
+            f"key under the key {reference.key}"
+        )
+        return Fault("SecretNotFound", message, retry=False)
+    if not secret.get(reference.key, b"").strip():
+        message = (
+            f"the Secret {reference.name} has no key {reference.key}: add it, with ImageKit's private key, or "
+            "correct spec.images.secretRef.key"
+        )
+        return Fault("SecretKeyMissing", message, retry=False)
+    return None
 
 
 class Observer:
@@ -186,11 +260,12 @@ class Observer:
     Args:
         cluster: The Kubernetes API.
         databases: Connections to databases.
+        image: Of the seeder, where a pool names none.
         clock: Gives the time.
     """
 
-    def __init__(self, cluster: Cluster, databases: Databases, clock: Clock = utcnow) -> None:
-        self._cluster, self._databases, self._clock = cluster, databases, clock
+    def __init__(self, cluster: Cluster, databases: Databases, image: str, clock: Clock = utcnow) -> None:
+        self._cluster, self._databases, self._image, self._clock = cluster, databases, image, clock
 
     async def look(self, pool: Pool, stack: AsyncExitStack, before_first_write: BeforeFirstWrite) -> Session:
         """Observe a pool. Its connection is open until the stack ends.
@@ -208,7 +283,8 @@ class Observer:
             observed = replace(observed, spec=spec)
             url = await read_url(self._cluster, pool, spec)
             declared, fault = await self._declared(pool, spec)
-            observed = replace(observed, fault=fault, jobs=await list_jobs(self._cluster, pool))
+            works = await list_jobs(self._cluster, pool)
+            observed = replace(observed, fault=fault, jobs=works.seeding, image_jobs=works.images)
             connection = await stack.enter_async_context(self._databases.connected(url))
             with translated():
                 compiled = None
@@ -224,6 +300,8 @@ class Observer:
                 compiled = None
             observed = replace(observed, fault=fault, compiled=compiled, ledger=facts, quiet=quiet)
             observed = replace(observed, orphans=await self._orphans(observed, facts))
+            with translated():
+                observed = await look_at_images(self._cluster, connection, observed, self._image)
         except CampaignPoolError as error:
             if url is not None:
                 self._databases.doubt(url)
@@ -243,7 +321,7 @@ class Observer:
         lost = [run for run in facts.runs if run.outcome is None and run.job not in known]
         if not lost:
             return ()
-        known |= {job.name for job in await list_jobs(self._cluster, observed.pool)}
+        known |= {job.name for job in (await list_jobs(self._cluster, observed.pool)).seeding}
         return tuple(run for run in lost if run.job not in known)
 
 

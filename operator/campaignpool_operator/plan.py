@@ -6,20 +6,31 @@
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
 4. What owners have too much is retired and removed, in small batches.
 
-A fault or a pause ends the list early. Runs that fail one after the other are followed by growing pauses, and after
-`HALT` of them by none until the resource changes. The clock is part of what was observed: the same input gives the
-same plan.
+Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. Runs that
+fail one after the other are followed by growing pauses, and after `HALT` of them by none until the resource changes.
+The clock is part of what was observed: the same input gives the same plan.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
 
 from campaignpool.api import CampaignPoolSpec
-from campaignpool.install import Compiled
+from campaignpool.install import CLAIM_FORM, Compiled
 from campaignpool.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
+from campaignpool_operator import images
+from campaignpool_operator.actions import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    FinishRun,
+    InstallRevision,
+    Prune,
+    Remove,
+    Retire,
+)
 from campaignpool_operator.facts import Observed
+from campaignpool_operator.images import ImagesPlan
 from campaignpool_operator.jobs import SeedJob
 
 BATCH = 10
@@ -41,67 +52,6 @@ HELD_SECONDS = 300
 
 PRUNE_SECONDS = 3600
 """Failed campaigns are kept this long, as `ledger.prune` has it."""
-
-
-@dataclass(frozen=True)
-class InstallRevision:
-    """Bring the compiled blueprint into the database."""
-
-    compiled: Compiled
-    reason: str
-
-
-@dataclass(frozen=True)
-class CreateJob:
-    """Ask for `count` campaigns of an owner."""
-
-    owner: str
-    number: int
-    count: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class FinishRun:
-    """End a run whose Job cannot end it any more: (job, owner, number, count, generation)."""
-
-    run: tuple[str, str, int, int, int]
-    outcome: Literal["Succeeded", "Failed"]
-    reason: str | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True)
-class DeleteJob:
-    """Take back a Job."""
-
-    name: str
-    uid: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Retire:
-    """Take ready campaigns of an owner out of the pool."""
-
-    owner: str
-    count: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Remove:
-    """Delete retiring campaigns with all their rows."""
-
-    batch: int
-
-
-@dataclass(frozen=True)
-class Prune:
-    """Forget old failures, old runs and old records of claims."""
-
-
-Action: TypeAlias = InstallRevision | CreateJob | FinishRun | DeleteJob | Retire | Remove | Prune
 
 
 @dataclass(frozen=True)
@@ -139,6 +89,7 @@ class Plan:
         lacking: Campaigns that owners lack and no Job makes yet.
         capped: The targets together do not fit into `maxSize`.
         next_check: Seconds after which to look again by all means; 0: at once. None: whenever something happens.
+        images: What to do about images.
     """
 
     actions: tuple[Action, ...] = ()
@@ -147,6 +98,7 @@ class Plan:
     capped: bool = False
     failures: Failures = Failures()
     next_check: float | None = None
+    images: ImagesPlan = field(default_factory=ImagesPlan)
 
     @property
     def promised(self) -> dict[str, int]:
@@ -174,12 +126,15 @@ def plan(observed: Observed) -> Plan:
         for owner, target in targets.items()
         if (lack := target - _counts(ledger, owner).whole - in_flight.get(owner, 0)) > 0
     }
+    copying = images.plan(observed)
     result = Plan(
         actions=ended,
         in_flight=in_flight,
         lacking=sum(lacks.values()),
         capped=sum(targets.values()) > spec.max_size,
         failures=failures,
+        next_check=copying.next_check,
+        images=copying,
     )
     if observed.fault is not None:
         return result
@@ -197,13 +152,9 @@ def plan(observed: Observed) -> Plan:
     if surplus or retiring:
         actions.append(Remove(BATCH))
     actions += _pruning(observed, ledger)
-    return Plan(
-        actions=tuple(actions),
-        in_flight=in_flight,
-        lacking=result.lacking,
-        capped=result.capped,
-        failures=failures,
-        next_check=_next_check(observed, failures, more=bool(surplus or retiring), held=bool(held)),
+    waits = (_next_check(observed, failures, more=bool(surplus or retiring), held=bool(held)), copying.next_check)
+    return replace(
+        result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
     )
 
 
@@ -294,6 +245,8 @@ def _installation(ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevisio
         yield InstallRevision(compiled, "the first of the pool")
     elif ledger.revision.plan_hash != compiled.plan_hash:
         yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
+    elif ledger.revision.claim_form < CLAIM_FORM:
+        yield InstallRevision(compiled, "an older release installed it, without what claims can do now")
 
 
 def _creations(

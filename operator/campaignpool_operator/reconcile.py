@@ -6,6 +6,7 @@ next loop. What is remembered between loops is how often a fault was met, for th
 
 import logging
 import random
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from hashlib import sha256
@@ -13,11 +14,13 @@ from typing import Any
 
 from campaignpool.api import GROUP, KIND, VERSION, CampaignPoolStatus
 from campaignpool.errors import CampaignPoolError, ClusterError
+from campaignpool_operator import image_status
+from campaignpool_operator.actions import Action
 from campaignpool_operator.apply import apply
 from campaignpool_operator.cluster import Cluster
 from campaignpool_operator.config import Config
-from campaignpool_operator.drain import FINALIZER, add_finalizer, drain
-from campaignpool_operator.facts import Event, Fault, Observed, Pool
+from campaignpool_operator.drain import add_finalizer, drain
+from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
 from campaignpool_operator.listen import Listeners
 from campaignpool_operator.metrics import Metrics
 from campaignpool_operator.observe import Databases, Observer, Session, read_pool, utcnow
@@ -51,7 +54,7 @@ class Reconciler:
     def __init__(self, config: Config, cluster: Cluster, listeners: Listeners, metrics: Metrics) -> None:
         self._config, self._cluster, self._listeners, self._metrics = config, cluster, listeners, metrics
         self._databases = Databases()
-        self._observer = Observer(cluster, self._databases)
+        self._observer = Observer(cluster, self._databases, config.seeder_image)
         self._faults: dict[str, int] = {}
 
     async def __call__(self, key: str) -> float | None:
@@ -95,10 +98,15 @@ class Reconciler:
             session = await self._observer.look(pool, stack, before_first_write)
             observed = session.observed
             todo = plan(observed)
-            fault = await self._apply(session, todo)
+            fault = await self._apply(session, todo.actions)
             if fault is not None:
                 # What was not done is not to be told of.
                 observed, todo = replace(observed, fault=fault), replace(todo, actions=())
+            # Whatever came of the rows; and whatever comes of this is no fault of theirs.
+            fault = await self._apply(session, todo.images.actions)
+            if fault is not None:
+                observed = replace(observed, images_fault=fault)
+                todo = replace(todo, images=replace(todo.images, actions=()))
         if observed.fault is not None and observed.fault.reason == "Conflict":
             raise ClusterError(observed.fault.message, reason="Conflict")
         await self._say(observed, todo)
@@ -111,16 +119,16 @@ class Reconciler:
             waits.append(AT_WORK_SECONDS)
         return "ok", min(wait for wait in waits if wait is not None)
 
-    async def _apply(self, session: Session, todo: Plan) -> Fault | None:
+    async def _apply(self, session: Session, actions: Sequence[Action]) -> Fault | None:
         observed, connection = session.observed, session.connection
         if connection is None or observed.spec is None:
             return None
         pool = observed.pool
-        done = apply(todo, pool, observed.spec, self._cluster, connection, self._config.seeder_image)
+        done = apply(actions, pool, observed.spec, self._cluster, connection, self._config.seeder_image)
         try:
             async for event in done:
-                if event.reason == "SeedingStarted":
-                    self._metrics.job_created(pool.key)
+                if event.reason in ("SeedingStarted", "ImagesStarted"):
+                    self._metrics.job_created(pool.key, images=event.reason == "ImagesStarted")
                 await self._post(pool, event)
         except CampaignPoolError as error:
             return Fault.of(error)
@@ -132,7 +140,7 @@ class Reconciler:
         """Take a pool that is being deleted nearer to its end."""
         observed = Observed(pool, utcnow())
         try:
-            delay = await drain(self._cluster, self._databases, pool)
+            step = await drain(self._cluster, self._databases, pool, self._config.seeder_image)
         except CampaignPoolError as error:
             if isinstance(error, ClusterError):
                 raise
@@ -140,18 +148,20 @@ class Reconciler:
             fault = replace(Fault.of(error), message=f"{error.message}; {way_out}")
             await self._say(replace(observed, fault=fault), Plan())
             return "fault", self._pause(pool.key, fault)
-        if delay is None:
+        for event in step.events:
+            await self._post(pool, event)
+        if step.delay is None:
             # Others' finalizers may hold it for longer; for us it is gone.
             return self._gone(pool.key)
-        await self._say(observed, Plan())
-        return "deleting", delay
+        await self._say(step.observed, Plan(images=step.images))
+        return "deleting", step.delay
 
     async def _say(self, observed: Observed, todo: Plan) -> None:
         """Write the status where it differs from what is there, and post what changed with it."""
         pool = observed.pool
         status = project(observed, todo)
         wanted = dump(status)
-        self._metrics.show(pool.key, status)
+        self._metrics.show(pool.key, status, observed.ledger.images if observed.ledger else None)
         if wanted == pool.raw_status:
             return
         # A merge patch leaves alone what it does not name: what is no longer there has to be named.
@@ -159,7 +169,7 @@ class Reconciler:
         await self._cluster.patch_status(pool.namespace, pool.name, {**removed, **wanted})
         self._metrics.status_writes.inc()
         _log_condition(pool, status)
-        for event in transitions(pool.status, status):
+        for event in (*transitions(pool.status, status), *image_status.events(observed, pool.status, status)):
             await self._post(pool, event)
 
     async def _post(self, pool: Pool, event: Event) -> None:

@@ -10,13 +10,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from campaignpool import api
-from campaignpool.api import CampaignPoolStatus, Condition, LastSeed, OwnerStatus
+from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
 from campaignpool.ledger import Ledger, OwnerCounts
+from campaignpool_operator import image_status
+from campaignpool_operator.actions import InstallRevision, Retire
 from campaignpool_operator.facts import Event, Fault, Observed
 from campaignpool_operator.jobs import selector
-from campaignpool_operator.plan import InstallRevision, Plan, Retire
+from campaignpool_operator.plan import Plan
 
-Truth = Literal["True", "False"]
+Truth = Literal["True", "False", "Unknown"]
 Judgement = tuple[Truth, str, str]
 """Status, reason and message of a condition."""
 
@@ -37,6 +39,7 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
         "Progressing": _progressing(observed, plan),
         "Degraded": _degraded(observed, plan),
         "Paused": _paused(observed),
+        image_status.KIND: _images(observed, plan),
     }
     conditions = [_condition(observed, kind, judgement) for kind, judgement in judgements.items()]
     return previous.model_copy(
@@ -44,6 +47,7 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
             **numbers,
             "observed_generation": observed.pool.generation,
             "selector": selector(observed.pool.name),
+            "images": image_status.counted(observed, plan.images),
             "conditions": conditions,
         }
     )
@@ -139,7 +143,9 @@ def _ready(observed: Observed, plan: Plan) -> Judgement:
 
 def _progressing(observed: Observed, plan: Plan) -> Judgement:
     if observed.pool.deleting:
-        return "True", "Deleting", "Campaigns that nobody claimed are being removed; claimed ones stay."
+        left = observed.ledger.images.unfinished if observed.ledger is not None else 0
+        more = f" Images of {left} campaigns are copied or deleted before the pool goes." if left else ""
+        return "True", "Deleting", f"Campaigns that nobody claimed are being removed; claimed ones stay.{more}"
     if observed.fault is not None or observed.spec is None or observed.ledger is None:
         return "False", observed.fault.reason if observed.fault else "Unknown", "Waiting for the fault to be mended."
     if any(isinstance(each, InstallRevision) for each in plan.actions):
@@ -148,7 +154,14 @@ def _progressing(observed: Observed, plan: Plan) -> Judgement:
         return "True", "Seeding", "Seeding Jobs are at work."
     if any(isinstance(each, Retire) for each in plan.actions):
         return "True", "Retiring", "Campaigns that are not wanted any more are being removed."
-    if observed.spec.paused:
+    return _idle(observed, observed.spec, observed.ledger, plan)
+
+
+def _idle(observed: Observed, spec: CampaignPoolSpec, ledger: Ledger, plan: Plan) -> Judgement:
+    """Say why no campaign is being made or removed."""
+    if any(counts.imaging for counts in ledger.owners.values()):
+        return "True", "Imaging", "Campaigns have all their rows and wait for images that are required."
+    if spec.paused:
         return "False", "Paused", "No campaign is made or retired while the pool is paused."
     if plan.lacking and plan.failures.halted:
         return "False", "Halted", "Seeding waits for a change of the resource."
@@ -173,6 +186,16 @@ def _paused(observed: Observed) -> Judgement:
     if observed.spec is not None and observed.spec.paused:
         return "True", "Paused", "spec.paused is true: no campaign is made or retired; claims go on."
     return "False", "NotPaused", "The pool is kept at its size."
+
+
+def _images(observed: Observed, plan: Plan) -> Judgement:
+    verdict = image_status.judge(observed, plan.images)
+    if verdict is not None:
+        return verdict.status, verdict.reason, sentence(verdict.message)
+    before = _previous(observed, image_status.KIND)
+    if before is not None:
+        return before.status, before.reason, before.message
+    return "Unknown", "NotObserved", "The pool's images have not been looked at yet."
 
 
 def _failure_reason(plan: Plan) -> str:

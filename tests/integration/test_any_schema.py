@@ -124,6 +124,7 @@ async def holds(connection: Connection, world: World) -> None:
     if world.clones > 1:
         claimed.append(await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'me')", pool))
     await ledger.close_pool(connection, pool)
+    await ledger.retire(connection, pool, None, None)
     assert await ledger.remove(connection, pool, world.clones) == world.clones - len(claimed)
     left = added(before, await read(connection, world))
     assert clones(world, left, claimed) == [clone] * len(claimed)

@@ -49,6 +49,10 @@ def pool(name: str, **spec: object) -> dict[str, Any]:
         ({"blueprint": {}}, "set exactly one of inline and configMapRef"),
         ({"size": -1}, "spec.size in body should be greater than or equal to 0"),
         ({"images": {"strategy": "Steal"}}, 'supported values: "Share"'),
+        ({"images": {"strategy": "CopyEach"}}, "secretRef is required unless strategy is Share"),
+        ({"claims": {"lifetime": {"default": "2h", "maximum": "90m"}}}, "default must not exceed maximum"),
+        ({"images": {"deadline": "2 hours"}}, "spec.images.deadline in body should match"),
+        ({"images": {"folder": "campaigns"}}, "spec.images.folder in body should match"),
         ({"owners": [{"id": "a b", "size": 1}]}, "spec.owners[0].id"),
     ],
 )
@@ -63,8 +67,23 @@ def test_defaults_are_filled_in(client: httpx.Client) -> None:
     assert made["size"] == 5
     assert made["maxSize"] == 100
     assert made["seeding"]["batchSize"] == 10
-    assert made["images"] == {"strategy": "Share"}
-    assert made["claims"] == {"onEmpty": "Clone", "waitSeconds": 5}
+    assert made["images"] == {
+        "strategy": "Share",
+        "folder": "/campaigns",
+        "concurrency": 4,
+        "requestsPerSecond": 5,
+        "burst": 20,
+        "maxAttempts": 8,
+        "deadline": "2h",
+        "requiredForReady": False,
+    }
+    assert made["claims"] == {
+        "onEmpty": "Clone",
+        "waitSeconds": 5,
+        "allowStale": True,
+        "lifetime": {"default": "1h", "maximum": "24h"},
+        "whileDeleting": "Refuse",
+    }
     assert made["paused"] is False
     client.delete(f"{POOLS}/defaults").raise_for_status()
 

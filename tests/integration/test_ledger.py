@@ -26,7 +26,7 @@ async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
 async def test_migrations_are_applied_once_whoever_comes_first(database_url: str) -> None:
     connections = [await asyncpg.connect(database_url) for _ in range(4)]
     applied = await asyncio.gather(*map(ledger.migrate, connections))
-    assert sorted(map(len, applied)) == [0, 0, 0, len(sql.migrations())]
+    assert sorted(name for names in applied for name in names) == sorted(each.name for each in sql.migrations())
     for each in connections:
         await each.close()
 
@@ -227,3 +227,68 @@ async def test_names_are_found_where_the_role_finds_them(connection: Connection)
     assert row["description"].endswith("!")
     heard = await connection.fetchval('SELECT count(*) FROM "Tool box".heard WHERE name LIKE $1', "chiwar-%")
     assert heard == 1
+
+
+async def test_the_first_seeders_of_a_pool_may_begin_at_the_same_moment(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """What slots are counted by is not made twice, also where an operator of another release made the pool."""
+    await installed(connection)
+    await connection.execute("DROP SEQUENCE IF EXISTS campaign_pool.slot_1, campaign_pool.head_1")
+    await ledger.reserve(connection, POOL, "one", "", 1, 1, 1)
+    await ledger.reserve(connection, POOL, "two", "", 2, 1, 1)
+    other = await asyncpg.connect(chiwar_url)
+    first = connection.transaction()
+    await first.start()
+    await ledger.seed(connection, POOL, "one", 1)
+    second = asyncio.create_task(ledger.seed(other, POOL, "two", 1))
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
+    while not await connection.fetchval(waiting, other.get_server_pid()):
+        assert not second.done()
+    await first.commit()
+    assert (await second).campaigns == 1
+    await other.close()
+    assert (await ledger.observe(connection, POOL)).owners[""].ready == 2
+
+
+async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner_does(
+    connection: Connection,
+) -> None:
+    await installed(connection)
+    await filled(connection, "", 5)
+    # A subquery that is run once for every row would lock another one each time.
+    await connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off")
+    await connection.execute("SET enable_memoize = off; SET enable_indexscan = off; SET enable_bitmapscan = off")
+    await connection.execute("SET enable_hashagg = off; SET enable_sort = off")
+    assert await ledger.retire(connection, POOL, "", 2) == 2
+
+
+async def test_a_revision_is_not_dropped_under_a_claim_that_found_it(connection: Connection, chiwar_url: str) -> None:
+    await installed(connection)
+    claiming = await asyncpg.connect(chiwar_url)
+    transaction = claiming.transaction()
+    await transaction.start()
+    assert (await claim(claiming, NEW))["source"] == "clone"
+    other = spec().blueprint.model_dump(by_alias=True, exclude_none=True)
+    other["inline"]["root"]["set"]["description"] = "'another'"
+    await installed(connection, blueprint=other)
+    assert await install.drop_unused(connection, POOL) == 0, "a claim is under way"
+    await transaction.rollback()
+    assert await install.drop_unused(connection, POOL) == 1
+    await claiming.close()
+
+
+async def test_a_release_undoes_what_its_claim_inserted_whatever_made_the_campaign(connection: Connection) -> None:
+    """A campaign of an older revision is claimed by the rules of the present one."""
+    await installed(connection)
+    await filled(connection, "", 1)
+    other = spec().blueprint.model_dump(by_alias=True, exclude_none=True)
+    (row,) = other["inline"]["onClaim"]["insert"]
+    other["inline"]["onClaim"]["insert"] = [row, {"table": "notes", "values": {"campaign": "$campaign"}}]
+    await connection.execute("CREATE TABLE notes (campaign uuid NOT NULL REFERENCES campaigns)")
+    await installed(connection, blueprint=other)
+    got = await claim(connection, NEW)
+    assert got["source"] == "master"
+    await connection.execute("SELECT campaign_pool.release($1)", got["campaign_id"])
+    assert await connection.fetchval("SELECT count(*) FROM notes") == 0
+    assert await ledger.remove(connection, POOL, 1) == 1

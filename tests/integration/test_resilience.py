@@ -29,7 +29,7 @@ def server() -> Iterator[EmbeddedPostgres]:
     """A server of our own: it is restarted. Durable, for a crash must not lose what was committed."""
     with (
         tempfile.TemporaryDirectory(prefix="campaignpool-resilience-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres", durable=True, max_connections=30) as server,
+        EmbeddedPostgres(Path(folder) / "postgres", durable=True, settings={"max_connections": "30"}) as server,
     ):
         yield server
 

@@ -10,9 +10,11 @@ folder, which it deletes afterwards; those that switch faults on, or need a cloc
 import asyncio
 import contextlib
 import os
+import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,3 +118,24 @@ async def client(imagekit: ImageKit) -> AsyncIterator[AsyncImageKit]:
     """A client of the stand-in that tries nothing again."""
     async with client_of(imagekit) as client:
         yield client
+
+
+@contextlib.contextmanager
+def imagekit_thread() -> Iterator[ImageKit]:
+    """Run a stand-in without limits in a thread of its own, for code that is not asynchronous."""
+    started: Future[tuple[ImageKit, asyncio.AbstractEventLoop]] = Future()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with ImageKit(limits=UNLIMITED) as imagekit:
+            started.set_result((imagekit, asyncio.get_running_loop()))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="imagekit", daemon=True)
+    thread.start()
+    imagekit, loop = started.result(10)
+    try:
+        yield imagekit
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()

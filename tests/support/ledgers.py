@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import yaml
 
-from campaignpool import install, ledger
+from campaignpool import install, ledger, sql
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.database import Connection
 
@@ -18,6 +18,18 @@ CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claiman
 def spec(**changes: object) -> CampaignPoolSpec:
     """Give the spec of the sample's pool with other values at the top level."""
     return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
+
+
+async def migrated(connection: Connection, version: int) -> None:
+    """Bring the ledger to what an older release made of it: its first migrations, and no more."""
+    await connection.execute("CREATE SCHEMA campaign_pool")
+    await connection.execute(sql.MIGRATION_TABLE)
+    for migration in sql.migrations()[:version]:
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
+            *(migration.version, migration.name, migration.checksum),
+        )
 
 
 async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:

@@ -175,7 +175,7 @@ class Game:
         """Ledger: how many campaigns of the pool are in each state, those that were claimed among them."""
         query = """SELECT state, count(*) FROM (
                        SELECT pool_id, state FROM campaign_pool.campaign
-                       UNION ALL SELECT pool_id, 'claimed' FROM campaign_pool.claimed
+                       UNION ALL SELECT pool_id, 'claimed' FROM campaign_pool.claimed WHERE released_at IS NULL
                    ) c JOIN campaign_pool.pool p ON p.id = c.pool_id WHERE p.name = $1 GROUP BY state"""
         return {row["state"]: row["count"] for row in self.fetch(query, self.key)}
 

@@ -5,16 +5,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from campaignpool import install
+from campaignpool.album_facts import Images
 from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
 from campaignpool.install import Compiled
 from campaignpool.ledger import Ledger, OwnerCounts, Revision, Run
-from campaignpool_operator import jobs
+from campaignpool_operator import image_jobs, jobs
 from campaignpool_operator.facts import Observed, Pool
+from campaignpool_operator.image_jobs import ImagesJob
 from campaignpool_operator.jobs import SeedJob
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = BORN + timedelta(hours=1)
 HASH = "0" * 64
+SETTINGS = "5" * 16
 BLUEPRINT = {"inline": {"root": {"table": "campaigns"}}}
 
 
@@ -65,7 +69,7 @@ def compiled(plan_hash: str = HASH) -> Compiled:
 
 def revision(plan_hash: str = HASH) -> Revision:
     """What is installed."""
-    return Revision(1, plan_hash, "f", "t", rows=100, statements=10)
+    return Revision(1, plan_hash, "f", "t", rows=100, statements=10, claim_form=install.CLAIM_FORM)
 
 
 def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:
@@ -108,6 +112,34 @@ def job(number: int = 1, state: str = "Active", owner: str = "", **changes: obje
         "message": "Job has reached the specified backoff limit" if state == "Failed" else None,
     }
     return SeedJob(**{**facts, **changes})
+
+
+COPIES = {"strategy": "CopyEach", "secretRef": {"name": "imagekit"}}
+
+
+def images_job(number: int = 1, state: str = "Active", **changes: object) -> ImagesJob:
+    """An images Job that was made a minute ago."""
+    facts: dict[str, Any] = {
+        "name": image_jobs.job_name("chiwar", number),
+        "uid": f"uid-images-{number}",
+        "number": number,
+        "failures": 0,
+        "generation": 1,
+        "settings": SETTINGS,
+        "created_at": ago(60),
+        "deleting": False,
+        "state": state,
+        "finished_at": None if state == "Active" else ago(2),
+        "reason": "BackoffLimitExceeded" if state == "Failed" else None,
+        "message": "Job has reached the specified backoff limit" if state == "Failed" else None,
+    }
+    return ImagesJob(**{**facts, **changes})
+
+
+def copying(images: Images, **changes: object) -> Observed:
+    """A full pool that copies images, with these of them in its ledger."""
+    full = ledger({"": OwnerCounts(ready=5)}, images=images)
+    return observed(**{"spec": spec(images=COPIES), "ledger": full, "images_settings": SETTINGS, **changes})
 
 
 def ledger(owners: Mapping[str, OwnerCounts] | None = None, *runs: Run, **changes: object) -> Ledger:

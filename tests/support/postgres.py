@@ -22,7 +22,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
     # Not pytest's tmp_path, which pytest closes to other unix users each time a session starts.
     with (
         tempfile.TemporaryDirectory(prefix="campaignpool-tests-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres", max_connections=200) as server,
+        EmbeddedPostgres(Path(folder) / "postgres", settings={"max_connections": "200"}) as server,
     ):
         yield server
 

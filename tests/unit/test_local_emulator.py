@@ -56,7 +56,7 @@ def first_line(http: httpx.Client, pod: str) -> str:
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the program; give it and the address in the kubeconfig it wrote."""
     kubeconfig = folder / "kubeconfig"
-    command = [sys.executable, "-m", "campaignpool_local", "--kubeconfig", str(kubeconfig)]
+    command = [sys.executable, "-m", "campaignpool_local", str(kubeconfig)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "emulator" in process.stdout.readline()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from campaignpool_operator import jobs
+from campaignpool_operator import job_parts, jobs
 from campaignpool_operator.jobs import Request
 from tests.support.pools import spec
 
@@ -61,7 +61,7 @@ def test_the_url_is_never_in_a_job() -> None:
 def test_names_and_labels_are_valid_however_long_the_pool_s_name(pool: str, number: int) -> None:
     name = jobs.job_name(pool, "owner", number)
     assert NAME.match(name), name
-    assert LABEL.match(jobs.pool_label(pool))
+    assert LABEL.match(job_parts.pool_label(pool))
     assert name.endswith(f"-{jobs.owner_hash('owner')}-{number}")
 
 

@@ -133,7 +133,7 @@ async def look(fake: Fake, the_pool: Pool) -> Fault | None:
         raise AssertionError(url)
 
     async with AsyncExitStack() as stack:
-        session = await Observer(fake, Databases(), lambda: NOW).look(the_pool, stack, before_first_write)
+        session = await Observer(fake, Databases(), "seeder:1", lambda: NOW).look(the_pool, stack, before_first_write)
     assert session.connection is None
     assert session.observed.ledger is None
     return session.observed.fault

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from campaignpool.api import MASTER
 from campaignpool.ledger import RUNS_SEEN, OwnerCounts, Run
 from campaignpool_operator import jobs
-from campaignpool_operator.facts import Fault, Observed
-from campaignpool_operator.jobs import SeedJob
-from campaignpool_operator.plan import (
-    BATCH,
-    HALT,
-    HELD_SECONDS,
+from campaignpool_operator.actions import (
     Action,
     CreateJob,
     DeleteJob,
@@ -25,8 +20,10 @@ from campaignpool_operator.plan import (
     Prune,
     Remove,
     Retire,
-    plan,
 )
+from campaignpool_operator.facts import Fault, Observed
+from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.plan import BATCH, HALT, HELD_SECONDS, plan
 from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, run, spec
 
 FAULT = Fault("TemplateNotFound", "no row is the template", retry=False)

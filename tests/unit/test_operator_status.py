@@ -45,7 +45,7 @@ def test_a_full_pool() -> None:
         "Degraded": ("False", "AsExpected"),
         "Paused": ("False", "NotPaused"),
     }
-    assert status.selector == "campaignpool.dev/pool=chiwar"
+    assert status.selector == "campaignpool.dev/pool=chiwar,app.kubernetes.io/component=seeder"
     assert status.observed_generation == 1
     assert status.last_seed is not None
     assert (status.last_seed.campaigns, status.last_seed.duration_milliseconds) == (5, 250)

@@ -14,13 +14,13 @@ import yaml
 
 import chiwar
 from campaignpool.api import PLURAL
+from campaignpool.client import Client
 from campaignpool.crd import crd
 from chiwar.demo.kube import Kube
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
 
 POOL = yaml.safe_load((Path(__file__).parent.parent / "pool.yaml").read_text())
 NAME = POOL["metadata"]["name"]
-CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
 PATIENCE = 45.0
 """Seconds within which a pool must be full; it takes a few."""
 
@@ -127,32 +127,27 @@ async def _show_until_full(show: Show, kube: Kube, claimed: int) -> None:
 async def _claims(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     show.step("Claiming as the application does: straight from Postgres, with a role that may do nothing else")
     await connection.execute(
-        "DROP ROLE IF EXISTS game_app; CREATE ROLE game_app LOGIN PASSWORD 'game';"
-        "GRANT USAGE ON SCHEMA campaign_pool TO game_app;"
-        "GRANT EXECUTE ON FUNCTION campaign_pool.claim TO game_app"
+        "DROP ROLE IF EXISTS game_app; CREATE ROLE game_app LOGIN PASSWORD 'game' IN ROLE campaign_pool_app"
     )
     user, _, address = running.database_url.partition("@")
-    application = await asyncpg.connect(f"{user.partition('//')[0]}//game_app:game@{address}")
-    try:
-        await application.prepare(CLAIM)
+    url = f"{user.partition('//')[0]}//game_app:game@{address}"
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as application:
+        campaigns = Client(application, f"{NAMESPACE}/{NAME}")
         claims = [
             ("a new user", chiwar.NEW_USER_ID, "master"),
             ("a returning user", chiwar.RETURNING_USERS[0], "owner"),
         ]
         for who, claimant, source in claims:
-            arguments = (f"{NAMESPACE}/{NAME}", str(claimant), f"demo-{claimant}")
+            key = f"demo-{claimant}"
             began = time.perf_counter()
-            got = await application.fetchrow(CLAIM, *arguments)
+            got = await campaigns.claim(claimant, key=key)
             took = (time.perf_counter() - began) * 1000
-            again = await application.fetchrow(CLAIM, *arguments)
-            assert got is not None  # noqa: S101 (a claim gives a row or raises)
-            show.say(f"          {who} got {got['campaign_id']} from the {got['source']} pool in {took:.1f} ms")
-            await _check_claim(show, connection, got["campaign_id"], str(claimant))
-            show.check(f"it came from the {source} pool", holds=got["source"] == source, seen=got["source"])
+            again = await campaigns.claim(claimant, key=key)
+            show.say(f"          {who} got {got.campaign_id} from the {got.source} pool in {took:.1f} ms")
+            await _check_claim(show, connection, got.campaign_id, str(claimant))
+            show.check(f"it came from the {source} pool", holds=got.source == source, seen=got.source)
             show.check("the same key gives the same campaign again", holds=again == got, seen=again)
             show.check("it took less than a second", holds=took < 1000, seen=took)
-    finally:
-        await application.close()
 
 
 async def _check_claim(
@@ -193,6 +188,8 @@ def _what_next(show: Show, running: Stage) -> None:
     show.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
     show.say(f"  psql {running.database_url}")
     show.say(f"    SELECT * FROM campaign_pool.claim({claim});")  # noqa: S608 (printed, not run)
+    show.say("    SELECT * FROM campaign_pool.health();")
+    show.say("From an application: docs/how-to/claim-a-campaign.md, and programs to copy in examples/clients")
     show.say(f"The operator's log: {running.log}")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
-from campaignpool_local import tether
 from campaignpool_local.emulator import Emulator
+from campaignpool_local.guard import end_with_us
 from campaignpool_local.postgres import EmbeddedPostgres
 from chiwar.demo.kube import Kube
 
@@ -58,11 +59,16 @@ def _make_anew(folder: Path) -> None:
 @asynccontextmanager
 async def operator(running: Stage) -> AsyncIterator[None]:
     """Run the real operator as a process of its own, logging to a file, until the block ends."""
-    tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), "-1", "-1"]
     environment = {**os.environ, "KUBECONFIG": str(running.kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": "0"}
     with running.log.open("wb") as log:
-        command = [*tied, sys.executable, "-m", "campaignpool_operator"]
-        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "campaignpool_operator"),
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        end_with_us(process.pid, signal.SIGTERM)
         try:
             yield
         finally:
@@ -73,3 +79,4 @@ async def operator(running: Stage) -> AsyncIterator[None]:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+            end_with_us(process.pid, 0)

@@ -31,9 +31,12 @@ ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size WHERE t.size <> 
 -- name: put_bell
 INSERT INTO campaign_pool.bell (pool_id) SELECT id FROM campaign_pool.pool WHERE name = $1 ON CONFLICT DO NOTHING;
 
+-- name: put_slots
+SELECT campaign_pool.slots(id) FROM campaign_pool.pool WHERE name = $1;
+
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
-       r.statements, r.tables
+       r.statements, r.tables, r.claim_form
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
@@ -126,10 +129,13 @@ SELECT campaign_pool.adopt_claimed();
 SELECT campaign_pool.prune_claimed($1, make_interval(days => $2), $3);
 
 -- name: prunable
--- Whether there is a record of a claim older than so many days, or one that is not where records are.
+-- Whether there is a record of a claim older than so many days, or one that is not where records are, or images
+-- of which nothing is left to do.
 SELECT EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
     OR EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state = 'claimed')
+    OR EXISTS (SELECT FROM campaign_pool.album a
+               WHERE a.pool_id = p.id AND NOT a.forgotten AND campaign_pool.is_spent(a))
 FROM campaign_pool.pool p WHERE p.name = $1;
 
 -- name: retire
@@ -146,7 +152,8 @@ WHERE p.name = $1 AND c.state = 'retiring' AND c.cause IS NOT NULL
 GROUP BY c.cause ORDER BY 2 DESC, 1;
 
 -- name: unused_revisions
--- Revisions that nothing unclaimed was made from, and no claim that may still be released, the current one apart.
+-- Revisions that nothing unclaimed was made from, no claim that may still be released, and none whose images are not
+-- all copied, the current one apart.
 SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id
 WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_id
   AND NOT EXISTS (
@@ -154,10 +161,12 @@ WHERE p.name = $1 AND r.dropped_at IS NULL AND r.id IS DISTINCT FROM p.revision_
       WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'imaging', 'ready', 'retiring'))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.album a
-      WHERE a.pool_id = p.id AND a.revision_id = r.id AND a.state IN ('pending', 'copying', 'partial'))
+      WHERE a.pool_id = p.id AND a.revision_id = r.id
+        AND (a.state IN ('pending', 'copying')
+             OR a.state = 'partial' AND NOT a.forgotten AND p.deleted_at IS NULL))
   AND NOT EXISTS (
       SELECT FROM campaign_pool.claimed c
-      WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.released_at IS NULL AND p.deleted_at IS NULL
+      WHERE c.pool_id = p.id AND r.id IN (c.revision_id, c.rules_id) AND c.released_at IS NULL AND p.deleted_at IS NULL
         AND c.claimed_at > now() - p.max_lifetime AND c.releasable_until > now());
 
 -- name: close_pool
@@ -186,7 +195,7 @@ SELECT campaign_pool.admit($1, $2);
 
 -- name: lock_pool
 -- One installation at a time; the plan that the pool has now.
-SELECT p.id, r.plan_hash
+SELECT p.id, r.plan_hash, r.claim_form
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 
@@ -205,3 +214,9 @@ UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE 
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);
+
+-- name: write_on_claim
+SELECT campaign_pool.write_on_claim();
+
+-- name: is_dropped
+SELECT (dropped_at IS NOT NULL)::integer FROM campaign_pool.revision WHERE id = $1;

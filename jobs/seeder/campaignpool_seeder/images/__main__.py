@@ -36,7 +36,8 @@ async def _work(request: config.Request | config.Orphans, stop: asyncio.Event) -
 
     async def admit(connection: Connection) -> None:
         if isinstance(request, config.Request):
-            await refuse_past_share(connection, request.pool, request.max_connections)
+            # Counted apart from the pool's seeders: rows must not wait until images let go of a connection.
+            await refuse_past_share(connection, f"images of {request.pool}", request.max_connections)
 
     began = time.perf_counter()
     async with (

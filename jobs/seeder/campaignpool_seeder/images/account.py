@@ -89,27 +89,28 @@ class Account:
             CampaignPoolError: What the call raised, or `sleep`.
         """
         await self._turn(sleep)
+        began = self._now()
         try:
             given = await work()
         except StoreUnavailableError as error:
             self._cause = error.message
             self._silent_since = self._now() if self._silent_since is None else self._silent_since
-            await self._note("unavailable", failed=True, cause=error.message)
+            await self._note("unavailable", began, failed=True, cause=error.message)
             raise
         except StoreLimitedError as error:
             self._blocked = max(self._blocked, self._now() + error.retry_after)
-            await self._note("limited", blocked=error.retry_after)
+            await self._note("limited", began, blocked=error.retry_after)
             raise
         except StoreBusyError:
-            await self._note("busy")
+            await self._note("busy", began)
             raise
         except KeyRefusedError:
-            await self._note("denied")
+            await self._note("denied", began)
             raise
         except CampaignPoolError:
-            await self._note("refused")
+            await self._note("refused", began)
             raise
-        await self._note("ok")
+        await self._note("ok", began)
         return given
 
     async def insist(self, work: Call[T], sleep: Sleep) -> T:
@@ -136,14 +137,14 @@ class Account:
             await sleep(left)
 
     async def _note(
-        self, outcome: str, *, failed: bool = False, blocked: float = 0, cause: str | None = None
+        self, outcome: str, began: float, *, failed: bool = False, blocked: float = 0, cause: str | None = None
     ) -> None:
         if not failed:
             self._silent_since = None
         await self._desk.ask(
             albums.note_calls,
             self.name,
-            {outcome: 1},
+            {outcome: 1, "seconds": round(max(0.0, self._now() - began), 6)},
             failures=int(failed),
             succeeded=not failed,
             blocked=blocked,

@@ -12,6 +12,8 @@ DECLARE
     found_it regclass := to_regclass('campaign_pool.slot_' || slots.pool_id);
 BEGIN
     IF found_it IS NULL THEN
+        -- IF NOT EXISTS alone fails where two make them at the same moment.
+        PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.slots ' || slots.pool_id, 0));
         EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.head_%s AS integer MINVALUE 0', slots.pool_id);
         EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.slot_%s AS integer', slots.pool_id);
         found_it := 'campaign_pool.slot_' || slots.pool_id;
@@ -140,14 +142,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     retired integer;
 BEGIN
+    -- An array, for a subquery that is joined may run more than once, and lock more each time.
     UPDATE campaign_pool.campaign SET state = 'retiring'
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
         WHERE p.name = retire.pool AND c.owner = coalesce(retire.owner, c.owner)
           AND (c.state = 'ready' OR c.state = 'imaging' AND retire.owner IS NULL)
         ORDER BY c.revision_id, c.slot LIMIT retire.most
         FOR UPDATE OF c SKIP LOCKED
-    );
+    ));
     GET DIAGNOSTICS retired = ROW_COUNT;
     RETURN retired;
 END $$;
@@ -185,16 +188,26 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE p.name = finish.pool AND c.pool_id = p.id AND c.run = finish.job AND c.state = 'seeding';
 $$;
 
--- The end of a pool whose resource is gone and of which nothing unclaimed is left. The records of its claims stay.
-CREATE FUNCTION campaign_pool.bury(pool text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- The end of a pool whose resource is gone and of which nothing unclaimed is left but what other rows hold. The records
+-- of its claims stay. False where it is too early: a claim or a release is under way, which may leave something behind.
+CREATE FUNCTION campaign_pool.bury(pool text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
-    the_pool integer;
+    the_pool integer := (SELECT id FROM campaign_pool.pool WHERE name = bury.pool);
 BEGIN
-    UPDATE campaign_pool.pool SET deleted_at = coalesce(deleted_at, now()), revision_id = NULL
-    WHERE name = bury.pool RETURNING id INTO the_pool;
+    PERFORM pg_advisory_xact_lock(campaign_pool.claims_lock(), hashtext(bury.pool));
+    IF EXISTS (
+        SELECT FROM campaign_pool.campaign c WHERE c.pool_id = the_pool
+           AND (c.state = 'ready' OR c.state = 'retiring' AND coalesce(c.retry_at, '-infinity') <= clock_timestamp()))
+    THEN
+        RETURN false;
+    END IF;
+    UPDATE campaign_pool.pool SET deleted_at = coalesce(deleted_at, now()), revision_id = NULL WHERE id = the_pool;
     DELETE FROM campaign_pool.target WHERE pool_id = the_pool;
     EXECUTE format('DROP SEQUENCE IF EXISTS campaign_pool.head_%1$s, campaign_pool.slot_%1$s', the_pool);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
 END $$;
 
 -- A seeder needs no right on the tables: what it may do is done by these, with the rights of their owner.

@@ -1,60 +1,4 @@
--- Images: one album a campaign whose files are copied, one row a file. The rows of the campaign come first and do not
--- wait; attachments are written only when the file they show is there.
-
--- An album is worked on by one worker at a time, who leases it.
-CREATE TABLE campaign_pool.album (
-    campaign     uuid PRIMARY KEY,                      -- of the campaign in the ledger, also once it is claimed
-    pool_id      integer NOT NULL,
-    revision_id  bigint NOT NULL,
-    required     boolean NOT NULL DEFAULT false,        -- the campaign becomes ready only when all are copied
-    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copying', 'done', 'partial', 'deleting')),
-    images       integer NOT NULL,                      -- files
-    copied       integer NOT NULL DEFAULT 0,
-    failed       integer NOT NULL DEFAULT 0,
-    folder       text,                                  -- of the files; NULL while nothing was written there
-    store        text,                                  -- the account they are in, as `account` names it
-    job          text,                                  -- of the store, that copies the folder
-    attempts     integer NOT NULL DEFAULT 0,            -- leases that got nowhere, one after the other
-    queued_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    next_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    leases       integer NOT NULL DEFAULT 0,            -- ever given; who holds an older one has lost the album
-    lease_until  timestamptz,
-    finished_at  timestamptz,
-    cause        text                                   -- why it is not further
-);
-CREATE INDEX album_due ON campaign_pool.album (pool_id, next_at) WHERE state IN ('pending', 'copying', 'deleting');
-CREATE INDEX album_of_pool ON campaign_pool.album (pool_id, state);
-CREATE INDEX album_store ON campaign_pool.album (store) WHERE store IS NOT NULL;
-
-CREATE TABLE campaign_pool.image (
-    campaign     uuid NOT NULL,
-    original     text NOT NULL,                         -- key of the template's blob
-    source       text NOT NULL,                         -- path of the template's file
-    attachments  jsonb NOT NULL,                        -- rows to insert, each with all columns but the blob's key
-    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'copied', 'failed')),
-    attempts     integer NOT NULL DEFAULT 0,
-    next_at      timestamptz,
-    cause        text,
-    file         jsonb,                                 -- what the store says of the copy: file_id, name, path, url, size
-    blob         text,                                  -- key of the new blob
-    PRIMARY KEY (campaign, original)
-);
-CREATE INDEX image_pending ON campaign_pool.image (campaign) WHERE state <> 'copied';
-
--- One row an account of a store: its rate and its breaker, shared by all who use it. `name` is made from a hash of the
--- key, never the key.
-CREATE TABLE campaign_pool.account (
-    name          text PRIMARY KEY,
-    tokens        double precision NOT NULL,            -- below zero: promised to those who wait already
-    counted_at    timestamptz NOT NULL,
-    blocked_until timestamptz NOT NULL DEFAULT '-infinity',  -- the store said so
-    failures      integer NOT NULL DEFAULT 0,           -- one after the other
-    open_until    timestamptz NOT NULL DEFAULT '-infinity',  -- the breaker is open
-    opened        integer NOT NULL DEFAULT 0,          -- how often, one after the other
-    probing       boolean NOT NULL DEFAULT false,      -- one call is under way to find out; the others wait for its end
-    cause         text,
-    attempts      jsonb NOT NULL DEFAULT '{}'           -- how often each outcome was met
-) WITH (fillfactor = 50);
+-- What is done with images: queued by a clone, worked on under a lease, deleted with an unclaimed campaign.
 
 -- Fill the queue of campaigns that were just cloned from a revision that copies images.
 CREATE FUNCTION campaign_pool.queue_images(revision bigint, campaigns uuid[]) RETURNS void
@@ -257,9 +201,10 @@ BEGIN
     RETURN greatest(0, extract(epoch FROM a.blocked_until - moment)) + greatest(0, -a.tokens / $2);
 END $$;
 
--- Note how calls of an account ended: `outcomes` is {outcome: count}; `succeeded`: the store answered one, if only to
--- refuse it. `blocked` seconds are to pass before the next (a 429 said so). After `most` failures in a row the breaker
--- opens for `pause` seconds, twice as long each time up to sixteen times; one success closes it.
+-- Note how calls of an account ended: `outcomes` is {outcome: count}, and may say under `seconds` how long they took;
+-- `succeeded`: the store answered one, if only to refuse it. `blocked` seconds are to pass before the next (a 429 said
+-- so). After `most` failures in a row the breaker opens for `pause` seconds, twice as long each time up to sixteen times;
+-- one success closes it.
 CREATE FUNCTION campaign_pool.note_calls(
     account text, outcomes jsonb, failures integer, succeeded boolean, blocked double precision, most integer,
     pause double precision, cause text
@@ -291,7 +236,7 @@ BEGIN
             ELSE open_until END,
         attempts = (
             SELECT coalesce(jsonb_object_agg(name, total), '{}') FROM (
-                SELECT name, sum(count::bigint) AS total FROM (
+                SELECT name, sum(count::numeric) AS total FROM (
                     SELECT * FROM jsonb_each_text(attempts) UNION ALL SELECT * FROM jsonb_each_text(outcomes)
                 ) each (name, count) GROUP BY name) summed)
     WHERE name = note_calls.account;
@@ -305,6 +250,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
         LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
         WHERE p.name = requeue_images.pool AND a.state IN ('partial', 'pending')
+          -- What a pool that was deleted left can be copied no more.
+          AND EXISTS (SELECT FROM campaign_pool.revision r WHERE r.id = a.revision_id AND r.dropped_at IS NULL)
           AND coalesce(requeue_images.campaign_id, '') IN ('', coalesce(k.campaign_id, c.root_key))
         FOR UPDATE OF a
     ), again AS (
@@ -406,18 +353,25 @@ BEGIN
     END LOOP;
 END $$;
 
--- Rows of images are of no use once all are copied and the campaign can neither be released nor retired. The album
--- stays: it says whose the folder is. Gives of how many albums.
+-- Whether nothing is left to do for the images of a campaign.
+CREATE FUNCTION campaign_pool.is_spent(a campaign_pool.album) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp RETURN
+    NOT a.forgotten AND a.state IN ('done', 'partial')
+    AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
+    AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.id = a.campaign
+                    AND (a.state = 'partial' OR k.releasable_until > clock_timestamp()));
+
+-- Rows of images are of no use once all are copied and the campaign can neither be released nor retired; what failed
+-- is kept for as long as the record of the claim is. The album stays: it says whose the folder is. Gives of how many
+-- albums.
 CREATE FUNCTION campaign_pool.prune_images(pool text, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH settled AS (
-        SELECT a.campaign FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
-        WHERE p.name = prune_images.pool AND a.state = 'done'
-          AND EXISTS (SELECT FROM campaign_pool.image i WHERE i.campaign = a.campaign)
-          AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.id = a.campaign)
-          AND NOT EXISTS (SELECT FROM campaign_pool.claimed k
-                          WHERE k.id = a.campaign AND k.releasable_until > clock_timestamp())
-        LIMIT prune_images.most FOR UPDATE OF a SKIP LOCKED
+        UPDATE campaign_pool.album b SET forgotten = true WHERE b.campaign IN (
+            SELECT a.campaign FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
+            WHERE p.name = prune_images.pool AND campaign_pool.is_spent(a)
+            LIMIT prune_images.most FOR UPDATE OF a SKIP LOCKED)
+        RETURNING b.campaign
     ), emptied AS (
         DELETE FROM campaign_pool.image i USING settled s WHERE i.campaign = s.campaign
     )

@@ -56,7 +56,10 @@ BEGIN
             campaign_pool.take_token(text, double precision, integer),
             campaign_pool.note_calls(text, jsonb, integer, boolean, double precision, integer, double precision, text)
             TO campaign_pool_seeder;
-        GRANT SELECT ON campaign_pool.pool, campaign_pool.revision, campaign_pool.album TO campaign_pool_seeder;
+        -- How many rows a campaign has, which says how long a batch may take; whose the folders of images are.
+        GRANT SELECT (id, name, revision_id) ON campaign_pool.pool TO campaign_pool_seeder;
+        GRANT SELECT (id, rows) ON campaign_pool.revision TO campaign_pool_seeder;
+        GRANT SELECT (pool_id, state, next_at, folder) ON campaign_pool.album TO campaign_pool_seeder;
     END IF;
 END $$;
 

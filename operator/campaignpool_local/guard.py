@@ -1,0 +1,34 @@
+"""Let other processes end when this one is gone, in whatever way it went.
+
+Even ``kill -9`` closes a pipe. At its other end this module waits as a program of its own, and then signals all
+groups of processes that were named: so it reaches the children of children too.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from functools import cache
+
+
+@cache
+def _guard() -> subprocess.Popen[bytes]:
+    """Start the program, once in this process."""
+    program = [sys.executable, "-I", "-S", __file__]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - ours
+
+
+def end_with_us(group: int, number: int) -> None:
+    """Have this signal sent to a group of processes when we are gone; 0, which is none, takes that back."""
+    if pipe := _guard().stdin:
+        pipe.write(b"%d %d\n" % (group, number))
+
+
+if __name__ == "__main__":
+    wanted: dict[int, int] = {}
+    for line in sys.stdin:
+        of_whom, what = map(int, line.split())
+        wanted[of_whom] = what
+    for of_whom, what in wanted.items():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(of_whom, what)

@@ -1,0 +1,86 @@
+"""What a loop can do, each thing as a value with its reason: `plan` and `images` choose, `apply` does."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from campaignpool.install import Compiled
+
+
+@dataclass(frozen=True)
+class InstallRevision:
+    """Bring the compiled blueprint into the database."""
+
+    compiled: Compiled
+    reason: str
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Ask for `count` campaigns of an owner."""
+
+    owner: str
+    number: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class FinishRun:
+    """End a run whose Job cannot end it any more: (job, owner, number, count, generation)."""
+
+    run: tuple[str, str, int, int, int]
+    outcome: Literal["Succeeded", "Failed"]
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Take back a Job."""
+
+    name: str
+    uid: str
+    reason: str
+    kind: Literal["Seeding", "Images"] = "Seeding"
+
+
+@dataclass(frozen=True)
+class Retire:
+    """Take ready campaigns of an owner out of the pool."""
+
+    owner: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Delete retiring campaigns with all their rows."""
+
+    batch: int
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Forget old failures, old runs, old records of claims, and queues of images that are of no use any more."""
+
+
+@dataclass(frozen=True)
+class CreateImagesJob:
+    """Ask for what is due of the pool's images, as its `number`th images Job, after so many `failures`."""
+
+    number: int
+    failures: int
+    campaigns: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class RetryImages:
+    """Try once more what failed of the pool's images; `asked` is the annotation's value."""
+
+    asked: str
+
+
+ImagesAction: TypeAlias = CreateImagesJob | RetryImages | DeleteJob
+Action: TypeAlias = InstallRevision | CreateJob | FinishRun | Retire | Remove | Prune | ImagesAction

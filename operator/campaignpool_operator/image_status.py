@@ -1,0 +1,127 @@
+"""What is said of images, purely: their part of the status, the condition ImagesDegraded, and Events.
+
+An Event is worth the end of a campaign's images, never one image; a loop that finds many of them posts a few, and how
+many more there were.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from campaignpool.album_facts import Finished, Images
+from campaignpool.api import RETRY_IMAGES, CampaignPoolStatus, ImagesStatus
+from campaignpool_operator.actions import RetryImages
+from campaignpool_operator.facts import FINALIZER, Event, Observed
+from campaignpool_operator.images import ImagesPlan
+
+KIND = "ImagesDegraded"
+
+EVENTS = 5
+"""Campaigns that one loop posts Events about."""
+
+_AT_ONCE = f"to try again at once, give the annotation {RETRY_IMAGES} a new value"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Status, reason and message of the condition."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
+    """Give the figures of images; None where none were ever copied, the last known ones where a fault hides them."""
+    before = observed.pool.status.images
+    if observed.ledger is None or observed.spec is None:
+        return before
+    images = observed.ledger.images
+    retried = next((each.asked for each in todo.actions if isinstance(each, RetryImages)), None)
+    if before is None and images == Images() and observed.spec.images.strategy == "Share" and retried is None:
+        return None
+    last = images.last_finished_at
+    told = before.last_finished_at if before else None
+    if last is not None and (told is None or last > datetime.fromisoformat(told)):
+        told = last.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return ImagesStatus(
+        pending=images.pending,
+        copied=images.copied,
+        failed=images.failed,
+        last_finished_at=told,
+        retried=retried or (before.retried if before else None),
+    )
+
+
+def judge(observed: Observed, todo: ImagesPlan) -> Verdict | None:
+    """Say how images stand; None where a fault hides it, and what was said before holds."""
+    if observed.ledger is None or observed.spec is None:
+        return None
+    images, fault, failures = observed.ledger.images, observed.images_fault, todo.failures
+    if fault is not None:
+        return Verdict("True", fault.reason, f"{fault.message}{_ending(observed)}")
+    if (account := images.blocked) is not None and account.open_until is not None:
+        cause = f" ({account.cause.rstrip('.')})" if account.cause else ""
+        message = f"calls of ImageKit failed one after the other{cause}; they are tried again every minute or so"
+        return Verdict("True", "BreakerOpen", message)
+    if failures.count:
+        times = "the last images Job" if failures.count == 1 else f"{failures.count} images Jobs in a row"
+        cause = "; ".join(each.rstrip(".") for each in (failures.cause, images.cause) if each)
+        return Verdict(
+            "True", "ImagesJobFailed", f"{times} failed ({cause}); another is made after a pause; {_AT_ONCE}"
+        )
+    if images.failed:
+        causes = "; ".join(f"{cause.rstrip('.')} ({count})" for cause, count in images.causes.items())
+        failed = f"{images.failed} images of {images.partial} campaigns were not copied: {causes}"
+        return Verdict("True", "ImagesFailed", f"{failed}; mend the cause; {_AT_ONCE}")
+    if images.stalled:
+        cause = f": {images.cause.rstrip('.')}" if images.cause else ""
+        return Verdict("True", "ImagesStalled", f"images of {images.stalled} campaigns get no further{cause}")
+    if observed.spec.images.strategy == "Share" and not images.unfinished:
+        return Verdict("False", "NotCopied", "images.strategy is Share: nothing is copied")
+    return Verdict("False", "AsExpected", "images are copied as they should be")
+
+
+def _ending(observed: Observed) -> str:
+    """Say what becomes of images in a pool that is being deleted."""
+    if not observed.pool.deleting or observed.ledger is None:
+        return ""
+    campaigns = observed.ledger.images.unfinished
+    return (
+        f"; the pool waits for images of {campaigns} campaigns until spec.images.deadline has passed: to give up on "
+        f"them now, remove the finalizer {FINALIZER}"
+    )
+
+
+def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStatus) -> Iterator[Event]:
+    """Give the Events about images between two statuses."""
+    yield from _ends(observed.images_finished)
+    was = next((each for each in before.conditions if each.type == KIND), None)
+    current = next((each for each in now.conditions if each.type == KIND), None)
+    if current is None:
+        return
+    news = was is None or (was.status, was.reason) != (current.status, current.reason)
+    images = observed.ledger.images if observed.ledger is not None else Images()
+    closed = not any(account.open_until for account in images.accounts)
+    if news and closed and was is not None and was.reason == "BreakerOpen":
+        yield Event("Normal", "BreakerClosed", "Calls of ImageKit go through again.")
+    if current.status == "True" and news:
+        yield Event("Warning", current.reason, current.message)
+    elif current.status == "False" and was is not None and was.status == "True":
+        yield Event("Normal", "ImagesRecovered", current.message)
+
+
+def _ends(finished: tuple[Finished, ...]) -> Iterator[Event]:
+    for each in finished[:EVENTS]:
+        campaign = f"campaign {each.campaign_id}" if each.campaign_id else "a campaign that is gone"
+        copied = f"{each.copied} of {each.images}"
+        if each.failed:
+            cause = f": {each.cause.rstrip('.')}" if each.cause else ""
+            yield Event("Warning", "ImagesPartial", f"Images of {campaign} are not all copied: {copied}{cause}.")
+        else:
+            yield Event("Normal", "ImagesCopied", f"Images of {campaign} are copied: {copied}.")
+    more = finished[EVENTS:]
+    if more:
+        whole = sum(1 for each in more if not each.failed)
+        yield Event("Normal", "ImagesCopied", f"So ended those of {len(more)} more campaigns, {whole} of them whole.")

@@ -1,0 +1,179 @@
+"""The example clients, each run as it stands where its runtime is there, as the role that applications are given."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chiwar
+from campaignpool.database import Connection
+from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.commands import execute, on
+from tests.support.ledgers import POOL, filled, installed
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # the first run of some fetches a driver
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples/clients"
+NODE = ROOT / ".local/clients/node"
+CLAIMANT = str(chiwar.NEW_USER_ID)
+NOTHING_READY = 75
+
+
+def psql() -> list[str]:
+    return [str(EXAMPLES / "psql/claim.sh")]
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-W", "error", str(EXAMPLES / "python" / program)]
+
+
+def node() -> list[str]:
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed: apt-get install nodejs npm")
+    # A copy, so that the packages it needs are not fetched into the sources.
+    NODE.mkdir(parents=True, exist_ok=True)
+    for file in ("package.json", "claim.js"):
+        shutil.copy(EXAMPLES / "node" / file, NODE)
+    if not (NODE / "node_modules/pg").is_dir():
+        fetched = subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund"], cwd=NODE, capture_output=True, text=True, check=False
+        )
+        if fetched.returncode != 0:
+            pytest.skip(f"npm could not install pg: {fetched.stderr.strip()[-300:]}")
+    return ["node", "claim.js"]
+
+
+def ruby(program: str, library: str) -> list[str]:
+    there = ["ruby", "-e", f'require "pg"; require "{library}"']
+    if shutil.which("ruby") is None or subprocess.run(there, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"Ruby with pg and {library} is not installed: apt-get install ruby ruby-pg ruby-activerecord")
+    return ["ruby", str(EXAMPLES / "ruby" / program)]
+
+
+def elixir() -> list[str]:
+    if shutil.which("elixir") is None:
+        pytest.skip("Elixir is not installed: apt-get install elixir")
+    program = EXAMPLES / "elixir/claim.exs"
+    needs = next(line for line in program.read_text().splitlines() if line.startswith("Mix.install"))
+    fetched = subprocess.run(["elixir", "-e", needs], capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"Ecto could not be fetched from hex.pm: {fetched.stderr.strip()[-300:]}")
+    return ["elixir", str(program)]
+
+
+WAYS: dict[str, Callable[[], list[str]]] = {
+    "psql": psql,
+    **{each: partial(python, f"claim_{each}.py") for each in ("client", "asyncpg", "psycopg", "sqlalchemy")},
+    "node": node,
+    "ruby": partial(ruby, "claim_pg.rb", "pg"),
+    "activerecord": partial(ruby, "claim_activerecord.rb", "active_record"),
+    "elixir": elixir,
+}
+
+
+@pytest.fixture
+def application_url(chiwar_url: str) -> Iterator[str]:
+    """The URL of a pool with one ready campaign that makes none on demand, as an application's own role."""
+
+    async def one_ready(connection: Connection) -> None:
+        await installed(connection, claims={"onEmpty": "Fail"})
+        await filled(connection, "", 1)
+
+    on(chiwar_url, one_ready)
+    execute(chiwar_url, "CREATE ROLE example_app LOGIN PASSWORD 'example' IN ROLE campaign_pool_app")
+    scheme, _, rest = chiwar_url.partition("//")
+    yield f"{scheme}//example_app:example@{rest.partition('@')[2]}"
+    execute(chiwar_url, "DROP OWNED BY example_app; DROP ROLE example_app")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_example_claims(
+    way: str, postgres_server: EmbeddedPostgres, application_url: str, chiwar_url: str
+) -> None:
+    command = WAYS[way]()
+    folder = NODE if way == "node" else ROOT
+
+    def claim(key: str) -> "subprocess.CompletedProcess[str]":
+        environment = {
+            **os.environ,
+            "PATH": f"{postgres_server.binary('psql').parent}:{os.environ['PATH']}",
+            "DATABASE_URL": application_url,
+            "POOL": POOL,
+            "CLAIMANT": CLAIMANT,
+            "KEY": key,
+        }
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    async def owner(connection: Connection, campaign: str) -> str:
+        return str(await connection.fetchval("SELECT user_id FROM campaigns WHERE id = $1", campaign))
+
+    first = claim("request-1")
+    assert first.returncode == 0, first.stderr
+    campaign, source = first.stdout.split()
+    assert source == "master"
+    assert on(chiwar_url, partial(owner, campaign=campaign)) == CLAIMANT
+
+    again = claim("request-1")
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+
+    empty = claim("request-2")
+    assert (empty.returncode, empty.stdout) == (NOTHING_READY, ""), empty.stderr
+    assert "no campaign" in empty.stderr
+
+
+def test_every_example_is_run() -> None:
+    programs = {path.name for path in EXAMPLES.rglob("claim*") if path.suffix != ".sql"}
+    assert len(programs) == len(WAYS)
+    listed = (EXAMPLES / "README.md").read_text()
+    assert all(f"/{program})" in listed for program in programs)
+
+
+PAGE = (ROOT / "docs/how-to/claim-a-campaign.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+async def test_the_function_of_the_page_claims(application_url: str) -> None:
+    defined: dict[str, Any] = {}
+    exec(*blocks("python"), defined)  # noqa: S102 (our own page)
+    campaign = await defined["give_a_campaign"](application_url, CLAIMANT, "request-1")
+    assert campaign
+    assert await defined["give_a_campaign"](application_url, CLAIMANT, "request-1") == campaign
+    assert await defined["give_a_campaign"](application_url, CLAIMANT, "request-2") is None
+
+
+def test_the_statements_of_the_page_hold(chiwar_url: str) -> None:
+    """One after the other, with values for what stands in angle brackets."""
+    values = {"user id": CLAIMANT, "request id": "request-1", "batch id": "batch-1"}
+
+    async def run(connection: Connection) -> None:
+        await installed(connection, claims={"onEmpty": "Wait"})
+        await filled(connection, "", 3)
+        # Roles are the server's: what is made and granted here goes with the transaction.
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("CREATE ROLE game_app; DROP OWNED BY campaign_pool_app")
+        for block in blocks("sql"):
+            for each in block.replace("CREATE ROLE campaign_pool_app NOLOGIN;", "").split(";")[:-1]:
+                rows = await connection.fetch(re.sub(r"<(.*?)>", lambda found: values[found[1]], each))
+                if "claim(" in each:
+                    values["campaign id"] = rows[0]["campaign_id"]
+        assert await connection.fetchval("SELECT pg_has_role('game_app', 'campaign_pool_app', 'member')")
+        states = await connection.fetch("SELECT state, count(*) FROM campaign_pool.campaign GROUP BY state")
+        assert {row["state"]: row["count"] for row in states} == {"retiring": 1}
+        await transaction.rollback()
+
+    on(chiwar_url, run)

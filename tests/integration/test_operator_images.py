@@ -1,0 +1,292 @@
+"""The real operator and real images Jobs, with a stand-in for ImageKit: rows never wait for images, nothing leaks."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+import chiwar
+from campaignpool.crd import crd
+from campaignpool_local.emulator import emulator_thread
+from campaignpool_local.imagekit import Faults, ImageKit
+from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.imagekits import imagekit_thread
+from tests.support.kube import Kube, eventually
+from tests.support.operators import Game, OperatorProcess, running
+from tests.support.postgres import NewDatabase
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif("KUBECONFIG" in os.environ, reason="pods of a real cluster do not reach the stand-in"),
+]
+
+TEMPLATE = "images_template"
+IMAGES = 6
+SECRET = "imagekit"
+# The template has six images, in one folder of the store.
+PREPARE = f"""
+DELETE FROM active_storage_attachments WHERE id NOT IN (
+    SELECT a.id FROM active_storage_attachments a
+    JOIN weapons w ON a.record_type = 'Weapon' AND a.record_id = w.id AND w.active
+    JOIN campaigns c ON c.id = w.campaign_id AND c.is_master_template ORDER BY a.id LIMIT {IMAGES});
+DELETE FROM active_storage_blobs WHERE id NOT IN (SELECT blob_id FROM active_storage_attachments);
+UPDATE active_storage_blobs b SET key = n.path, filename = split_part(n.path, '/', 2) FROM (
+    SELECT id, 'template/image-' || lpad(row_number() OVER (ORDER BY id)::text, 4, '0') || '.png' AS path
+    FROM active_storage_blobs) n
+WHERE n.id = b.id
+"""
+NewGame = Callable[[], "ImagesGame"]
+
+
+class ImagesGame(Game):
+    """A game whose images are in a store."""
+
+    def __init__(self, kube: Kube, url: str, store: ImageKit) -> None:
+        super().__init__(kube, url)
+        self.store, self.folder = store, f"/campaigns/{self.namespace}"
+        self.put_secret()
+
+    def put_key(self) -> None:
+        body = {"metadata": {"name": SECRET}, "stringData": {"privateKey": self.store.private_key}}
+        self.kube.create(self.secrets, body)
+
+    def begin(self, images: dict[str, Any] | None = None, **spec: Any) -> None:  # noqa: ANN401 (any YAML)
+        """Create the pool."""
+        given = {
+            "strategy": "CopyEach",
+            "secretRef": {"name": SECRET},
+            "endpoint": self.store.url,
+            "folder": self.folder,
+            "requestsPerSecond": 1000,
+            "burst": 1000,
+        }
+        self.create(images={**given, **(images or {})}, **spec)
+
+    def images(self) -> tuple[int, int, int]:
+        """Pending, copied and failed."""
+        images = self.status().get("images", {})
+        return images.get("pending", -1), images.get("copied", -1), images.get("failed", -1)
+
+    def counted(self, pending: int, copied: int, failed: int) -> None:
+        eventually(lambda: self.images() == (pending, copied, failed), f"{(pending, copied, failed)}; {self.key}")
+
+    def retry(self, value: str) -> None:
+        self.kube.patch(self.path, {"metadata": {"annotations": {"campaignpool.dev/retry-images": value}}})
+
+    def copies(self) -> list[str]:
+        """Files below the pool's folder in the store."""
+        return [f"{file.path}/{file.name}" for file in list(self.store.files) if file.path.startswith(self.folder)]
+
+    def images_jobs(self) -> list[dict[str, Any]]:
+        labels = "app.kubernetes.io/component"
+        return [job for job in self.jobs() if job["metadata"]["labels"][labels] == "images"]
+
+    def attachments(self, campaign: object) -> int:
+        query = """SELECT count(*) FROM active_storage_attachments a JOIN weapons w ON w.id = a.record_id
+                   WHERE a.record_type = 'Weapon' AND w.campaign_id = $1::text::uuid"""
+        count: int = self.fetch(query, str(campaign))[0][0]
+        return count
+
+
+@pytest.fixture(scope="module")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    with emulator_thread(backoff=0.2) as emulator:
+        client = Kube(emulator.kubeconfig(tmp_path_factory.mktemp("kube") / "config"))
+        client.install(crd())
+        yield client
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    with running(kube.kubeconfig, tmp_path_factory.mktemp("operator") / "log") as process:
+        yield process
+        log = process.log
+        assert "Traceback" not in log, log
+        assert process.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def template(postgres_server: EmbeddedPostgres) -> str:
+    async def load(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await chiwar.load(connection, scale=0.1)
+            await connection.execute(PREPARE)
+        finally:
+            await connection.close()
+
+    asyncio.run(load(postgres_server.create_database(TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture
+def store() -> Iterator[ImageKit]:
+    with imagekit_thread() as imagekit:
+        imagekit.seeded("/template", IMAGES)
+        yield imagekit
+
+
+@pytest.fixture
+def game(
+    operator: OperatorProcess, kube: Kube, template: str, new_database: NewDatabase, store: ImageKit
+) -> Iterator[ImagesGame]:
+    assert operator.process.poll() is None, operator.log
+    game = ImagesGame(kube, new_database(template), store)
+    yield game
+    if kube.get(game.path) is not None:
+        kube.patch(game.path, {"metadata": {"finalizers": None}})
+        if kube.get(game.path) is not None:
+            game.delete()
+
+
+def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game: ImagesGame) -> None:
+    game.put_key()
+    game.begin(size=2, maxConcurrent=1)
+    game.has("Ready", "True", "Filled")
+    game.counted(0, 2 * IMAGES, 0)
+    game.has("ImagesDegraded", "False", "AsExpected")
+    assert game.told("Normal", "ImagesCopied") == 2
+    assert all(
+        message.endswith(f"{IMAGES} of {IMAGES}.") for _, why, message in game.events() if why == "ImagesCopied"
+    )
+    campaign = game.claim(game.users()[0])["campaign_id"]
+    assert game.attachments(campaign) == IMAGES
+    assert len(game.copies()) >= 2 * IMAGES
+
+    (job, *_) = game.images_jobs()
+    assert job["metadata"]["name"].startswith("chiwar-images-")
+    runs = [row["job"] for row in game.fetch("SELECT job FROM campaign_pool.run")]
+    assert job["metadata"]["name"] not in runs
+    assert game.status()["lastSeed"]["job"] in runs
+    labels = f'name="chiwar",namespace="{game.namespace}"'
+    eventually(lambda: game.images() == (0, 3 * IMAGES, 0), "those of the claimed one, and of the one that followed")
+    metrics = operator.metrics()
+    assert metrics[f'campaignpool_images{{{labels},state="copied"}}'] == 3 * IMAGES
+    assert metrics[f"campaignpool_images_queue_age_seconds{{{labels}}}"] == 0
+    calls = {key: value for key, value in metrics.items() if key.startswith("campaignpool_image_calls_total{")}
+    assert sum(value for key, value in calls.items() if 'outcome="ok"' in key and game.namespace in key) >= 3 * IMAGES
+    everything = operator.log + str(game.pool()) + str(game.events()) + str(game.jobs()) + str(metrics)
+    assert game.store.private_key not in everything
+
+
+def test_rows_do_not_wait_for_a_key_that_is_missing(operator: OperatorProcess, game: ImagesGame) -> None:
+    game.begin(size=1)
+    game.has("Ready", "True", "Filled")
+    degraded = game.has("ImagesDegraded", "True", "SecretNotFound")
+    assert f"no Secret {SECRET} in namespace {game.namespace}: create it" in degraded["message"]
+    assert game.condition("Degraded")["status"] == "False"
+    assert game.told("Warning", "SecretNotFound") == 1
+    assert game.images_jobs() == []
+    game.put_key()
+    game.touch("now")
+    game.counted(0, IMAGES, 0)
+    game.has("ImagesDegraded", "False", "AsExpected")
+    assert game.told("Normal", "ImagesRecovered") == 1
+    assert operator.process.poll() is None
+
+
+def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGame) -> None:
+    name = f"image-{IMAGES:04}.png"
+    lost = game.store.files.at(f"/template/{name}")
+    assert lost is not None
+    game.store.files.delete(lost.id)
+    game.put_key()
+    game.begin(size=1)
+    degraded = game.has("ImagesDegraded", "True", "ImagesFailed")
+    assert "1 images of 1 campaigns were not copied: " in degraded["message"]
+    assert "campaignpool.dev/retry-images" in degraded["message"]
+    assert game.images() == (0, IMAGES - 1, 1)
+    assert game.told("Warning", "ImagesPartial") == 1
+    game.has("Ready", "True", "Filled")
+    game.store.seeded("/template", IMAGES)
+    game.retry("1")
+    game.counted(0, IMAGES, 0)
+    assert game.status()["images"]["retried"] == "1"
+    game.has("ImagesDegraded", "False", "AsExpected")
+    game.touch("again")
+    game.touch("and again")
+    assert game.told("Normal", "ImagesRetried") == 1
+
+
+def test_rows_do_not_wait_for_a_store_that_does_not_answer(game: ImagesGame) -> None:
+    game.store.faults = Faults(outage_until=float("inf"))
+    game.put_key()
+    database = {**game.manifest["spec"]["database"], "maxConnections": 1}
+    game.begin(size=1, maxConcurrent=1, database=database)
+    game.has("Ready", "True", "Filled")
+    eventually(
+        lambda: game.fetch("SELECT FROM campaign_pool.account WHERE open_until > '-infinity'"), "the breaker is open"
+    )
+    working = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'campaignpool-seeder images of%'"
+    assert game.fetch(working), "the images Job holds its connection"
+    game.claim(game.users()[0])
+    eventually(lambda: game.states() == {"ready": 1, "claimed": 1}, "seeded meanwhile")
+    game.has("ImagesDegraded", "True", "BreakerOpen")
+
+
+def test_no_job_is_made_while_the_breaker_is_open(game: ImagesGame) -> None:
+    game.put_key()
+    game.begin(size=1)
+    game.counted(0, IMAGES, 0)
+    made = len(game.images_jobs())
+    game.fetch(
+        "UPDATE campaign_pool.account SET open_until = now() + interval '1 hour', failures = 8, cause = 'no answer'"
+    )
+    game.claim(game.users()[0])
+    degraded = game.has("ImagesDegraded", "True", "BreakerOpen")
+    assert degraded["message"].startswith("Calls of ImageKit failed one after the other (no answer)")
+    game.has("Ready", "True", "Filled")
+    assert game.condition("Degraded")["status"] == "False"
+    assert game.images() == (IMAGES, IMAGES, 0)
+    assert len(game.images_jobs()) == made
+    game.fetch("UPDATE campaign_pool.account SET open_until = '-infinity', failures = 0, cause = NULL")
+    game.touch("now")
+    game.counted(0, 2 * IMAGES, 0)
+    game.has("ImagesDegraded", "False", "AsExpected")
+    assert game.told("Warning", "BreakerOpen") == game.told("Normal", "BreakerClosed") == 1
+
+
+def test_deletion_deletes_what_was_copied(game: ImagesGame) -> None:
+    game.put_key()
+    game.begin({"strategy": "CopyFolder"}, size=2)
+    game.counted(0, 2 * IMAGES, 0)
+    campaign = game.claim(game.users()[0])["campaign_id"]
+    game.delete()
+    game.gone()
+    assert game.states() == {"claimed": 1}
+    folder = game.fetch("SELECT folder FROM campaign_pool.album a JOIN campaign_pool.claimed c ON c.id = a.campaign")
+    assert len(game.copies()) == IMAGES
+    assert all(path.startswith(f"{folder[0]['folder']}/") for path in game.copies())
+    assert game.attachments(campaign) == IMAGES
+    functions = "SELECT FROM pg_proc WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '_r[0-9]+$'"
+    assert game.fetch(functions) == []
+
+
+def test_deletion_finishes_images_of_claims_and_says_what_is_in_the_way(game: ImagesGame) -> None:
+    game.begin(size=2)
+    game.has("Ready", "True", "Filled")
+    campaign = game.claim(game.users()[0])["campaign_id"]
+    game.delete()
+    degraded = game.has("ImagesDegraded", "True", "SecretNotFound")
+    assert "until spec.images.deadline has passed" in degraded["message"]
+    assert "remove the finalizer campaignpool.dev/finalizer" in degraded["message"]
+    eventually(lambda: game.states() == {"claimed": 1}, "what nobody claimed is gone")
+    game.put_key()
+    game.touch("now")
+    game.gone()
+    assert game.attachments(campaign) == IMAGES
+    assert len(game.copies()) == IMAGES
+
+
+def test_deletion_gives_up_on_images_after_their_deadline(operator: OperatorProcess, game: ImagesGame) -> None:
+    game.begin({"deadline": "1s"}, size=1)
+    game.has("Ready", "True", "Filled")
+    game.claim(game.users()[0])
+    game.delete()
+    game.gone()
+    assert game.told("Warning", "ImagesLeftBehind") == 1
+    assert "images stay behind" in operator.log

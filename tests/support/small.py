@@ -1,0 +1,127 @@
+"""A small application whose campaigns cost little: a world, its three things, and who belongs to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import asyncpg
+
+from campaignpool import install, ledger
+from campaignpool.api import CampaignPoolSpec
+from campaignpool.database import Connection
+
+POOL = "game/small"
+THINGS = 3
+TEMPLATE = "11111111-1111-4111-8111-111111111111"
+
+SCHEMA = f"""
+CREATE TABLE worlds (
+    id uuid PRIMARY KEY, name text NOT NULL, player text, is_template boolean NOT NULL DEFAULT false
+);
+CREATE TABLE things (
+    id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, name text NOT NULL
+);
+CREATE INDEX ON things (world_id);
+CREATE TABLE members (
+    world_id uuid NOT NULL REFERENCES worlds, player text NOT NULL, PRIMARY KEY (world_id, player)
+);
+INSERT INTO worlds VALUES ('{TEMPLATE}', 'the template', NULL, true);
+INSERT INTO things SELECT gen_random_uuid(), '{TEMPLATE}', 'thing ' || n FROM generate_series(1, {THINGS}) n;
+"""
+
+
+def blueprint(version: int = 1) -> dict[str, Any]:
+    """Give the blueprint; another version makes another revision."""
+    return {
+        "root": {"table": "worlds", "set": {"is_template": "false", "name": f"'made by version {version}'"}},
+        "tables": [{"name": "things"}],
+        "onClaim": {
+            "set": {"player": "$claimant", "name": "$name"},
+            "insert": [{"table": "members", "values": {"world_id": "$campaign", "player": "$claimant"}}],
+        },
+    }
+
+
+def spec(version: int = 1, **changes: object) -> CampaignPoolSpec:
+    """Give what is wanted of the pool."""
+    values: Mapping[str, object] = {
+        "database": {"secretRef": {"name": "none"}},
+        "template": {"where": "is_template"},
+        "blueprint": {"inline": blueprint(version)},
+        "size": 5,
+        "maxSize": 10_000,
+        **changes,
+    }
+    return CampaignPoolSpec.model_validate(values)
+
+
+async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL) -> None:
+    """Write what is wanted into the ledger and install its revision, as the operator would."""
+    assert wanted.blueprint.inline
+    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await install.install(connection, pool, compiled)
+
+
+async def made(connection: Connection, wanted: CampaignPoolSpec | None = None) -> None:
+    """Make the application in an empty database, and its pool."""
+    await connection.execute(SCHEMA)
+    await ledger.migrate(connection)
+    await put(connection, wanted or spec())
+
+
+async def wrong(connection: Connection) -> list[str]:
+    """Give what does not add up between the application's tables, the ledger and the records; nothing is at work."""
+    return [row["fault"] for row in await connection.fetch(_WRONG, THINGS)]
+
+
+# Every row is there for a reason, and whatever has a reason is there, once.
+_WRONG = """
+WITH live AS (
+    SELECT root_key::uuid AS id, 'ledger' AS place, state FROM campaign_pool.campaign
+    WHERE state IN ('ready', 'retiring', 'claimed')
+    UNION ALL
+    SELECT campaign_id::uuid, 'record', 'claimed' FROM campaign_pool.claimed WHERE released_at IS NULL
+), twice AS (
+    SELECT id FROM live GROUP BY id HAVING count(*) > 1
+), whole AS (
+    SELECT w.id, w.player, (SELECT count(*) FROM things t WHERE t.world_id = w.id) AS things,
+           (SELECT array_agg(m.player ORDER BY m.player) FROM members m WHERE m.world_id = w.id) AS members
+    FROM worlds w WHERE NOT w.is_template
+)
+SELECT 'campaign ' || id || ' is in the ledger twice' AS fault FROM twice
+UNION ALL
+SELECT 'campaign ' || w.id || ' has ' || w.things || ' things' FROM whole w WHERE w.things <> $1
+UNION ALL
+SELECT 'campaign ' || w.id || ' is in no table of the ledger' FROM whole w WHERE NOT EXISTS (
+    SELECT FROM live l WHERE l.id = w.id)
+UNION ALL
+SELECT l.state || ' campaign ' || l.id || ' is gone' FROM live l WHERE NOT EXISTS (
+    SELECT FROM whole w WHERE w.id = l.id)
+UNION ALL
+SELECT 'campaign ' || w.id || ' belongs to ' || coalesce(w.player, 'nobody') || ', not to ' || c.claimant
+FROM campaign_pool.claimed c JOIN whole w ON w.id = c.campaign_id::uuid
+WHERE c.released_at IS NULL AND (w.player IS DISTINCT FROM c.claimant OR w.members IS DISTINCT FROM ARRAY[c.claimant])
+UNION ALL
+SELECT 'unclaimed campaign ' || w.id || ' has members' FROM whole w JOIN campaign_pool.campaign c
+ON c.root_key = w.id::text WHERE c.state IN ('ready', 'retiring') AND w.members IS NOT NULL
+UNION ALL
+SELECT 'key ' || key || ' stands in ' || count(*) || ' records' FROM (
+    SELECT key FROM campaign_pool.claimed WHERE key IS NOT NULL
+    UNION ALL SELECT claim_key FROM campaign_pool.campaign WHERE claim_key IS NOT NULL) k
+GROUP BY key HAVING count(*) > 1
+UNION ALL
+SELECT 'things of no world: ' || count(*) FROM things t WHERE NOT EXISTS (
+    SELECT FROM worlds w WHERE w.id = t.world_id) HAVING count(*) > 0
+"""
+
+
+async def connect(url: str, **settings: str) -> Connection:
+    """Connect as tests do."""
+    return await asyncpg.connect(url, server_settings=settings or None)
+
+
+async def until(holds: Callable[[], Awaitable[object]]) -> None:
+    """Ask until the answer is truthy; a test has a bound of its own."""
+    while not await holds():  # noqa: ASYNC110 (nothing tells when a database is so far)
+        await asyncio.sleep(0.001)
