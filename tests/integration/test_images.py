@@ -575,7 +575,9 @@ async def test_one_that_had_failed_and_is_there_after_all_is_not_lost(world: Wor
 
 
 async def test_it_stays_within_its_share_of_connections(world: World) -> None:
-    await world.connection.execute("SELECT set_config('application_name', $1, false)", f"campaignpool-seeder {POOL}")
+    await world.connection.execute(
+        "SELECT set_config('application_name', $1, false)", f"campaignpool-seeder images of {POOL}"
+    )
     with pytest.raises(Exception, match=r"raise database\.maxConnections"):
         await world.job(max_connections=1)
 

@@ -127,7 +127,7 @@ class World:
         request, store = self.request(**changes), store or self.store()
 
         async def admit(connection: Connection) -> None:
-            await refuse_past_share(connection, request.pool, request.max_connections)
+            await refuse_past_share(connection, f"images of {request.pool}", request.max_connections)
 
         async def at_once(_: float) -> None:
             pass

@@ -54,7 +54,7 @@ class Request(Access):
         concurrency: Calls at once of this Job.
         max_attempts: How often an image is tried.
         deadline: Age at which what is missing of an album counts as failed.
-        max_connections: That the pool's seeders may hold together, this one included.
+        max_connections: That the pool's images Jobs may hold together, this one included.
         lease: How long an album is kept from others when this Job is killed.
     """
 
@@ -98,7 +98,7 @@ def _job() -> argparse.ArgumentParser:
         "--deadline", type=duration, default="2h", help="age at which missing images have failed (default: 2h)"
     )
     parser.add_argument(
-        "--max-connections", type=positive, default=4, help="connections of all seeders of the pool (default: 4)"
+        "--max-connections", type=positive, default=4, help="connections of all images Jobs of the pool (default: 4)"
     )
     parser.add_argument(
         "--lease",
