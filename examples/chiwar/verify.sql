@@ -71,8 +71,10 @@ described AS (
     FROM known k JOIN image_positions p ON p.positionable_type = k.type AND p.positionable_id = k.id
   UNION ALL
   SELECT k.campaign_id, 'active_storage_attachments',
-         to_jsonb(a) - '{id,record_id,created_at}'::text[] || jsonb_build_object('of', k.key)
+         to_jsonb(a) - '{id,record_id,blob_id,created_at}'::text[]
+           || jsonb_build_object('of', k.key, 'file', b.filename, 'checksum', b.checksum)
     FROM known k JOIN active_storage_attachments a ON a.record_type = k.type AND a.record_id = k.id
+    JOIN active_storage_blobs b ON b.id = a.blob_id
 ),
 missing AS (
   SELECT tbl, said FROM described WHERE campaign_id = $2

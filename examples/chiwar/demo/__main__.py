@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import base64
+import json
 import signal
 import sys
 import time
@@ -16,18 +17,26 @@ import chiwar
 from campaignpool.api import PLURAL
 from campaignpool.client import Client
 from campaignpool.crd import crd
+from campaignpool_local.imagekit.pictures import picture
 from chiwar.demo.kube import Kube
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
 
-POOL = yaml.safe_load((Path(__file__).parent.parent / "pool.yaml").read_text())
+_HERE = Path(__file__).parent.parent
+POOL = yaml.safe_load((_HERE / "pool.yaml").read_text())
+IMAGES = yaml.safe_load((_HERE / "images.yaml").read_text())["spec"]["images"]
 NAME = POOL["metadata"]["name"]
 PATIENCE = 45.0
 """Seconds within which a pool must be full; it takes a few."""
 
+_CAMPAIGNS = """
+SELECT root_key FROM campaign_pool.campaign WHERE state = 'ready'
+UNION ALL SELECT campaign_id FROM campaign_pool.claimed
+"""
+
 _DESCRIPTION = """\
 Show campaignpool at work on this machine, without Docker or Kubernetes: an embedded Postgres with the sample
-application, a Kubernetes API emulator with its Job runner, and the real operator. Everything is kept in
-.local/demo and ends with this command."""
+application, a Kubernetes API emulator with its Job runner, a stand-in for ImageKit, and the real operator.
+Everything is kept in .local/demo and ends with this command."""
 
 
 class StepError(Exception):
@@ -66,10 +75,12 @@ async def play(show: Show, arguments: argparse.Namespace) -> None:
             counts = await chiwar.load(connection, scale=arguments.scale, campaigns=arguments.campaigns)
             listed = ", ".join(f"{count} {table}" for table, count in counts.clone.items())
             show.say(f"          a campaign is {sum(counts.clone.values())} rows: {listed}")
+            await _put_pictures(running, connection)
             async with operator(running):
                 await _fill(show, running, connection)
                 await _claims(show, running, connection)
                 await _refill(show, running)
+                await _images(show, running, connection)
                 show.step("Every step was seen to hold.")
                 _what_next(show, running)
                 if not arguments.once:
@@ -78,21 +89,21 @@ async def play(show: Show, arguments: argparse.Namespace) -> None:
             await connection.close()
 
 
+async def _put_pictures(running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Put a file for each picture of the template into the store."""
+    for row in await connection.fetch((_HERE / "pictures.sql").read_text()):
+        running.store.files.put("/template", row["key"].removeprefix("template/"), picture(row["id"]))
+
+
 async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    show.step(
-        f"Applying the CRD, a Secret with the database's URL, and the CampaignPool {NAME}; starting the operator"
-    )
+    show.step(f"Applying the CRD, Secrets of database and ImageKit, the CampaignPool {NAME}; starting the operator")
     kube = running.kube
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": POOL["spec"]["database"]["secretRef"]["name"]},
-        "data": {"url": base64.b64encode(running.database_url.encode()).decode()},
-    }
     await kube.apply(crd(), "customresourcedefinitions")
     await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, "namespaces")
-    await kube.apply(secret, "secrets")
-    await kube.apply(POOL, PLURAL)
+    await kube.apply(_secret(POOL["spec"]["database"]["secretRef"]["name"], "url", running.database_url), "secrets")
+    await kube.apply(_secret(IMAGES["secretRef"]["name"], "privateKey", running.store.private_key), "secrets")
+    images = {**IMAGES, "endpoint": running.store.url}  # the stand-in; without it, ImageKit's own
+    await kube.apply({**POOL, "spec": {**POOL["spec"], "images": images}}, PLURAL)
     show.say(f"\n$ kubectl get {PLURAL} --watch")
     await asyncio.wait_for(_show_until_full(show, kube, 0), PATIENCE)
 
@@ -102,11 +113,16 @@ async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyn
         "every owner has what is wanted", holds=status["ready"] == status["desired"] == 8, seen=status["owners"]
     )
     ready = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE state = 'ready'")
-    faults = [fault for row in ready for fault in await chiwar.check_clone(connection, row["root_key"])]
+    faults = [fault for row in ready for fault in await chiwar.check_clone(connection, row[0], images=False)]
     show.check(f"{len(ready)} campaigns are whole, every row and every reference", holds=not faults, seen=faults)
     each = await connection.fetchval("SELECT sum(seconds) / sum(campaigns) FROM campaign_pool.run")
     took = f"{each * 1000:.0f} ms and {seed['statements']} statements a batch, whatever the batch's size"
     show.say(f"          a pooled campaign took {took}")
+
+
+def _secret(name: str, key: str, value: str) -> dict[str, Any]:
+    data = {key: base64.b64encode(value.encode()).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
 async def _show_until_full(show: Show, kube: Kube, claimed: int) -> None:
@@ -159,7 +175,7 @@ async def _check_claim(
         campaign,
         claimant,
     )
-    faults = await chiwar.check_clone(connection, campaign)
+    faults = await chiwar.check_clone(connection, campaign, images=False)
     show.check(
         "it is whole, theirs, active, and they are a member", holds=not faults and _theirs(row, claimant), seen=faults
     )
@@ -179,6 +195,33 @@ async def _refill(show: Show, running: Stage) -> None:
     show.check(f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"])
 
 
+async def _images(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    show.step("Images follow the rows: a Job copies the template's folder for each campaign, claimed or not")
+    show.say(f"\n$ kubectl get {PLURAL} --watch -o jsonpath='{{.status.images}}'")
+    images = await asyncio.wait_for(_show_until_copied(show, running.kube), PATIENCE)
+    campaigns = [row[0] for row in await connection.fetch(_CAMPAIGNS)]
+    show.check(f"{images['copied']} images are copied, none failed", holds=not images["failed"], seen=images)
+    faults = [fault for each in campaigns for fault in await chiwar.check_clone(connection, each)]
+    show.check(
+        f"{len(campaigns)} campaigns have all their images, each in a file of its own", holds=not faults, seen=faults
+    )
+    calls = sum(running.store.calls.values())
+    show.check(f"{calls} calls to the stand-in for ImageKit", holds=calls <= 10 * len(campaigns), seen=calls)
+
+
+async def _show_until_copied(show: Show, kube: Kube) -> dict[str, int]:
+    shown: dict[str, int] = {}
+    async for _ in kube.rows(PLURAL):
+        images: dict[str, int] = (await kube.get(f"{PLURAL}/{NAME}"))["status"].get("images", {})
+        images = {name: images.get(name, 0) for name in ("pending", "copied", "failed")}
+        if images != shown:
+            show.say(json.dumps(images))
+        shown = images
+        if images["copied"] and not images["pending"]:
+            break
+    return shown
+
+
 def _what_next(show: Show, running: Stage) -> None:
     claim = f"pool => '{NAMESPACE}/{NAME}', claimant => '{chiwar.NEW_USERS[1]}', key => 'first'"
     show.say("\nWhat to try next, while this runs:")
@@ -186,11 +229,17 @@ def _what_next(show: Show, running: Stage) -> None:
     show.say(f"  kubectl get campaignpools -n {NAMESPACE} --watch")
     show.say(f"  kubectl scale campaignpool {NAME} -n {NAMESPACE} --replicas 8")
     show.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
+    show.say(f"  open {running.store.url}/demo{_picture(running)}   (a picture)")
     show.say(f"  psql {running.database_url}")
     show.say(f"    SELECT * FROM campaign_pool.claim({claim});")  # noqa: S608 (printed, not run)
     show.say("    SELECT * FROM campaign_pool.health();")
     show.say("From an application: docs/how-to/claim-a-campaign.md, and programs to copy in examples/clients")
     show.say(f"The operator's log: {running.log}")
+
+
+def _picture(running: Stage) -> str:
+    """Give the path of a picture that was copied."""
+    return next(each.full_path for each in running.store.files if each.full_path.startswith(IMAGES["folder"]))
 
 
 async def _until_interrupted() -> None:

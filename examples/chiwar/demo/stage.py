@@ -14,6 +14,7 @@ import aiohttp
 
 from campaignpool_local.emulator import Emulator
 from campaignpool_local.guard import end_with_us
+from campaignpool_local.imagekit import ImageKit
 from campaignpool_local.postgres import EmbeddedPostgres
 from chiwar.demo.kube import Kube
 
@@ -30,6 +31,7 @@ class Stage:
         database_url: The game's database, as its owner.
         server: The Postgres server.
         log: What the operator writes.
+        store: The stand-in for ImageKit.
     """
 
     kube: Kube
@@ -37,18 +39,23 @@ class Stage:
     database_url: str
     server: EmbeddedPostgres
     log: Path
+    store: ImageKit
 
 
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
-    """Start Postgres and the API emulator in a folder that is made anew, and end them after the block."""
+    """Start Postgres, the API emulator and the stand-in for ImageKit, and end them after the block.
+
+    The folder is made anew.
+    """
     _make_anew(folder)
     # Blocking is no harm here: nothing else runs yet.
     with EmbeddedPostgres(folder / "postgres") as server:
         url = server.create_database("game")
-        async with Emulator() as emulator, aiohttp.ClientSession() as session:
+        async with Emulator() as emulator, ImageKit() as store, aiohttp.ClientSession() as session:
             kubeconfig = emulator.kubeconfig(folder / "kubeconfig")
-            yield Stage(Kube(session, emulator.url, NAMESPACE), kubeconfig, url, server, folder / "operator.log")
+            kube = Kube(session, emulator.url, NAMESPACE)
+            yield Stage(kube, kubeconfig, url, server, folder / "operator.log", store)
 
 
 def _make_anew(folder: Path) -> None:
