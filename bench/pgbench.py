@@ -88,8 +88,12 @@ async def run(postgres: EmbeddedPostgres, url: str, script: Script, clients: int
         _, errors = await process.communicate()
         if process.returncode != 0:
             raise CampaignPoolError(f"pgbench: {errors.decode(errors='replace').strip()}")
-        logs = [path.read_text() for path in Path(folder).glob("log.*")]
-    return Burst(clients, parse("".join(logs), script))
+        log = await asyncio.to_thread(_read, Path(folder))
+    return Burst(clients, parse(log, script))
+
+
+def _read(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("log.*"))
 
 
 def parse(log: str, script: Script) -> list[float]:

@@ -27,6 +27,8 @@ CLAIMANTS = 1000
 BELLS_PER_SECOND = 10
 _BATCH = 5000
 _PLENTY = 10_000_000
+_REFILL_MOST = 1000
+_CLONED_AT_MOST = 0.05
 
 # Keys are as random as the ids of requests, for their place in an index costs time.
 _DRAW = """\
@@ -58,7 +60,8 @@ CREATE TABLE staging.campaign (LIKE campaign_pool.campaign INCLUDING ALL) WITH (
 CREATE FUNCTION staging.claim(the_id uuid, the_claimant text, the_key text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE staging.campaign SET
-        state = 'claimed', claimed_at = clock_timestamp(), claimant = the_claimant, claim_key = the_key, source = 'master'
+        state = 'claimed', claimed_at = clock_timestamp(), claimant = the_claimant, claim_key = the_key,
+        source = 'master'
     WHERE id = the_id;
     UPDATE campaigns SET user_id = the_claimant::uuid, active = true, updated_at = now() WHERE id = the_id;
     INSERT INTO campaign_memberships (user_id, campaign_id, created_at, updated_at)
@@ -90,6 +93,10 @@ SELECT encode(root_suffix, 'hex') FROM campaign_pool.revision r JOIN campaign_po
 WHERE p.name = $1
 """
 
+_EMPTY = """
+DELETE FROM campaign_pool.campaign c USING campaign_pool.pool p WHERE p.id = c.pool_id AND p.name = $1
+"""
+
 _READY = """
 SELECT count(*) FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
 WHERE p.name = $1 AND c.state = 'ready'
@@ -106,89 +113,84 @@ class Stock:
         url: The database.
         operator: A connection of its own to it.
         size: How many are ready.
-        refilled: Whether clients refill the pool while they claim, and count on that; else it is only filled between
-            bursts.
+        vacuumed: Whether what is dead is cleared away before each burst, as autovacuum does where it is on.
     """
 
     def __init__(
-        self, postgres: EmbeddedPostgres, url: str, operator: Connection, size: int, *, refilled: bool
+        self, postgres: EmbeddedPostgres, url: str, operator: Connection, size: int, *, vacuumed: bool = True
     ) -> None:
+        self.url = url
         self.size = size
         self._postgres = postgres
-        self._url = url
         self._operator = operator
-        self._refilled = refilled
+        self._vacuumed = vacuumed
         self._runs = count(1)
         self._staged = 0
         self._suffix = ""
 
     async def prepare(self, say: Callable[[str], None]) -> None:
         """Make the pools, the claimants and the limit's own ledger, and fill them; once a database."""
-        await server.put_pool(
-            self._operator, POOL, max_size=self.size if self._refilled else _PLENTY, root_alone=True
-        )
-        await server.put_pool(self._operator, BESIDE, max_size=_PLENTY, root_alone=True)
+        for pool in (POOL, BESIDE):
+            await server.put_pool(self._operator, pool, max_size=_PLENTY, root_alone=True)
         await self._operator.execute(_STAGING.replace("$claimants", str(CLAIMANTS)))
         self._suffix = str(await self._operator.fetchval(_SUFFIX, POOL))
         await self._stage(self.size)
-        await self.fill(self.size, say)
+        await self._fill(self.size, say)
         await self._operator.execute("VACUUM (ANALYZE)")
         await self._operator.execute("CHECKPOINT")
 
-    async def fill(self, size: int, say: Callable[[str], None] = lambda _: None) -> None:
-        """Make campaigns until so many are ready."""
-        job = f"fill-{next(self._runs)}"
-        lacking = size - int(await self._operator.fetchval(_READY, POOL))
-        left = await ledger.reserve(self._operator, POOL, job, "", 1, lacking, 1) if lacking > 0 else 0
-        while left > 0:
-            say(f"{size - left} of {size} campaigns")
-            left -= (await ledger.seed(self._operator, POOL, job, _BATCH)).campaigns
+    async def claims(self, clients: int, each: int, *, refilled: bool) -> Burst:
+        """Fill the pool, and claim from it by as many clients at once, each so many times.
 
-    async def settle(self) -> None:
-        """Clear away what is dead, as autovacuum does where it is on."""
-        await self._operator.execute(f"VACUUM {_TABLES}")
-
-    async def claims(self, clients: int, each: int) -> Burst:
-        """Fill the pool, and claim from it by as many clients at once, each so many times."""
-        await self.fill(self.size + (0 if self._refilled else clients * each))
-        await self.settle()
+        Args:
+            clients: How many.
+            each: How often each claims.
+            refilled: Whether the clients fill it up again while they claim. It begins with as many more than its size
+                as they claim together, until they fill it up.
+        """
+        most = self.size + clients * (REFILL_EVERY if refilled else each)
+        await self._fill(most)
+        await self._operator.execute("UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, most)
         before = await self._claimed()
-        burst = await self._run(_CLAIM, clients, each, pool=POOL, batch=self.size)
-        claimed, cloned = await self._claimed()
-        if claimed - before[0] != clients * each or (cloned != before[1] and not self._refilled):
-            raise CampaignPoolError(f"{clients} × {each} claims gave {claimed - before[0]}, {cloned - before[1]} cloned")
+        burst = await self._run(_CLAIM, clients, each, refilled, pool=POOL, batch=_REFILL_MOST)
+        await self._operator.execute("UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, _PLENTY)
+        claimed, cloned = (now - then for now, then in zip(await self._claimed(), before, strict=True))
+        if claimed != clients * each or cloned > claimed * _CLONED_AT_MOST * refilled:
+            raise CampaignPoolError(f"{clients} × {each} claims gave {claimed} campaigns, {cloned} of them cloned")
         return burst
 
-    async def limit(self, clients: int, each: int) -> Burst:
-        """Do the same writes by as many clients at once, each so many times."""
-        await self._operator.execute(
-            "DELETE FROM campaign_pool.campaign c USING campaign_pool.pool p WHERE p.id = c.pool_id AND p.name = $1", BESIDE
-        )
+    async def limit(self, clients: int, each: int, *, refilled: bool) -> Burst:
+        """Do the same writes by as many clients at once, each so many times; `refilled`: another pool, meanwhile."""
+        await self._operator.execute(_EMPTY, BESIDE)
         base = self._staged + 1 - clients
         await self._stage(clients * each)
-        await self.settle()
-        burst = await self._run(
-            _LIMIT, clients, each, pool=BESIDE, batch=REFILL_EVERY, base=base, suffix=self._suffix, crowd=clients
-        )
+        own: dict[str, int | str] = {"base": base, "crowd": clients, "suffix": self._suffix}
+        burst = await self._run(_LIMIT, clients, each, refilled, pool=BESIDE, batch=REFILL_EVERY, **own)
         if await self._operator.fetchval("SELECT count(*) FROM staging.campaign WHERE state = 'ready'") != self.size:
             raise CampaignPoolError("the limit did not write what it was to write")
         return burst
 
-    async def cloned(self) -> int:
-        """Give how many claims found the pool empty and made their campaign themselves."""
-        return (await self._claimed())[1]
-
-    async def _run(self, text: str, clients: int, each: int, **variables: int | str) -> Burst:
-        shift = REFILL_EVERY // clients or 1
-        more = {"i": 0, "users": CLAIMANTS, "run": f"run-{next(self._runs)}", "every": REFILL_EVERY, "shift": shift}
-        script = Script(
-            _DRAW + text + (_REFILL if self._refilled else ""),
-            more | variables,
-            REFILL_EVERY if self._refilled else 0,
-            shift,
-        )
+    async def _run(self, text: str, clients: int, each: int, refilled: bool, **variables: int | str) -> Burst:
+        if self._vacuumed:
+            await self._operator.execute(f"VACUUM {_TABLES}")
+        shift = max(1, REFILL_EVERY // clients)
+        more: dict[str, int | str] = {"i": 0, "users": CLAIMANTS, "run": f"run-{next(self._runs)}"}
+        text = _DRAW + text
+        if refilled:
+            text += _REFILL
+            more |= {"every": REFILL_EVERY, "shift": shift}
+        script = Script(text, more | variables, REFILL_EVERY if refilled else 0, shift)
         async with self._bell():
-            return await pgbench.run(self._postgres, self._url, script, clients, each)
+            return await pgbench.run(self._postgres, self.url, script, clients, each)
+
+    async def _fill(self, size: int, say: Callable[[str], None] = lambda _: None) -> None:
+        """Make campaigns until so many are ready."""
+        lacking = size - int(await self._operator.fetchval(_READY, POOL))
+        job = f"fill-{next(self._runs)}"
+        left = await ledger.reserve(self._operator, POOL, job, "", 1, lacking, 1) if lacking > 0 else 0
+        while left > 0:
+            say(f"{size - left} of {size} campaigns")
+            left -= (await ledger.seed(self._operator, POOL, job, _BATCH)).campaigns
 
     async def _stage(self, campaigns: int) -> None:
         await self._operator.execute(_STAGE, POOL, self._staged + 1, self._staged + campaigns, self._suffix)
@@ -203,7 +205,6 @@ class Stock:
     @asynccontextmanager
     async def _bell(self) -> AsyncIterator[None]:
         """Ask to be told of changes over and over for the length of a block, as the operator does."""
-
         over = asyncio.Event()
 
         async def ask() -> None:
@@ -223,13 +224,14 @@ class Stock:
 
 @asynccontextmanager
 async def stocked(
-    base: server.Server, name: str, size: int, say: Callable[[str], None], *, refilled: bool = False
+    base: server.Server, size: int, say: Callable[[str], None], *, vacuumed: bool = True
 ) -> AsyncIterator[Stock]:
     """Make a database with a full pool for the length of a block."""
+    name = f"stock_{size}"
     url = await base.database(name)
     try:
         async with connected(url, "bench") as operator:
-            stock = Stock(base.postgres, url, operator, size, refilled=refilled)
+            stock = Stock(base.postgres, url, operator, size, vacuumed=vacuumed)
             await stock.prepare(say)
             yield stock
     finally:
