@@ -11,6 +11,7 @@ from campaignpool.database import connected
 SIZE = 1000
 CLIENTS = 8
 CHURN = 200_000
+CHURN_PINNED = 50_000
 SETTINGS = sample.SETTINGS | {"autovacuum": "on"}
 
 _BURSTS = 4
@@ -41,14 +42,14 @@ async def measure(progress: Progress) -> tuple[Wear, Wear]:
     async with sample.running(SETTINGS) as server:
         progress.at(f"{CHURN:,} claims and refills")
         async with stocked(server, SIZE, progress.say, vacuumed=False) as stock:
-            plain = await _churned(stock)
-        progress.at(f"{CHURN:,} claims and refills, a transaction open meanwhile")
+            plain = await _churned(stock, CHURN)
+        progress.at(f"{CHURN_PINNED:,} claims and refills, a transaction open meanwhile")
         async with stocked(server, SIZE, progress.say, vacuumed=False) as stock:
-            pinned = await _churned(stock, pinned=True)
+            pinned = await _churned(stock, CHURN_PINNED, pinned=True)
     return plain, pinned
 
 
-async def _churned(stock: Stock, *, pinned: bool = False) -> Wear:
+async def _churned(stock: Stock, claims: int, *, pinned: bool = False) -> Wear:
     await _bursts(stock)
     fresh = await _bursts(stock)
     async with connected(stock.url, "bench") as reader:
@@ -57,11 +58,11 @@ async def _churned(stock: Stock, *, pinned: bool = False) -> Wear:
         if pinned:
             await reading.start()
             await reader.execute("SELECT count(*) FROM campaign_pool.campaign")
-        await stock.claims(CLIENTS, CHURN // CLIENTS, refilled=True)
+        await stock.claims(CLIENTS, claims // CLIENTS, refilled=True)
         worn = await _bursts(stock)
         if pinned:
             await reading.rollback()
-    return Wear(CHURN, fresh, worn)
+    return Wear(claims, fresh, worn)
 
 
 async def _bursts(stock: Stock) -> Burst:

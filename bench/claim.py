@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import count
 from statistics import median
 
 from bench import churn, stock
@@ -17,12 +18,13 @@ from bench.strategies import session
 from campaignpool import ledger
 from chiwar.ids import NEW_USER_ID
 
-SIZES = (100, 10_000, 100_000)
-SMALL, MIDDLE, LARGE = SIZES
+SMALL, MIDDLE, LARGE = 100, 10_000, 100_000
+ROUNDS = {SMALL: 3, MIDDLE: 5, LARGE: 3}
+"""How many rounds, by how many campaigns are ready."""
+
 EACH = {1: 1800, 8: 400, 32: 120, 64: 100}
 """Claims of each client in a burst, by how many clients there are."""
 
-ROUNDS = 5
 CLONING_ROUNDS = 40
 _CLONING_WARMUPS = 8
 
@@ -46,9 +48,10 @@ The limit is the same writes without choosing: one function, one round trip, in 
 (all its columns and indexes) is updated to `claimed` with claimant and key, the campaign's row is updated and the
 membership inserted, all by a primary key that the client knows in advance and that no other client has. It keeps no
 history apart, looks up no key and tells nobody. Limit and claims take turns, in another order each round, in
-{rounds} rounds; before each burst what is dead is vacuumed. × limit is the median of the ratios within a round,
-claims a second are clients ÷ mean latency, percentiles are over all rounds. What counts began when each
-client had done {warmups} transactions, and ended before the first had no more to do.
+{rounds} rounds ({other_rounds} with {small} and {large:,} ready); before each burst what is dead is vacuumed.
+× limit is the median of the ratios within a round, claims a second are clients ÷ mean latency, percentiles are
+over all rounds. What counts began when each client had done {warmups} transactions, and ended before the first
+had no more to do.
 
 With {small} ready the pool would be empty at once. So each client fills it up again after every {every} claims, to
 {small} and {every} more for each client, and beside the limit another pool as much. These transactions do not count,
@@ -59,8 +62,8 @@ The larger pools are filled between the bursts, so that never fewer are ready th
 _WEAR = """\
 A pool of {size:,}, refilled by its {clients} clients as above, on a server with autovacuum (set as Postgres comes,
 but for what the ledger sets for its tables): what a claim takes when all is fresh, and after {claims:,} claims
-and refills more; once with a transaction in REPEATABLE READ open the whole time, so that nothing dead may be
-cleared away.
+and refills more; and after {pinned:,} with a transaction in REPEATABLE READ open the whole time, so that nothing
+dead may be cleared away.
 
 {table}"""
 
@@ -91,7 +94,7 @@ async def run(progress: Progress) -> Result:
     async with sample.running() as server:
         async with AsyncExitStack() as databases:
             progress.at("filling the pools")
-            stocks = [await databases.enter_async_context(stocked(server, size, progress.say)) for size in SIZES]
+            stocks = [await databases.enter_async_context(stocked(server, size, progress.say)) for size in ROUNDS]
             progress.at("claims and the limit in turns")
             cells, growth = await _rounds(stocks, progress)
         progress.at("claims from an empty pool, and batches of one")
@@ -103,19 +106,27 @@ async def run(progress: Progress) -> Result:
         _ABOUT.format(
             claimants=stock.CLAIMANTS,
             bells=stock.BELLS_PER_SECOND,
-            rounds=ROUNDS,
+            rounds=ROUNDS[MIDDLE],
+            other_rounds=ROUNDS[SMALL],
+            large=LARGE,
             warmups=WARMUPS,
             small=SMALL,
             every=stock.REFILL_EVERY,
             policy=sample.POLICY,
         ),
         _table(cells),
-        _WEAR.format(size=churn.SIZE, clients=churn.CLIENTS, claims=churn.CHURN, table=_wear_table(plain, pinned)),
+        _WEAR.format(
+            size=churn.SIZE,
+            clients=churn.CLIENTS,
+            claims=plain.claims,
+            pinned=pinned.claims,
+            table=_wear_table(plain, pinned),
+        ),
         _GROWTH.format(
             large=LARGE, small=SMALL, rows=rows, rounds=CLONING_ROUNDS, claim=f"{claim:.1f}", seed=f"{seed:.1f}"
         ),
     ]
-    return Result(figures, version, "\n\n".join(text), GOALS, _plot(cells))
+    return Result(figures, {"Postgres": version}, "\n\n".join(text), GOALS, _plot(cells))
 
 
 async def _rounds(
@@ -128,16 +139,18 @@ async def _rounds(
     for each in stocks:  # the first writes after a checkpoint bear whole pages
         await each.limit(8, EACH[8], refilled=each.size == SMALL)
         await each.claims(8, EACH[8], refilled=each.size == SMALL)
-    for number in range(ROUNDS):
-        progress.say(f"round {number + 1} of {ROUNDS}")
-        for pool in stocks:
+    for number in range(max(ROUNDS.values())):
+        progress.say(f"round {number + 1}")
+        for pool in (each for each in stocks if number < ROUNDS[each.size]):
             for clients, each_claims in EACH.items():
                 refilled = pool.size == SMALL
                 turns = [(ours, pool.claims), (limit, pool.limit)]
                 for kept, burst in turns if number % 2 else turns[::-1]:
                     kept[pool.size, clients].append(await burst(clients, each_claims, refilled=refilled))
         small, *_, large = stocks
-        growth.append((await large.claims(1, EACH[1], refilled=True), await small.claims(1, EACH[1], refilled=True)))
+        if number < ROUNDS[LARGE]:
+            turn = [await pool.claims(1, EACH[1], refilled=True) for pool in (large, small)]
+            growth.append((turn[0], turn[1]))
     return {place: Cell(ours[place], limit[place]) for place in ours}, growth
 
 
@@ -145,7 +158,7 @@ async def _on_demand(server: sample.Server, progress: Progress) -> tuple[float, 
     """Give the milliseconds of a claim that clones, those of a batch of one, and their ratio."""
     url = await server.database("on_demand")
     async with session(url) as connection:
-        numbers = iter(range(10 * CLONING_ROUNDS))
+        numbers, jobs, reserved = count(), count(), count()
         statement = await connection.prepare(
             "SELECT source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
         )
@@ -157,11 +170,10 @@ async def _on_demand(server: sample.Server, progress: Progress) -> tuple[float, 
             await statement.fetchrow(sample.POOL, str(NEW_USER_ID), f"claim-{next(numbers)}")
 
         async def reserve() -> None:
-            await ledger.reserve(connection, sample.POOL, f"job-{next(numbers)}", "", 1, 1, 1)
+            await ledger.reserve(connection, sample.POOL, f"job-{next(jobs)}", "", 1, 1, 1)
 
         async def seed() -> None:
-            job = await connection.fetchval("SELECT job FROM campaign_pool.run ORDER BY started_at DESC LIMIT 1")
-            await ledger.seed(connection, sample.POOL, job, 1)
+            await ledger.seed(connection, sample.POOL, f"job-{next(reserved)}", 1)
 
         cases = [Case("claim", 1, nothing, claim, nothing), Case("seed", 1, reserve, seed, claim)]
         runs = await alternate(cases, rounds=CLONING_ROUNDS, warmups=_CLONING_WARMUPS, say=progress.say)
