@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +89,11 @@ async def fill(connection: Connection, job: str, count: int, say: Callable[[str]
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Server]:
+async def running(settings: Mapping[str, str] = SETTINGS) -> AsyncIterator[Server]:
     """Start the server, with the sample application in it, for the length of a block; its data is deleted after.
+
+    Args:
+        settings: What differs from Postgres' defaults.
 
     Raises:
         CampaignPoolError: A bench is running already; two would measure each other.
@@ -102,14 +105,14 @@ async def running() -> AsyncIterator[Server]:
         except BlockingIOError:
             raise CampaignPoolError("a bench is running already: wait for its end") from None
         shutil.rmtree(FOLDER, ignore_errors=True)
-        async with _started() as server:
+        async with _started(settings) as server:
             yield server
 
 
 @asynccontextmanager
-async def _started() -> AsyncIterator[Server]:
+async def _started(settings: Mapping[str, str]) -> AsyncIterator[Server]:
     try:
-        with EmbeddedPostgres(FOLDER, durable=True, settings=SETTINGS) as postgres:
+        with EmbeddedPostgres(FOLDER, durable=True, settings=dict(settings)) as postgres:
             async with connected(postgres.create_database(_BASE), "bench") as connection:
                 rows = await _prepare(connection)
                 version = str(await connection.fetchval("SHOW server_version"))
@@ -127,19 +130,33 @@ def manifest() -> dict[str, Any]:
 
 async def _prepare(connection: Connection) -> int:
     await chiwar.load(connection)
-    spec = CampaignPoolSpec.model_validate(manifest())
-    spec = spec.model_copy(update={"max_size": 10_000})
-    if spec.blueprint.inline is None:
-        raise CampaignPoolError("pool.yaml has no inline blueprint: the benches need one")
     await ledger.migrate(connection)
-    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await ledger.put_pool(connection, POOL, compiled.root_table, spec)
-    await install.install(connection, POOL, compiled)
+    await put_pool(connection, POOL, max_size=10_000)
     await connection.execute("VACUUM (ANALYZE)")
     found = await ledger.observe(connection, POOL)
     if found.revision is None:
         raise CampaignPoolError("the pool has no clone plan after its installation")
     return found.revision.rows
+
+
+async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alone: bool = False) -> None:
+    """Make a pool as the sample application's manifest describes it, with a clone plan.
+
+    Args:
+        connection: To a database with the sample application and the ledger.
+        pool: Its name.
+        max_size: How many campaigns it may hold.
+        root_alone: Whether a campaign is to be its row in the root table and nothing below it.
+    """
+    spec = CampaignPoolSpec.model_validate(manifest()).model_copy(update={"max_size": max_size})
+    blueprint = spec.blueprint.inline
+    if blueprint is None:
+        raise CampaignPoolError("pool.yaml has no inline blueprint: the benches need one")
+    if root_alone:
+        blueprint = blueprint.model_copy(update={"tables": []})
+    compiled = await install.compile_blueprint(connection, spec, blueprint)
+    await ledger.put_pool(connection, pool, compiled.root_table, spec)
+    await install.install(connection, pool, compiled)
 
 
 async def vacuum(connection: Connection) -> None:
