@@ -1,10 +1,10 @@
--- Slots: where among the ready campaigns of a pool a claim looks.
+-- Slots: which of the ready campaigns of a pool a claim takes.
 --
--- A campaign that becomes ready gets the next slot. Claims take a random one among the lowest that are left, so they
--- do not meet each other, and what is dead lies below them, where nobody looks: however many were claimed while an old
--- transaction keeps the dead from being cleared away, a claim passes a few of them. How low to look is kept in a
--- sequence, for a row would leave dead versions of its own. It is a hint: whatever lies below it is found as well,
--- when there is nothing above.
+-- A campaign that becomes ready gets the next slot, and a claim draws the next ticket: it looks from that slot on, so two
+-- claims do not meet, and what is dead lies below, where nobody looks, however many were claimed while an old transaction
+-- keeps the dead from being cleared away. Both numbers are sequences: a row would be a place where claims queue, and would
+-- leave dead versions of its own. A ticket is spent also by a claim that is rolled back, so it is a hint: what was passed
+-- over is found when there is nothing above.
 
 CREATE FUNCTION campaign_pool.slots(pool_id integer) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

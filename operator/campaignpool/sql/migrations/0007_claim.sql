@@ -62,7 +62,6 @@ CREATE FUNCTION campaign_pool.take(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    spread constant integer := 32;
     the_pool integer;
     pool_name text;
     current bigint;
@@ -78,8 +77,7 @@ DECLARE
     kept_for text;
     nothing text;
     head regclass;
-    lowest integer;
-    start integer;
+    ticket integer;
     found_at integer;
     found_it boolean;
     asleep boolean;
@@ -151,42 +149,31 @@ BEGIN
             RETURNING c.id, c.root_key, c.revision_id, c.owner INTO id, campaign_id, made_from, kept_for;
         END IF;
         IF id IS NULL THEN
-            -- The master owner's: a random one of those that have waited longest.
+            -- The master owner's: the one at the next ticket, or the first above that no other claim has.
             head := to_regclass('campaign_pool.head_' || the_pool);
-            lowest := coalesce(pg_sequence_last_value(head), 0);
-            start := lowest + floor(random() * spread)::integer;
-            DELETE FROM campaign_pool.campaign c WHERE c.id = (
-                SELECT o.id FROM campaign_pool.campaign o
-                WHERE o.pool_id = the_pool AND o.owner = '' AND o.revision_id = current AND o.state = 'ready'
-                  AND o.slot >= start
-                ORDER BY o.slot LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING c.id, c.root_key, c.revision_id, c.owner INTO id, campaign_id, made_from, kept_for;
-            IF id IS NULL THEN
+            IF pg_sequence_last_value(to_regclass('campaign_pool.slot_' || the_pool))
+                > coalesce(pg_sequence_last_value(head), 0)
+            THEN
+                ticket := nextval(head);
                 DELETE FROM campaign_pool.campaign c WHERE c.id = (
                     SELECT o.id FROM campaign_pool.campaign o
                     WHERE o.pool_id = the_pool AND o.owner = '' AND o.revision_id = current AND o.state = 'ready'
-                      AND o.slot >= lowest AND o.slot < start
+                      AND o.slot >= ticket
                     ORDER BY o.slot LIMIT 1 FOR UPDATE SKIP LOCKED)
-                RETURNING c.id, c.root_key, c.revision_id, c.owner INTO id, campaign_id, made_from, kept_for;
+                RETURNING c.id, c.root_key, c.revision_id, c.owner, c.slot
+                INTO id, campaign_id, made_from, kept_for, found_at;
+                IF found_at > ticket AND found_at > pg_sequence_last_value(head) THEN
+                    nothing := setval(head, found_at);
+                END IF;
             END IF;
             IF id IS NULL THEN
+                -- What was passed over, and older revisions.
                 DELETE FROM campaign_pool.campaign c WHERE c.id = (
                     SELECT o.id FROM campaign_pool.campaign o
                     WHERE o.pool_id = the_pool AND o.owner = '' AND o.state = 'ready'
-                      AND (o.revision_id = current AND o.slot < lowest
-                           OR o.revision_id <> current AND stale_too)
+                      AND (o.revision_id = current OR stale_too)
                     ORDER BY o.revision_id DESC, o.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING c.id, c.root_key, c.revision_id, c.owner INTO id, campaign_id, made_from, kept_for;
-            END IF;
-            IF start = lowest AND head IS NOT NULL THEN
-                -- One claim in so many finds out how low to look. What another claim holds still counts as there.
-                SELECT o.slot INTO found_at FROM campaign_pool.campaign o
-                WHERE o.pool_id = the_pool AND o.owner = '' AND o.revision_id = current AND o.state = 'ready'
-                  AND o.slot >= lowest
-                ORDER BY o.slot LIMIT 1;
-                IF found_at > lowest THEN
-                    lowest := setval(head, found_at);
-                END IF;
             END IF;
         END IF;
         nothing := set_config('enable_seqscan', 'on', true);
