@@ -56,8 +56,8 @@ bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README
 e2e: setup ## the tests that need a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
-soak: setup ## the long tests of claims: 64 connections, 100,000 claims
-	@$(RUN)python -m pytest -m soak tests/integration -s $(ARGS)
+soak: setup ## the tests of safety for half an hour: 100,000 claims, 500 schemas, more kills and cuts
+	@CAMPAIGNPOOL_SOAK=1 CAMPAIGNPOOL_EXAMPLES=500 $(RUN)python -m pytest -m "soak or long" tests/integration -s $(ARGS)
 
 lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 	@$(UV) lock --default-index https://pypi.org/simple

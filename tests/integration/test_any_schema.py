@@ -19,8 +19,8 @@ from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.clones import added, blueprint, clones, expected, read, repeats, statements
 from tests.support.worlds import Ref, Shape, World, quoted, worlds
 
-pytestmark = pytest.mark.integration
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "60"))
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "40"))
 """How many worlds: the default is what a push can wait for, 500 and more are for the night."""
 
 COUNTING = """
@@ -139,7 +139,7 @@ async def holds(connection: Connection, world: World) -> None:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES <= 60,
+    derandomize=EXAMPLES <= 40,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

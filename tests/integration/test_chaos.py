@@ -22,9 +22,10 @@ from campaignpool_local.emulator import emulator_thread
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, running
 from tests.support.postgres import NewDatabase
+from tests.support.profile import LONG
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-KILLS = 20
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240), pytest.mark.long]
+KILLS = 20 if LONG else 8
 
 
 @pytest.fixture

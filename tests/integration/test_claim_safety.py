@@ -12,8 +12,8 @@ from tests.support import small
 from tests.support.claim_machine import Claims
 from tests.support.storm import Profile, Storm, reckoned
 
-pytestmark = pytest.mark.integration
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "30"))
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "15"))
 """How many stories of a pool: the default is what a push can wait for, 500 and more are for the night."""
 
 
@@ -59,7 +59,7 @@ def test_claims_and_everything_around_them_do_what_a_model_says(database_url: st
                     max_examples=EXAMPLES,
                     stateful_step_count=30,
                     deadline=None,
-                    derandomize=EXAMPLES <= 30,
+                    derandomize=EXAMPLES <= 15,
                     database=None,
                     suppress_health_check=list(HealthCheck),
                 ),

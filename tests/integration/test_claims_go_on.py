@@ -358,7 +358,7 @@ def drain(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]
         return read_pool({"metadata": meta, "spec": spec})
 
     async def step() -> float | None:
-        return await draining.drain(cluster, databases, resource())
+        return (await draining.drain(cluster, databases, resource(), "image")).delay
 
     return step
 

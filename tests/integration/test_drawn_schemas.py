@@ -22,9 +22,9 @@ from tests.support.drawn_sql import blueprint, constraints, ddl, inserts, writte
 from tests.support.tables import Schema
 from tests.support.walked import content, expected, faults
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
 """How many schemas: the default is what a push can wait for and always the same; 500 and more are for the night."""
 
 POOL = "any/schema"
@@ -127,7 +127,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES <= 150,
+    derandomize=EXAMPLES <= 80,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )

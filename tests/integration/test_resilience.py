@@ -17,9 +17,10 @@ from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_seeder.config import Request
 from campaignpool_seeder.run import run
 from tests.support.ledgers import POOL, installed
+from tests.support.profile import LONG
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-RUNS, COUNT = 50, 4
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240), pytest.mark.long]
+RUNS, COUNT = 50 if LONG else 20, 4
 SEEDER = f"campaignpool-seeder {POOL}"
 HELD = "SELECT count(*)::int FROM pg_stat_activity WHERE application_name LIKE 'campaignpool-seeder %'"
 
