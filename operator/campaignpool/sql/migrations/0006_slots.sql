@@ -48,6 +48,7 @@ DECLARE
     owners text[];
     keys text[];
     numbers regclass;
+    places integer[];
 BEGIN
     SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = seed.pool;
     SELECT array_agg(c.id), array_agg(c.owner), min(c.revision_id) INTO ids, owners, r.id
@@ -68,14 +69,18 @@ BEGIN
 
     EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'clone_r' || r.id) INTO STRICT keys USING ids, owners;
 
+    -- In another order than the rows lie in: claims that follow each other are then at work on different pages.
+    places := ARRAY(
+        SELECT n FROM (SELECT nextval(numbers)::integer AS n FROM generate_series(1, cardinality(ids)) OFFSET 0) s
+        ORDER BY random());
     -- The last thing before the commit, so that slots become visible nearly in their order.
     UPDATE campaign_pool.campaign c SET
         state = CASE WHEN made.waits THEN 'imaging' ELSE 'ready' END,
         ready_at = CASE WHEN NOT made.waits THEN clock_timestamp() END,
-        root_key = made.key, slot = nextval(numbers)
+        root_key = made.key, slot = made.slot
     FROM (
-        SELECT m.id, m.key, EXISTS (SELECT FROM campaign_pool.album a WHERE a.campaign = m.id AND a.required) AS waits
-        FROM unnest(ids, keys) AS m (id, key)
+        SELECT m.*, EXISTS (SELECT FROM campaign_pool.album a WHERE a.campaign = m.id AND a.required) AS waits
+        FROM unnest(ids, keys, places) AS m (id, key, slot)
     ) made
     WHERE c.id = made.id;
     campaigns := cardinality(ids);
