@@ -163,8 +163,8 @@ def test_what_is_of_no_use_any_more_is_forgotten(url: str) -> None:
 
 def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
     async def work(connection: Connection) -> None:
-        await worked_off(connection, failing=1)
         await ledgers.claim(connection, chiwar.NEW_USER_ID)
+        await worked_off(connection, failing=1)  # what was claimed comes first
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
         await ledger.close_pool(connection, POOL)
         await ledger.retire(connection, POOL, None, None)
