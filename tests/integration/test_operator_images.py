@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif("KUBECONFIG" in os.environ, reason="pods of a real cluster do not reach the stand-in"),
 ]
 
-TEMPLATE = "images_template"
+TEMPLATE = "operator_images_template"
 IMAGES = 6
 SECRET = "imagekit"
 # The template has six images, in one folder of the store.
