@@ -204,8 +204,8 @@ class Stock:
 
     @asynccontextmanager
     async def _bell(self) -> AsyncIterator[None]:
-        """Ask to be told of changes over and over for the length of a block, as the operator does."""
-        over = asyncio.Event()
+        """Ask to be told of changes over and over for the length of a block, and wake when told, as the operator does."""
+        over, told = asyncio.Event(), asyncio.Event()
 
         async def ask() -> None:
             while not over.is_set():
@@ -213,13 +213,25 @@ class Stock:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), 1 / BELLS_PER_SECOND)
 
-        await ledger.fall_asleep(self._operator, POOL)
-        asking = asyncio.create_task(ask())
-        try:
-            yield
-        finally:
-            over.set()
-            await asking
+        async def listen() -> None:
+            while await told.wait() and not over.is_set():
+                told.clear()
+                await ledger.wake(listener, POOL)
+
+        def tell(*_: object) -> None:
+            told.set()
+
+        async with connected(self.url, "bench") as listener:
+            await listener.add_listener(ledger.CHANNEL, tell)
+            await ledger.fall_asleep(self._operator, POOL)
+            asking = asyncio.create_task(ask())
+            listening = asyncio.create_task(listen())
+            try:
+                yield
+            finally:
+                over.set()
+                told.set()
+                await asyncio.gather(asking, listening)
 
 
 @asynccontextmanager

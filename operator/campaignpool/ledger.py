@@ -241,6 +241,14 @@ async def fall_asleep(connection: Connection, pool: str) -> bool:
     return bool(await connection.fetchval(_QUERY["quiet"], pool))
 
 
+async def wake(connection: Connection, pool: str) -> None:
+    """Spare claims from telling the operator what it was told and will look at. To be called when it was told.
+
+    It changes nothing where the operator has asked anew meanwhile.
+    """
+    await connection.execute(_QUERY["wake"], pool)
+
+
 async def observe(connection: Connection, pool: str) -> Ledger:
     """Give all that the ledger says of a pool."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import asyncpg
 
+from campaignpool import ledger
 from campaignpool.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import CHANNEL
@@ -85,24 +86,30 @@ class Listeners:
 
     async def _hear(self, connection: Connection, url: str) -> None:
         """Pass on what is said until the connection is lost."""
-        lost = asyncio.Event()
+        stirred = asyncio.Event()
+        told: set[str] = set()
 
         def notified(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             # Any role may notify: only pools that are known to be at this database are looked at.
             if self._url_of.get(str(payload)) == url:
                 self._heard(str(payload))
+                told.add(str(payload))
+                stirred.set()
 
-        connection.add_termination_listener(lambda _: lost.set())
+        connection.add_termination_listener(lambda _: stirred.set())
         try:
             await connection.add_listener(CHANNEL, notified)
             for key in self._pools(url):
                 self._heard(key)
-            while not lost.is_set():
+            while not connection.is_closed():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PROBE_SECONDS):
-                        await lost.wait()
-                if not lost.is_set():
+                        await stirred.wait()
+                stirred.clear()
+                if not told:
                     await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
+                while told:
+                    await ledger.wake(connection, told.pop())
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.info("listening was interrupted", extra={"cause": type(error).__name__})
 

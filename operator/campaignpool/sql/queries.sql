@@ -42,7 +42,13 @@ WHERE p.name = $1;
 
 -- name: quiet
 -- Whether no transaction is under way that found the operator awake and did not ring. After fall_asleep, before looking.
-SELECT pg_try_advisory_xact_lock(campaign_pool.bell_lock(), id) FROM campaign_pool.pool WHERE name = $1;
+-- Claims hold a lock of their own from before they look, all others that of the bell.
+SELECT pg_try_advisory_xact_lock(campaign_pool.bell_lock(), id)
+   AND pg_try_advisory_xact_lock(campaign_pool.claims_lock(), hashtext(name))
+FROM campaign_pool.pool WHERE name = $1;
+
+-- name: wake
+SELECT campaign_pool.wake($1);
 
 -- name: fall_asleep
 -- Before looking: whoever changes the ledger from now on rings.
