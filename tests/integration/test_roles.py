@@ -267,7 +267,8 @@ class Thing:
 async def things(connection: Connection) -> list[Thing]:
     """Give everything in the schema, each with a statement that uses it; a trigger's function cannot be called."""
     functions = await connection.fetch(
-        "SELECT oid, proname AS name, 'function' AS kind, CASE WHEN prorettype <> 'trigger'::regtype THEN format('SELECT campaign_pool.%I(%s)', proname, ("
+        "SELECT oid, proname AS name, 'function' AS kind, CASE WHEN prorettype <> 'trigger'::regtype THEN"
+        " format('SELECT campaign_pool.%I(%s)', proname, ("
         "    SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n)"
         "    FROM unnest(proargtypes) WITH ORDINALITY AS a (t, n))) END AS call "
         "FROM pg_proc WHERE pronamespace = 'campaign_pool'::regnamespace"
