@@ -204,7 +204,7 @@ class Stock:
 
     @asynccontextmanager
     async def _bell(self) -> AsyncIterator[None]:
-        """For the length of a block, ask to be told of changes over and over, as the operator does, and wake when told."""
+        """For the length of a block, ask to be told of changes as often as the operator does, and wake when told."""
         over, told = asyncio.Event(), asyncio.Event()
 
         async def ask() -> None:
