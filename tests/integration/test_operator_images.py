@@ -149,7 +149,7 @@ def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game:
     game.has("Ready", "True", "Filled")
     game.counted(0, 2 * IMAGES, 0)
     game.has("ImagesDegraded", "False", "AsExpected")
-    assert game.told("Normal", "ImagesCopied") == 2
+    eventually(lambda: game.told("Normal", "ImagesCopied") == 2, "told of both")
     assert all(
         message.endswith(f"{IMAGES} of {IMAGES}.") for _, why, message in game.events() if why == "ImagesCopied"
     )

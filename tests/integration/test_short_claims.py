@@ -27,7 +27,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def other(connection: Connection, database_url: str) -> AsyncIterator[Connection]:
+async def other(database_url: str) -> AsyncIterator[Connection]:
     other = await asyncpg.connect(database_url)
     yield other
     await other.close()
