@@ -156,6 +156,23 @@ async def test_a_pool_that_was_buried_comes_back_with_tickets_of_its_own(connect
     assert [await claim(connection), await claim(connection)] == ["master", "master"]
 
 
+@pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
+async def test_a_revision_that_the_session_was_not_yet_told_of_is_found(
+    connection: Connection, isolation: str
+) -> None:
+    """Postgres shows a commit to new snapshots before it tells sessions which functions it replaced."""
+    await filled(connection, 1)
+    function = await connection.fetchval("SELECT 'on_claim_r' || revision_id FROM campaign_pool.pool")
+    await connection.execute(
+        f"ALTER FUNCTION campaign_pool.{function} RENAME TO hidden;"
+        "SELECT campaign_pool.write_on_claim();"
+        f"ALTER FUNCTION campaign_pool.hidden RENAME TO {function}"
+    )
+    async with connection.transaction(isolation=isolation):  # type: ignore[arg-type] # one of the names
+        assert await claim(connection) == "master"
+    assert await connection.fetchval("SELECT player FROM members") == "ann"
+
+
 async def test_what_is_dead_is_looked_at_once_by_who_reserves(connection: Connection) -> None:
     """Autovacuum comes once a minute at most; thousands of claims may have been made by then."""
     await connection.execute("ALTER TABLE campaign_pool.campaign SET (autovacuum_enabled = false)")

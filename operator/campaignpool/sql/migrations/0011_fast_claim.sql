@@ -112,15 +112,43 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM kept;
 $$;
 
--- What `known_on_claim` does not know: a revision that an operator of the first release installed, which takes no name.
-CREATE FUNCTION campaign_pool.other_on_claim(revision bigint, id uuid, root_key text, claimant text) RETURNS boolean
+-- What `known_on_claim` does not know. A revision that was committed a moment ago: a claim may see it in the pool's row
+-- before its session is told that the function was written anew. One that an operator of the first release installed,
+-- which takes no name. And one that was dropped, of which a transaction may know that sees the pool as it was before.
+CREATE FUNCTION campaign_pool.other_on_claim(revision bigint, id uuid, root_key text, claimant text, name text)
+RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    function text := 'campaign_pool.on_claim_r' || revision;
     found_it boolean;
 BEGIN
-    EXECUTE 'SELECT campaign_pool.on_claim_r' || revision || '($1, $2, $3)' INTO STRICT found_it USING id, root_key, claimant;
+    IF to_regprocedure(function || '(uuid, text, text, text)') IS NOT NULL THEN
+        EXECUTE format('SELECT %s($1, $2, $3, $4)', function) INTO STRICT found_it USING id, root_key, claimant, name;
+    ELSIF to_regprocedure(function || '(uuid, text, text)') IS NOT NULL THEN
+        EXECUTE format('SELECT %s($1, $2, $3)', function) INTO STRICT found_it USING id, root_key, claimant;
+    ELSE
+        RAISE EXCEPTION 'the pool has changed since this transaction began' USING ERRCODE = 'serialization_failure';
+    END IF;
     RETURN found_it;
 END $$;
+
+CREATE OR REPLACE FUNCTION campaign_pool.write_on_claim() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.write_on_claim', 0));
+    SELECT string_agg(format('WHEN %s THEN campaign_pool.%I($2, $3, $4, $5)', substr(proname, 11), proname), ' ' ORDER BY oid)
+    INTO known FROM pg_proc
+    WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '^on_claim_r[0-9]+$' AND pronargs = 4;
+    EXECUTE format(
+        $x$CREATE OR REPLACE FUNCTION campaign_pool.known_on_claim(
+               revision bigint, id uuid, root_key text, claimant text, name text) RETURNS boolean
+           LANGUAGE plpgsql AS $y$BEGIN RETURN CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END; END$y$ $x$,
+        coalesce(known, 'WHEN NULL THEN NULL'));
+    REVOKE ALL ON FUNCTION campaign_pool.known_on_claim(bigint, uuid, text, text, text) FROM PUBLIC;
+END $$;
+SELECT campaign_pool.write_on_claim();
 
 -- Each expression costs about a microsecond and each statement several, more where many sessions share a processor's
 -- caches: so there are few, the rare comes after the frequent, and what is rare is one test.
@@ -185,9 +213,8 @@ BEGIN
     END IF;
 
     -- The application's own tables are planned for as the application has it.
-    IF (CASE WHEN the_id IS NOT NULL AND set_config('enable_seqscan', 'on', true) = 'on' THEN coalesce(
-            campaign_pool.known_on_claim(current, the_id, campaign_id, claimant, name),
-            campaign_pool.other_on_claim(current, the_id, campaign_id, claimant)) END)
+    IF (CASE WHEN the_id IS NOT NULL AND set_config('enable_seqscan', 'on', true) = 'on'
+        THEN campaign_pool.known_on_claim(current, the_id, campaign_id, claimant, name) END)
     THEN
         INSERT INTO campaign_pool.claimed AS r (
             id, pool_id, revision_id, owner, campaign_id, claimant, key, source, claimed_at, waited, releasable_until,
@@ -244,7 +271,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION
     campaign_pool.note_owner(), campaign_pool.note_albums(), campaign_pool.note_sleep(), campaign_pool.wake(text),
-    campaign_pool.other_on_claim(bigint, uuid, text, text) FROM PUBLIC;
+    campaign_pool.other_on_claim(bigint, uuid, text, text, text) FROM PUBLIC;
 
 -- Count what a pool holds by index scans alone: they mark what they find dead, so that the next one does not look there
 -- again. Under many claims the dead of a minute, until autovacuum comes, are far more than the living.
