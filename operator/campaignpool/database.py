@@ -68,6 +68,7 @@ async def connect(url: str, application_name: str) -> Connection:
         )
     settings = {
         "application_name": application_name[:63],
+        "default_transaction_isolation": "read committed",  # whatever the database's or the role's is
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": "60s",

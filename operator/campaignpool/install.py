@@ -189,7 +189,6 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             await _freeze_blobs(connection, plan.images, revision)
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
-        await connection.execute(sql.queries()["write_on_claim"])
         found = await fingerprint.take(connection, plan, rows(number))
         await connection.execute(
             sql.queries()["put_revision"],
@@ -205,6 +204,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             revision.statements,
             functions.CLAIM_FORM,
         )
+        await connection.execute(sql.queries()["write_on_claim"])
     return True
 
 

@@ -83,6 +83,23 @@ async def test_an_operator_that_falls_asleep_knows_of_a_claim_that_found_it_awak
     assert await ledger.fall_asleep(other, POOL)
 
 
+async def test_a_ring_that_is_rolled_back_takes_no_others_with_it(
+    connection: Connection, other: Connection, database_url: str
+) -> None:
+    await filled(connection, 2)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listener = await asyncpg.connect(database_url)
+    await listener.add_listener(ledger.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+    await ledger.fall_asleep(listener, POOL)
+    transaction = other.transaction()
+    await transaction.start()
+    await claim(other)
+    await claim(connection)
+    await transaction.rollback()
+    assert await asyncio.wait_for(heard.get(), 5) == POOL
+    await listener.close()
+
+
 async def test_waking_waits_for_nobody(connection: Connection, other: Connection) -> None:
     """It is done on the connection that listens for all pools of a database."""
     await filled(connection, 2)

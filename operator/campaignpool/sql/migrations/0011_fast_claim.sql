@@ -12,9 +12,29 @@ ALTER TABLE campaign_pool.pool
 
 UPDATE campaign_pool.pool p SET
     head = to_regclass('campaign_pool.head_' || p.id),
-    owned = EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state <> 'claimed' AND c.owner <> ''),
+    owned = EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state <> 'claimed' AND c.owner <> '')
+        OR EXISTS (SELECT FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.owner <> ''),
     with_images = EXISTS (SELECT FROM campaign_pool.album a WHERE a.pool_id = p.id),
     unadopted = EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = p.id AND c.state = 'claimed');
+
+-- Tell the operator, as before, but never rely on another who is telling it: that transaction may be rolled back.
+CREATE OR REPLACE FUNCTION campaign_pool.ring(the_pool integer, pool_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.bell_lock(), the_pool);
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+        RETURN;
+    END IF;
+    UPDATE campaign_pool.bell SET asleep = false
+    WHERE pool_id = (
+        SELECT b.pool_id FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    IF FOUND OR EXISTS (SELECT FROM campaign_pool.bell b WHERE b.pool_id = the_pool AND b.asleep) THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+    END IF;
+END $$;
 
 -- Triggers, for the operator or the seeder may be of the release before, and know nothing of these columns.
 CREATE FUNCTION campaign_pool.note_owner() RETURNS trigger
@@ -23,9 +43,10 @@ BEGIN
     UPDATE campaign_pool.pool SET owned = true WHERE id = NEW.pool_id AND NOT owned;
     RETURN NULL;
 END $$;
-CREATE TRIGGER note_owner AFTER INSERT ON campaign_pool.run
+CREATE TRIGGER note_owner AFTER INSERT OR UPDATE OF attempts ON campaign_pool.run
     FOR EACH ROW WHEN (NEW.owner <> '') EXECUTE FUNCTION campaign_pool.note_owner();
 
+-- Once a pool at most, and only where `write_on_claim` did not write it before.
 CREATE FUNCTION campaign_pool.note_albums() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -147,6 +168,9 @@ BEGIN
            LANGUAGE plpgsql AS $y$BEGIN RETURN CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END; END$y$ $x$,
         coalesce(known, 'WHEN NULL THEN NULL'));
     REVOKE ALL ON FUNCTION campaign_pool.known_on_claim(bigint, uuid, text, text, text) FROM PUBLIC;
+    -- Before there is an album, so that no claim misses the first, and none of them has to write it.
+    UPDATE campaign_pool.pool SET with_images = true
+    WHERE NOT with_images AND to_regproc('campaign_pool.settle_r' || revision_id) IS NOT NULL;
 END $$;
 SELECT campaign_pool.write_on_claim();
 
