@@ -100,6 +100,30 @@ async def test_a_ring_that_is_rolled_back_takes_no_others_with_it(
     await listener.close()
 
 
+async def test_two_of_many_claims_tell_an_operator_that_sleeps(
+    connection: Connection, other: Connection, database_url: str
+) -> None:
+    """Commits that notify queue behind each other, so not all that are under way may tell."""
+    many = 6
+    await filled(connection, many)
+    said: asyncio.Queue[str] = asyncio.Queue()
+    await other.add_listener(ledger.CHANNEL, lambda *each: said.put_nowait(str(each[3])))
+    await ledger.fall_asleep(connection, POOL)
+    claimants = [await asyncpg.connect(database_url) for _ in range(many)]
+    under_way = [each.transaction() for each in claimants]
+    for transaction, each in zip(under_way, claimants, strict=True):
+        await transaction.start()
+        await claim(each)
+    for transaction, each in zip(under_way, claimants, strict=True):
+        await transaction.commit()
+        await each.close()
+    await connection.execute("SELECT pg_notify($1, 'that is all')", ledger.CHANNEL)
+    heard = []
+    while (word := await asyncio.wait_for(said.get(), 5)) != "that is all":
+        heard.append(word)
+    assert heard == [POOL, POOL]
+
+
 async def test_waking_waits_for_nobody(connection: Connection, other: Connection) -> None:
     """It is done on the connection that listens for all pools of a database."""
     await filled(connection, 2)
