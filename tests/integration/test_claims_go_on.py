@@ -365,9 +365,7 @@ def drain(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]
 
 async def filled(connection: Connection, count: int, **claims: str) -> None:
     await small.made(connection, small.spec(claims=claims))
-    await ledger.reserve(connection, POOL, "job", "", 1, count, 1)
-    while (await ledger.seed(connection, POOL, "job", 10)).campaigns:
-        pass
+    await small.filled(connection, count)
 
 
 async def test_a_pool_that_is_deleted_refuses_claims_at_once(connection: Connection, drain: Drain) -> None:

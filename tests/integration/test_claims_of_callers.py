@@ -16,7 +16,7 @@ import pytest
 from campaignpool import install, ledger
 from campaignpool.database import Connection
 from tests.support import small
-from tests.support.small import POOL
+from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
 CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim($1, $2, $3)"
@@ -29,12 +29,6 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     await small.made(connection)
     yield connection
     await connection.close()
-
-
-async def filled(connection: Connection, count: int) -> None:
-    await ledger.reserve(connection, POOL, "job", "", 1, count, 1)
-    while (await ledger.seed(connection, POOL, "job", 20)).campaigns:
-        pass
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])

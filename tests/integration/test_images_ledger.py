@@ -35,6 +35,19 @@ def url(new_database: NewDatabase, chiwar_template: str) -> str:
     return url
 
 
+def test_a_pool_knows_that_it_has_images_before_the_first_album(
+    new_database: NewDatabase, chiwar_template: str
+) -> None:
+    """A claim that looked at the pool before would miss the album; one that wrote it would make the others wait."""
+
+    async def work(connection: Connection) -> None:
+        for strategy, with_images in (({"strategy": "Share"}, False), (COPIES, True)):
+            await ledgers.installed(connection, images=strategy)
+            assert await connection.fetchval("SELECT with_images FROM campaign_pool.pool") is with_images
+
+    on(new_database(chiwar_template), work)
+
+
 async def leased(connection: Connection) -> Album:
     album = await albums.lease(connection, POOL, LEASE)
     assert album is not None

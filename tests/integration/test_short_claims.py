@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from campaignpool import ledger
-from campaignpool.database import Connection
+from campaignpool.database import Connection, connected
 from tests.support import small
-from tests.support.small import POOL
+from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
 CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim($1, 'ann', $2)"
@@ -31,12 +31,6 @@ async def other(database_url: str) -> AsyncIterator[Connection]:
     other = await asyncpg.connect(database_url)
     yield other
     await other.close()
-
-
-async def filled(connection: Connection, count: int, job: str = "job", owner: str = "") -> None:
-    await ledger.reserve(connection, POOL, job, owner, 1, count, 1)
-    while (await ledger.seed(connection, POOL, job, 200)).campaigns:
-        pass
 
 
 async def claim(connection: Connection, key: str | None = None) -> str:
@@ -184,6 +178,25 @@ async def test_a_pool_learns_that_it_has_campaigns_of_owners_by_whoever_reserves
     await filled(connection, 1, "own", "ann")
     assert await connection.fetchval(owned, POOL)
     assert [await claim(connection), await claim(connection)] == ["owner", "master"]
+
+
+async def test_a_pool_learns_of_owners_from_a_run_that_the_release_before_began(connection: Connection) -> None:
+    """That release knew nothing of the column; the run goes on under this one."""
+    await filled(connection, 1)
+    await ledger.reserve(connection, POOL, "own", "ann", 1, 1, 1)
+    await connection.execute("UPDATE campaign_pool.pool SET owned = false")
+    await ledger.reserve(connection, POOL, "own", "ann", 1, 1, 2)
+    await ledger.seed(connection, POOL, "own", 1)
+    assert await claim(connection) == "owner"
+
+
+async def test_the_operator_sees_what_is_committed_whatever_its_role_begins_with(
+    connection: Connection, database_url: str
+) -> None:
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'")
+    async with connected(database_url, "test") as operator:
+        assert await operator.fetchval("SHOW transaction_isolation") == "read committed"
 
 
 async def test_a_pool_that_was_buried_comes_back_with_tickets_of_its_own(connection: Connection) -> None:

@@ -70,6 +70,13 @@ async def made(connection: Connection, wanted: CampaignPoolSpec | None = None) -
     await put(connection, wanted or spec())
 
 
+async def filled(connection: Connection, count: int, job: str = "job", owner: str = "") -> None:
+    """Make so many campaigns of an owner, ready to claim, as a Job would; each batch in a transaction of its own."""
+    await ledger.reserve(connection, POOL, job, owner, 1, count, 1)
+    while (await ledger.seed(connection, POOL, job, 200)).campaigns:
+        pass
+
+
 async def wrong(connection: Connection) -> list[str]:
     """Give what does not add up between the application's tables, the ledger and the records; nothing is at work."""
     return [row["fault"] for row in await connection.fetch(_WRONG, THINGS)]
