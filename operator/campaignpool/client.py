@@ -8,37 +8,53 @@ Whatever is asked is asked again when the connection is lost: a claim has a key,
 campaign. Nothing is bound to a session of the database but listening, and that is optional, so a pooler in
 transaction mode may stand between.
 
-    ClaimError                    what was refused, with a hint
-    ├── PoolUnknown               CP001  no such pool, or it is being deleted
-    ├── PoolEmpty                 CP002  nothing is ready
-    ├── ClaimantMissing           CP003  no claimant
-    ├── KeyConflict               CP004  the key belongs to another claim
-    ├── PoolPaused                CP005  nothing is ready, and the pool is paused
-    ├── NotReleasable             CP006  the claim cannot be taken back, or is none
-    ├── InvalidArgument           CP007  another argument makes no sense
-    ├── SchemaOutdated            the database is of an older release, which lacks what was asked for
-    └── Unreachable               no connection, or too busy, for as long as `patience` lasts
-
-Other errors of the database are left as asyncpg raises them, such as a claimant that is no user.
+What is refused is a `ClaimError`; the classes are in `campaignpool.claim_errors`, and here too. Other errors of the
+database are left as asyncpg raises them, such as a claimant that is no user.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
-from campaignpool.errors import CampaignPoolError
+from campaignpool.claim_errors import (
+    ClaimantMissing,
+    ClaimError,
+    InvalidArgument,
+    KeyConflict,
+    NotReleasable,
+    PoolEmpty,
+    PoolPaused,
+    PoolUnknown,
+    SchemaOutdated,
+    Unreachable,
+    typed,
+)
+from campaignpool.ear import CONNECT_SECONDS, READY_CHANNEL, Connect, Connection, Database, Ear, opener, pauses
 
-READY_CHANNEL = "campaign_pool_ready"
-"""Channel on which Postgres says that campaigns became ready; the payload is the pool's name."""
+__all__ = [
+    "CONNECT_SECONDS",
+    "READY_CHANNEL",
+    "Claim",
+    "ClaimError",
+    "ClaimantMissing",
+    "Client",
+    "Health",
+    "InvalidArgument",
+    "KeyConflict",
+    "NotReleasable",
+    "Peek",
+    "PoolEmpty",
+    "PoolPaused",
+    "PoolUnknown",
+    "SchemaOutdated",
+    "Unreachable",
+]
 
 RECHECK_SECONDS = 1.0
 """Who waits asks again after so long even if nothing was heard: a notification can be lost, by a pooler for one."""
@@ -46,19 +62,9 @@ RECHECK_SECONDS = 1.0
 BOUND_SECONDS = 60.0
 """For how long a pool's own bound of waiting is taken as known: asking for it costs more than a claim."""
 
-CONNECT_SECONDS = 5.0
-"""A database at a URL that does not answer by then is tried again."""
-
-_PAUSES = (0.05, 2.0)
-_CLOSE_SECONDS = 1.0
-
 Source: TypeAlias = Literal["owner", "master", "clone"]
 ImagesState: TypeAlias = Literal["pending", "copying", "done", "partial"]
 Claimant: TypeAlias = str | UUID | int
-OwnConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connection: TypeAlias = "OwnConnection | PoolConnectionProxy[asyncpg.Record]"
-Connect: TypeAlias = Callable[[], Awaitable[OwnConnection]]
-Database: TypeAlias = "str | asyncpg.Pool[asyncpg.Record] | Connect"
 
 
 @dataclass(frozen=True)
@@ -116,85 +122,6 @@ class Health:
     message: str
 
 
-class ClaimError(CampaignPoolError):
-    """What was asked for was refused.
-
-    Attributes:
-        hint: What to do about it.
-        key: Of the claim that failed; None for what is no claim. The same key is safe to use again.
-        sqlstate: The database's code.
-        retry: Whether the same thing may succeed later.
-    """
-
-    default_reason = "ClaimFailed"
-    retry = False
-    sqlstate: ClassVar[str | None] = None
-
-    def __init__(self, message: str, *, hint: str | None = None, key: str | None = None) -> None:
-        super().__init__(message, reason=type(self).__name__)
-        self.hint = hint
-        self.key = key
-
-
-class PoolUnknown(ClaimError):
-    """There is no such pool, or it is being deleted."""
-
-    sqlstate = "CP001"
-
-
-class PoolEmpty(ClaimError):
-    """No campaign is ready, and the pool makes none on demand."""
-
-    sqlstate = "CP002"
-    retry = True
-
-
-class ClaimantMissing(ClaimError):
-    """The claimant is empty."""
-
-    sqlstate = "CP003"
-
-
-class KeyConflict(ClaimError):
-    """The key belongs to a claim of another claimant or pool, or to one that was released."""
-
-    sqlstate = "CP004"
-
-
-class PoolPaused(ClaimError):
-    """No campaign is ready, and none will be as long as the pool is paused."""
-
-    sqlstate = "CP005"
-    retry = True
-
-
-class NotReleasable(ClaimError):
-    """The campaign was not claimed from a pool, or its claim can no longer be taken back."""
-
-    sqlstate = "CP006"
-
-
-class InvalidArgument(ClaimError):
-    """An argument makes no sense: its message says which."""
-
-    sqlstate = "CP007"
-
-
-class SchemaOutdated(ClaimError):
-    """The schema `campaign_pool` is of an older release, which lacks what was asked for."""
-
-    sqlstate = "42883"
-
-
-class Unreachable(ClaimError):
-    """The database was not reached, or was too busy, for as long as the client's patience lasts.
-
-    Whether a claim came through is not known: `key` gives its campaign if it did, and claims one if it did not.
-    """
-
-    retry = True
-
-
 class Client:
     """Claims from one pool.
 
@@ -220,10 +147,10 @@ class Client:
         patience: timedelta = timedelta(seconds=10),
     ) -> None:
         self.pool = pool
-        self._open = _opener(database)
+        self._open = opener(database)
         if listen is None and not isinstance(database, asyncpg.Pool):
             listen = database
-        self._ear = _Ear(pool, None if listen is None else _opener(listen))
+        self._ear = Ear(pool, None if listen is None else opener(listen))
         self._patience = patience.total_seconds()
         self._bound: tuple[float, timedelta | None] = (0.0, None)
 
@@ -439,119 +366,10 @@ def claim_statement(
     )
 
 
-def typed(error: asyncpg.PostgresError, key: str | None) -> ClaimError | None:
-    """Give our error for one of the database's; None for one that is not about claims."""
-    message, hint = str(error.args[0]), getattr(error, "hint", None)
-    # One with a context comes from inside a function: from an expression of the blueprint, not from our call.
-    if error.sqlstate == SchemaOutdated.sqlstate and getattr(error, "context", None) is None:
-        return SchemaOutdated(message, hint="The operator upgrades the schema: run its latest release.", key=key)
-    kind = _KINDS.get(error.sqlstate or "")
-    return kind(message, hint=hint, key=key) if kind else None
-
-
-def pauses(draw: Callable[[], float] = random.random) -> Iterator[float]:
-    """Give seconds to pause between attempts: doubling up to a bound, each shortened by up to half, without end."""
-    pause, longest = _PAUSES
-    while True:
-        yield pause * (1 - draw() / 2)
-        pause = min(pause * 2, longest)
-
-
-class _Ear:
-    """Hears that campaigns became ready: one connection for all who wait, and none while nobody does.
-
-    Args:
-        pool: Whose campaigns.
-        opened: Opens the connection; None: nothing is heard.
-    """
-
-    def __init__(self, pool: str, opened: "Callable[[], AbstractAsyncContextManager[Connection]] | None") -> None:
-        self._pool = pool
-        self._opened = opened
-        self._waiting: set[asyncio.Event] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set when there is reason to ask: listening began, or campaigns became ready."""
-        woken = asyncio.Event()
-        self._waiting.add(woken)
-        if self._task is not None:
-            woken.set()  # what was said before this one came went unheard by it
-        elif self._opened is not None:
-            self._task = asyncio.create_task(self._listen(self._opened), name="campaignpool-ear")
-        try:
-            yield woken
-        finally:
-            self._waiting.discard(woken)
-            if self._task is not None and not self._waiting:
-                task, self._task = self._task, None
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-
-    async def _listen(self, opened: "Callable[[], AbstractAsyncContextManager[Connection]]") -> None:
-        """Listen until cancelled. What is in the way is not said here: who waits asks, and is told."""
-        for pause in pauses():
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                async with opened() as connection:
-                    lost = asyncio.Event()
-                    connection.add_termination_listener(lambda *_, lost=lost: lost.set())
-                    await connection.add_listener(READY_CHANNEL, self._heard)
-                    self._wake()
-                    await lost.wait()
-            await asyncio.sleep(pause)
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        if payload == self._pool:
-            self._wake()
-
-    def _wake(self) -> None:
-        for woken in self._waiting:
-            woken.set()
-
-
-def _opener(database: Database) -> "Callable[[], AbstractAsyncContextManager[Connection]]":
-    """Give what opens a connection for the length of a block."""
-    if isinstance(database, asyncpg.Pool):
-        return database.acquire
-    connect = _connector(database) if isinstance(database, str) else database
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[OwnConnection]:
-        connection = await connect()
-        try:
-            yield connection
-        finally:
-            try:
-                await connection.close(timeout=_CLOSE_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection.terminate()
-
-    return opened
-
-
-def _connector(url: str) -> Connect:
-    # Without named statements, which a pooler in transaction mode may not know.
-    return lambda: asyncpg.connect(url, timeout=CONNECT_SECONDS, statement_cache_size=0)
-
-
 def _claim(row: asyncpg.Record, key: str) -> Claim:
     # The last two are not in the first form: then there were no images of one's own yet.
     return Claim(row["campaign_id"], row["source"], row.get("claimed_at"), row.get("images_state", "done"), key)
 
-
-_KINDS = {
-    str(kind.sqlstate): kind
-    for kind in (
-        PoolUnknown,
-        PoolEmpty,
-        ClaimantMissing,
-        KeyConflict,
-        PoolPaused,
-        NotReleasable,
-        InvalidArgument,
-    )
-}
 
 _PASSING = (
     OSError,  # a timeout among them

@@ -10,7 +10,7 @@
     │   ├── UnreachableError      DatabaseUnreachable
     │   └── ClusterError          the Kubernetes API refused or did not answer
     ├── SeedingError              the data refused the clone; nothing of it was kept
-    └── ClaimError                for applications: see `campaignpool.client`
+    └── ClaimError                for applications: see `campaignpool.claim_errors`
 
 None of these ever carries a secret: messages are built from names of things, never from URLs or values.
 """
