@@ -83,8 +83,10 @@ WITH made AS (
     WHERE p.name = $1
     RETURNING id
 )
-INSERT INTO campaigns (id, user_id, name, is_master_template, active, seeded_at, created_at, updated_at)
-SELECT made.id, t.user_id, 'claims-' || left(replace(made.id::text, '-', ''), 16), false, false, now(), now(), now()
+INSERT INTO campaigns (
+    id, user_id, name, description, is_master_template, active, seeded_at, image_url, created_at, updated_at)
+SELECT made.id, t.user_id, 'claims-' || left(replace(made.id::text, '-', ''), 16), t.description, false, false, now(),
+       t.image_url, now(), now()
 FROM made, campaigns t WHERE t.is_master_template
 """
 
