@@ -22,7 +22,7 @@ SMALL, MIDDLE, LARGE = 100, 10_000, 100_000
 ROUNDS = {SMALL: 3, MIDDLE: 5, LARGE: 3}
 """How many rounds, by how many campaigns are ready."""
 
-EACH = {1: 1800, 8: 400, 32: 120, 64: 100}
+EACH = {1: 1800, 8: 500, 32: 250, 64: 200}
 """Claims of each client in a burst, by how many clients there are."""
 
 CLONING_ROUNDS = 40
@@ -44,9 +44,10 @@ claims again when it has its answer, each time in a transaction of its own that 
 notify it as often. A claim touches none of the rows below the campaign's own, so the campaigns here are their root
 rows alone, made by the seeder's functions.
 
-The limit is the same writes without choosing: one function, one round trip, in which a row of a copy of the ledger
-(all its columns and indexes) is updated to `claimed` with claimant and key, the campaign's row is updated and the
-membership inserted, all by a primary key that the client knows in advance and that no other client has. It keeps no
+The limit is the same writes without choosing: one function that is called as `claim` is and gives the same columns,
+in which a row of a copy of the ledger (all its columns and indexes) is updated to `claimed` with claimant and key,
+the campaign's row is updated and the membership inserted, all by a primary key that the client knows in advance and
+that no other client has. It keeps no
 history apart, looks up no key and tells nobody. Limit and claims take turns, in another order each round, in
 {rounds} rounds ({other_rounds} with {small} and {large:,} ready); before each burst what is dead is vacuumed.
 × limit is the median of the ratios within a round, claims a second are clients ÷ mean latency, percentiles are
@@ -105,7 +106,7 @@ async def run(progress: Progress) -> Result:
     text = [
         _ABOUT.format(
             claimants=stock.CLAIMANTS,
-            bells=stock.BELLS_PER_SECOND,
+            bells=f"{stock.BELLS_PER_SECOND:g}",
             rounds=ROUNDS[MIDDLE],
             other_rounds=ROUNDS[SMALL],
             large=LARGE,

@@ -15,6 +15,7 @@ from campaignpool import ledger
 from campaignpool.database import Connection, connected
 from campaignpool.errors import CampaignPoolError
 from campaignpool_local.postgres import EmbeddedPostgres
+from campaignpool_operator.listen import SPACING_SECONDS
 
 POOL = "bench/claims"
 BESIDE = "bench/beside"
@@ -24,7 +25,8 @@ REFILL_EVERY = 25
 """Where a pool is refilled while it is claimed from: every so many claims of a client, the client does it."""
 
 CLAIMANTS = 1000
-BELLS_PER_SECOND = 10
+BELLS_PER_SECOND = 1 / SPACING_SECONDS
+"""The operator asks to be told as often as it looks, and it looks so often while it is told all the time."""
 _BATCH = 5000
 _PLENTY = 10_000_000
 _REFILL_MOST = 1000
@@ -43,7 +45,8 @@ _CLAIM = f"SELECT campaign_id, source FROM campaign_pool.claim(:pool::text, {_CL
 # Which campaign is no question: it is known to the client in advance, and no other client has it.
 _LIMIT = f"""\
 \\set n :base + :i * :crowd + :client_id
-SELECT staging.claim((lpad(to_hex(:n::bigint), 16, '0') || :suffix::text)::uuid, {_CLAIMANT}, {_KEY});
+SELECT campaign_id, source
+FROM staging.claim((lpad(to_hex(:n::bigint), 16, '0') || :suffix::text)::uuid, {_CLAIMANT}, {_KEY});
 """
 
 _REFILL = """\
@@ -55,18 +58,23 @@ SELECT campaign_pool.seed(:pool::text, :run::text || ' ' || :client_id::text || 
 
 _STAGING = """
 CREATE SCHEMA staging;
--- As the design has it, indexes included: of a claim the ledger changes one row, and keeps it.
+-- As the design has it, indexes included: of a claim the ledger changes one row, and keeps it. The function gives
+-- what `claim` gives, by the rights of its owner, as any would have to.
 CREATE TABLE staging.campaign (LIKE campaign_pool.campaign INCLUDING ALL) WITH (fillfactor = 70);
-CREATE FUNCTION staging.claim(the_id uuid, the_claimant text, the_key text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION staging.claim(the_id uuid, the_claimant text, the_key text)
+RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 BEGIN
     UPDATE staging.campaign SET
         state = 'claimed', claimed_at = clock_timestamp(), claimant = the_claimant, claim_key = the_key,
         source = 'master'
-    WHERE id = the_id;
-    UPDATE campaigns SET user_id = the_claimant::uuid, active = true, updated_at = now() WHERE id = the_id;
-    INSERT INTO campaign_memberships (user_id, campaign_id, created_at, updated_at)
+    WHERE id = the_id
+    RETURNING root_key, 'master', clock_timestamp(), 'done' INTO campaign_id, source, claimed_at, images_state;
+    UPDATE public.campaigns SET user_id = the_claimant::uuid, active = true, updated_at = now() WHERE id = the_id;
+    INSERT INTO public.campaign_memberships (user_id, campaign_id, created_at, updated_at)
     VALUES (the_claimant::uuid, the_id, now(), now());
-    RETURN the_id::text;
+    RETURN NEXT;
 END $$;
 INSERT INTO users (id, email, name, jti, created_at, updated_at)
 SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'claimant-' || n, 'Claimant ' || n,

@@ -21,9 +21,52 @@ from campaignpool_operator.observe import APPLICATION
 PROBE_SECONDS = 30.0
 """A connection that died in silence is noticed by a query this often."""
 
+SPACING_SECONDS = 0.25
+"""A pool that is claimed from all the time is looked at this often: each look costs API calls and statements."""
+
 _PAUSES = (1.0, 60.0)
 
 _log = logging.getLogger(__name__)
+
+
+class Spaced:
+    """Pass on what is said of a pool: the first at once, and what follows soon after together, at the end of a pause.
+
+    Args:
+        heard: Called with the pool's key.
+        seconds: Least time from one call for a pool to the next.
+    """
+
+    def __init__(self, heard: Callable[[str], None], seconds: float = SPACING_SECONDS) -> None:
+        self._heard = heard
+        self._seconds = seconds
+        self._pauses: dict[str, asyncio.TimerHandle] = {}
+        self._waiting: set[str] = set()
+
+    def __call__(self, key: str) -> None:
+        """Pass it on now, or once more when the pause since the last time has ended."""
+        if key in self._pauses:
+            self._waiting.add(key)
+            return
+        self._pauses[key] = asyncio.get_running_loop().call_later(self._seconds, self._end, key)
+        self._heard(key)
+
+    def _end(self, key: str) -> None:
+        del self._pauses[key]
+        if key in self._waiting:
+            self._waiting.discard(key)
+            self(key)
+
+    def drop(self, key: str) -> None:
+        """Pass on no more of a pool."""
+        self._waiting.discard(key)
+
+    def close(self) -> None:
+        """Pass on nothing that waits."""
+        for pause in self._pauses.values():
+            pause.cancel()
+        self._pauses.clear()
+        self._waiting.clear()
 
 
 class Listeners:
@@ -34,7 +77,7 @@ class Listeners:
     """
 
     def __init__(self, heard: Callable[[str], None]) -> None:
-        self._heard = heard
+        self._heard = Spaced(heard)
         self._url_of: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -50,12 +93,14 @@ class Listeners:
 
     def drop(self, key: str) -> None:
         """Listen for a pool no more."""
+        self._heard.drop(key)
         url = self._url_of.pop(key, None)
         if url is not None and url not in self._url_of.values():
             self._tasks.pop(url).cancel()
 
     async def close(self) -> None:
         """End all connections."""
+        self._heard.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

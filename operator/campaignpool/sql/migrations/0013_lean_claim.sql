@@ -114,11 +114,29 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- The statements that call the function of one of these revisions, in ascending order, by halves.
+CREATE FUNCTION campaign_pool.on_claim_of(revisions bigint[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    half integer := cardinality(revisions) / 2;
+BEGIN
+    IF half = 0 THEN
+        RETURN format('IF $1 = %1$s THEN RETURN campaign_pool.on_claim_r%1$s($2, $3, $4, $5); END IF;', revisions[1]);
+    END IF;
+    RETURN format(E'IF $1 < %s THEN\n%s\nELSE\n%s\nEND IF;', revisions[half + 1],
+        campaign_pool.on_claim_of(revisions[:half]), campaign_pool.on_claim_of(revisions[half + 1:]));
+END $$;
+
+-- `known_on_claim` calls the function that a revision brought. Of few revisions it is an expression, which Postgres makes
+-- part of the claim's own. But an expression is set up as a whole in every transaction, and with two hundred pools that took
+-- longer than all the rest of a claim; so of many it is a function that decides by halves.
 CREATE OR REPLACE FUNCTION campaign_pool.write_on_claim() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    known text;
+    few CONSTANT integer := 8;
+    known bigint[];
     each record;
+    body text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.write_on_claim', 0));
     -- The application's own tables are planned for as the application has it, whatever `claim` has set for its own.
@@ -129,14 +147,19 @@ BEGIN
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = on', each.function);
     END LOOP;
-    SELECT string_agg(format('WHEN %s THEN campaign_pool.%I($2, $3, $4, $5)', substr(proname, 11), proname), ' ' ORDER BY oid)
-    INTO known FROM pg_proc
+    SELECT coalesce(array_agg(substr(proname, 11)::bigint ORDER BY substr(proname, 11)::bigint), '{}') INTO known FROM pg_proc
     WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '^on_claim_r[0-9]+$' AND pronargs = 4;
-    EXECUTE format(
-        $x$CREATE OR REPLACE FUNCTION campaign_pool.known_on_claim(
-               revision bigint, id uuid, root_key text, claimant text, name text) RETURNS boolean
-           LANGUAGE plpgsql AS $y$BEGIN RETURN CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END; END$y$ $x$,
-        coalesce(known, 'WHEN NULL THEN NULL'));
+    IF cardinality(known) <= few THEN
+        SELECT format('LANGUAGE sql AS $y$SELECT CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END$y$',
+            coalesce(string_agg(format('WHEN %1$s THEN campaign_pool.on_claim_r%1$s($2, $3, $4, $5)', r), ' '), 'WHEN NULL THEN NULL'))
+        INTO body FROM unnest(known) r;
+    ELSE
+        body := format(
+            E'LANGUAGE plpgsql AS $y$BEGIN\n%s\nRETURN campaign_pool.other_on_claim($1, $2, $3, $4, $5);\nEND$y$',
+            campaign_pool.on_claim_of(known));
+    END IF;
+    EXECUTE 'CREATE OR REPLACE FUNCTION campaign_pool.known_on_claim('
+        'revision bigint, id uuid, root_key text, claimant text, name text) RETURNS boolean ' || body;
     REVOKE ALL ON FUNCTION campaign_pool.known_on_claim(bigint, uuid, text, text, text) FROM PUBLIC;
     -- Before there is an album, so that no claim misses the first, and none of them has to write it.
     UPDATE campaign_pool.pool SET with_images = true
@@ -271,4 +294,4 @@ BEGIN
 END $$;
 
 
-REVOKE ALL ON FUNCTION campaign_pool.index_campaigns() FROM PUBLIC;
+REVOKE ALL ON FUNCTION campaign_pool.index_campaigns(), campaign_pool.on_claim_of(bigint[]) FROM PUBLIC;
