@@ -29,7 +29,7 @@ END $$;
 -- The sequence of a pool's slots. No slot is given twice, even where the sequence is behind what it gave, as it is after
 -- a failover by logical replication, which does not bring sequences along.
 CREATE OR REPLACE FUNCTION campaign_pool.slots(pool_id integer) RETURNS regclass
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     found_it regclass := to_regclass('campaign_pool.slot_' || slots.pool_id);
     highest integer;
@@ -42,8 +42,11 @@ BEGIN
         UPDATE campaign_pool.pool SET head = to_regclass('campaign_pool.head_' || slots.pool_id) WHERE id = slots.pool_id;
         found_it := 'campaign_pool.slot_' || slots.pool_id;
     END IF;
-    SELECT max(c.slot) INTO highest FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-    WHERE p.id = slots.pool_id AND c.owner = '' AND c.revision_id = p.revision_id AND c.state = 'ready';
+    -- The end of an index, and none of the dead below.
+    SELECT c.slot INTO highest FROM campaign_pool.campaign c
+    WHERE c.pool_id = slots.pool_id AND c.owner = '' AND c.state = 'ready'
+      AND c.revision_id = (SELECT p.revision_id FROM campaign_pool.pool p WHERE p.id = slots.pool_id)
+    ORDER BY c.slot DESC LIMIT 1;
     IF highest > coalesce(pg_sequence_last_value(found_it), 0) THEN
         PERFORM setval(found_it, highest);
     END IF;
@@ -71,10 +74,10 @@ BEGIN
     SELECT array_agg(c.id), array_agg(c.owner), min(c.revision_id) INTO ids, owners, r.id
     FROM (
         SELECT id, owner, revision_id FROM campaign_pool.campaign
-        WHERE pool_id = p.id AND run = seed.job AND state = 'seeding'
+        WHERE pool_id = p.id AND run = seed.job AND (state = 'seeding') IS TRUE
           AND revision_id = (
               SELECT min(revision_id) FROM campaign_pool.campaign
-              WHERE pool_id = p.id AND run = seed.job AND state = 'seeding')
+              WHERE pool_id = p.id AND run = seed.job AND (state = 'seeding') IS TRUE)
         ORDER BY id LIMIT seed.batch FOR UPDATE
     ) c;
     IF ids IS NULL THEN
@@ -114,6 +117,53 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Begin a run, or go on with it: reserve what it still lacks of `count`, never past the pool's max_size.
+-- Gives how many campaigns are left to make.
+--
+-- `IS TRUE`: to be found by their run. The index of states looks better to the planner, and has an entry of all that were
+-- ever made there until they are cleared away, which they are not while an old transaction is open.
+CREATE OR REPLACE FUNCTION campaign_pool.reserve(
+    pool text, job text, owner text, number integer, count integer, generation bigint
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    suffix bytea;
+    have integer;
+    room integer;
+    left_to_make integer;
+BEGIN
+    SELECT * INTO p FROM campaign_pool.pool
+    WHERE name = reserve.pool AND deleted_at IS NULL AND closing_at IS NULL FOR NO KEY UPDATE;
+    IF p.revision_id IS NULL THEN
+        RAISE EXCEPTION 'pool "%" has no clone plan', reserve.pool USING ERRCODE = 'CP001',
+            HINT = 'The operator installs one when it reconciles the CampaignPool of this name.';
+    END IF;
+    SELECT root_suffix INTO suffix FROM campaign_pool.revision WHERE id = p.revision_id;
+
+    INSERT INTO campaign_pool.run AS r (pool_id, job, owner, number, count, generation)
+    VALUES (p.id, reserve.job, reserve.owner, reserve.number, reserve.count, reserve.generation)
+    ON CONFLICT (pool_id, job) DO UPDATE
+    SET attempts = r.attempts + 1, outcome = NULL, finished_at = NULL, reason = NULL, message = NULL;
+
+    -- What is made already may be claimed by now, and then has left the table.
+    SELECT r.campaigns + (
+        SELECT count(*) FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE)
+    INTO have FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.job = reserve.job;
+    SELECT p.max_size - count(*) INTO room FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND state IN ('seeding', 'imaging', 'ready', 'retiring');
+
+    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
+    SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, reserve.owner, 'seeding', reserve.job
+    FROM generate_series(1, least(reserve.count - have, room));
+
+    SELECT count(*) INTO left_to_make FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE;
+    RETURN left_to_make;
+END $$;
+
 -- The statements that call the function of one of these revisions, in ascending order, by halves.
 CREATE FUNCTION campaign_pool.on_claim_of(revisions bigint[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -127,7 +177,7 @@ BEGIN
         campaign_pool.on_claim_of(revisions[:half]), campaign_pool.on_claim_of(revisions[half + 1:]));
 END $$;
 
--- `known_on_claim` calls the function that a revision brought. Of few revisions it is an expression, which Postgres makes
+-- `known_on_claim` calls the function that the revision of a pool brought. Of few revisions it is an expression, which Postgres makes
 -- part of the claim's own. But an expression is set up as a whole in every transaction, and with two hundred pools that took
 -- longer than all the rest of a claim; so of many it is a function that decides by halves.
 CREATE OR REPLACE FUNCTION campaign_pool.write_on_claim() RETURNS void
@@ -148,7 +198,8 @@ BEGIN
         EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = on', each.function);
     END LOOP;
     SELECT coalesce(array_agg(substr(proname, 11)::bigint ORDER BY substr(proname, 11)::bigint), '{}') INTO known FROM pg_proc
-    WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '^on_claim_r[0-9]+$' AND pronargs = 4;
+    WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '^on_claim_r[0-9]+$' AND pronargs = 4
+      AND substr(proname, 11)::bigint IN (SELECT p.revision_id FROM campaign_pool.pool p);
     IF cardinality(known) <= few THEN
         SELECT format('LANGUAGE sql AS $y$SELECT CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END$y$',
             coalesce(string_agg(format('WHEN %1$s THEN campaign_pool.on_claim_r%1$s($2, $3, $4, $5)', r), ' '), 'WHEN NULL THEN NULL'))
@@ -206,26 +257,26 @@ BEGIN
         FROM campaign_pool.pool q
         WHERE q.name = claim.pool AND q.deleted_at IS NULL AND NOT q.unadopted
           AND NOT EXISTS (SELECT FROM campaign_pool.claimed k WHERE k.key = claim.key);
-        IF owned THEN
-            DELETE FROM campaign_pool.campaign c WHERE c.ctid = (
-                SELECT o.ctid FROM campaign_pool.campaign o
-                WHERE o.pool_id = the_pool AND o.owner = claim.claimant AND o.state = 'ready'
-                  AND (o.revision_id = current OR stale_too)
-                ORDER BY o.revision_id DESC, o.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
-            IF the_id IS NULL THEN
-                ticket := nextval(tickets);
+        -- Nobody else comes for what lies at the ticket, so it is not locked before it is deleted, but passed over where
+        -- somebody did: whoever made it locked it too, anyone else's lock replaced that one. (Who locks it in the
+        -- microseconds between the look and the deletion is waited for.)
+        DELETE FROM campaign_pool.campaign c
+        WHERE c.pool_id = the_pool AND c.owner = '' AND c.revision_id = current AND c.state = 'ready'
+          AND c.slot = ticket AND (c.xmax = 0 OR c.xmax = c.xmin)
+        RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
+        IF the_id IS NULL THEN
+            IF owned THEN
+                DELETE FROM campaign_pool.campaign c WHERE c.ctid = (
+                    SELECT o.ctid FROM campaign_pool.campaign o
+                    WHERE o.pool_id = the_pool AND o.owner = claim.claimant AND o.state = 'ready'
+                      AND (o.revision_id = current OR stale_too)
+                    ORDER BY o.revision_id DESC, o.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
+                IF the_id IS NULL THEN
+                    ticket := nextval(tickets);
+                END IF;
             END IF;
-        END IF;
-        IF ticket IS NOT NULL THEN
-            -- Nobody else comes for what lies at the ticket, so it is not locked before it is deleted, but passed over where
-            -- somebody did: whoever made it locked it too, anyone else's lock replaced that one. (Who locks it in the
-            -- microseconds between the look and the deletion is waited for.)
-            DELETE FROM campaign_pool.campaign c
-            WHERE c.pool_id = the_pool AND c.owner = '' AND c.revision_id = current AND c.state = 'ready'
-              AND c.slot = ticket AND (c.xmax = 0 OR c.xmax = c.xmin)
-            RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
-            IF the_id IS NULL THEN
+            IF ticket IS NOT NULL THEN
                 -- A few slots on, for what lies far above is worth a look at why.
                 DELETE FROM campaign_pool.campaign c WHERE c.ctid = (
                     SELECT o.ctid FROM campaign_pool.campaign o
