@@ -5,5 +5,6 @@ pytest_plugins = [
     "tests.support.emulator",
     "tests.support.imagekits",
     "tests.support.postgres",
+    "tests.support.small_pool",
     "tests.support.albums",  # after those that it is made of
 ]

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
@@ -21,14 +21,6 @@ from tests.support.small import POOL, filled
 pytestmark = pytest.mark.integration
 CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim($1, $2, $3)"
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(database_url)
-    await small.made(connection)
-    yield connection
-    await connection.close()
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])

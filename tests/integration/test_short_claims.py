@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -16,21 +15,6 @@ pytestmark = pytest.mark.integration
 CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim($1, 'ann', $2)"
 TICKETS = "SELECT coalesce(pg_sequence_last_value(head), 0) FROM campaign_pool.pool WHERE name = $1"
 ASLEEP = "SELECT asleep FROM campaign_pool.pool WHERE name = $1"
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(database_url)
-    await small.made(connection)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def other(database_url: str) -> AsyncIterator[Connection]:
-    other = await asyncpg.connect(database_url)
-    yield other
-    await other.close()
 
 
 async def claim(connection: Connection, key: str | None = None) -> str:
