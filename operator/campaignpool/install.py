@@ -205,6 +205,8 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             functions.CLAIM_FORM,
         )
         await connection.execute(sql.queries()["write_on_claim"])
+    # Once more, for this transaction saw the revisions of other pools as they were when it began.
+    await connection.execute(sql.queries()["write_on_claim"])
     return True
 
 

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from campaignpool import ledger
+from campaignpool import install, ledger
 from campaignpool.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
@@ -110,6 +110,22 @@ async def test_a_claim_calls_what_its_pools_revision_brought_of_few_or_many(
     campaign = await claim(connection)
     assert await connection.fetchval("SELECT player FROM worlds WHERE id = $1::uuid", campaign) == "ann"
     assert not await small.wrong(connection)
+
+
+async def test_what_is_installed_meanwhile_by_another_is_known_in_the_end(
+    connection: Connection, other: Connection
+) -> None:
+    """An install may take long, and sees the revisions of other pools as they were when it began."""
+    calls = "SELECT array_agg(m[1] ORDER BY m[1]) FROM pg_proc, regexp_matches(prosrc, 'on_claim_(r[0-9]+)', 'g') m"
+    calls += " WHERE proname = 'known_on_claim'"
+    assert await connection.fetchval(calls) == ["r1"]
+    async with other.transaction(isolation="repeatable_read"):
+        await other.fetchval("SELECT count(*) FROM campaign_pool.pool")
+        await small.put(connection, small.spec(2))
+        assert await install.drop_unused(connection, POOL) == 1
+        await other.execute("SELECT campaign_pool.write_on_claim()")
+    await small.put(connection, small.spec(3), "game/other")
+    assert await connection.fetchval(calls) == ["r2", "r3"]
 
 
 async def test_the_applications_writes_are_planned_as_the_application_has_it(connection: Connection) -> None:

@@ -193,13 +193,16 @@ BEGIN
     FOR each IN
         SELECT f.oid::regprocedure AS function FROM pg_proc f
         WHERE f.pronamespace = 'campaign_pool'::regnamespace AND f.proname ~ '^on_claim_r[0-9]+$'
+          AND to_regproc('campaign_pool.' || f.proname) IS NOT NULL
           AND NOT coalesce(f.proconfig, '{}') @> '{enable_seqscan=on}'
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = on', each.function);
     END LOOP;
     SELECT coalesce(array_agg(substr(proname, 11)::bigint ORDER BY substr(proname, 11)::bigint), '{}') INTO known FROM pg_proc
     WHERE pronamespace = 'campaign_pool'::regnamespace AND proname ~ '^on_claim_r[0-9]+$' AND pronargs = 4
-      AND substr(proname, 11)::bigint IN (SELECT p.revision_id FROM campaign_pool.pool p);
+      AND substr(proname, 11)::bigint IN (SELECT p.revision_id FROM campaign_pool.pool p)
+      -- Who installs may see what was there when the transaction began; names are looked up as things are now.
+      AND to_regprocedure(format('campaign_pool.%I(uuid, text, text, text)', proname)) IS NOT NULL;
     IF cardinality(known) <= few THEN
         SELECT format('LANGUAGE sql AS $y$SELECT CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END$y$',
             coalesce(string_agg(format('WHEN %1$s THEN campaign_pool.on_claim_r%1$s($2, $3, $4, $5)', r), ' '), 'WHEN NULL THEN NULL'))
