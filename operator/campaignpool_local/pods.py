@@ -74,6 +74,7 @@ class PodRunner:
         self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
         self._tasks: dict[str, asyncio.Task[None]] = {}  # these and the groups of processes by the uid of the pod
         self._groups: dict[str, int] = {}
+        self._ending: set[asyncio.Task[None]] = set()  # of pods that are gone
         self._store.listeners.append(self._notice)
 
     def _notice(self, change: Change) -> None:
@@ -84,6 +85,8 @@ class PodRunner:
             self._tasks[metadata["uid"]] = loop.create_task(self._run(pod))
         elif change.type == "DELETED":
             if task := self._tasks.pop(metadata["uid"], None):
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
                 task.cancel()
             self._log(pod).unlink(missing_ok=True)
         elif "deletionTimestamp" in metadata:
@@ -96,11 +99,11 @@ class PodRunner:
             os.killpg(self._groups[uid], number)
 
     async def close(self) -> None:
-        """Kill whatever runs."""
+        """Kill whatever runs, and wait for its end."""
         self._store.listeners.remove(self._notice)
         for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), *self._ending, return_exceptions=True)
         self._logs.cleanup()
 
     def _now(self, pod: Json) -> Json | None:
@@ -163,6 +166,7 @@ class PodRunner:
             code = await process.wait()
         finally:
             self._signal(uid, signal.SIGKILL)  # children go with the first process, as in a container
+            await process.wait()
             del self._groups[uid]
             end_with_us(process.pid, 0)
         return 128 - code if code < 0 else code

@@ -1,12 +1,17 @@
 """What a container is started with, what selectors and printed columns make of objects."""
 
+import asyncio
 import base64
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from campaignpool_local.pods import SourceMissingError, expand, variables_of
-from campaignpool_local.store import Store
+from campaignpool_local.objects import Registry
+from campaignpool_local.pods import PodRunner, SourceMissingError, expand, variables_of
+from campaignpool_local.resources import PODS, find
+from campaignpool_local.store import Change, Store
 from campaignpool_local.tables import age
 from campaignpool_local.values import Json, json_path
 from campaignpool_local.watch import selector
@@ -107,3 +112,28 @@ def test_label_selectors(labels: str, *, holds: bool) -> None:
 def test_ages_are_coarser_the_longer_they_are(seconds: int, text: str) -> None:
     start = datetime(2000, 1, 1, tzinfo=UTC)
     assert age(start.isoformat(), start + timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["that runs", "that is gone"])
+async def test_nothing_is_left_of_a_pod_when_all_is_closed(tmp_path: Path, *, gone: bool) -> None:
+    """Neither a process nor a zombie, whose end an event loop would look for that is closed by then."""
+    registry = Registry(Store())
+    runner, running = PodRunner(registry), asyncio.Event()
+
+    def notice(change: Change) -> None:
+        if (change.object.get("status") or {}).get("phase") == "Running":
+            running.set()
+
+    registry.store.listeners.append(notice)
+    container = {"name": "c", "image": "i", "command": ["sh", "-c", f"echo $$$$ > {tmp_path}/pid; exec sleep 60"]}
+    body: Json = {"metadata": {"name": "p"}, "spec": {"restartPolicy": "Never", "containers": [container]}}
+    pod = registry.create(find(registry.store, PODS), "default", body)
+    await asyncio.wait_for(running.wait(), 5)
+    async with asyncio.timeout(5):
+        while not (written := tmp_path / "pid").exists() or not written.read_text():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    if gone:
+        registry.store.put(PODS, pod, remove=True)
+    await runner.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(written.read_text()), 0)
