@@ -163,7 +163,25 @@ async def test_records_have_an_index_by_campaign_only_where_its_key_is_another(c
     room = await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim('game/rooms', 'ann')")
     await connection.execute("SELECT campaign_pool.release($1)", room)
     assert await connection.fetchval("SELECT released_at FROM campaign_pool.claimed") is not None
-    await small.put(connection, wanted.model_copy(update={"maxSize": 7}), "game/rooms")
+
+
+NUMBERED = """
+INSERT INTO campaign_pool.revision (pool_id, plan_hash, fingerprint, template, blueprint, tables, rows, statements)
+SELECT id, '', '', '1', '{}', '[]', 1, 1 FROM campaign_pool.pool
+"""
+
+
+async def test_two_that_install_at_the_same_moment_make_that_index_once(
+    connection: Connection, other: Connection, database_url: str
+) -> None:
+    third = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute(NUMBERED)
+        second = asyncio.create_task(connection.execute(NUMBERED))
+        await small.until(lambda: third.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    await second
+    assert await third.fetchval(INDEXES) == ["claimed_campaign"]
+    await third.close()
 
 
 async def test_records_are_found_by_time(connection: Connection) -> None:

@@ -12,8 +12,10 @@ DROP INDEX campaign_pool.claimed_at;
 CREATE FUNCTION campaign_pool.index_campaigns() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
+    -- Two that install at the same moment must not both make it.
+    PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.index_campaigns', 0));
     IF to_regclass('campaign_pool.claimed_campaign') IS NULL THEN
-        CREATE INDEX IF NOT EXISTS claimed_campaign ON campaign_pool.claimed (campaign_id) WHERE campaign_id <> id::text;
+        CREATE INDEX claimed_campaign ON campaign_pool.claimed (campaign_id) WHERE campaign_id <> id::text;
     END IF;
     RETURN NULL;
 END $$;
@@ -177,9 +179,9 @@ BEGIN
         campaign_pool.on_claim_of(revisions[:half]), campaign_pool.on_claim_of(revisions[half + 1:]));
 END $$;
 
--- `known_on_claim` calls the function that the revision of a pool brought. Of few revisions it is an expression, which Postgres makes
--- part of the claim's own. But an expression is set up as a whole in every transaction, and with two hundred pools that took
--- longer than all the rest of a claim; so of many it is a function that decides by halves.
+-- `known_on_claim` calls the function that the revision of a pool brought. Of few revisions it is an expression, which
+-- Postgres makes part of the claim's own. But an expression is set up as a whole in every transaction, and with two hundred
+-- pools that took two thirds as long again as all the rest of a claim; so of many it is a function that decides by halves.
 CREATE OR REPLACE FUNCTION campaign_pool.write_on_claim() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -205,7 +207,8 @@ BEGIN
       AND to_regprocedure(format('campaign_pool.%I(uuid, text, text, text)', proname)) IS NOT NULL;
     IF cardinality(known) <= few THEN
         SELECT format('LANGUAGE sql AS $y$SELECT CASE $1 %s ELSE campaign_pool.other_on_claim($1, $2, $3, $4, $5) END$y$',
-            coalesce(string_agg(format('WHEN %1$s THEN campaign_pool.on_claim_r%1$s($2, $3, $4, $5)', r), ' '), 'WHEN NULL THEN NULL'))
+            coalesce(string_agg(format('WHEN %1$s THEN campaign_pool.on_claim_r%1$s($2, $3, $4, $5)', r), ' '),
+                     'WHEN NULL THEN NULL'))
         INTO body FROM unnest(known) r;
     ELSE
         body := format(
@@ -346,6 +349,5 @@ BEGIN
         RETURN NEXT;
     END IF;
 END $$;
-
 
 REVOKE ALL ON FUNCTION campaign_pool.index_campaigns(), campaign_pool.on_claim_of(bigint[]) FROM PUBLIC;
