@@ -48,8 +48,8 @@ The limit is the same writes without choosing: one function that is called as `c
 in which a row of a copy of the ledger (all its columns and indexes) is updated to `claimed` with claimant and key,
 the campaign's row is updated and the membership inserted, all by a primary key that the client knows in advance and
 that no other client has. It keeps no history apart, looks up no key and tells nobody. Limit and claims take turns, in
-another order each round, in {rounds} rounds ({other_rounds} with {small} and {large:,} ready); before each burst what is
-dead is vacuumed.
+another order each round, in {rounds} rounds ({other_rounds} with {small} and {large:,} ready); before each burst what
+is dead is vacuumed.
 × limit is the median of the ratios within a round, claims a second are clients ÷ mean latency, percentiles are
 over all rounds. What counts began when each client had done {warmups} transactions, and ended before the first
 had no more to do.
