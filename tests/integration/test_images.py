@@ -268,8 +268,10 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
     other: list[albums.Album | None] = []
 
     async def take_over() -> None:
-        await world.connection.execute("UPDATE campaign_pool.album SET next_at = now(), lease_until = now()")
-        other.append(await albums.lease(world.connection, POOL, timedelta(minutes=2)))
+        # In one transaction: between the two statements the job itself would find an album that nobody holds.
+        async with world.connection.transaction():
+            await world.connection.execute("UPDATE campaign_pool.album SET next_at = now(), lease_until = now()")
+            other.append(await albums.lease(world.connection, POOL, timedelta(minutes=2)))
 
     store.before[8] = take_over
     assert await world.job(store, requests_per_second=1, burst=1) == {"gone": 1}

@@ -114,11 +114,7 @@ async def test_killed_at_random_moments_it_leaves_nothing_twice_and_nothing_half
         async for line in process.stdout:
             if b"copying" in line:
                 break
-        try:
-            await asyncio.wait_for(process.wait(), chance.uniform(0.0, 0.8))
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await killed_after(process, chance.uniform(0.0, 0.8))
         await process.communicate()
         if (await world.album())["state"] == "done":
             break

@@ -79,11 +79,7 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
     await ledger.retire(connection, POOL, "", 4)
     for turn in range(20):
         process = await start(chiwar_url, "--batch-size", "1", job=f"job-{turn}", count=4)
-        try:
-            await asyncio.wait_for(process.wait(), chance.uniform(0.3, 1.0) * length)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await killed_after(process, chance.uniform(0.3, 1.0) * length)
         assert await chiwar.half_campaigns(connection) == []
         code, said = await finished(chiwar_url, job=f"job-{turn}", count=4)
         assert code == 0, said
