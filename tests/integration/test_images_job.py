@@ -21,6 +21,7 @@ from tests.support.albums import FOLDER, Passing, World, put_template
 from tests.support.imagekits import Clock
 from tests.support.ledgers import POOL, filled
 from tests.support.postgres import NewDatabase
+from tests.support.processes import killed_after
 
 pytestmark = pytest.mark.integration
 KEY = "private_n0body/should+see=this"

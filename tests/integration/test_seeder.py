@@ -16,6 +16,7 @@ import chiwar
 from campaignpool import ledger
 from campaignpool.database import Connection
 from tests.support.ledgers import POOL, installed
+from tests.support.processes import killed_after
 
 pytestmark = pytest.mark.integration
 SEEDER = f"campaignpool-seeder {POOL}"
