@@ -4,6 +4,7 @@ Even ``kill -9`` closes a pipe. At its other end this module waits as a program 
 groups of processes that were named: so it reaches the children of children too.
 """
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -15,7 +16,15 @@ from functools import cache
 def _guard() -> subprocess.Popen[bytes]:
     """Start the program, once in this process."""
     program = [sys.executable, "-I", "-S", __file__]
-    return subprocess.Popen(program, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - ours
+    guard = subprocess.Popen(program, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - ours
+    atexit.register(_dismiss, guard)
+    return guard
+
+
+def _dismiss(guard: subprocess.Popen[bytes]) -> None:
+    """Close its pipe and wait for its end: whoever ends in order leaves no process behind."""
+    with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
+        guard.communicate(timeout=5)
 
 
 def end_with_us(group: int, number: int) -> None:

@@ -271,16 +271,16 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
         # In one transaction: between the two statements the job itself would find an album that nobody holds.
         async with world.connection.transaction():
             await world.connection.execute("UPDATE campaign_pool.album SET next_at = now(), lease_until = now()")
-            other.append(await albums.lease(world.connection, POOL, timedelta(minutes=2)))
+            other.append(await albums.lease(world.connection, POOL, timedelta(minutes=10)))
 
     store.before[8] = take_over
     assert await world.job(store, requests_per_second=1, burst=1) == {"gone": 1}
     assert store.copies.total() < world.template
     assert other[0]
     assert (await world.album())["leases"] == other[0].leases == 2
-    await world.later(120)
+    await world.later(600)
     assert await world.job() == {"done": 1}
-    assert not await albums.hold(world.connection, other[0], timedelta(minutes=2), None, None, None)
+    assert not await albums.hold(world.connection, other[0], timedelta(minutes=10), None, None, None)
     assert await albums.end(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
     assert (await world.album())["cause"] is None
     assert await world.faults() == []
