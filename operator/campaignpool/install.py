@@ -6,13 +6,13 @@ nothing needs any more is dropped.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 import asyncpg
 
-from campaignpool import catalog, clone, findings, fingerprint, sql
+from campaignpool import catalog, clone, findings, fingerprint, inlining, probing, sql
 from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
 from campaignpool.catalog import TableFacts
@@ -23,7 +23,6 @@ from campaignpool.compiler.naming import snapshot as named
 from campaignpool.compiler.snapshot import Survey
 from campaignpool.database import Connection
 from campaignpool.errors import BlueprintError, TemplateError
-from campaignpool.expressions import IMAGE_VARIABLES
 from campaignpool.fingerprint import Fingerprint
 from campaignpool.plan import ImagePlan
 
@@ -70,7 +69,11 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     copies = spec.images.strategy != "Share"
     plan = clone.compile_plan(blueprint, facts, copies=copies)
     path = search_path(plan)
-    faults = [fault for where, query in _probes(plan) if (fault := await _probe(connection, path, where, query))]
+    faults = [
+        fault
+        for where, query in probing.probes(plan)
+        if (fault := await probing.fault(connection, path, where, query))
+    ]
     if faults:
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
@@ -84,51 +87,6 @@ def _declared(blueprint: Blueprint) -> dict[str, object]:
     """Give a blueprint as the hash of a plan has it: what older releases did not know counts only where named."""
     declared = blueprint.model_dump(mode="json")
     return {name: value for name, value in declared.items() if name != "images" or value is not None}
-
-
-def _probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
-    """Give, for every expression of a blueprint, where it stands and a query that holds it and reads no row."""
-    for table in plan.tables:
-        name = table.facts.name
-        if table.where:
-            yield f"table {name}, where", _probe_query(plan, name, table.where, "boolean")
-        for column, expression in table.sets.items():
-            yield f"table {name}, set {column}", _probe_query(plan, name, expression, table.facts.column[column].type)
-    if plan.images is not None:
-        blobs = plan.images.blobs
-        yield "images, path", _probe_query(plan, blobs.name, plan.images.path, "text")
-        for column, expression in plan.images.sets.items():
-            kind = blobs.column[column].type
-            yield f"images, set {column}", _probe_query(plan, blobs.name, expression, kind)
-    root = plan.root.facts
-    for column, expression in plan.blueprint.on_claim.set_.items():
-        yield f"onClaim, set {column}", _probe_query(plan, root.name, expression, root.column[column].type)
-    for name, types, values in functions.claim_inserts(plan):
-        for column, expression in values.items():
-            yield f"onClaim, table {name}, {column}", _probe_query(plan, None, expression, types[column])
-
-
-def _probe_query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
-    root = plan.root.facts
-    key = root.column[root.primary_key[0]].type
-    names = (*clone.VARIABLES, *IMAGE_VARIABLES)
-    nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
-    value = f"SELECT CAST(({clone.substitute(expression, nothing)}) AS {kind})"
-    return f"{value} FROM {table} t WHERE false" if table else value
-
-
-async def _probe(connection: Connection, path: str, where: str, query: str) -> str | None:
-    try:
-        async with catalog.search_path(connection, path):
-            await connection.prepare(query)
-    except asyncpg.PostgresSyntaxError as error:
-        return f"{where}: {error.args[0]}: correct the expression"
-    except asyncpg.PostgresError as error:
-        return (
-            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are "
-            "neither in the role's search path nor in a schema of the blueprint's tables"
-        )
-    return None
 
 
 async def find_template(connection: Connection, root: TableFacts, template: Template) -> str:
@@ -190,6 +148,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
         for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
             await connection.execute(write(revision))
         found = await fingerprint.take(connection, plan, rows(number))
+        inlined = await inlining.inlined(connection, revision)
         await connection.execute(
             sql.queries()["put_revision"],
             number,
@@ -203,6 +162,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
             revision.rows,
             revision.statements,
             functions.CLAIM_FORM,
+            *((inlined.body, inlined.path, inlined.names) if inlined else (None, None, None)),
         )
         await connection.execute(sql.queries()["write_on_claim"])
     # Once more, for this transaction saw the revisions of other pools as they were when it began.

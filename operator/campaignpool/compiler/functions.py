@@ -191,33 +191,50 @@ CLAIM_FORM = 2
 
 def on_claim(revision: Revision) -> str:
     """Write `on_claim_r<id>(id uuid, root key text, claimant text, name text) → whether the campaign was there`."""
-    root, rules = revision.plan.root, revision.plan.blueprint.on_claim
-    key = root.facts.column[root.facts.primary_key[0]]
-    generated = f"({literal(revision.pool.rpartition('/')[2] + '-')} || left(replace($1::text, '-', ''), 16))"
-    values = _claim_values(revision, key="$2", claimant="$3", name=f"coalesce($4, {generated})")
-    row = f"t.{ident(key.name)} = CAST($2 AS {key.type})"
     body = []
-    if not _takes_name(revision):
+    if not takes_name(revision):
         hint = literal("Let onClaim of the blueprint set a column to $name, or claim without a name.")
         body.append(
             "IF $4 IS NOT NULL THEN RAISE EXCEPTION 'the campaigns of this pool take no name' "
             f"USING ERRCODE = 'CP007', HINT = {hint}; END IF;"
         )
+    body += _claim_writes(revision, "campaignpool_there", number="$1", key="$2", claimant="$3", name="$4")
+    body.append("RETURN campaignpool_there IS TRUE;")
+    return written(revision, "on_claim", "uuid, text, text, text", "boolean", ["campaignpool_there boolean;"], body)
+
+
+def claim_body(revision: Revision) -> str:
+    """Write what `on_claim_r<id>` does as statements of `campaign_pool.claim`, in terms of its variables."""
+    names = {"number": "ours.the_id", "key": "claim.campaign_id", "claimant": "claim.claimant", "name": "claim.name"}
+    return "".join(f"        {each}\n" for each in _claim_writes(revision, "there", **names))
+
+
+def _claim_writes(
+    revision: Revision, there: str, *, number: str, key: str, claimant: str, name: str
+) -> Iterator[str]:
+    """Give the statements of a claim; the first sets the variable `there` if the campaign's row is."""
+    root, rules = revision.plan.root, revision.plan.blueprint.on_claim
+    column = root.facts.column[root.facts.primary_key[0]]
+    generated = f"({literal(revision.pool.rpartition('/')[2] + '-')} || left(replace({number}::text, '-', ''), 16))"
+    values = _claim_values(revision, key=key, claimant=claimant, name=f"coalesce({name}, {generated})")
+    row = f"t.{ident(column.name)} = CAST({key} AS {column.type})"
     if rules.set_:
         sets = [
-            f"{ident(name)} = CAST(({substitute(expression, values)}) AS {root.facts.column[name].type})"
-            for name, expression in rules.set_.items()
+            f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].type})"
+            for each, expression in rules.set_.items()
         ]
-        body.append(f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row};")
+        yield f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row} RETURNING true INTO {there};"
     else:
-        body.append(f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;")
-    body.append("IF NOT FOUND THEN RETURN false; END IF;")
-    for name, types, given in claim_inserts(revision.plan):
-        columns = ", ".join(ident(column) for column in given)
-        cast = [f"CAST(({substitute(each, values)}) AS {types[column]})" for column, each in given.items()]
-        body.append(f"INSERT INTO {name} ({columns}) VALUES ({', '.join(cast)});")
-    body.append("RETURN true;")
-    return written(revision, "on_claim", "uuid, text, text, text", "boolean", [], body)
+        yield f"SELECT true INTO {there} FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"
+    inserts = []
+    for table, types, given in claim_inserts(revision.plan):
+        columns = ", ".join(ident(each) for each in given)
+        cast = [f"CAST(({substitute(each, values)}) AS {types[to]})" for to, each in given.items()]
+        inserts.append(f"INSERT INTO {table} ({columns}) VALUES ({', '.join(cast)});")
+    if inserts:
+        yield f"IF {there} THEN"
+        yield from (f"    {insert}" for insert in inserts)
+        yield "END IF;"
 
 
 def on_release(revision: Revision) -> str:
@@ -250,7 +267,8 @@ def _claim_values(revision: Revision, *, key: str, claimant: str, name: str) -> 
     return {"campaign": campaign, "name": name, "owner": claimant, "claimant": claimant}
 
 
-def _takes_name(revision: Revision) -> bool:
+def takes_name(revision: Revision) -> bool:
+    """Say whether what a claim writes has the name in it that the claim may give."""
     rules = revision.plan.blueprint.on_claim
     inserted = [each for row in rules.insert for each in row.values.values()]
     return any("name" in variables_of(each) for each in (*rules.set_.values(), *inserted))

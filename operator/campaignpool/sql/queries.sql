@@ -211,12 +211,30 @@ SELECT nextval(pg_get_serial_sequence('campaign_pool.revision', 'id'));
 -- name: put_revision
 WITH installed AS (
     INSERT INTO campaign_pool.revision
-        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form)
+        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form,
+         claim_body, claim_path, claim_names)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11 FROM campaign_pool.pool p WHERE p.name = $2
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11, $12, $13, $14
+    FROM campaign_pool.pool p WHERE p.name = $2
     RETURNING id, pool_id
 )
 UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;
+
+-- name: nothing_runs_along
+-- Whether writing to some tables makes nothing else of the application's run: no trigger, rule, policy or child table.
+SELECT NOT EXISTS (
+    SELECT FROM pg_class c
+    WHERE c.oid = ANY ($1::oid[])
+      AND (c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass
+           OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)));
+
+-- name: view_stands_alone
+-- Whether a view uses no function or operator that does not come with Postgres, and no table but one.
+SELECT NOT EXISTS (
+    SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    WHERE r.ev_class = $1::text::regclass
+      AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+           OR d.refclassid = 'pg_class'::regclass AND d.refobjid NOT IN (r.ev_class, $2::oid)));
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);

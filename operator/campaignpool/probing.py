@@ -1,0 +1,62 @@
+"""Try the expressions of a blueprint against the catalog, without reading a row."""
+
+from collections.abc import Iterator
+
+import asyncpg
+
+from campaignpool import catalog, clone
+from campaignpool.clone import ClonePlan
+from campaignpool.compiler import functions
+from campaignpool.database import Connection
+from campaignpool.expressions import IMAGE_VARIABLES
+
+
+def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
+    """Give, for every expression of a blueprint, where it stands and a query that holds it and reads no row."""
+    for table in plan.tables:
+        name = table.facts.name
+        if table.where:
+            yield f"table {name}, where", _query(plan, name, table.where, "boolean")
+        for column, expression in table.sets.items():
+            yield f"table {name}, set {column}", _query(plan, name, expression, table.facts.column[column].type)
+    if plan.images is not None:
+        blobs = plan.images.blobs
+        yield "images, path", _query(plan, blobs.name, plan.images.path, "text")
+        for column, expression in plan.images.sets.items():
+            kind = blobs.column[column].type
+            yield f"images, set {column}", _query(plan, blobs.name, expression, kind)
+    yield from claim_probes(plan)
+
+
+def claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
+    """Give the same of what happens when a campaign is claimed."""
+    root = plan.root.facts
+    for column, expression in plan.blueprint.on_claim.set_.items():
+        yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].type)
+    for name, types, values in functions.claim_inserts(plan):
+        for column, expression in values.items():
+            yield f"onClaim, table {name}, {column}", _query(plan, None, expression, types[column])
+
+
+def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
+    root = plan.root.facts
+    key = root.column[root.primary_key[0]].type
+    names = (*clone.VARIABLES, *IMAGE_VARIABLES)
+    nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
+    value = f"SELECT CAST(({clone.substitute(expression, nothing)}) AS {kind})"
+    return f"{value} FROM {table} t WHERE false" if table else value
+
+
+async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:
+    """Give what Postgres has against an expression, in words for the author of the blueprint; None: nothing."""
+    try:
+        async with catalog.search_path(connection, path):
+            await connection.prepare(query)
+    except asyncpg.PostgresSyntaxError as error:
+        return f"{where}: {error.args[0]}: correct the expression"
+    except asyncpg.PostgresError as error:
+        return (
+            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are "
+            "neither in the role's search path nor in a schema of the blueprint's tables"
+        )
+    return None
