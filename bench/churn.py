@@ -1,69 +1,72 @@
-"""Claims from a pool that has been claimed from and refilled for long, and with a transaction left open meanwhile."""
+"""Claims from a pool that was claimed from and refilled for long, beside a fresh one, and with a transaction open."""
 
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from statistics import median
 
 from bench import server as sample
 from bench.harness import Progress
 from bench.pgbench import Burst, together
-from bench.stock import Stock, stocked
+from bench.stock import stocked
 from campaignpool.database import connected
 
 SIZE = 1000
 CLIENTS = 8
+ROUNDS = 7
 CHURN = 200_000
 CHURN_PINNED = 50_000
 SETTINGS = sample.SETTINGS | {"autovacuum": "on"}
 
-_BURSTS = 4
 _EACH = 600
+_WARMUPS = 2
 
 
 @dataclass(frozen=True)
 class Wear:
-    """What claims took before and after a churn of so many claims."""
+    """What claims took from a fresh pool, and from one that was claimed from so many times; round after round."""
 
     claims: int
-    fresh: Burst
-    worn: Burst
+    fresh: Sequence[Burst]
+    worn: Sequence[Burst]
 
-    @property
-    def p99(self) -> float:
-        """How many times as high the 99th percentile is after."""
-        return self.worn.at(0.99) / self.fresh.at(0.99)
+    def ratio(self, share: float) -> float:
+        """How many times as high a percentile is in the worn pool: the median of the ratios within each round."""
+        pairs = zip(self.worn, self.fresh, strict=True)
+        return median(worn.at(share) / fresh.at(share) for worn, fresh in pairs)
 
-    @property
-    def p50(self) -> float:
-        """How many times as high the median is after."""
-        return self.worn.at(0.5) / self.fresh.at(0.5)
+    def at(self, share: float) -> tuple[float, float]:
+        """Give a percentile over all rounds, in milliseconds: fresh, and worn."""
+        return together(self.fresh).at(share), together(self.worn).at(share)
 
 
 async def measure(progress: Progress) -> tuple[Wear, Wear]:
     """Churn on a server of its own with autovacuum; give what came of it, and of it with a pinned xmin."""
     async with sample.running(SETTINGS) as server:
         progress.at(f"{CHURN:,} claims and refills")
-        async with stocked(server, SIZE, progress.say, vacuumed=False) as stock:
-            plain = await _churned(stock, CHURN)
+        plain = await _churned(server, CHURN, progress)
         progress.at(f"{CHURN_PINNED:,} claims and refills, a transaction open meanwhile")
-        async with stocked(server, SIZE, progress.say, vacuumed=False) as stock:
-            pinned = await _churned(stock, CHURN_PINNED, pinned=True)
+        pinned = await _churned(server, CHURN_PINNED, progress, pinned=True)
     return plain, pinned
 
 
-async def _churned(stock: Stock, claims: int, *, pinned: bool = False) -> Wear:
-    await _bursts(stock)
-    fresh = await _bursts(stock)
-    async with connected(stock.url, "bench") as reader:
-        await reader.execute("SET idle_in_transaction_session_timeout = 0")
-        reading = reader.transaction(isolation="repeatable_read", readonly=True)
+async def _churned(server: sample.Server, claims: int, progress: Progress, *, pinned: bool = False) -> Wear:
+    async with AsyncExitStack() as stack:
+        worn = await stack.enter_async_context(stocked(server, SIZE, progress.say, name="worn", vacuumed=False))
         if pinned:
-            await reading.start()
+            # It holds back what may be cleared away in its own database only.
+            reader = await stack.enter_async_context(connected(worn.url, "bench"))
+            await reader.execute("SET idle_in_transaction_session_timeout = 0")
+            await stack.enter_async_context(reader.transaction(isolation="repeatable_read", readonly=True))
             await reader.execute("SELECT count(*) FROM campaign_pool.campaign")
-        await stock.claims(CLIENTS, claims // CLIENTS, refilled=True)
-        worn = await _bursts(stock)
-        if pinned:
-            await reading.rollback()
-    return Wear(claims, fresh, worn)
-
-
-async def _bursts(stock: Stock) -> Burst:
-    return together([await stock.claims(CLIENTS, _EACH, refilled=True) for _ in range(_BURSTS)])
+        await worn.claims(CLIENTS, claims // CLIENTS, refilled=True)
+        fresh = await stack.enter_async_context(stocked(server, SIZE, progress.say, name="fresh", vacuumed=False))
+        bursts: dict[str, list[Burst]] = {"fresh": [], "worn": []}
+        for number in range(_WARMUPS + ROUNDS):
+            progress.say(f"round {number + 1} of {_WARMUPS + ROUNDS}")
+            turns = [("fresh", fresh), ("worn", worn)]
+            for name, stock in turns if number % 2 else turns[::-1]:
+                burst = await stock.claims(CLIENTS, _EACH, refilled=True)
+                if number >= _WARMUPS:
+                    bursts[name].append(burst)
+    return Wear(claims, bursts["fresh"], bursts["worn"])

@@ -19,7 +19,7 @@ from campaignpool import ledger
 from chiwar.ids import NEW_USER_ID
 
 SMALL, MIDDLE, LARGE = 100, 10_000, 100_000
-ROUNDS = {SMALL: 3, MIDDLE: 5, LARGE: 3}
+ROUNDS = {SMALL: 3, MIDDLE: 11, LARGE: 3}
 """How many rounds, by how many campaigns are ready."""
 
 EACH = {1: 1800, 8: 500, 32: 250, 64: 200}
@@ -47,9 +47,9 @@ rows alone, made by the seeder's functions.
 The limit is the same writes without choosing: one function that is called as `claim` is and gives the same columns,
 in which a row of a copy of the ledger (all its columns and indexes) is updated to `claimed` with claimant and key,
 the campaign's row is updated and the membership inserted, all by a primary key that the client knows in advance and
-that no other client has. It keeps no history apart, looks up no key and tells nobody. Limit and claims take turns, in
-another order each round, in {rounds} rounds ({other_rounds} with {small} and {large:,} ready); before each burst what
-is dead is vacuumed.
+that no other client has: the oldest of its rows, as claims take the oldest that are ready. It keeps no history apart,
+looks up no key and tells nobody. Limit and claims take turns, in another order each round, in {rounds} rounds
+({other_rounds} with {small} and {large:,} ready); before each burst what is dead is vacuumed.
 × limit is the median of the ratios within a round, claims a second are clients ÷ mean latency, percentiles are
 over all rounds. What counts began when each client had done {warmups} transactions, and ended before the first
 had no more to do.
@@ -62,9 +62,10 @@ The larger pools are filled between the bursts, so that never fewer are ready th
 
 _WEAR = """\
 A pool of {size:,}, refilled by its {clients} clients as above, on a server with autovacuum (set as Postgres comes,
-but for what the ledger sets for its tables): what a claim takes when all is fresh, and after {claims:,} claims
-and refills more; and after {pinned:,} with a transaction in REPEATABLE READ open the whole time, so that nothing
-dead may be cleared away.
+but for what the ledger sets for its tables), after {claims:,} claims and refills, beside a fresh one in another
+database, in turns of {rounds} rounds; and the same after {pinned:,}, with a transaction in REPEATABLE READ open in
+its database the whole time, so that nothing dead may be cleared away there. × fresh is the median of the ratios
+within a round.
 
 {table}"""
 
@@ -119,6 +120,7 @@ async def run(progress: Progress) -> Result:
         _WEAR.format(
             size=churn.SIZE,
             clients=churn.CLIENTS,
+            rounds=churn.ROUNDS,
             claims=plain.claims,
             pinned=pinned.claims,
             table=_wear_table(plain, pinned),
@@ -193,10 +195,10 @@ def _figures(
         "p50_ms_c1": alone.at(0.5),
         "p99_ms_c1": alone.at(0.99),
         "growth_100k_over_100": median(large.at(0.5) / small.at(0.5) for large, small in growth),
-        "churn_over_fresh_p99": plain.p99,
-        "pinned_xmin_over_fresh_p99": pinned.p99,
-        "churn_over_fresh_p50": plain.p50,
-        "pinned_xmin_over_fresh_p50": pinned.p50,
+        "churn_over_fresh_p99": plain.ratio(0.99),
+        "pinned_xmin_over_fresh_p99": pinned.ratio(0.99),
+        "churn_over_fresh_p50": plain.ratio(0.5),
+        "pinned_xmin_over_fresh_p50": pinned.ratio(0.5),
         "churn_claims": plain.claims,
         "pinned_xmin_claims": pinned.claims,
     }
@@ -225,9 +227,9 @@ def _table(cells: Mapping[tuple[int, int], Cell]) -> str:
 
 
 def _wear_table(plain: Wear, pinned: Wear) -> str:
-    head = ("claims before", "transaction open", "fresh p50, ms", "then", "fresh p99, ms", "then", "× fresh p99")
+    head = ("claims before", "transaction open", "fresh p50, ms", "worn", "fresh p99, ms", "worn", "× fresh p99")
     rows = [
-        (wear.claims, held, wear.fresh.at(0.5), wear.worn.at(0.5), wear.fresh.at(0.99), wear.worn.at(0.99), wear.p99)
+        (wear.claims, held, *wear.at(0.5), *wear.at(0.99), wear.ratio(0.99))
         for wear, held in ((plain, "no"), (pinned, "yes"))
     ]
     return table(head, rows)

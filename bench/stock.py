@@ -42,7 +42,8 @@ _KEY = "md5(:run::text || ' ' || :client_id::text || ' ' || :i::text)::uuid::tex
 
 _CLAIM = f"SELECT campaign_id, source FROM campaign_pool.claim(:pool::text, {_CLAIMANT}, {_KEY});\n"
 
-# Which campaign is no question: it is known to the client in advance, and no other client has it.
+# Which campaign is no question: it is known to the client in advance, and no other client has it. It is the one that
+# lies there longest, as for a claim: what was written a moment ago is still in the processor's caches.
 _LIMIT = f"""\
 \\set n :base + :i * :crowd + :client_id
 SELECT campaign_id, source
@@ -136,6 +137,7 @@ class Stock:
         self._vacuumed = vacuumed
         self._runs = count(1)
         self._staged = 0
+        self._passed = 0
         self._suffix = ""
 
     async def prepare(self, say: Callable[[str], None]) -> None:
@@ -172,8 +174,9 @@ class Stock:
     async def limit(self, clients: int, each: int, *, refilled: bool) -> Burst:
         """Do the same writes by as many clients at once, each so many times; `refilled`: another pool, meanwhile."""
         await self._operator.execute(_EMPTY, BESIDE)
-        base = self._staged + 1 - clients
+        base = self._passed + 1 - clients
         await self._stage(clients * each)
+        self._passed += clients * each
         own: dict[str, int | str] = {"base": base, "crowd": clients, "suffix": self._suffix}
         burst = await self._run(_LIMIT, clients, each, refilled, pool=BESIDE, batch=REFILL_EVERY, **own)
         if await self._operator.fetchval("SELECT count(*) FROM staging.campaign WHERE state = 'ready'") != self.size:
@@ -246,10 +249,10 @@ class Stock:
 
 @asynccontextmanager
 async def stocked(
-    base: server.Server, size: int, say: Callable[[str], None], *, vacuumed: bool = True
+    base: server.Server, size: int, say: Callable[[str], None], *, name: str = "stock", vacuumed: bool = True
 ) -> AsyncIterator[Stock]:
-    """Make a database with a full pool for the length of a block."""
-    name = f"stock_{size}"
+    """Make a database with a full pool for the length of a block; with its size, `name` names it."""
+    name = f"{name}_{size}"
     url = await base.database(name)
     try:
         async with connected(url, "bench") as operator:
