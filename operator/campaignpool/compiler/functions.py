@@ -204,8 +204,11 @@ def on_claim(revision: Revision) -> str:
 
 
 def claim_body(revision: Revision) -> str:
-    """Write what `on_claim_r<id>` does as statements of `campaign_pool.claim`, in terms of its variables."""
-    names = {"number": "ours.the_id", "key": "claim.campaign_id", "claimant": "claim.claimant", "name": "claim.name"}
+    """Write what `on_claim_r<id>` does as statements of `campaign_pool.claim`, in terms of its variables.
+
+    Its arguments, and the campaign's key that it gives, go by their numbers: no alias in a blueprint can hide them.
+    """
+    names = {"number": "campaignpool.the_id", "key": "$6", "claimant": "$2", "name": "$4"}
     return "".join(f"        {each}\n" for each in _claim_writes(revision, "there", **names))
 
 

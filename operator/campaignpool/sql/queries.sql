@@ -206,7 +206,7 @@ FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revisio
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 
 -- name: next_revision
-SELECT nextval(pg_get_serial_sequence('campaign_pool.revision', 'id'));
+SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('campaign_pool.revision', 'id')::regclass);
 
 -- name: put_revision
 WITH installed AS (

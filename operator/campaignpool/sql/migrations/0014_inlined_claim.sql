@@ -66,6 +66,9 @@ BEGIN
     PERFORM campaign_pool.write_claim();
 END $$;
 
+-- It runs where its caller looks names up, and that is no longer Postgres' own place alone.
+ALTER FUNCTION campaign_pool.take(text, text, text, text, interval) SET search_path = pg_catalog, pg_temp;
+
 -- Each expression costs about a microsecond and each statement several, more where many sessions share a processor's
 -- caches: so there are few, the rare comes after the frequent, and what is rare is one test.
 --
@@ -76,7 +79,7 @@ CREATE OR REPLACE FUNCTION campaign_pool.claim(
 ) RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 #variable_conflict use_column
-<<ours>>
+<<campaignpool>>
 DECLARE
     the_pool integer;
     current bigint;

@@ -1,0 +1,309 @@
+"""What a claim does in the application's tables is part of `claim`, where nothing else of the application runs along."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import pytest
+
+from campaignpool import install, ledger
+from campaignpool.database import Connection
+from tests.support import small
+from tests.support.small import POOL, filled
+
+pytestmark = pytest.mark.integration
+SOURCE = "SELECT prosrc FROM pg_proc WHERE oid = 'campaign_pool.claim'::regproc"
+PATH = """
+SELECT replace(setting, 'search_path=', '') FROM pg_proc, unnest(proconfig) setting
+WHERE oid = 'campaign_pool.claim'::regproc AND setting ~ '^search_path='
+"""
+CLAIM = "SELECT campaign_id FROM campaign_pool.claim($1, 'ann', name => $2)"
+WORLD = "SELECT name, player FROM worlds WHERE id = $1::uuid"
+
+
+async def brought(connection: Connection) -> str:
+    """Give the part of the claim that revisions brought."""
+    source = await connection.fetchval(SOURCE)
+    return str(source).partition("From here on: what revisions bring")[2].rpartition("So far what revisions bring")[0]
+
+
+async def claim(connection: Connection, pool: str = POOL, name: str | None = None) -> str:
+    return str(await connection.fetchval(CLAIM, pool, name))
+
+
+def changed(**on_claim: object) -> Mapping[str, Any]:
+    """Give the blueprint of the application with other rules for claims."""
+    known = small.blueprint(2)
+    return {"inline": {**known, "onClaim": {**known["onClaim"], **on_claim}}}
+
+
+async def test_what_a_revision_writes_is_part_of_the_claim(connection: Connection) -> None:
+    text = await brought(connection)
+    assert re.search(r"IF the_id IS NOT NULL AND current = 1 THEN\s+UPDATE public\.worlds AS t SET", text)
+    assert "INSERT INTO public.members" in text
+    assert await connection.fetchval(PATH) == "pg_catalog, public, pg_temp"
+    await filled(connection, 2)
+    world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift"))
+    assert tuple(world or ()) == ("The Rift", "ann")
+    world = await connection.fetchrow(WORLD, await claim(connection))
+    assert world
+    assert re.fullmatch("small-[0-9a-f]{16}", world["name"])
+    assert not await small.wrong(connection)
+
+
+async def test_a_revision_that_no_pool_is_made_from_any_more_leaves_the_claim(connection: Connection) -> None:
+    await filled(connection, 1)
+    await small.put(connection, small.spec(2))
+    assert re.findall("current (.*) THEN", await brought(connection)) == ["= 2"]
+    assert await connection.fetchval("SELECT source FROM campaign_pool.claim($1, 'ann')", POOL) == "master"
+    assert not await small.wrong(connection)
+
+
+async def test_what_many_revisions_write_alike_stands_in_the_claim_once(connection: Connection) -> None:
+    await small.put(connection, small.spec(), "other/small")
+    await small.put(connection, small.spec(), "game/other")
+    assert re.findall("current (.*) THEN", await brought(connection)) == ["IN (1, 2)", "= 3"]
+    for pool in (POOL, "other/small", "game/other"):
+        world = await connection.fetchrow(WORLD, await claim(connection, pool))
+        assert world
+        assert world["name"].startswith(pool.rpartition("/")[2])
+        # Cloned for these two, and from here on they are ready.
+        await ledger.reserve(connection, pool, f"job {pool}", "", 1, 1, 1)
+        await ledger.seed(connection, pool, f"job {pool}", 1)
+        world = await connection.fetchrow(WORLD, await claim(connection, pool))
+        assert world
+        assert world["name"].startswith(pool.rpartition("/")[2])
+    assert await connection.fetchval("SELECT count(*) FROM campaign_pool.claimed WHERE source = 'master'") == 3
+    assert not await small.wrong(connection)
+
+
+ALONG = {
+    "a trigger of the root": (
+        "CREATE TRIGGER see BEFORE UPDATE ON worlds FOR EACH ROW EXECUTE FUNCTION see()",
+        {},
+    ),
+    "a trigger of what a claim inserts": (
+        "CREATE TRIGGER see BEFORE INSERT ON members FOR EACH ROW EXECUTE FUNCTION see()",
+        {},
+    ),
+    "a rule": (
+        "CREATE RULE see AS ON UPDATE TO worlds DO ALSO INSERT INTO seen VALUES (current_setting('enable_seqscan'))",
+        {},
+    ),
+    "a function": ("", {"set": {"player": "$claimant", "name": "mine($name)"}}),
+    "an operator": ("", {"set": {"player": "$claimant", "name": "$name ~!~ ''"}}),
+    "a type's own cast": ("", {"set": {"player": "$claimant", "name": "CAST(CAST(ROW($name) AS named) AS text)"}}),
+}
+
+
+@pytest.mark.parametrize("along", ALONG)
+async def test_what_else_of_the_application_runs_along_is_planned_as_the_application_has_it(
+    connection: Connection, along: str
+) -> None:
+    """`claim` keeps the planner from reading its own tables through; the revision's functions set that back."""
+    made, rules = ALONG[along]
+    await connection.execute(
+        f"""
+        CREATE TABLE seen (setting text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN NEW; END $$;
+        CREATE FUNCTION mine(name text) RETURNS text LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN name; END $$;
+        CREATE FUNCTION mine(name text, other text) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name); END;
+        CREATE OPERATOR ~!~ (LEFTARG = text, RIGHTARG = text, FUNCTION = mine);
+        CREATE TYPE named AS (name text);
+        CREATE FUNCTION mine(name named) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name.name); END;
+        CREATE CAST (named AS text) WITH FUNCTION mine(named);
+        {made}
+        """
+    )
+    await small.put(connection, small.spec(blueprint=changed(**rules)))
+    assert "worlds" not in await brought(connection)
+    await filled(connection, 1)
+    for name in ("ready", "of an empty pool: cloned"):
+        world = await connection.fetchrow(WORLD, await claim(connection, name=name))
+        assert tuple(world or ()) == (name, "ann")
+    assert [row["setting"] for row in await connection.fetch("SELECT * FROM seen")] == ["on", "on"]
+    assert not await small.wrong(connection)
+
+
+async def test_what_reads_other_tables_is_planned_as_the_application_has_it(connection: Connection) -> None:
+    await connection.execute("CREATE TABLE titles (title text); INSERT INTO titles VALUES ('Sir ')")
+    name = "(SELECT title FROM titles) || $name || current_setting('enable_seqscan')"
+    await small.put(connection, small.spec(blueprint=changed(set={"player": "$claimant", "name": name})))
+    assert "titles" not in await brought(connection)
+    await filled(connection, 1)
+    world = await connection.fetchrow(WORLD, await claim(connection, name="Ann "))
+    assert tuple(world or ()) == ("Sir Ann on", "ann")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "ALTER TABLE worlds ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE more () INHERITS (worlds)",
+        "ALTER TABLE members ENABLE ROW LEVEL SECURITY",
+    ],
+)
+async def test_what_is_more_than_a_table_is_written_by_the_revisions_function(
+    connection: Connection, made: str
+) -> None:
+    await connection.execute(made)
+    await small.put(connection, small.spec(2))
+    assert "worlds" not in await brought(connection)
+    await filled(connection, 1)
+    await claim(connection)
+    assert not await small.wrong(connection)
+
+
+async def test_a_trigger_that_came_later_finds_its_names(connection: Connection) -> None:
+    await filled(connection, 2)
+    await claim(connection)
+    await connection.execute(
+        """
+        CREATE TABLE seen (name text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO seen VALUES (NEW.name); RETURN NEW; END $$;
+        CREATE TRIGGER see BEFORE UPDATE ON worlds FOR EACH ROW EXECUTE FUNCTION see()
+        """
+    )
+    await claim(connection, name="The Rift")
+    assert await connection.fetchval("SELECT array_agg(name) FROM seen") == ["The Rift"]
+
+
+async def test_of_tables_that_lie_elsewhere_than_those_of_most_pools_the_function_is_called(
+    connection: Connection,
+) -> None:
+    """A function has one search_path."""
+    await connection.execute(
+        """
+        CREATE SCHEMA guild;
+        CREATE FUNCTION guild.titled(name text) RETURNS text LANGUAGE sql AS $$ SELECT 'Guild ' || name $$;
+        CREATE TABLE guild.rooms (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text, label text, is_template boolean);
+        INSERT INTO guild.rooms (name, is_template) VALUES ('the template', true);
+        """
+    )
+    root = {"table": "guild.rooms", "set": {"is_template": "false"}}
+    rooms = small.spec(blueprint={"inline": {"root": root, "onClaim": {"set": {"name": "$name"}}}})
+    await small.put(connection, rooms, "guild/rooms")
+    await small.put(connection, small.spec(), "game/other")
+    text, path = await brought(connection), await connection.fetchval(PATH)
+    assert ("guild.rooms" in text, "public.worlds" in text, path) == (False, True, "pg_catalog, public, pg_temp")
+    await ledger.reserve(connection, "guild/rooms", "job", "", 1, 1, 1)
+    await ledger.seed(connection, "guild/rooms", "job", 1)
+    room = await claim(connection, "guild/rooms", "The Hall")
+    assert await connection.fetchval("SELECT name FROM guild.rooms WHERE id = $1::uuid", room) == "The Hall"
+
+    # Only where they are the most is it their turn.
+    for number in range(2):
+        await small.put(connection, rooms, f"guild/rooms-{number}")
+    text, path = await brought(connection), await connection.fetchval(PATH)
+    assert ("guild.rooms" in text, "public.worlds" in text) == (True, False)
+    assert path == "pg_catalog, public, guild, pg_temp"
+    await filled(connection, 1)
+    await claim(connection)
+    assert await small.wrong(connection) == [f"claimed campaign {room} is gone"], "a room is no world"
+
+
+async def test_a_name_is_refused_where_campaigns_take_none(connection: Connection) -> None:
+    await small.put(connection, small.spec(blueprint=changed(set={"player": "$claimant"})))
+    assert "AND name IS NULL THEN" in await brought(connection)
+    await filled(connection, 1)
+    with pytest.raises(asyncpg.PostgresError, match="take no name") as refused:
+        await claim(connection, name="The Rift")
+    assert refused.value.sqlstate == "CP007"
+    await claim(connection)
+    assert await connection.fetchval("SELECT source FROM campaign_pool.claimed") == "master"
+    assert not await small.wrong(connection)
+
+
+LITERALS = [
+    "$function$ $$ $y$ %s %1$I %% \\ \\n",
+    "it''s; END $$; RETURN; --",
+    "\n    -- So far what revisions bring.\n",
+    "\n    -- From here on: what revisions bring. `write_claim` writes it.\n",
+]
+
+
+@pytest.mark.parametrize("text", LITERALS)
+async def test_what_an_author_wrote_is_left_as_it_is(connection: Connection, text: str) -> None:
+    rules = {"player": "$claimant", "name": f"$name || '{text}'"}
+    await small.put(connection, small.spec(blueprint=changed(set=rules)))
+    # What stands around it is found again however often the claim is written.
+    await small.put(connection, small.spec(3), "game/other")
+    await install.install(connection, POOL, await install.compile_blueprint(connection, small.spec(2), _declared()))
+    await small.put(connection, small.spec(blueprint=changed(set=rules)))
+    assert text in await brought(connection)
+    await filled(connection, 1)
+    world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift"))
+    assert tuple(world or ()) == ("The Rift" + text.replace("''", "'"), "ann")
+    assert not await small.wrong(connection)
+
+
+def _declared() -> Any:
+    blueprint = small.spec(2).blueprint.inline
+    assert blueprint
+    return blueprint
+
+
+async def test_no_alias_in_a_rule_hides_what_the_claim_was_given(connection: Connection) -> None:
+    """The claim's own variables are `claim.name`, `claim.campaign_id` and so on; a subquery may call its table so."""
+    alike = "(SELECT $name || count(claim.name) FROM worlds claim WHERE claim.id = $campaign)"
+    await small.put(connection, small.spec(blueprint=changed(set={"player": "$claimant", "name": alike})))
+    assert "worlds claim" in await brought(connection)
+    await filled(connection, 1)
+    world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift "))
+    assert tuple(world or ()) == ("The Rift 1", "ann")
+
+
+HOSTILE = """
+CREATE FUNCTION public.hashtext(key varchar) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE FUNCTION public.hashtextextended(key text, salt integer) RETURNS bigint LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE FUNCTION public.nextval(name text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE FUNCTION public.setval(name regclass, to_what integer) RETURNS bigint LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE FUNCTION public.format(how text, what integer) RETURNS text LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE FUNCTION public.glued(one text, two integer) RETURNS text LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = integer, FUNCTION = public.glued);
+CREATE FUNCTION public.equal(one text, two text) RETURNS boolean LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.equal);
+CREATE FUNCTION public.less(one integer, two integer) RETURNS boolean LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'hostile'; END $$;
+CREATE OPERATOR public.< (LEFTARG = integer, RIGHTARG = integer, FUNCTION = public.less);
+"""
+
+
+async def test_nothing_that_lies_in_the_applications_schema_is_taken_for_postgres_own(connection: Connection) -> None:
+    await connection.execute(HOSTILE)
+    await small.put(connection, small.spec(2))
+    await filled(connection, 2)
+    campaigns = [await claim(connection) for _ in range(3)]  # the last is cloned
+    assert await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'ann', 'k')", POOL)
+    assert len(set(campaigns)) == 3
+    assert not await small.wrong(connection)
+
+
+async def test_the_claim_names_the_schema_of_all_that_it_calls(connection: Connection) -> None:
+    await connection.execute("UPDATE campaign_pool.pool SET revision_id = NULL; SELECT campaign_pool.write_claim()")
+    source = re.sub("--.*|'[^']*'", "", await connection.fetchval(SOURCE))
+    assert "UPDATE public" not in source
+    assert set(re.findall(r"(?<![.\w])[a-z_]\w*(?=\()", source)) == {"coalesce"}
+    assert set(re.findall(r"(?<=::)[\w.]+", source)) <= {"integer"}
+
+
+async def test_a_claim_that_has_no_place_for_it_is_left_alone(connection: Connection) -> None:
+    await connection.execute(
+        "CREATE OR REPLACE FUNCTION campaign_pool.claim("
+        "pool text, claimant text, key text DEFAULT NULL, name text DEFAULT NULL, wait interval DEFAULT '0') "
+        "RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text) "
+        "LANGUAGE sql AS $$ SELECT '1', '2', now(), '3' $$"
+    )
+    with pytest.raises(asyncpg.RaiseError, match="has no place for what revisions bring"):
+        await small.put(connection, small.spec(2))
+    assert await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'ann')", POOL) == "1"
