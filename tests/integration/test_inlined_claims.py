@@ -1,4 +1,4 @@
-"""What a claim does in the application's tables is part of `claim`, where nothing else of the application runs along."""
+"""What claims do in the application's tables is part of `claim`, where nothing else of the application runs along."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from campaignpool import install, ledger
+from campaignpool import ledger
 from campaignpool.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
@@ -233,19 +233,13 @@ async def test_what_an_author_wrote_is_left_as_it_is(connection: Connection, tex
     await small.put(connection, small.spec(blueprint=changed(set=rules)))
     # What stands around it is found again however often the claim is written.
     await small.put(connection, small.spec(3), "game/other")
-    await install.install(connection, POOL, await install.compile_blueprint(connection, small.spec(2), _declared()))
+    await small.put(connection, small.spec(2))
     await small.put(connection, small.spec(blueprint=changed(set=rules)))
     assert text in await brought(connection)
     await filled(connection, 1)
     world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift"))
     assert tuple(world or ()) == ("The Rift" + text.replace("''", "'"), "ann")
     assert not await small.wrong(connection)
-
-
-def _declared() -> Any:
-    blueprint = small.spec(2).blueprint.inline
-    assert blueprint
-    return blueprint
 
 
 async def test_no_alias_in_a_rule_hides_what_the_claim_was_given(connection: Connection) -> None:
