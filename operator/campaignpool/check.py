@@ -18,7 +18,7 @@ from campaignpool import fingerprint, install, ledger, sql
 from campaignpool.api import CampaignPoolSpec
 from campaignpool.blueprint import Blueprint
 from campaignpool.clone import ClonePlan
-from campaignpool.compiler import functions, rehearsal, retirement, snapshot
+from campaignpool.compiler import claims, functions, rehearsal, retirement, snapshot
 from campaignpool.compiler.functions import Revision
 from campaignpool.compiler.naming import function
 from campaignpool.compiler.snapshot import Survey
@@ -129,7 +129,7 @@ def statements(checked: Checked) -> list[tuple[str, str]]:
         ("Collect the template's rows (once a revision)", ";\n".join(collected)),
         ("Freeze them (once a revision)", ";\n".join(frozen)),
         ("Clone (every batch calls this)", functions.clone(revision)),
-        ("What a claim does to the campaign", functions.on_claim(revision)),
+        ("What a claim does to the campaign", claims.on_claim(revision)),
         ("Delete campaigns that nobody claimed", retirement.retire(revision)),
     ]
 

@@ -112,6 +112,11 @@ def _busy(error: Exception) -> CampaignPoolError:
     return TransientError(f"the database was busy and gave up: {error.args[0]}", reason="DatabaseBusy")
 
 
+def _internal(error: Exception) -> CampaignPoolError:
+    # Such as a GRANT on a function that is written anew at the same moment.
+    return _busy(error) if "concurrently" in str(error.args[0]) else SeedingError(described(error))
+
+
 _LOST = "the connection to the database was lost, or the server refuses connections for now"
 
 # The first that fits counts: what is special stands before what is general.
@@ -141,6 +146,7 @@ _MEANING: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Campaig
         _busy,
     ),
     ((asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError), lambda _: UnreachableError(_LOST)),
+    ((asyncpg.InternalServerError,), _internal),
     ((asyncpg.PostgresError,), lambda error: SeedingError(described(error))),
     (
         (asyncpg.ClientConfigurationError,),

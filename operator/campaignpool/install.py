@@ -12,12 +12,12 @@ from hashlib import sha256
 
 import asyncpg
 
-from campaignpool import catalog, clone, findings, fingerprint, inlining, probing, sql
+from campaignpool import catalog, clone, findings, fingerprint, probing, sql
 from campaignpool.api import CampaignPoolSpec, Template
 from campaignpool.blueprint import Blueprint
 from campaignpool.catalog import TableFacts
 from campaignpool.clone import ClonePlan, KeyKind
-from campaignpool.compiler import functions, images, probe, retirement, snapshot
+from campaignpool.compiler import claims, functions, images, probe, retirement, snapshot
 from campaignpool.compiler.naming import ident, literal, lo, rows, search_path
 from campaignpool.compiler.naming import snapshot as named
 from campaignpool.compiler.snapshot import Survey
@@ -30,8 +30,8 @@ ALGORITHM = 1
 """Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
 
 
-_FUNCTIONS = (functions.clone, functions.on_claim, functions.on_release)
-CLAIM_FORM = functions.CLAIM_FORM
+_FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
+CLAIM_FORM = claims.CLAIM_FORM
 """What claims need of a revision's functions. One of an older form is installed anew, under the same hash: so an
 operator of the release before, at work beside this one, leaves it alone."""
 
@@ -46,16 +46,26 @@ class Compiled:
         plan: What becomes of which table.
         template: Key of the template's row, as text.
         plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
+        alone: Whether what a claim writes makes nothing of the application's run.
     """
 
     plan: ClonePlan
     template: str
     plan_hash: str
+    alone: bool = False
 
     @property
     def root_table(self) -> str:
         """The table of the campaigns, as the catalog writes it."""
         return self.plan.root.facts.name
+
+    def claim_part(self, pool: str) -> Mapping[str, object] | None:
+        """Give what becomes part of `campaign_pool.claim`; None where that calls the function of the revision.
+
+        The planner is kept from reading tables through in a claim, for the ledger's sake, and what runs along with it
+        is to be planned for as the application has it.
+        """
+        return claims.part(self.plan, pool) if self.alone else None
 
 
 async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint) -> Compiled:
@@ -80,7 +90,8 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
     if plan.images is not None:
         described.append("copies images")
-    return Compiled(plan, template, sha256(json.dumps(described, sort_keys=True).encode()).hexdigest())
+    plan_hash = sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    return Compiled(plan, template, plan_hash, await probing.runs_alone(connection, plan))
 
 
 def _declared(blueprint: Blueprint) -> dict[str, object]:
@@ -123,51 +134,65 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
 async def install(connection: Connection, pool: str, compiled: Compiled) -> bool:
     """Install a revision and make it the one that new campaigns are made from, in one transaction.
 
-    Gives False where the pool has that revision already (another operator was quicker).
+    Gives False where the pool has that revision already (another operator was quicker); then what of it is part of
+    the claim is brought up to date.
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
     """
-    plan = compiled.plan
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
-        if held is None or (held["plan_hash"] == compiled.plan_hash and held["claim_form"] >= CLAIM_FORM):
+        if held is None:
             return False
-        surveys = await collect(connection, plan, compiled.template)
-        faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
-        faults += [fault async for fault in collisions(connection, plan)]
-        if faults:
-            raise BlueprintError(faults)
-        number = int(await connection.fetchval(sql.queries()["next_revision"]))
-        for table, survey in zip(plan.tables, surveys, strict=True):
-            for statement in snapshot.freeze(plan, table, survey, number):
-                await connection.execute(statement)
-        revision = functions.Revision(number, pool, plan, surveys)
-        if plan.images is not None:
-            await _freeze_blobs(connection, plan.images, revision)
-        for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
-            await connection.execute(write(revision))
-        found = await fingerprint.take(connection, plan, rows(number))
-        inlined = await inlining.inlined(connection, revision)
-        await connection.execute(
-            sql.queries()["put_revision"],
-            number,
-            pool,
-            compiled.plan_hash,
-            found.text,
-            compiled.template,
-            await _root_suffix(connection, revision),
-            plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
-            json.dumps(_described(revision, found)),
-            revision.rows,
-            revision.statements,
-            functions.CLAIM_FORM,
-            *((inlined.body, inlined.path, inlined.names) if inlined else (None, None, None)),
-        )
-        await connection.execute(sql.queries()["write_on_claim"])
+        if held["plan_hash"] == compiled.plan_hash and held["claim_form"] >= CLAIM_FORM:
+            await connection.execute(sql.queries()["put_claim_part"], pool, _part(compiled, pool))
+            made = False
+        else:
+            await _install(connection, pool, compiled)
+            made = True
     # Once more, for this transaction saw the revisions of other pools as they were when it began.
     await connection.execute(sql.queries()["write_on_claim"])
-    return True
+    return made
+
+
+def _part(compiled: Compiled, pool: str) -> str | None:
+    part = compiled.claim_part(pool)
+    return None if part is None else json.dumps(part)
+
+
+async def _install(connection: Connection, pool: str, compiled: Compiled) -> None:
+    plan = compiled.plan
+    surveys = await collect(connection, plan, compiled.template)
+    faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
+    faults += [fault async for fault in collisions(connection, plan)]
+    if faults:
+        raise BlueprintError(faults)
+    number = int(await connection.fetchval(sql.queries()["next_revision"]))
+    for table, survey in zip(plan.tables, surveys, strict=True):
+        for statement in snapshot.freeze(plan, table, survey, number):
+            await connection.execute(statement)
+    revision = functions.Revision(number, pool, plan, surveys)
+    if plan.images is not None:
+        await _freeze_blobs(connection, plan.images, revision)
+    for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
+        await connection.execute(write(revision))
+    found = await fingerprint.take(connection, plan, rows(number))
+    await connection.execute(
+        sql.queries()["put_revision"],
+        number,
+        pool,
+        compiled.plan_hash,
+        found.text,
+        compiled.template,
+        await _root_suffix(connection, revision),
+        plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
+        json.dumps(_described(revision, found)),
+        revision.rows,
+        revision.statements,
+        claims.CLAIM_FORM,
+        _part(compiled, pool),
+    )
+    await connection.execute(sql.queries()["write_on_claim"])
 
 
 async def _freeze_blobs(connection: Connection, plan: ImagePlan, revision: functions.Revision) -> None:

@@ -3,6 +3,7 @@
 The SQL is in `sql/`; what a claim, a reservation and a batch do stands in `sql/migrations/`.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,6 +113,7 @@ class Revision:
         rows: That one campaign takes.
         statements: That one batch takes.
         claim_form: What its functions for claims take and do.
+        claim_part: What of it is part of `campaign_pool.claim`, as `Compiled.claim_part` gives it.
     """
 
     id: int
@@ -121,6 +123,7 @@ class Revision:
     rows: int
     statements: int
     claim_form: int
+    claim_part: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,10 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
         images = await album_facts.observe(connection, pool)
     names = ("plan_hash", "fingerprint", "template", "rows", "statements", "claim_form")
-    revision = Revision(facts["revision_id"], *(facts[name] for name in names)) if facts["revision_id"] else None
+    revision = None
+    if facts["revision_id"]:
+        part = json.loads(facts["claim_part"] or "null")
+        revision = Revision(facts["revision_id"], **{name: facts[name] for name in names}, claim_part=part)
     return Ledger(
         root_table=facts["root_table"],
         revision=revision,

@@ -1,14 +1,15 @@
 """Try the expressions of a blueprint against the catalog, without reading a row."""
 
+import re
 from collections.abc import Iterator
 
 import asyncpg
 
-from campaignpool import catalog, clone
+from campaignpool import catalog, clone, sql
 from campaignpool.clone import ClonePlan
-from campaignpool.compiler import functions
+from campaignpool.compiler import claims
 from campaignpool.database import Connection
-from campaignpool.expressions import IMAGE_VARIABLES
+from campaignpool.expressions import IMAGE_VARIABLES, bare
 
 
 def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
@@ -25,17 +26,16 @@ def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
         for column, expression in plan.images.sets.items():
             kind = blobs.column[column].type
             yield f"images, set {column}", _query(plan, blobs.name, expression, kind)
-    yield from claim_probes(plan)
+    yield from _claim_probes(plan)
 
 
-def claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
-    """Give the same of what happens when a campaign is claimed."""
+def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
         yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].type)
-    for name, types, values in functions.claim_inserts(plan):
+    for name, columns, values in claims.inserted(plan):
         for column, expression in values.items():
-            yield f"onClaim, table {name}, {column}", _query(plan, None, expression, types[column])
+            yield f"onClaim, table {name}, {column}", _query(plan, None, expression, columns[column].type)
 
 
 def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
@@ -60,3 +60,21 @@ async def fault(connection: Connection, path: str, where: str, query: str) -> st
             "neither in the role's search path nor in a schema of the blueprint's tables"
         )
     return None
+
+
+async def runs_alone(connection: Connection, plan: ClonePlan) -> bool:
+    """Say whether what a claim writes makes nothing of the application's run, and reads no table of it but by key.
+
+    So it is where the tables bring nothing along, and the expressions are understood where nothing is found but what
+    comes with Postgres, and name nothing in full.
+    """
+    tables = [plan.root.facts.oid, *(facts.oid for facts in plan.claim_tables)]
+    if not await connection.fetchval(sql.queries()["nothing_runs_along"], tables):
+        return False
+    if any(_QUALIFIED.search(bare(each)) for each in claims.expressions(plan)):
+        return False
+    values = ", ".join(f"({query})" for _, query in _claim_probes(plan))
+    return not values or await fault(connection, "pg_catalog", "onClaim", f"SELECT {values}") is None
+
+
+_QUALIFIED = re.compile(r"(?<!\bt)\s*\.")

@@ -141,7 +141,7 @@ def plan(observed: Observed) -> Plan:
     actions: list[Action] = list(ended)
     actions += _superseded(observed, active, runs)
     if observed.compiled is not None:
-        actions += _installation(ledger, observed.compiled)
+        actions += _installation(observed.pool.key, ledger, observed.compiled)
     waiting = failures.halted or (failures.resume_at is not None and failures.resume_at > observed.now)
     if not (spec.paused or waiting or observed.compiled is None):
         actions += _creations(observed, spec, ledger, lacks, active, runs)
@@ -240,13 +240,15 @@ def _superseded(observed: Observed, active: list[SeedJob], runs: Mapping[str, Ru
             yield DeleteJob(job.name, job.uid, "the resource changed before the Job began")
 
 
-def _installation(ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevision]:
+def _installation(pool: str, ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevision]:
     if ledger.revision is None:
         yield InstallRevision(compiled, "the first of the pool")
     elif ledger.revision.plan_hash != compiled.plan_hash:
         yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
     elif ledger.revision.claim_form < CLAIM_FORM:
         yield InstallRevision(compiled, "an older release installed it, without what claims can do now")
+    elif ledger.revision.claim_part != compiled.claim_part(pool):
+        yield InstallRevision(compiled, "what runs along with a claim changed, or an older release installed it")
 
 
 def _creations(

@@ -1,5 +1,6 @@
 """What claims do in the application's tables is part of `claim`, where nothing else of the application runs along."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from campaignpool import ledger
-from campaignpool.database import Connection
+from campaignpool import install, ledger
+from campaignpool.compiler import claims
+from campaignpool.database import Connection, translated
+from campaignpool.errors import TransientError
 from tests.support import small
 from tests.support.small import POOL, filled
 
@@ -40,7 +43,7 @@ def changed(**on_claim: object) -> Mapping[str, Any]:
 
 async def test_what_a_revision_writes_is_part_of_the_claim(connection: Connection) -> None:
     text = await brought(connection)
-    assert re.search(r"IF the_id IS NOT NULL AND current = 1 THEN\s+UPDATE public\.worlds AS t SET", text)
+    assert re.search(r"IF campaignpool_id IS NOT NULL AND current = 1 THEN\s+UPDATE public\.worlds AS t SET", text)
     assert "INSERT INTO public.members" in text
     assert await connection.fetchval(PATH) == "pg_catalog, public, pg_temp"
     await filled(connection, 2)
@@ -78,6 +81,19 @@ async def test_what_many_revisions_write_alike_stands_in_the_claim_once(connecti
     assert not await small.wrong(connection)
 
 
+SEEN = """
+CREATE TABLE seen (setting text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN NEW; END $$;
+CREATE FUNCTION mine(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN name; END $$;
+CREATE FUNCTION mine(name text, other text) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name); END;
+CREATE OPERATOR ~!~ (LEFTARG = text, RIGHTARG = text, FUNCTION = mine);
+CREATE TYPE named AS (name text);
+CREATE FUNCTION mine(name named) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name.name); END;
+CREATE CAST (named AS text) WITH FUNCTION mine(named);
+CREATE FUNCTION still(name text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT name $$;
+"""
 ALONG = {
     "a trigger of the root": (
         "CREATE TRIGGER see BEFORE UPDATE ON worlds FOR EACH ROW EXECUTE FUNCTION see()",
@@ -91,9 +107,19 @@ ALONG = {
         "CREATE RULE see AS ON UPDATE TO worlds DO ALSO INSERT INTO seen VALUES (current_setting('enable_seqscan'))",
         {},
     ),
+    "a constraint": ("ALTER TABLE members ADD CHECK (mine(player) <> '')", {}),
+    "a default": ("ALTER TABLE members ADD note text DEFAULT mine('')", {}),
+    "a domain": (
+        """
+        CREATE DOMAIN checked AS text CHECK (mine(VALUE) IS NOT NULL); CREATE DOMAIN twice AS checked;
+        ALTER TABLE members ADD note twice DEFAULT ''
+        """,
+        {},
+    ),
     "a function": ("", {"set": {"player": "$claimant", "name": "mine($name)"}}),
     "an operator": ("", {"set": {"player": "$claimant", "name": "$name ~!~ ''"}}),
     "a type's own cast": ("", {"set": {"player": "$claimant", "name": "CAST(CAST(ROW($name) AS named) AS text)"}}),
+    "a name in full": ("", {"set": {"player": "$claimant", "name": "public . mine($name)"}}),
 }
 
 
@@ -103,28 +129,38 @@ async def test_what_else_of_the_application_runs_along_is_planned_as_the_applica
 ) -> None:
     """`claim` keeps the planner from reading its own tables through; the revision's functions set that back."""
     made, rules = ALONG[along]
-    await connection.execute(
-        f"""
-        CREATE TABLE seen (setting text);
-        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN NEW; END $$;
-        CREATE FUNCTION mine(name text) RETURNS text LANGUAGE plpgsql AS $$
-        BEGIN INSERT INTO seen VALUES (current_setting('enable_seqscan')); RETURN name; END $$;
-        CREATE FUNCTION mine(name text, other text) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name); END;
-        CREATE OPERATOR ~!~ (LEFTARG = text, RIGHTARG = text, FUNCTION = mine);
-        CREATE TYPE named AS (name text);
-        CREATE FUNCTION mine(name named) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name.name); END;
-        CREATE CAST (named AS text) WITH FUNCTION mine(named);
-        {made}
-        """
-    )
+    await connection.execute(SEEN + made)
     await small.put(connection, small.spec(blueprint=changed(**rules)))
     assert "worlds" not in await brought(connection)
     await filled(connection, 1)
+    await connection.execute("DELETE FROM seen")
     for name in ("ready", "of an empty pool: cloned"):
         world = await connection.fetchrow(WORLD, await claim(connection, name=name))
         assert tuple(world or ()) == (name, "ann")
     assert [row["setting"] for row in await connection.fetch("SELECT * FROM seen")] == ["on", "on"]
+    assert not await small.wrong(connection)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE INDEX ON worlds (still(name))",
+        "CREATE INDEX ON worlds (name) WHERE still(name) = 'x'",
+        "ALTER TABLE worlds ADD also text GENERATED ALWAYS AS (still(name)) STORED",
+        "ALTER TABLE worlds ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE more () INHERITS (worlds)",
+        "ALTER TABLE members ENABLE ROW LEVEL SECURITY",
+        "CREATE RULE keep AS ON UPDATE TO worlds WHERE old.is_template DO INSTEAD NOTHING",
+    ],
+)
+async def test_what_is_more_than_a_table_is_written_by_the_revisions_function(
+    connection: Connection, made: str
+) -> None:
+    await connection.execute(SEEN + made)
+    await small.put(connection, small.spec(2))
+    assert "worlds" not in await brought(connection)
+    await filled(connection, 1)
+    await claim(connection)
     assert not await small.wrong(connection)
 
 
@@ -138,20 +174,38 @@ async def test_what_reads_other_tables_is_planned_as_the_application_has_it(conn
     assert tuple(world or ()) == ("Sir Ann on", "ann")
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        "ALTER TABLE worlds ENABLE ROW LEVEL SECURITY",
-        "CREATE TABLE more () INHERITS (worlds)",
-        "ALTER TABLE members ENABLE ROW LEVEL SECURITY",
-    ],
-)
-async def test_what_is_more_than_a_table_is_written_by_the_revisions_function(
-    connection: Connection, made: str
-) -> None:
-    await connection.execute(made)
-    await small.put(connection, small.spec(2))
+REVISIONS = "SELECT array_agg(id ORDER BY id) FROM campaign_pool.revision"
+
+
+async def test_the_operator_sees_what_came_or_went_later_and_makes_no_new_revision(connection: Connection) -> None:
+    """A trigger on updates is no part of what a clone depends on, and neither is what an older release left out."""
+
+    async def looked() -> bool:
+        """Whether the operator's look finds something to install, and installs it."""
+        spec = small.spec()
+        assert spec.blueprint.inline
+        compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+        revision = (await ledger.observe(connection, POOL)).revision
+        assert revision
+        differs = revision.claim_part != compiled.claim_part(POOL)
+        assert not await install.install(connection, POOL, compiled)
+        return differs
+
+    assert not await looked()
+    before = await connection.fetchval(REVISIONS)
+    await connection.execute(SEEN + ALONG["a trigger of the root"][0])
+    assert await looked()
     assert "worlds" not in await brought(connection)
+    assert not await looked()
+    await connection.execute("DROP TRIGGER see ON worlds")
+    assert await looked()
+    assert "UPDATE public.worlds" in await brought(connection)
+    await connection.execute("UPDATE campaign_pool.revision SET claim_part = NULL")
+    await connection.execute("SELECT campaign_pool.write_on_claim()")
+    assert "worlds" not in await brought(connection)
+    assert await looked()
+    assert "UPDATE public.worlds" in await brought(connection)
+    assert await connection.fetchval(REVISIONS) == before
     await filled(connection, 1)
     await claim(connection)
     assert not await small.wrong(connection)
@@ -220,7 +274,8 @@ async def test_a_name_is_refused_where_campaigns_take_none(connection: Connectio
 
 
 LITERALS = [
-    "$function$ $$ $y$ %s %1$I %% \\ \\n",
+    "$function$ $$ $y$ %s %1$I %%",
+    "\\ \\n",
     "it''s; END $$; RETURN; --",
     "\n    -- So far what revisions bring.\n",
     "\n    -- From here on: what revisions bring. `write_claim` writes it.\n",
@@ -235,21 +290,36 @@ async def test_what_an_author_wrote_is_left_as_it_is(connection: Connection, tex
     await small.put(connection, small.spec(3), "game/other")
     await small.put(connection, small.spec(2))
     await small.put(connection, small.spec(blueprint=changed(set=rules)))
-    assert text in await brought(connection)
+    # What a backslash means, each session says for itself.
+    assert (text in await brought(connection)) == ("\\" not in text)
     await filled(connection, 1)
     world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift"))
     assert tuple(world or ()) == ("The Rift" + text.replace("''", "'"), "ann")
     assert not await small.wrong(connection)
 
 
-async def test_no_alias_in_a_rule_hides_what_the_claim_was_given(connection: Connection) -> None:
-    """The claim's own variables are `claim.name`, `claim.campaign_id` and so on; a subquery may call its table so."""
-    alike = "(SELECT $name || count(claim.name) FROM worlds claim WHERE claim.id = $campaign)"
-    await small.put(connection, small.spec(blueprint=changed(set={"player": "$claimant", "name": alike})))
-    assert "worlds claim" in await brought(connection)
+@pytest.mark.parametrize("name", ["upper(name)", "$name || source", "$name || Key", "$name || t.name"])
+async def test_a_word_that_would_be_a_variable_of_the_claim_without_its_column_stays_in_the_function(
+    connection: Connection, name: str
+) -> None:
+    await connection.execute("ALTER TABLE worlds ADD source text DEFAULT '', ADD key text DEFAULT ''")
+    await small.put(connection, small.spec(blueprint=changed(set={"player": "$claimant", "name": name})))
+    assert "worlds" not in await brought(connection)
     await filled(connection, 1)
-    world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift "))
-    assert tuple(world or ()) == ("The Rift 1", "ann")
+    given = None if "$" not in name else "The Rift "
+    world = await connection.fetchrow(WORLD, await claim(connection, name=given))
+    assert world
+    assert world["name"].upper().startswith("THE RIFT" if given else "MADE BY")
+
+
+async def test_the_words_that_are_variables_of_the_claim_are_known(connection: Connection) -> None:
+    source = re.sub("--.*", "", await connection.fetchval(SOURCE))
+    declared = re.findall(r"^    (\w+) [\w ]+;$", source[: source.index("BEGIN")], re.MULTILINE)
+    arguments = await connection.fetchval(
+        "SELECT proargnames FROM pg_proc WHERE oid = 'campaign_pool.claim'::regproc"
+    )
+    assert {*declared, *arguments, "found"} - {"campaignpool_id"} == claims.VARIABLES
+    assert len(declared) > 10
 
 
 HOSTILE = """
@@ -283,6 +353,33 @@ async def test_nothing_that_lies_in_the_applications_schema_is_taken_for_postgre
     assert not await small.wrong(connection)
 
 
+async def test_a_key_of_a_type_without_an_operator_of_its_own_is_compared_by_postgres_own(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        """
+        CREATE TABLE rooms (id varchar PRIMARY KEY DEFAULT gen_random_uuid(), name text, is_template boolean);
+        INSERT INTO rooms (name, is_template) VALUES ('the template', true);
+        CREATE FUNCTION public.alike(one varchar, two varchar) RETURNS boolean LANGUAGE plpgsql
+            AS $$ BEGIN RAISE 'hostile'; END $$;
+        CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.alike);
+        """
+    )
+    root = {"table": "rooms", "set": {"is_template": "false"}}
+    rooms = small.spec(blueprint={"inline": {"root": root, "onClaim": {"set": {"name": "$name"}}}})
+    await small.put(connection, rooms, "game/rooms")
+    for number in range(2):  # once as a part of the claim, once by the revision's function
+        assert ("UPDATE public.rooms" in await brought(connection)) == (number == 0)
+        await ledger.reserve(connection, "game/rooms", f"job {number}", "", 1, 1, 1)
+        await ledger.seed(connection, "game/rooms", f"job {number}", 1)
+        room = await claim(connection, "game/rooms", "The Hall")
+        assert (
+            await connection.fetchval("SELECT name FROM rooms WHERE id OPERATOR(pg_catalog.=) $1", room) == "The Hall"
+        )
+        await connection.execute("UPDATE campaign_pool.revision SET claim_part = NULL")
+        await connection.execute("SELECT campaign_pool.write_on_claim()")
+
+
 async def test_the_claim_names_the_schema_of_all_that_it_calls(connection: Connection) -> None:
     await connection.execute("UPDATE campaign_pool.pool SET revision_id = NULL; SELECT campaign_pool.write_claim()")
     source = re.sub("--.*|'[^']*'", "", await connection.fetchval(SOURCE))
@@ -301,3 +398,39 @@ async def test_a_claim_that_has_no_place_for_it_is_left_alone(connection: Connec
     with pytest.raises(asyncpg.RaiseError, match="has no place for what revisions bring"):
         await small.put(connection, small.spec(2))
     assert await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'ann')", POOL) == "1"
+
+
+async def test_who_sees_revisions_as_they_were_does_not_write_them_down(
+    connection: Connection, other: Connection
+) -> None:
+    await filled(connection, 1)
+    async with other.transaction(isolation="repeatable_read"):
+        await other.fetchval("SELECT count(*) FROM campaign_pool.pool")
+        await small.put(connection, small.spec(2))
+        await other.execute("SELECT campaign_pool.write_on_claim()")
+    assert re.findall("current (.*) THEN", await brought(connection)) == ["= 2"]
+
+
+async def test_nothing_is_written_anew_where_nothing_changed(connection: Connection) -> None:
+    """Every session would have to plan its claims once more."""
+    version = "SELECT xmin::text FROM pg_proc WHERE oid = 'campaign_pool.claim'::regproc"
+    before = await connection.fetchval(version)
+    await connection.execute("SELECT campaign_pool.write_on_claim()")
+    assert await connection.fetchval(version) == before
+
+
+async def test_an_install_that_meets_a_grant_is_tried_again(connection: Connection, other: Connection) -> None:
+    """Both write the claim's row of the catalog, and Postgres lets only one of them."""
+    async with other.transaction():
+        await other.execute("SELECT campaign_pool.grant_access()")
+        installing = asyncio.create_task(_installed(connection))
+        await small.until(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    with pytest.raises(TransientError, match="concurrently"):
+        await installing
+    await small.put(connection, small.spec(2))
+    assert re.findall("current (.*) THEN", await brought(connection)) == ["= 2"]
+
+
+async def _installed(connection: Connection) -> None:
+    with translated():
+        await small.put(connection, small.spec(2))

@@ -81,7 +81,7 @@ def test_rows_of_the_application_are_deleted_by_two_functions_alone() -> None:
     written = {
         path.name for path in (SOURCE / "campaignpool" / "compiler").glob("*.py") if "DELETE FROM" in path.read_text()
     }
-    assert written == {"retirement.py", "functions.py", "images.py"}
+    assert written == {"retirement.py", "claims.py", "images.py"}
 
 
 def test_nothing_but_the_sql_files_names_the_table_of_campaigns() -> None:

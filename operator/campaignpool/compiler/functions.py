@@ -1,13 +1,13 @@
-"""SQL of a revision's functions: what clones and claims campaigns from its snapshot; `retirement` deletes them.
+"""SQL of a revision's functions: what clones campaigns from its snapshot; `claims` gives them away.
 
 All of them are set-based: the number of statements depends on the tables, never on rows or campaigns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from campaignpool.clone import ClonePlan, KeyKind, TablePlan, substitute, variables_of
+from campaignpool.clone import ClonePlan, KeyKind, TablePlan
 from campaignpool.compiler import images
 from campaignpool.compiler.naming import ORD, function, ident, literal, search_path, snapshot
 from campaignpool.compiler.snapshot import Survey
@@ -183,104 +183,6 @@ def _drawn(revision: Revision) -> Iterator[tuple[TablePlan, str]]:
         if revision.surveys[table.position].rows:
             for name in table.numbered:
                 yield table, name
-
-
-CLAIM_FORM = 2
-"""What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
-
-
-def on_claim(revision: Revision) -> str:
-    """Write `on_claim_r<id>(id uuid, root key text, claimant text, name text) → whether the campaign was there`."""
-    body = []
-    if not takes_name(revision):
-        hint = literal("Let onClaim of the blueprint set a column to $name, or claim without a name.")
-        body.append(
-            "IF $4 IS NOT NULL THEN RAISE EXCEPTION 'the campaigns of this pool take no name' "
-            f"USING ERRCODE = 'CP007', HINT = {hint}; END IF;"
-        )
-    body += _claim_writes(revision, "campaignpool_there", number="$1", key="$2", claimant="$3", name="$4")
-    body.append("RETURN campaignpool_there IS TRUE;")
-    return written(revision, "on_claim", "uuid, text, text, text", "boolean", ["campaignpool_there boolean;"], body)
-
-
-def claim_body(revision: Revision) -> str:
-    """Write what `on_claim_r<id>` does as statements of `campaign_pool.claim`, in terms of its variables.
-
-    Its arguments, and the campaign's key that it gives, go by their numbers: no alias in a blueprint can hide them.
-    """
-    names = {"number": "campaignpool.the_id", "key": "$6", "claimant": "$2", "name": "$4"}
-    return "".join(f"        {each}\n" for each in _claim_writes(revision, "there", **names))
-
-
-def _claim_writes(
-    revision: Revision, there: str, *, number: str, key: str, claimant: str, name: str
-) -> Iterator[str]:
-    """Give the statements of a claim; the first sets the variable `there` if the campaign's row is."""
-    root, rules = revision.plan.root, revision.plan.blueprint.on_claim
-    column = root.facts.column[root.facts.primary_key[0]]
-    generated = f"({literal(revision.pool.rpartition('/')[2] + '-')} || left(replace({number}::text, '-', ''), 16))"
-    values = _claim_values(revision, key=key, claimant=claimant, name=f"coalesce({name}, {generated})")
-    row = f"t.{ident(column.name)} = CAST({key} AS {column.type})"
-    if rules.set_:
-        sets = [
-            f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].type})"
-            for each, expression in rules.set_.items()
-        ]
-        yield f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row} RETURNING true INTO {there};"
-    else:
-        yield f"SELECT true INTO {there} FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"
-    inserts = []
-    for table, types, given in claim_inserts(revision.plan):
-        columns = ", ".join(ident(each) for each in given)
-        cast = [f"CAST(({substitute(each, values)}) AS {types[to]})" for to, each in given.items()]
-        inserts.append(f"INSERT INTO {table} ({columns}) VALUES ({', '.join(cast)});")
-    if inserts:
-        yield f"IF {there} THEN"
-        yield from (f"    {insert}" for insert in inserts)
-        yield "END IF;"
-
-
-def on_release(revision: Revision) -> str:
-    """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
-
-    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for
-    its rows could not be told from others.
-    """
-    values = _claim_values(revision, key="$1", claimant="$2", name="NULL")
-    body = []
-    for name, types, given in claim_inserts(revision.plan):
-        known = {
-            column: each
-            for column, each in given.items()
-            if (used := variables_of(each)) and used <= {"campaign", "claimant", "owner"}
-        }
-        if any("campaign" in variables_of(each) for each in known.values()):
-            same = [
-                f"t.{ident(column)} = CAST(({substitute(each, values)}) AS {types[column]})"
-                for column, each in known.items()
-            ]
-            body.append(f"DELETE FROM {name} AS t WHERE {' AND '.join(same)};")
-    return written(revision, "on_release", "text, text", "void", [], body)
-
-
-def _claim_values(revision: Revision, *, key: str, claimant: str, name: str) -> dict[str, str]:
-    """Give what the variables of `onClaim` stand for."""
-    root = revision.plan.root.facts
-    campaign = f"CAST({key} AS {root.column[root.primary_key[0]].type})"
-    return {"campaign": campaign, "name": name, "owner": claimant, "claimant": claimant}
-
-
-def takes_name(revision: Revision) -> bool:
-    """Say whether what a claim writes has the name in it that the claim may give."""
-    rules = revision.plan.blueprint.on_claim
-    inserted = [each for row in rules.insert for each in row.values.values()]
-    return any("name" in variables_of(each) for each in (*rules.set_.values(), *inserted))
-
-
-def claim_inserts(plan: ClonePlan) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
-    """Give the rows that a claim inserts: table, type of each column, expression of each column."""
-    for row, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
-        yield facts.name, {name: facts.column[name].type for name in row.values}, row.values
 
 
 def written(revision: Revision, kind: str, arguments: str, returns: str, declared: list[str], body: list[str]) -> str:

@@ -27,8 +27,13 @@ def search_path(plan: ClonePlan) -> str:
     So a blueprint's expressions and the application's triggers find what a session of the role finds. It is
     the same for the functions and for whatever tries the expressions, and no session changes it later.
     """
-    schemas = dict.fromkeys(ident(name) for name in (*plan.path, *(table.facts.schema_ for table in plan.tables)))
-    return ", ".join(["pg_catalog", *schemas, "pg_temp"])
+    return ", ".join(ident(name) for name in schemas(plan))
+
+
+def schemas(plan: ClonePlan) -> tuple[str, ...]:
+    """Give the schemas of `search_path`, in order."""
+    own = dict.fromkeys((*plan.path, *(table.facts.schema_ for table in plan.tables)))
+    return ("pg_catalog", *own, "pg_temp")
 
 
 def member(position: int) -> str:

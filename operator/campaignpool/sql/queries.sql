@@ -36,7 +36,7 @@ SELECT campaign_pool.slots(id) FROM campaign_pool.pool WHERE name = $1;
 
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
-       r.statements, r.tables, r.claim_form
+       r.statements, r.tables, r.claim_form, r.claim_part
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
@@ -201,7 +201,7 @@ SELECT campaign_pool.admit($1, $2);
 
 -- name: lock_pool
 -- One installation at a time; the plan that the pool has now.
-SELECT p.id, r.plan_hash, r.claim_form
+SELECT p.id, r.plan_hash, r.claim_form, r.claim_part
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 
@@ -212,29 +212,42 @@ SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('campaign_pool.revis
 WITH installed AS (
     INSERT INTO campaign_pool.revision
         (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form,
-         claim_body, claim_path, claim_names)
+         claim_part)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11, $12, $13, $14
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11, $12::jsonb
     FROM campaign_pool.pool p WHERE p.name = $2
     RETURNING id, pool_id
 )
 UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;
 
+-- name: put_claim_part
+-- What of the pool's revision becomes part of the claim, where the revision is what it is.
+UPDATE campaign_pool.revision r SET claim_part = $2::jsonb
+FROM campaign_pool.pool p
+WHERE p.name = $1 AND r.id = p.revision_id AND r.claim_part IS DISTINCT FROM $2::jsonb;
+
 -- name: nothing_runs_along
--- Whether writing to some tables makes nothing else of the application's run: no trigger, rule, policy or child table.
+-- Whether writing to some tables makes nothing else of the application's run: no trigger, rule, policy or child table, and
+-- no function or operator of a constraint, a default, an index or a domain. What comes with Postgres depends on nothing.
+WITH RECURSIVE types AS (
+    SELECT atttypid AS type FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0
+    UNION
+    SELECT t.typbasetype FROM types JOIN pg_type t ON t.oid = type WHERE t.typbasetype <> 0
+), parts AS (
+    SELECT 'pg_constraint'::regclass AS class, oid FROM pg_constraint WHERE conrelid = ANY ($1::oid[])
+    UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM types JOIN pg_constraint k ON k.contypid = type
+    UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = ANY ($1::oid[])
+    UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid = ANY ($1::oid[])
+)
 SELECT NOT EXISTS (
     SELECT FROM pg_class c
     WHERE c.oid = ANY ($1::oid[])
       AND (c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass
-           OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)));
-
--- name: view_stands_alone
--- Whether a view uses no function or operator that does not come with Postgres, and no table but one.
-SELECT NOT EXISTS (
-    SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-    WHERE r.ev_class = $1::text::regclass
-      AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
-           OR d.refclassid = 'pg_class'::regclass AND d.refobjid NOT IN (r.ev_class, $2::oid)));
+           OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal))
+) AND NOT EXISTS (
+    SELECT FROM parts p JOIN pg_depend d ON d.classid = p.class AND d.objid = p.oid
+    WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+);
 
 -- name: drop_revision
 SELECT campaign_pool.drop_revision($1);

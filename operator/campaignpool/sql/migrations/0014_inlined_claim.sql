@@ -4,14 +4,11 @@
 -- At once, for who has looked at a table must not find it locked when it writes there.
 LOCK TABLE campaign_pool.revision IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE campaign_pool.revision
-    ADD COLUMN claim_body text,     -- what `on_claim_r<id>` does, as statements of `claim`; NULL: only as a function
-    ADD COLUMN claim_path text,     -- where names in it are looked up
-    ADD COLUMN claim_names boolean; -- whether it takes the name that a claim may give
-COMMENT ON COLUMN campaign_pool.revision.claim_body IS
-    'What a claim does in the application''s tables, as statements of campaign_pool.claim; NULL: it calls on_claim_r<id>.';
-COMMENT ON COLUMN campaign_pool.revision.claim_path IS 'The search_path that claim_body was written for.';
-COMMENT ON COLUMN campaign_pool.revision.claim_names IS 'Whether claim_body takes the name that a claim may give.';
+-- {"body": what `on_claim_r<id>` does, as statements of `claim`, "path": the schemas in which its names are looked up,
+-- "names": whether it takes the name that a claim may give}
+ALTER TABLE campaign_pool.revision ADD COLUMN claim_part jsonb;
+COMMENT ON COLUMN campaign_pool.revision.claim_part IS
+    'What a claim does in the application''s tables, as a part of campaign_pool.claim; NULL: it calls on_claim_r<id>.';
 
 -- Put into `claim` what the revisions of all pools bring. Of many revisions nothing, for they are asked one by one; and of
 -- those whose names are looked up in another place than most, nothing, for a function has one search_path.
@@ -22,37 +19,49 @@ DECLARE
     function CONSTANT regprocedure := 'campaign_pool.claim(text, text, text, text, interval)';
     first_line CONSTANT text := E'    -- From here on: what revisions bring. `write_claim` writes it.\n';
     last_line CONSTANT text := E'    -- So far what revisions bring.\n';
-    source CONSTANT text := (SELECT prosrc FROM pg_proc WHERE oid = function);
-    definition CONSTANT text := pg_get_functiondef(function);
-    other text := 'there := campaign_pool.known_on_claim(current, the_id, campaign_id, claimant, name);';
-    path text;
-    known text;
+    other CONSTANT text := 'there := campaign_pool.known_on_claim(current, campaignpool_id, campaign_id, claimant, name);';
+    source text;
     wanted text;
+    known text;
+    place jsonb;
+    path text;
 BEGIN
+    -- Who sees revisions as they were when the transaction began must not write down what they were. Whoever installs one
+    -- calls this once more, after it.
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RETURN;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.write_on_claim', 0));
+    source := (SELECT prosrc FROM pg_proc WHERE oid = function);
     IF strpos(source, first_line) = 0 OR strpos(source, last_line) = 0 THEN
         RAISE EXCEPTION '% has no place for what revisions bring', function;
     END IF;
     WITH known AS (
-        SELECT r.* FROM campaign_pool.revision r WHERE r.id IN (SELECT p.revision_id FROM campaign_pool.pool p)
+        SELECT r.id, r.claim_part FROM campaign_pool.revision r
+        WHERE r.id IN (SELECT p.revision_id FROM campaign_pool.pool p)
+    ), most AS (
+        SELECT mode() WITHIN GROUP (ORDER BY claim_part -> 'path') AS path FROM known WHERE claim_part IS NOT NULL
     ), same AS (
-        SELECT array_agg(id ORDER BY id) AS ids, claim_body, claim_path, claim_names FROM known
-        WHERE claim_body IS NOT NULL
-          AND claim_path = (SELECT mode() WITHIN GROUP (ORDER BY claim_path) FROM known WHERE claim_body IS NOT NULL)
-        GROUP BY claim_body, claim_path, claim_names
+        SELECT array_agg(id ORDER BY id) AS ids, claim_part AS part
+        FROM known JOIN most ON claim_part -> 'path' = most.path
+        WHERE (SELECT count(*) FROM known) <= few
+        GROUP BY claim_part
     )
-    SELECT min(claim_path), string_agg(format(E'IF the_id IS NOT NULL AND current %s%s THEN\n%s    ',
-        CASE cardinality(ids) WHEN 1 THEN '= ' || ids[1] ELSE 'IN (' || array_to_string(ids, ', ') || ')' END,
-        CASE WHEN NOT claim_names THEN ' AND name IS NULL' END, claim_body), 'ELS' ORDER BY ids)
-    INTO path, known FROM same WHERE (SELECT count(*) FROM known) <= few;
+    SELECT string_agg(format(E'IF campaignpool_id IS NOT NULL AND current %s%s THEN\n%s    ',
+            CASE cardinality(ids) WHEN 1 THEN '= ' || ids[1] ELSE 'IN (' || array_to_string(ids, ', ') || ')' END,
+            CASE WHEN NOT (part ->> 'names')::boolean THEN ' AND name IS NULL' END, part ->> 'body'), 'ELS' ORDER BY ids),
+        (array_agg(part -> 'path'))[1]
+    INTO known, place FROM same;
     wanted := left(source, strpos(source, first_line) + length(first_line) - 1)
-        || '    ' || coalesce(known || 'ELS', '') || E'IF the_id IS NOT NULL THEN\n        ' || other || E'\n    END IF;\n'
+        || format(E'    %sIF campaignpool_id IS NOT NULL THEN\n        %s\n    END IF;\n', known || 'ELS', other)
         -- The last of them, for what an author wrote lies between.
         || right(source, strpos(reverse(source), reverse(last_line)) + length(last_line) - 1);
+    path := (SELECT string_agg(quote_ident(name), ', ' ORDER BY n)
+             FROM jsonb_array_elements_text(coalesce(place, '["pg_catalog", "pg_temp"]')) WITH ORDINALITY AS each (name, n));
     IF wanted <> source THEN
-        EXECUTE left(definition, strpos(definition, E'\nAS $')) || 'AS ' || quote_literal(wanted);
+        EXECUTE regexp_replace(split_part(pg_get_functiondef(function), source, 1), 'AS [$]functionx*[$]$', 'AS ')
+            || quote_literal(wanted);
     END IF;
-    path := coalesce(path, 'pg_catalog, pg_temp');
     IF NOT EXISTS (SELECT FROM pg_proc WHERE oid = function AND 'search_path=' || path = ANY (proconfig)) THEN
         EXECUTE format('ALTER FUNCTION %s SET search_path = %s', function, path);
     END IF;
@@ -79,7 +88,6 @@ CREATE OR REPLACE FUNCTION campaign_pool.claim(
 ) RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 #variable_conflict use_column
-<<campaignpool>>
 DECLARE
     the_pool integer;
     current bigint;
@@ -92,7 +100,7 @@ DECLARE
     ticket integer;
     found_at integer;
     last_slot bigint;
-    the_id uuid;
+    campaignpool_id uuid; -- no column of the application has such a name, so what revisions bring can name it
     made_from bigint;
     kept_for text;
     there boolean;
@@ -120,16 +128,16 @@ BEGIN
         DELETE FROM campaign_pool.campaign c
         WHERE c.pool_id = the_pool AND c.owner = '' AND c.revision_id = current AND c.state = 'ready'
           AND c.slot = ticket AND (c.xmax = 0 OR c.xmax = c.xmin)
-        RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
-        IF the_id IS NULL THEN
+        RETURNING c.id, c.root_key, c.revision_id, c.owner INTO campaignpool_id, campaign_id, made_from, kept_for;
+        IF campaignpool_id IS NULL THEN
             IF owned THEN
                 DELETE FROM campaign_pool.campaign c WHERE c.ctid = (
                     SELECT o.ctid FROM campaign_pool.campaign o
                     WHERE o.pool_id = the_pool AND o.owner = claim.claimant AND o.state = 'ready'
                       AND (o.revision_id = current OR stale_too)
                     ORDER BY o.revision_id DESC, o.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
-                RETURNING c.id, c.root_key, c.revision_id, c.owner INTO the_id, campaign_id, made_from, kept_for;
-                IF the_id IS NULL THEN
+                RETURNING c.id, c.root_key, c.revision_id, c.owner INTO campaignpool_id, campaign_id, made_from, kept_for;
+                IF campaignpool_id IS NULL THEN
                     ticket := pg_catalog.nextval(tickets);
                 END IF;
             END IF;
@@ -141,14 +149,14 @@ BEGIN
                       AND o.slot >= ticket AND o.slot < ticket + 16
                     ORDER BY o.slot LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING c.id, c.root_key, c.revision_id, c.owner, c.slot
-                INTO the_id, campaign_id, made_from, kept_for, found_at;
+                INTO campaignpool_id, campaign_id, made_from, kept_for, found_at;
             END IF;
         END IF;
     END IF;
 
     -- From here on: what revisions bring. `write_claim` writes it.
-    IF the_id IS NOT NULL THEN
-        there := campaign_pool.known_on_claim(current, the_id, campaign_id, claimant, name);
+    IF campaignpool_id IS NOT NULL THEN
+        there := campaign_pool.known_on_claim(current, campaignpool_id, campaign_id, claimant, name);
     END IF;
     -- So far what revisions bring.
     IF there THEN
@@ -156,7 +164,7 @@ BEGIN
             id, pool_id, revision_id, owner, campaign_id, claimant, key, source, claimed_at, waited, releasable_until,
             rules_id)
         VALUES (
-            the_id, the_pool, made_from, kept_for, claim.campaign_id, claim.claimant, claim.key,
+            campaignpool_id, the_pool, made_from, kept_for, claim.campaign_id, claim.claimant, claim.key,
             CASE kept_for WHEN '' THEN 'master' ELSE 'owner' END, pg_catalog.clock_timestamp(),
             pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp(), pg_catalog.clock_timestamp() + lasts, current)
         RETURNING r.source, r.claimed_at, 'done' INTO source, claimed_at, images_state;
@@ -165,7 +173,7 @@ BEGIN
                 nothing := pg_catalog.setval(tickets, found_at);
             END IF;
             IF albums THEN
-                images_state := coalesce((SELECT a.state FROM campaign_pool.album a WHERE a.campaign = the_id), 'done');
+                images_state := coalesce((SELECT a.state FROM campaign_pool.album a WHERE a.campaign = campaignpool_id), 'done');
             END IF;
             IF rings THEN
                 PERFORM campaign_pool.ring(the_pool, claim.pool);
@@ -173,10 +181,10 @@ BEGIN
         END IF;
         RETURN NEXT;
         RETURN;
-    ELSIF the_id IS NOT NULL THEN
+    ELSIF campaignpool_id IS NOT NULL THEN
         -- Somebody deleted the row behind our back: set the entry aside and give another one.
         INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, root_key, cause)
-        VALUES (the_id, the_pool, made_from, kept_for, 'failed', claim.campaign_id, 'its row in the root table was deleted');
+        VALUES (campaignpool_id, the_pool, made_from, kept_for, 'failed', claim.campaign_id, 'its row in the root table was deleted');
     ELSIF ticket IS NOT NULL THEN
         -- Tickets must not run ahead of the slots to come.
         last_slot := coalesce(pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass(pg_catalog.format('campaign_pool.slot_%s', the_pool))), 0);
