@@ -144,20 +144,18 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
         held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
         if held is None:
             return False
-        if held["plan_hash"] == compiled.plan_hash and held["claim_form"] >= CLAIM_FORM:
-            await connection.execute(sql.queries()["put_claim_part"], pool, _part(compiled, pool))
-            made = False
-        else:
+        made: bool = held["plan_hash"] != compiled.plan_hash or held["claim_form"] < CLAIM_FORM
+        if made:
             await _install(connection, pool, compiled)
-            made = True
-    # Once more, for this transaction saw the revisions of other pools as they were when it began.
-    await connection.execute(sql.queries()["write_on_claim"])
-    return made
-
-
-def _part(compiled: Compiled, pool: str) -> str | None:
+    # Apart, for that transaction saw the revisions of other pools as they were when it began. And together: where the
+    # writing fails, the ledger is not to say that it was done.
     part = compiled.claim_part(pool)
-    return None if part is None else json.dumps(part)
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(
+            sql.queries()["put_claim_part"], pool, part and json.dumps(part, ensure_ascii=False), compiled.plan_hash
+        )
+        await connection.execute(sql.queries()["write_on_claim"])
+    return made
 
 
 async def _install(connection: Connection, pool: str, compiled: Compiled) -> None:
@@ -190,7 +188,6 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         revision.rows,
         revision.statements,
         claims.CLAIM_FORM,
-        _part(compiled, pool),
     )
     await connection.execute(sql.queries()["write_on_claim"])
 

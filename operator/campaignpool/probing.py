@@ -8,6 +8,7 @@ import asyncpg
 from campaignpool import catalog, clone, sql
 from campaignpool.clone import ClonePlan
 from campaignpool.compiler import claims
+from campaignpool.compiler.naming import schemas
 from campaignpool.database import Connection
 from campaignpool.expressions import IMAGE_VARIABLES, bare
 
@@ -33,9 +34,9 @@ def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
         yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].type)
-    for name, columns, values in claims.inserted(plan):
+    for facts, values in claims.inserted(plan):
         for column, expression in values.items():
-            yield f"onClaim, table {name}, {column}", _query(plan, None, expression, columns[column].type)
+            yield f"onClaim, table {facts.name}, {column}", _query(plan, None, expression, facts.column[column].type)
 
 
 def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
@@ -48,12 +49,19 @@ def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> st
 
 
 async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:
-    """Give what Postgres has against an expression, in words for the author of the blueprint; None: nothing."""
+    """Give what Postgres has against an expression, in words for the author of the blueprint; None: nothing.
+
+    What has nothing to do with the expression, such as a lock that is not to be had, is raised as it is.
+    """
     try:
         async with catalog.search_path(connection, path):
             await connection.prepare(query)
     except asyncpg.PostgresSyntaxError as error:
         return f"{where}: {error.args[0]}: correct the expression"
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.PostgresConnectionError):
+        raise
+    except (asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError):
+        raise
     except asyncpg.PostgresError as error:
         return (
             f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are "
@@ -65,13 +73,22 @@ async def fault(connection: Connection, path: str, where: str, query: str) -> st
 async def runs_alone(connection: Connection, plan: ClonePlan) -> bool:
     """Say whether what a claim writes makes nothing of the application's run, and reads no table of it but by key.
 
-    So it is where the tables bring nothing along, and the expressions are understood where nothing is found but what
-    comes with Postgres, and name nothing in full.
+    So it is where the tables bring nothing along, and the expressions mean the same where nothing is found but what
+    comes with Postgres. Where that cannot be told, as with comments or names in full, the answer is no.
     """
-    tables = [plan.root.facts.oid, *(facts.oid for facts in plan.claim_tables)]
-    if not await connection.fetchval(sql.queries()["nothing_runs_along"], tables):
+    root = plan.root.facts
+    inserted = [(facts.oid, name) for facts, row in claims.inserted(plan) for name in row]
+    written = [*((root.oid, name) for name in plan.blueprint.on_claim.set_), *inserted]
+    oids, names = [oid for oid, _ in written], [name for _, name in written]
+    tables = sorted({root.oid, *oids})
+    if not await connection.fetchval(sql.queries()["nothing_runs_along"], tables, oids, names):
         return False
-    if any(_QUALIFIED.search(bare(each)) for each in claims.expressions(plan)):
+    expressions = list(claims.expressions(plan))
+    text = " ".join(bare(each) for each in expressions)
+    if any("--" in each or "/*" in each for each in expressions) or _QUALIFIED.search(text):
+        return False
+    words = sorted({word.lower() for word in re.findall(r"\w+", text)})
+    if not await connection.fetchval(sql.queries()["nothing_is_hidden"], list(schemas(plan)), words, text):
         return False
     values = ", ".join(f"({query})" for _, query in _claim_probes(plan))
     return not values or await fault(connection, "pg_catalog", "onClaim", f"SELECT {values}") is None

@@ -13,6 +13,7 @@ from campaignpool.compiler import claims
 from campaignpool.database import Connection, translated
 from campaignpool.errors import TransientError
 from tests.support import small
+from tests.support.postgres import NewDatabase
 from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
@@ -92,6 +93,7 @@ CREATE OPERATOR ~!~ (LEFTARG = text, RIGHTARG = text, FUNCTION = mine);
 CREATE TYPE named AS (name text);
 CREATE FUNCTION mine(name named) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT mine(name.name); END;
 CREATE CAST (named AS text) WITH FUNCTION mine(named);
+CREATE FUNCTION "left"(name varchar, most integer) RETURNS text LANGUAGE sql AS $$ SELECT 'hidden' $$;
 CREATE FUNCTION still(name text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT name $$;
 """
 ALONG = {
@@ -139,6 +141,15 @@ MORE = (
     "CREATE RULE see AS ON UPDATE TO worlds DO ALSO INSERT INTO seen VALUES ('on')",
     "ALTER TABLE members ADD note text DEFAULT mine('')",
     "CREATE DOMAIN ours AS text CHECK (mine(VALUE) <> ''); CREATE DOMAIN mine AS ours; ALTER TABLE worlds ADD x mine",
+    "CREATE DOMAIN ours AS text DEFAULT mine(''); ALTER TABLE members ADD note ours",
+    "CREATE DOMAIN ours AS text CHECK (mine(VALUE) <> ''); ALTER TABLE worlds ADD x ours[]",
+    "CREATE DOMAIN ours AS text CHECK (mine(VALUE) <> ''); CREATE TYPE one AS (x ours); ALTER TABLE worlds ADD x one",
+    "ALTER TABLE worlds ADD UNIQUE (name); CREATE TABLE maps (world text REFERENCES worlds (name) ON UPDATE CASCADE)",
+    """
+    CREATE TYPE mood AS ENUM ('calm'); ALTER TABLE worlds ALTER player TYPE mood USING NULL;
+    CREATE FUNCTION mood(player text) RETURNS mood LANGUAGE plpgsql AS $$ BEGIN RETURN mine('calm'); END $$;
+    CREATE CAST (text AS mood) WITH FUNCTION mood(text) AS ASSIGNMENT;
+    """,
     "CREATE INDEX ON worlds (still(name))",
     "CREATE INDEX ON worlds (name) WHERE still(name) = 'x'",
     "ALTER TABLE worlds ADD also text GENERATED ALWAYS AS (still(name)) STORED",
@@ -149,6 +160,9 @@ NAMES = (
     "$name ~!~ ''",
     "CAST(CAST(ROW($name) AS named) AS text)",
     "public . mine($name)",
+    "$name /* it's */ || mine('a') /* that's */",
+    "$name -- it's\n",
+    "left($name, 3)",
     "(SELECT $name || count(*) FROM worlds)",
     # A word that would be a variable of the claim if its column were dropped.
     "upper(name)",
@@ -173,6 +187,8 @@ async def test_what_stays_in_the_revisions_function(connection: Connection) -> N
     assert await part()
     assert await part(set={})
     assert await part("CREATE INDEX ON worlds (lower(name)); ALTER TABLE worlds ADD CHECK (length(name) > 0)")
+    assert await part("CREATE TABLE maps (world uuid REFERENCES worlds ON UPDATE CASCADE)")
+    assert await part(set={"player": "$claimant", "name": "right($name, 3)"})
     for made in MORE:
         assert await part(made) is None, made
     for name in NAMES:
@@ -192,34 +208,48 @@ async def test_what_reads_other_tables_is_planned_as_the_application_has_it(conn
 REVISIONS = "SELECT array_agg(id ORDER BY id) FROM campaign_pool.revision"
 
 
-async def test_the_operator_sees_what_came_or_went_later_and_makes_no_new_revision(connection: Connection) -> None:
-    """A trigger on updates is no part of what a clone depends on, and neither is what an older release left out."""
-
-    async def looked() -> bool:
-        """Whether the operator's look finds something to install, and installs it."""
-        spec = small.spec()
-        assert spec.blueprint.inline
+async def looked(connection: Connection) -> bool:
+    """Look as the operator does in each of its loops, and say whether there was something to install."""
+    spec = small.spec()
+    assert spec.blueprint.inline
+    with translated():
         compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
         revision = (await ledger.observe(connection, POOL)).revision
         assert revision
-        differs = revision.claim_part != compiled.claim_part(POOL)
+        if not claims.outdated(revision.claim_part, compiled.claim_part(POOL)):
+            return False
         assert not await install.install(connection, POOL, compiled)
-        return differs
+    return True
 
-    assert not await looked()
+
+async def test_the_operator_sees_what_came_or_went_later_and_makes_no_new_revision(connection: Connection) -> None:
+    """A trigger on updates is no part of what a clone depends on, and neither is what an older release left out."""
+
+    assert not await looked(connection)
     before = await connection.fetchval(REVISIONS)
     await connection.execute(SEEN + ALONG["a trigger of the root"][0])
-    assert await looked()
+    assert await looked(connection)
     assert "worlds" not in await brought(connection)
-    assert not await looked()
+    assert not await looked(connection)
     await connection.execute("DROP TRIGGER see ON worlds")
-    assert await looked()
+    assert await looked(connection)
+    assert "UPDATE public.worlds" in await brought(connection)
+    await connection.execute(
+        "CREATE RULE keep AS ON UPDATE TO worlds DO ALSO NOTHING; CREATE TABLE m () INHERITS (worlds)"
+    )
+    assert await looked(connection)
+    assert "worlds" not in await brought(connection)
+    await connection.execute("DROP RULE keep ON worlds; DROP TABLE m")
+    assert await looked(connection)
     assert "UPDATE public.worlds" in await brought(connection)
     await connection.execute("UPDATE campaign_pool.revision SET claim_part = NULL")
     await connection.execute("SELECT campaign_pool.write_on_claim()")
     assert "worlds" not in await brought(connection)
-    assert await looked()
+    assert await looked(connection)
     assert "UPDATE public.worlds" in await brought(connection)
+    newer = """UPDATE campaign_pool.revision SET claim_part = claim_part || '{"form": 1000}'"""
+    await connection.execute(newer)
+    assert not await looked(connection), "what an operator of a newer release wrote is left alone"
     assert await connection.fetchval(REVISIONS) == before
     await filled(connection, 1)
     await claim(connection)
@@ -289,7 +319,7 @@ async def test_a_name_is_refused_where_campaigns_take_none(connection: Connectio
 
 
 LITERALS = [
-    "$function$ $$ $y$ %s %1$I %% it''s; END $$; RETURN; --",
+    "$function$ $$ $y$ %s %1$I %% it''s; END $$; RETURN;",
     "\\ \\n",
     "\n    -- So far what revisions bring.\n    -- From here on: what revisions bring. `write_claim` writes it.\n",
 ]
@@ -303,8 +333,8 @@ async def test_what_an_author_wrote_is_left_as_it_is(connection: Connection, tex
     await small.put(connection, small.spec(3), "game/other")
     await small.put(connection, small.spec(2))
     await small.put(connection, small.spec(blueprint=changed(set=rules)))
-    # What a backslash means, each session says for itself.
-    assert (text in await brought(connection)) == ("\\" not in text)
+    # What a backslash means, each session says for itself; and what may be a comment is not looked at.
+    assert (text in await brought(connection)) == ("\\" not in text and "--" not in text)
     await filled(connection, 1)
     world = await connection.fetchrow(WORLD, await claim(connection, name="The Rift"))
     assert tuple(world or ()) == ("The Rift" + text.replace("''", "'"), "ann")
@@ -421,18 +451,43 @@ async def test_nothing_is_written_anew_where_nothing_changed(connection: Connect
     assert await connection.fetchval(version) == before
 
 
-async def test_an_install_that_meets_a_grant_is_tried_again(connection: Connection, other: Connection) -> None:
+async def test_what_met_a_grant_is_written_by_the_next_look(connection: Connection, other: Connection) -> None:
     """Both write the claim's row of the catalog, and Postgres lets only one of them."""
+    await connection.execute(SEEN + ALONG["a trigger of the root"][0])
     async with other.transaction():
         await other.execute("SELECT campaign_pool.grant_access()")
-        installing = asyncio.create_task(_installed(connection))
+        looking = asyncio.create_task(looked(connection))
         await small.until(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
     with pytest.raises(TransientError, match="concurrently"):
-        await installing
-    await small.put(connection, small.spec(2))
-    assert re.findall("current (.*) THEN", await brought(connection)) == ["= 2"]
+        await looking
+    assert "UPDATE public.worlds" in await brought(connection)
+    assert await looked(connection)
+    assert "worlds" not in await brought(connection)
+    assert not await looked(connection)
 
 
-async def _installed(connection: Connection) -> None:
-    with translated():
-        await small.put(connection, small.spec(2))
+async def test_a_look_that_meets_a_lock_tells_nothing_from_it(connection: Connection, other: Connection) -> None:
+    await connection.execute("SET lock_timeout = '50ms'")
+    async with other.transaction():
+        await other.execute("LOCK TABLE members")
+        with pytest.raises(TransientError, match="lock timeout"):
+            await looked(connection)
+    assert not await looked(connection)
+
+
+async def test_what_is_not_in_ascii_is_part_of_the_claim_whatever_the_databases_encoding(
+    connection: Connection, new_database: NewDatabase
+) -> None:
+    rules = {"set": {"player": "$claimant", "name": "$name || 'Ø'"}}
+    url = new_database()
+    name = url.rpartition("/")[2]
+    await connection.execute(f"DROP DATABASE {name}")
+    encoding = "ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 {encoding}")
+    unencoded = await asyncpg.connect(url)
+    await small.made(unencoded, small.spec(blueprint=changed(**rules)))
+    assert "'Ø'" in await brought(unencoded)
+    await filled(unencoded, 1)
+    world = await unencoded.fetchrow(WORLD, await claim(unencoded, name="Rift "))
+    assert tuple(world or ()) == ("Rift Ø", "ann")
+    await unencoded.close()

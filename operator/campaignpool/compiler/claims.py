@@ -6,7 +6,7 @@ where it costs less (`docs/adr/0010-what-a-revision-writes-is-part-of-the-claim.
 
 from collections.abc import Iterator, Mapping
 
-from campaignpool.catalog import Column
+from campaignpool.catalog import Column, TableFacts
 from campaignpool.clone import ClonePlan, substitute, variables_of
 from campaignpool.compiler.functions import Revision, written
 from campaignpool.compiler.naming import ident, literal, schemas
@@ -14,6 +14,9 @@ from campaignpool.expressions import mentioned
 
 CLAIM_FORM = 2
 """What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
+
+PART_FORM = 1
+"""How `part` is written; raised with each change of it, so that two releases do not undo each other's work."""
 
 VARIABLES = frozenset(
     (
@@ -56,7 +59,13 @@ def part(plan: ClonePlan, pool: str) -> Mapping[str, object] | None:
     body = "".join(f"        {line}\n" for line in lines)
     if "\\" in body or any(mentioned(each, VARIABLES) for each in expressions(plan)):
         return None
-    return {"body": body, "path": list(schemas(plan)), "names": _takes_name(plan)}
+    return {"form": PART_FORM, "body": body, "path": list(schemas(plan)), "names": _takes_name(plan)}
+
+
+def outdated(held: Mapping[str, object] | None, wanted: Mapping[str, object] | None) -> bool:
+    """Say whether what is part of the claim differs from what is to be, and no newer release wrote it."""
+    form = held["form"] if held else 0
+    return held != wanted and isinstance(form, int) and form <= PART_FORM
 
 
 def on_release(revision: Revision) -> str:
@@ -67,22 +76,22 @@ def on_release(revision: Revision) -> str:
     """
     values = _values(revision.plan, key="$1", claimant="$2", name="NULL")
     body = []
-    for table, columns, given in inserted(revision.plan):
+    for table, given in inserted(revision.plan):
         known = {
             column: each
             for column, each in given.items()
             if (used := variables_of(each)) and used <= {"campaign", "claimant", "owner"}
         }
         if any("campaign" in variables_of(each) for each in known.values()):
-            same = [_is(columns[column], f"({substitute(each, values)})") for column, each in known.items()]
-            body.append(f"DELETE FROM {table} AS t WHERE {' AND '.join(same)};")
+            same = [_is(table.column[column], f"({substitute(each, values)})") for column, each in known.items()]
+            body.append(f"DELETE FROM {table.name} AS t WHERE {' AND '.join(same)};")
     return written(revision, "on_release", "text, text", "void", [], body)
 
 
-def inserted(plan: ClonePlan) -> Iterator[tuple[str, Mapping[str, Column], Mapping[str, str]]]:
-    """Give the rows that a claim inserts: table, its columns, expression of each column."""
+def inserted(plan: ClonePlan) -> Iterator[tuple[TableFacts, Mapping[str, str]]]:
+    """Give the rows that a claim inserts: table, and expression of each column."""
     for row, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
-        yield facts.name, facts.column, row.values
+        yield facts, row.values
 
 
 def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str, name: str) -> tuple[str, list[str]]:
@@ -100,10 +109,10 @@ def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str,
     else:
         found = f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"
     inserts = []
-    for table, columns, given in inserted(plan):
+    for table, given in inserted(plan):
         targets = ", ".join(ident(each) for each in given)
-        cast = [f"CAST(({substitute(each, values)}) AS {columns[to].type})" for to, each in given.items()]
-        inserts.append(f"INSERT INTO {table} ({targets}) VALUES ({', '.join(cast)});")
+        cast = [f"CAST(({substitute(each, values)}) AS {table.column[to].type})" for to, each in given.items()]
+        inserts.append(f"INSERT INTO {table.name} ({targets}) VALUES ({', '.join(cast)});")
     return found, inserts
 
 

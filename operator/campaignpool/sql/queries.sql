@@ -201,7 +201,7 @@ SELECT campaign_pool.admit($1, $2);
 
 -- name: lock_pool
 -- One installation at a time; the plan that the pool has now.
-SELECT p.id, r.plan_hash, r.claim_form, r.claim_part
+SELECT p.id, r.plan_hash, r.claim_form
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 
@@ -211,42 +211,67 @@ SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('campaign_pool.revis
 -- name: put_revision
 WITH installed AS (
     INSERT INTO campaign_pool.revision
-        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form,
-         claim_part)
+        (id, pool_id, plan_hash, fingerprint, template, root_suffix, blueprint, tables, rows, statements, claim_form)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11, $12::jsonb
-    FROM campaign_pool.pool p WHERE p.name = $2
+    SELECT $1, p.id, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11 FROM campaign_pool.pool p WHERE p.name = $2
     RETURNING id, pool_id
 )
 UPDATE campaign_pool.pool p SET revision_id = installed.id FROM installed WHERE p.id = installed.pool_id;
 
 -- name: put_claim_part
--- What of the pool's revision becomes part of the claim, where the revision is what it is.
+-- What of the pool's revision becomes part of the claim, where it is the revision that is meant.
 UPDATE campaign_pool.revision r SET claim_part = $2::jsonb
 FROM campaign_pool.pool p
-WHERE p.name = $1 AND r.id = p.revision_id AND r.claim_part IS DISTINCT FROM $2::jsonb;
+WHERE p.name = $1 AND r.id = p.revision_id AND r.plan_hash = $3 AND r.claim_part IS DISTINCT FROM $2::jsonb;
 
 -- name: nothing_runs_along
--- Whether writing to some tables makes nothing else of the application's run: no trigger, rule, policy or child table, and
--- no function or operator of a constraint, a default, an index or a domain. What comes with Postgres depends on nothing.
-WITH RECURSIVE types AS (
+-- Whether writing some columns, each given by its table and its name, makes nothing else of the application's run: no
+-- trigger, rule, policy, child table or cascade, and no function or operator of a constraint, a default, an index, a domain
+-- or a cast. What comes with Postgres has no dependencies, and an oid below 16384.
+WITH RECURSIVE written AS (
+    SELECT a.attrelid, a.attnum, a.atttypid
+    FROM unnest($2::oid[], $3::text[]) AS w (class, name) JOIN pg_attribute a ON a.attrelid = w.class AND a.attname = w.name
+), types AS (
     SELECT atttypid AS type FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0
     UNION
-    SELECT t.typbasetype FROM types JOIN pg_type t ON t.oid = type WHERE t.typbasetype <> 0
+    SELECT part FROM types JOIN pg_type t ON t.oid = type
+        LEFT JOIN pg_attribute a ON a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0,
+        LATERAL (VALUES (t.typbasetype), (t.typelem), (a.atttypid)) AS parts (part)
+    WHERE part <> 0
 ), parts AS (
     SELECT 'pg_constraint'::regclass AS class, oid FROM pg_constraint WHERE conrelid = ANY ($1::oid[])
     UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM types JOIN pg_constraint k ON k.contypid = type
+    UNION ALL SELECT 'pg_type'::regclass, t.oid FROM types JOIN pg_type t ON t.oid = type WHERE t.typtype = 'd'
     UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = ANY ($1::oid[])
     UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid = ANY ($1::oid[])
 )
 SELECT NOT EXISTS (
     SELECT FROM pg_class c
     WHERE c.oid = ANY ($1::oid[])
-      AND (c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass
+      AND (c.relkind <> 'r' OR c.relrowsecurity
+           OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid)
+           OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
            OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal))
 ) AND NOT EXISTS (
     SELECT FROM parts p JOIN pg_depend d ON d.classid = p.class AND d.objid = p.oid
     WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+) AND NOT EXISTS (
+    SELECT FROM written w JOIN pg_constraint k ON k.confrelid = w.attrelid AND w.attnum = ANY (k.confkey)
+    WHERE k.confupdtype IN ('c', 'n', 'd')
+) AND NOT EXISTS (
+    SELECT FROM written w JOIN pg_cast c ON c.casttarget = w.atttypid
+    WHERE c.castfunc >= 16384 AND (c.castsource < 16384 OR c.castsource IN (SELECT type FROM types))
+);
+
+-- name: nothing_is_hidden
+-- Whether no function or operator of the application, in some schemas, has the name of one that expressions may mean: of
+-- two that fit, the path of schemas decides less than the types do.
+SELECT NOT EXISTS (
+    SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+    WHERE n.nspname = ANY ($1) AND n.nspname <> 'pg_catalog' AND f.proname = ANY ($2)
+) AND NOT EXISTS (
+    SELECT FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE n.nspname = ANY ($1) AND n.nspname <> 'pg_catalog' AND strpos($3, o.oprname) > 0
 );
 
 -- name: drop_revision

@@ -4,8 +4,8 @@
 -- At once, for who has looked at a table must not find it locked when it writes there.
 LOCK TABLE campaign_pool.revision IN ACCESS EXCLUSIVE MODE;
 
--- {"body": what `on_claim_r<id>` does, as statements of `claim`, "path": the schemas in which its names are looked up,
--- "names": whether it takes the name that a claim may give}
+-- {"form": how this is written, "body": what `on_claim_r<id>` does, as statements of `claim`, "path": the schemas in which
+-- its names are looked up, "names": whether it takes the name that a claim may give}
 ALTER TABLE campaign_pool.revision ADD COLUMN claim_part jsonb;
 COMMENT ON COLUMN campaign_pool.revision.claim_part IS
     'What a claim does in the application''s tables, as a part of campaign_pool.claim; NULL: it calls on_claim_r<id>.';
@@ -54,8 +54,7 @@ BEGIN
     INTO known, place FROM same;
     wanted := left(source, strpos(source, first_line) + length(first_line) - 1)
         || format(E'    %sIF campaignpool_id IS NOT NULL THEN\n        %s\n    END IF;\n', known || 'ELS', other)
-        -- The last of them, for what an author wrote lies between.
-        || right(source, strpos(reverse(source), reverse(last_line)) + length(last_line) - 1);
+        || substr(source, strpos(source, last_line));
     path := (SELECT string_agg(quote_ident(name), ', ' ORDER BY n)
              FROM jsonb_array_elements_text(coalesce(place, '["pg_catalog", "pg_temp"]')) WITH ORDINALITY AS each (name, n));
     IF wanted <> source THEN
