@@ -150,7 +150,7 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
     # Apart, for that transaction saw the revisions of other pools as they were when it began. And together: where the
     # writing fails, the ledger is not to say that it was done.
     part = compiled.claim_part(pool)
-    async with connection.transaction(isolation="read_committed"):
+    async with connection.transaction():
         await connection.execute(
             sql.queries()["put_claim_part"], pool, part and json.dumps(part, ensure_ascii=False), compiled.plan_hash
         )
