@@ -15,6 +15,10 @@ import pytest
 import chiwar
 from campaignpool import ledger
 from campaignpool.database import Connection
+from campaignpool.errors import TransientError
+from campaignpool_seeder import config
+from campaignpool_seeder.exits import EX_TEMPFAIL, exit_code
+from campaignpool_seeder.run import PAUSES, run
 from tests.support.ledgers import POOL, installed
 from tests.support.processes import killed_after
 
@@ -122,9 +126,17 @@ async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_
 
 async def test_it_stays_within_its_share_of_connections(connection: Connection, chiwar_url: str) -> None:
     await connection.execute("SELECT set_config('application_name', $1, false)", SEEDER)
-    code, said = await finished(chiwar_url, "--max-connections", "1")
-    assert code == 75
-    assert "raise database.maxConnections or lower maxConcurrent" in said
+    words = ["--pool", POOL, "--job", "job", "--count", "3", "--max-connections", "1"]
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    with pytest.raises(TransientError, match="raise database.maxConnections or lower maxConcurrent") as refused:
+        await run(config.parse(words, chiwar_url), asyncio.Event(), sleep)
+    assert pauses == list(PAUSES)
+    assert exit_code(refused.value) == EX_TEMPFAIL
+    assert (await ledger.observe(connection, POOL)).runs == ()
 
 
 async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
