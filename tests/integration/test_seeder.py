@@ -132,7 +132,7 @@ async def test_it_stays_within_its_share_of_connections(connection: Connection, 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    with pytest.raises(TransientError, match="raise database.maxConnections or lower maxConcurrent") as refused:
+    with pytest.raises(TransientError, match="or lower maxConcurrent") as refused:
         await run(config.parse(words, chiwar_url), asyncio.Event(), sleep)
     assert pauses == list(PAUSES)
     assert exit_code(refused.value) == EX_TEMPFAIL
