@@ -21,7 +21,7 @@ Nothing has to be set up: a Postgres server of its own runs in .local/bench for 
 Rails' ActiveRecord is measured too where Ruby is: on Debian, apt-get install ruby ruby-activerecord ruby-pg.
 
 examples:
-  make bench                all of them, about a quarter of an hour on 2 cores
+  make bench                all of them, about twenty minutes on 2 cores
   make bench NAME=clone     one
   python -m bench clone pool"""
 

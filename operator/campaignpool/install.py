@@ -67,6 +67,11 @@ class Compiled:
         """
         return claims.part(self.plan, pool) if self.alone else None
 
+    def outdates(self, pool: str, held: Mapping[str, object] | None) -> bool:
+        """Say whether what is part of the claim is to be another, and no newer release wrote it."""
+        form = held["form"] if held else 0
+        return held != self.claim_part(pool) and isinstance(form, int) and form <= claims.PART_FORM
+
 
 async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint) -> Compiled:
     """Compile a blueprint against the database as it is now; nothing is written.

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from campaignpool.api import CampaignPoolSpec
-from campaignpool.compiler import claims
 from campaignpool.install import CLAIM_FORM, Compiled
 from campaignpool.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
 from campaignpool_operator import images
@@ -248,7 +247,7 @@ def _installation(pool: str, ledger: Ledger, compiled: Compiled) -> Iterator[Ins
         yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
     elif ledger.revision.claim_form < CLAIM_FORM:
         yield InstallRevision(compiled, "an older release installed it, without what claims can do now")
-    elif claims.outdated(ledger.revision.claim_part, compiled.claim_part(pool)):
+    elif compiled.outdates(pool, ledger.revision.claim_part):
         yield InstallRevision(compiled, "what runs along with a claim changed, or an older release installed it")
 
 

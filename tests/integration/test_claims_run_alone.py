@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from campaignpool import install, ledger
-from campaignpool.compiler import claims
 from campaignpool.database import Connection, translated
 from campaignpool.errors import TransientError
 from tests.support import small
@@ -148,7 +147,7 @@ async def looked(connection: Connection) -> bool:
         compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
         revision = (await ledger.observe(connection, POOL)).revision
         assert revision
-        if not claims.outdated(revision.claim_part, compiled.claim_part(POOL)):
+        if not compiled.outdates(POOL, revision.claim_part):
             return False
         assert not await install.install(connection, POOL, compiled)
     return True

@@ -62,12 +62,6 @@ def part(plan: ClonePlan, pool: str) -> Mapping[str, object] | None:
     return {"form": PART_FORM, "body": body, "path": list(schemas(plan)), "names": _takes_name(plan)}
 
 
-def outdated(held: Mapping[str, object] | None, wanted: Mapping[str, object] | None) -> bool:
-    """Say whether what is part of the claim differs from what is to be, and no newer release wrote it."""
-    form = held["form"] if held else 0
-    return held != wanted and isinstance(form, int) and form <= PART_FORM
-
-
 def on_release(revision: Revision) -> str:
     """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
 
