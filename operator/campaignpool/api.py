@@ -32,7 +32,7 @@ def rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
-# A default of `{}` makes the API server fill in the defaults of the fields below it.
+# `campaignpool.crd` writes out the defaults of the fields in this default.
 FILLED: dict[str, Any] = {"default": {}}
 OPEN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]

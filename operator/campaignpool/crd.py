@@ -106,7 +106,21 @@ def _inline(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         kept["items"] = _inline(node["items"], definitions)
     if isinstance(node.get("additionalProperties"), dict):
         kept["additionalProperties"] = _inline(node["additionalProperties"], definitions)
+    if "default" in kept:
+        kept["default"] = filled(kept["default"], kept)
     return {key: " ".join(value.split()) if key == "description" else value for key, value in kept.items()}
+
+
+def filled(value: Any, node: dict[str, Any]) -> Any:  # noqa: ANN401 (any JSON value)
+    """Return a default with the defaults of its fields written out.
+
+    The API server evaluates rules on a default as written, before it fills in the defaults of the fields.
+    """
+    if not isinstance(value, dict):
+        return value
+    properties = node.get("properties", {})
+    absent = {name: each["default"] for name, each in properties.items() if "default" in each and name not in value}
+    return {name: filled(each, properties.get(name, {})) for name, each in {**value, **absent}.items()}
 
 
 _KEPT = frozenset(

@@ -7,6 +7,7 @@ import pytest
 
 from campaignpool import api, crd
 from campaignpool.blueprint import Blueprint
+from campaignpool_local.schema import broken_rules, violations
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = crd.crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -45,6 +46,28 @@ def test_keys_of_map_lists_are_required() -> None:
     assert {path for path, _ in lists} == {".spec.owners", ".status.owners", ".status.conditions"}
     for path, node in lists:
         assert set(node["x-kubernetes-list-map-keys"]) <= set(node["items"]["required"]), path
+
+
+def test_defaults_hold_the_defaults_of_their_fields() -> None:
+    """The API server evaluates rules on a default as written: a field left out of it does not exist there."""
+    defaults = [(path, node) for path, node in nodes(SCHEMA) if isinstance(node.get("default"), dict)]
+    assert {path for path, _ in defaults} >= {
+        ".spec.seeding",
+        ".spec.images",
+        ".spec.claims",
+        ".spec.claims.lifetime",
+    }
+    for path, node in defaults:
+        for name, field in node["properties"].items():
+            if "default" in field:
+                assert node["default"].get(name) == field["default"], f"{path}.{name}"
+
+
+def test_defaults_as_written_keep_their_schema_and_its_rules() -> None:
+    for path, node in nodes(SCHEMA):
+        if "default" in node:
+            causes = [*violations(node["default"], node), *broken_rules(node["default"], None, node)]
+            assert causes == [], path
 
 
 def test_what_the_rules_quantify_over_is_bounded() -> None:
