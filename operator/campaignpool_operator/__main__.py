@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import logging
+import socket
 import sys
+from typing import Any
 
 import kopf
 from pydantic import ValidationError
@@ -77,6 +79,9 @@ def main() -> int:
 
 async def _run(config: Config) -> None:
     operator = Operator(config)
+    # kopf would form an identity from the user's name, which a container's numeric user does not have.
+    # In a pod the host's name is the pod's name. Any: kopf does not export the type.
+    identity: Any = socket.gethostname()
     # Not in kopf's start-up: what fails there, kopf tries again for ever.
     await operator.start()
     try:
@@ -84,6 +89,7 @@ async def _run(config: Config) -> None:
         await operator.reachable.wait()
         await kopf.operator(
             registry=registry(operator),
+            identity=identity,
             standalone=True,
             clusterwide=not config.namespaces,
             namespaces=config.namespaces,

@@ -20,6 +20,7 @@ import chiwar
 from campaignpool.crd import crd
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.containers import refusal
 from tests.support.kube import Kube, eventually, is_for_tests, kubeconfig_given
 from tests.support.operators import Game, OperatorProcess, running
 from tests.support.postgres import NewDatabase
@@ -491,6 +492,14 @@ class TestRestarts:
             began = time.monotonic()
             assert operator.stop() == 0
             assert time.monotonic() - began < 5
+
+    def test_it_runs_as_a_numeric_user_without_a_name(self, own_kube: Kube, tmp_path: Path) -> None:
+        if why := refusal():
+            pytest.skip(f"no process can be run as a foreign user here: {why}")
+        with running(own_kube.kubeconfig, tmp_path / "log") as operator:
+            uid = Path(f"/proc/{operator.process.pid}/uid_map").read_text().split()[0]
+            assert uid == "65532"
+            assert operator.stop() == 0, operator.log
 
     def test_claims_go_on_without_it_and_are_made_up_for(self, own_game: Game, tmp_path: Path) -> None:
         own_game.create(size=2)

@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import yaml
 
+from tests.support.containers import as_foreign_user, bare_environment
 from tests.support.kube import POOLS, Kube, eventually
 
 _POOL = Path(__file__).parent.parent.parent / "examples" / "chiwar" / "pool.yaml"
@@ -26,18 +27,20 @@ NEVER = 3600
 
 
 class OperatorProcess:
-    """`python -m campaignpool_operator`, with its log in a file."""
+    """`python -m campaignpool_operator` as a container runs it, with its log in a file."""
 
     def __init__(self, kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> None:
         self._log = log
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CAMPAIGNPOOL_")}
         command = [sys.executable, "-m", "campaignpool_operator", "--http-host=127.0.0.1", "--http-port=0"]
         image = os.environ.get("CAMPAIGNPOOL_TEST_IMAGE")
         command += [f"--resync-seconds={NEVER}", *([f"--seeder-image={image}"] if image else []), *options]
         with log.open("ab") as output:
             self._before = output.tell()
             self.process = subprocess.Popen(
-                command, env={**environment, "KUBECONFIG": str(kubeconfig)}, stdout=output, stderr=subprocess.STDOUT
+                as_foreign_user(*command),
+                env=bare_environment(KUBECONFIG=str(kubeconfig)),
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         port = eventually(self._port, "the operator serves")
         self.url = f"http://127.0.0.1:{port}"
