@@ -48,7 +48,7 @@ lint: setup ## ruff, mypy, import-linter
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
 
 generate: setup ## write crds/ from the models
-	@$(RUN)python -m campaignpool.crd
+	@$(RUN)python -m campaignpool.api.crd
 
 bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README.md
 	@$(UV) sync --quiet --frozen --all-extras --group bench

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from bench.strategies import OnItsOwn
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
 PACKAGES = ("ruby", "ruby-activerecord", "ruby-pg")

@@ -9,7 +9,7 @@ from bench import server as sample
 from bench.harness import Progress
 from bench.pgbench import Burst, together
 from bench.stock import stocked
-from campaignpool.database import connected
+from campaignpool.ledger.database import connected
 
 SIZE = 1000
 CLIENTS = 8

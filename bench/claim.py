@@ -15,7 +15,7 @@ from bench.pgbench import WARMUPS, Burst, together
 from bench.report import table
 from bench.stock import Stock, stocked
 from bench.strategies import session
-from campaignpool import ledger
+from campaignpool.ledger import ledger
 from chiwar.ids import NEW_USER_ID
 
 SMALL, MIDDLE, LARGE = 100, 10_000, 100_000

@@ -17,8 +17,8 @@ from bench.rivals import ExecuteMany, MappingTable, Orm, OrmBatched
 from bench.server import Server
 from bench.strategies import CloneFunction, Limit, OnItsOwn, RowByRow, Seed, Strategy, session
 from bench.wire import relay
-from campaignpool import ledger
-from campaignpool.database import connected
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import connected
 
 SIZES = (100, 2000)
 """Campaigns already in the tables."""

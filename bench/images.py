@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from bench import server as sample
 from bench.harness import Bench, Goal, Number, Plot, Progress, Result
 from bench.report import table
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection, connected
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit, Limits, Rate
 
 IMAGES = 800

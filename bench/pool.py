@@ -10,8 +10,8 @@ from bench import server as sample
 from bench.harness import Bench, Case, Goal, Number, Plot, Progress, Result, Runs, alternate, percentile
 from bench.report import table
 from bench.strategies import RowByRow, session
-from campaignpool import ledger
-from campaignpool.database import Connection, connected
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from chiwar.ids import NEW_USER_ID
 
 ROUNDS = 5

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from bench.shape import RECORDS, Shape, shapes
 from bench.strategies import OnAsyncpg, OnItsOwn
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
 

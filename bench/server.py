@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 import chiwar
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection, connected
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
 from campaignpool.errors import CampaignPoolError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.postgres import EmbeddedPostgres
 from chiwar.rows import COLUMNS
 

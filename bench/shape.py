@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 
 RECORDS = ("campaigns", "factions", "junctures", "weapons", "schticks", "characters")
 """Tables whose rows others refer to, polymorphically too."""

@@ -11,9 +11,9 @@ from itertools import count
 
 from bench import pgbench, server
 from bench.pgbench import Burst, Script
-from campaignpool import ledger
-from campaignpool.database import Connection, connected
 from campaignpool.errors import CampaignPoolError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_operator.listen import SPACING_SECONDS
 

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 import chiwar.naive
 from bench.server import POOL
-from campaignpool import ledger
-from campaignpool.database import Connection, connected
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from chiwar.ids import TEMPLATE_OWNER_ID
 
 

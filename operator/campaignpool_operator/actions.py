@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from campaignpool.install import Compiled
+from campaignpool.blueprint.install import Compiled
 
 
 @dataclass(frozen=True)

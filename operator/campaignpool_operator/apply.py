@@ -3,9 +3,10 @@
 import logging
 from collections.abc import AsyncGenerator, Sequence
 
-from campaignpool import album_facts, install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection, translated
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import album_facts, ledger
+from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator import image_jobs, jobs
 from campaignpool_operator.actions import (
     Action,

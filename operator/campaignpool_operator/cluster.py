@@ -30,7 +30,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
-from campaignpool import api
+from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool.errors import ClusterError, ConfigurationError
 
 Json: TypeAlias = dict[str, Any]
@@ -38,7 +38,7 @@ Json: TypeAlias = dict[str, Any]
 REQUEST_SECONDS = 20.0
 """Bound of one request; an API server that takes longer is taken for one that does not answer."""
 
-_POOLS = f"/apis/{api.GROUP}/{api.VERSION}"
+_POOLS = f"/apis/{GROUP}/{VERSION}"
 _KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
 _MERGE_PATCH = "application/merge-patch+json"
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -84,7 +84,7 @@ class Cluster:
     async def pools(self, namespace: str | None) -> list[Json]:
         """Give the CampaignPools of a namespace, or of all."""
         where = f"/namespaces/{quote(namespace)}" if namespace else ""
-        return _items(await self._send("GET", f"{_POOLS}{where}/{api.PLURAL}"))
+        return _items(await self._send("GET", f"{_POOLS}{where}/{PLURAL}"))
 
     async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Merge a patch into a pool's status. A pool that is gone needs none."""
@@ -199,7 +199,7 @@ def _items(answer: Mapping[str, Any]) -> list[Json]:
 
 
 def _pool(namespace: str, name: str) -> str:
-    return f"{_POOLS}/namespaces/{quote(namespace)}/{api.PLURAL}/{quote(name)}"
+    return f"{_POOLS}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}"
 
 
 def _jobs(namespace: str) -> str:

@@ -15,11 +15,13 @@
 import logging
 from dataclasses import dataclass, field, replace
 
-from campaignpool import album_facts, install, ledger
-from campaignpool.album_facts import Images
-from campaignpool.api import CampaignPoolSpec, seconds
-from campaignpool.database import Connection
-from campaignpool.ledger import Ledger
+from campaignpool.api.resource import seconds
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import album_facts, ledger
+from campaignpool.ledger.album_facts import Images
+from campaignpool.ledger.database import Connection
+from campaignpool.ledger.ledger import Ledger
 from campaignpool_operator import images
 from campaignpool_operator.apply import apply
 from campaignpool_operator.cluster import Cluster

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from campaignpool.album_facts import Finished
-from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.blueprint.install import Compiled
 from campaignpool.errors import CampaignPoolError, SeedingError
-from campaignpool.install import Compiled
-from campaignpool.ledger import Ledger, Run
+from campaignpool.ledger.album_facts import Finished
+from campaignpool.ledger.ledger import Ledger, Run
 from campaignpool_operator.image_jobs import ImagesJob
 from campaignpool_operator.jobs import SeedJob
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import kopf
 
-from campaignpool.api import GROUP, PLURAL, VERSION
+from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool_operator import job_parts
 from campaignpool_operator.runtime import Operator
 

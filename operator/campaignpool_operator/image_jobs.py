@@ -11,13 +11,13 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from campaignpool import api
-from campaignpool.api import CampaignPoolSpec
+from campaignpool.api.resource import GROUP, seconds
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool_operator import job_parts
 from campaignpool_operator.job_parts import GENERATION, NUMBER, Limits, Owner, State
 
-FAILURES = f"{api.GROUP}/failures"
-SETTINGS = f"{api.GROUP}/settings"
+FAILURES = f"{GROUP}/failures"
+SETTINGS = f"{GROUP}/settings"
 
 COMPONENT = "images"
 
@@ -104,7 +104,7 @@ def parse(job: Mapping[str, Any]) -> ImagesJob | None:
 
 def settings(owner: Owner, spec: CampaignPoolSpec, default_image: str) -> str:
     """Give a hash of what a Job of this pool would be made from now."""
-    made = [_pod_template(owner, spec, default_image), api.seconds(spec.images.deadline)]
+    made = [_pod_template(owner, spec, default_image), seconds(spec.images.deadline)]
     return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -118,7 +118,7 @@ def build(request: Request, spec: CampaignPoolSpec, default_image: str) -> dict[
     }
     limits = Limits(
         backoff_limit=0,  # the next one is the loop's to make, after a pause that it can tell of
-        active_deadline_seconds=api.seconds(spec.images.deadline) + MARGIN_SECONDS,
+        active_deadline_seconds=seconds(spec.images.deadline) + MARGIN_SECONDS,
         ttl_seconds=max(spec.seeding.ttl_seconds_after_finished, KEPT_SECONDS),
     )
     return job_parts.job(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from campaignpool.album_facts import Finished, Images
-from campaignpool.api import RETRY_IMAGES, CampaignPoolStatus, ImagesStatus
+from campaignpool.api.resource import RETRY_IMAGES
+from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
+from campaignpool.ledger.album_facts import Finished, Images
 from campaignpool_operator.actions import RetryImages
 from campaignpool_operator.facts import FINALIZER, Event, Observed
 from campaignpool_operator.images import ImagesPlan

@@ -13,7 +13,7 @@ mended is a Secret or an account, and no change of the resource would tell of it
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from campaignpool.album_facts import Images
+from campaignpool.ledger.album_facts import Images
 from campaignpool_operator.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.image_jobs import BACKOFF_LIMIT, BACKOFF_SECONDS, ImagesJob

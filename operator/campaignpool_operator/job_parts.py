@@ -10,14 +10,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
-from campaignpool import api
-from campaignpool.api import CampaignPoolSpec
+from campaignpool.api.resource import GROUP, KIND, VERSION
+from campaignpool.api.spec import CampaignPoolSpec
 
 MANAGED_BY = "campaignpool-operator"
 CONTAINER = "seeder"
-POOL_LABEL = f"{api.GROUP}/pool"
-NUMBER = f"{api.GROUP}/number"
-GENERATION = f"{api.GROUP}/generation"
+POOL_LABEL = f"{GROUP}/pool"
+NUMBER = f"{GROUP}/number"
+GENERATION = f"{GROUP}/generation"
 
 COMPONENT = "app.kubernetes.io/component"
 """Label that tells Jobs apart: `seeder` or `images`."""
@@ -139,8 +139,8 @@ def job(
             "annotations": dict(notes),
             "ownerReferences": [
                 {
-                    "apiVersion": f"{api.GROUP}/{api.VERSION}",
-                    "kind": api.KIND,
+                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "kind": KIND,
                     "name": owner.pool,
                     "uid": owner.uid,
                     "controller": True,

@@ -10,14 +10,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from campaignpool import api
-from campaignpool.api import CampaignPoolSpec
+from campaignpool.api.resource import GROUP
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool_operator import job_parts
 from campaignpool_operator.job_parts import GENERATION, NUMBER, Limits, Owner, State
 
-OWNER_LABEL = f"{api.GROUP}/owner"
-OWNER = f"{api.GROUP}/owner-id"
-COUNT = f"{api.GROUP}/count"
+OWNER_LABEL = f"{GROUP}/owner"
+OWNER = f"{GROUP}/owner-id"
+COUNT = f"{GROUP}/count"
 
 COMPONENT = "seeder"
 

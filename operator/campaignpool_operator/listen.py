@@ -12,10 +12,10 @@ from contextlib import suppress
 
 import asyncpg
 
-from campaignpool import ledger
-from campaignpool.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import CHANNEL
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
+from campaignpool.ledger.ledger import CHANNEL
 from campaignpool_operator.observe import APPLICATION
 
 PROBE_SECONDS = 30.0

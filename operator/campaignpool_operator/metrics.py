@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from campaignpool.album_facts import SECONDS, Images
-from campaignpool.api import CampaignPoolStatus
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.ledger.album_facts import SECONDS, Images
 
 _POOL = ("namespace", "name")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -21,13 +21,17 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from campaignpool import album_facts, blueprint, install, ledger
-from campaignpool.api import RETRY_IMAGES, CampaignPoolSpec, CampaignPoolStatus
-from campaignpool.blueprint import Blueprint
-from campaignpool.database import Connection, connected, translated
+from campaignpool.api import blueprint
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.api.resource import RETRY_IMAGES
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.blueprint import install
+from campaignpool.blueprint.install import Compiled
 from campaignpool.errors import BlueprintError, CampaignPoolError, ClusterError, ConfigurationError, SecretError
-from campaignpool.install import Compiled
-from campaignpool.ledger import Ledger, Run
+from campaignpool.ledger import album_facts, ledger
+from campaignpool.ledger.database import Connection, connected, translated
+from campaignpool.ledger.ledger import Ledger, Run
 from campaignpool_operator import image_jobs, job_parts, jobs
 from campaignpool_operator.cluster import Cluster
 from campaignpool_operator.facts import Fault, Observed, Pool

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.install import CLAIM_FORM, Compiled
-from campaignpool.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint.install import CLAIM_FORM, Compiled
+from campaignpool.ledger.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
 from campaignpool_operator import images
 from campaignpool_operator.actions import (
     Action,

@@ -12,7 +12,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from campaignpool.api import GROUP, KIND, VERSION, CampaignPoolStatus
+from campaignpool.api.resource import GROUP, KIND, VERSION
+from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import CampaignPoolError, ClusterError
 from campaignpool_operator import image_status
 from campaignpool_operator.actions import Action

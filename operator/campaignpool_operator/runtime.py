@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from campaignpool.api import KIND
+from campaignpool.api.resource import KIND
 from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster import Cluster, Json
 from campaignpool_operator.config import Config

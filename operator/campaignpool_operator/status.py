@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
-from campaignpool import api
-from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
-from campaignpool.ledger import Ledger, OwnerCounts
+from campaignpool.api.resource import MASTER
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
+from campaignpool.ledger.ledger import Ledger, OwnerCounts
 from campaignpool_operator import image_status
 from campaignpool_operator.actions import InstallRevision, Retire
 from campaignpool_operator.facts import Event, Fault, Observed
@@ -56,7 +57,7 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
 def _counted(observed: Observed, plan: Plan, ledger: Ledger) -> dict[str, Any]:
     owners = _owners(observed, plan, ledger)
     counts = ledger.owners.values()
-    listed = owners[: api.STATUS_OWNERS]
+    listed = owners[:STATUS_OWNERS]
     return {
         "ready": sum(each.ready for each in counts),
         "seeding": sum(each.seeding for each in owners),
@@ -74,7 +75,7 @@ def _owners(observed: Observed, plan: Plan, ledger: Ledger) -> list[OwnerStatus]
     spec = observed.spec
     targets = spec.targets() if spec else {}
     names = {owner.id: owner.name or owner.id for owner in spec.owners} if spec else {}
-    names[api.MASTER] = "master"
+    names[MASTER] = "master"
     present = {owner for owner, each in ledger.owners.items() if each.whole or each.seeding}
     asked = {owner for owner, count in plan.promised.items() if count}
     result = []
@@ -217,7 +218,7 @@ def _capped(observed: Observed) -> str:
 
 
 def _owners_named(owners: list[str]) -> str:
-    if owners == [api.MASTER]:
+    if owners == [MASTER]:
         return "the master pool has"
     return f"{len(owners)} owners have" if len(owners) > 1 else "one owner has"
 

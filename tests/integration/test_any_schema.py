@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.clones import added, blueprint, clones, expected, read, repeats, statements
 from tests.support.worlds import Ref, Shape, World, quoted, worlds

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import chiwar
-from campaignpool import blueprint, install, ledger
-from campaignpool.database import Connection
+from campaignpool.api import blueprint
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import ledgers
 from tests.support.commands import WHERE, Run, execute, on

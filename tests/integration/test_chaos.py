@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.crd import crd
+from campaignpool.api.crd import crd
 from campaignpool_local.emulator import emulator_thread
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, running

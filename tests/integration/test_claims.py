@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import ledger
-from campaignpool.database import Connection
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support.ledgers import POOL, claim, filled, installed, migrated
 
 pytestmark = pytest.mark.integration

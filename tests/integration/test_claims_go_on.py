@@ -11,9 +11,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from campaignpool import ledger, sql
-from campaignpool.crd import crd
-from campaignpool.database import Connection
+from campaignpool.api.crd import crd
+from campaignpool.ledger import ledger, sql
+from campaignpool.ledger.database import Connection
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_operator import drain as draining
 from campaignpool_operator.cluster import Cluster

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from campaignpool import install, ledger
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
 

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from campaignpool import install, ledger
-from campaignpool.database import Connection, translated
+from campaignpool.blueprint import install
 from campaignpool.errors import TransientError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, translated
 from tests.support import small
 from tests.support.claim_text import WORLD, brought, changed, claim
 from tests.support.small import POOL, filled

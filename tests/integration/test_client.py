@@ -19,7 +19,6 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import client, ledger
 from campaignpool.client import (
     Claim,
     ClaimantMissing,
@@ -33,8 +32,10 @@ from campaignpool.client import (
     PoolUnknown,
     SchemaOutdated,
     Unreachable,
+    client,
 )
-from campaignpool.database import Connection
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support.ledgers import MANIFEST, POOL, filled, installed, migrated
 
 pytestmark = pytest.mark.integration

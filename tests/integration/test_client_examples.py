@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import chiwar
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.commands import execute, on
 from tests.support.ledgers import POOL, filled, installed

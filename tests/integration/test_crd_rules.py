@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from campaignpool.api import PLURAL
-from campaignpool.crd import crd
+from campaignpool.api.crd import crd
+from campaignpool.api.resource import PLURAL
 from campaignpool_local.emulator import Emulator
 
 pytestmark = pytest.mark.integration

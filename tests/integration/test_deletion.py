@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import install, ledger
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration

@@ -12,10 +12,11 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.drawn import schemas
 from tests.support.drawn_sql import blueprint, constraints, ddl, inserts, written

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from campaignpool import install, ledger
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 from tests.support.forms import compiled, installed
 

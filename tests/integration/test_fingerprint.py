@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chiwar
-from campaignpool import check, install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.compiler import hashes
-from campaignpool.database import Connection
-from campaignpool.fingerprint import Fingerprint, take
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import check, install
+from campaignpool.blueprint.fingerprint import Fingerprint, take
+from campaignpool.blueprint.sql import hashes
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import ledgers
 from tests.support.postgres import NewDatabase

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from campaignpool import ledger
-from campaignpool.database import Connection
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 from tests.support.forms import installed
 

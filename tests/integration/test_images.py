@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import albums, ledger
 from campaignpool.errors import ConfigurationError
+from campaignpool.ledger import albums, ledger
 from campaignpool_local.imagekit import Faults, ImageKit, Limits, Rate
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.account import Account, OutOfReachError

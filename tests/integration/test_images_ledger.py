@@ -6,10 +6,12 @@ from datetime import timedelta
 import pytest
 
 import chiwar
-from campaignpool import album_facts, albums, cli, install, ledger
-from campaignpool.album_facts import Images
-from campaignpool.albums import Album, Fault
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
+from campaignpool.cli import main
+from campaignpool.ledger import album_facts, albums, ledger
+from campaignpool.ledger.album_facts import Images
+from campaignpool.ledger.albums import Album, Fault
+from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 from tests.support.commands import on
 from tests.support.ledgers import POOL
@@ -192,7 +194,7 @@ def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     try:
-        code = cli.main(["images", *words])
+        code = main.main(["images", *words])
     except SystemExit as ended:
         code = int(ended.code or 0)
     return code, *capsys.readouterr()

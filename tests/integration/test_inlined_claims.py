@@ -5,9 +5,9 @@ import re
 import asyncpg
 import pytest
 
-from campaignpool import ledger
-from campaignpool.compiler import claims
-from campaignpool.database import Connection
+from campaignpool.blueprint.sql import claims
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.claim_text import PATH, SOURCE, WORLD, brought, changed, claim
 from tests.support.postgres import NewDatabase

@@ -12,8 +12,9 @@ from asyncio.subprocess import PIPE
 import asyncpg
 import pytest
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROWS = int(os.environ.get("CAMPAIGNPOOL_LARGE_ROWS", "100000"))

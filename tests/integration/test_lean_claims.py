@@ -5,8 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from campaignpool import install, ledger
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
 

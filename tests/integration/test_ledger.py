@@ -7,9 +7,10 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import install, ledger, sql
-from campaignpool.database import Connection
+from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
+from campaignpool.ledger import ledger, sql
+from campaignpool.ledger.database import Connection
 from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 import chiwar
-from campaignpool.crd import crd
+from campaignpool.api.crd import crd
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.containers import refusal

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.crd import crd
+from campaignpool.api.crd import crd
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.imagekit import Faults, ImageKit
 from campaignpool_local.postgres import EmbeddedPostgres

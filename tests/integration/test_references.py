@@ -3,8 +3,10 @@
 import asyncpg
 import pytest
 
-from campaignpool import blueprint, install, ledger
-from campaignpool.api import BlueprintSource
+from campaignpool.api import blueprint
+from campaignpool.api.spec import BlueprintSource
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
 from tests.support import ledgers
 
 pytestmark = pytest.mark.integration

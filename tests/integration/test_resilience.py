@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import ledger
-from campaignpool.database import Connection
 from campaignpool.errors import TransientError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_seeder.config import Request
 from campaignpool_seeder.run import run

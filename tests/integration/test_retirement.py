@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from campaignpool import blueprint, install, ledger
-from campaignpool.api import BlueprintSource
-from campaignpool.database import Connection
+from campaignpool.api import blueprint
+from campaignpool.api.spec import BlueprintSource
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 
 pytestmark = pytest.mark.integration

@@ -17,9 +17,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from campaignpool import catalog, clone, grants, install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import catalog, grants, install
+from campaignpool.blueprint.compile import compiler
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.commands import Run
 from tests.support.postgres import NewDatabase
@@ -100,7 +102,7 @@ async def realm(database_url: str) -> AsyncIterator[Realm]:
     wanted = spec().blueprint.inline
     assert wanted
     statements = await grants.of_database(owner, wanted)
-    plan = clone.compile_plan(wanted, await catalog.read(owner, clone.table_names(wanted)))
+    plan = compiler.compile_plan(wanted, await catalog.read(owner, compiler.table_names(wanted)))
     rights = grants.rights(plan, await grants.acting_keys(owner, plan))
     logins = {}
     for group in (grants.OPERATOR, grants.SEEDER, grants.APP):

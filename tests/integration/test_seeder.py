@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool import ledger
-from campaignpool.database import Connection
 from campaignpool.errors import TransientError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from campaignpool_seeder import config
 from campaignpool_seeder.exits import EX_TEMPFAIL, exit_code
 from campaignpool_seeder.run import PAUSES, run

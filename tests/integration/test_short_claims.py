@@ -6,8 +6,8 @@ import json
 import asyncpg
 import pytest
 
-from campaignpool import ledger
-from campaignpool.database import Connection, connected
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from tests.support import small
 from tests.support.small import POOL, filled
 

@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from campaignpool_local.imagekit import UNLIMITED, ImageKit
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_seeder.images import imagekit as adapter

@@ -8,9 +8,10 @@ import asyncpg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 
 PLAYERS = ("ann", "bob", "cid")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL
 

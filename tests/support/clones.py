@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from tests.support.worlds import EXTRAS, Row, Shape, World, quoted
 
 Shapely = tuple[tuple[str, object], ...]

@@ -8,8 +8,8 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from campaignpool import cli
-from campaignpool.database import Connection
+from campaignpool.cli import main
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 
 WHERE = ("--template-where", "is_master_template")
@@ -42,7 +42,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def answer(*words: str) -> tuple[int, str, str]:
         try:
-            code = cli.main(["blueprint", *words])
+            code = main.main(["blueprint", *words])
         except SystemExit as ended:
             code = int(ended.code or 0)
         return code, *capsys.readouterr()
@@ -61,7 +61,7 @@ def untouched(postgres_server: EmbeddedPostgres, chiwar_template: str) -> Iterat
 def discovered(untouched: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("blueprint") / "blueprint.yaml"
     assert (
-        cli.main(
+        main.main(
             ["blueprint", "discover", "--root", "campaigns", *WHERE, "--database-url", untouched, "-o", str(file)]
         )
         == 0

@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
-from campaignpool import install, sql
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.compiler import functions, probe, retirement, snapshot
-from campaignpool.compiler.naming import literal
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.blueprint.sql import functions, probe, retirement, snapshot
+from campaignpool.blueprint.sql.naming import literal
+from campaignpool.ledger import sql
+from campaignpool.ledger.database import Connection
 
 _FILE = Path(__file__).parent.parent / "data" / "queries_first_release.sql"
 _PARTS = re.split(r"^-- name: (\w+)\n", _FILE.read_text(), flags=re.MULTILINE)[1:]

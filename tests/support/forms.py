@@ -1,9 +1,11 @@
 """Helpers: a pool of whatever schema, from a blueprint in YAML, whose template is the row with `is_template`."""
 
-from campaignpool import blueprint, install, ledger
-from campaignpool.api import BlueprintSource
-from campaignpool.database import Connection
-from campaignpool.install import Compiled
+from campaignpool.api import blueprint
+from campaignpool.api.spec import BlueprintSource
+from campaignpool.blueprint import install
+from campaignpool.blueprint.install import Compiled
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 
 

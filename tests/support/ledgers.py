@@ -6,9 +6,10 @@ from typing import Any
 import asyncpg
 import yaml
 
-from campaignpool import install, ledger, sql
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger, sql
+from campaignpool.ledger.database import Connection
 
 POOL = "game/chiwar"
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())

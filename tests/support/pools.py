@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from campaignpool import install
-from campaignpool.album_facts import Images
-from campaignpool.api import CampaignPoolSpec, CampaignPoolStatus
-from campaignpool.install import Compiled
-from campaignpool.ledger import Ledger, OwnerCounts, Revision, Run
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.blueprint import install
+from campaignpool.blueprint.install import Compiled
+from campaignpool.ledger.album_facts import Images
+from campaignpool.ledger.ledger import Ledger, OwnerCounts, Revision, Run
 from campaignpool_operator import image_jobs, jobs
 from campaignpool_operator.facts import Observed, Pool
 from campaignpool_operator.image_jobs import ImagesJob

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from campaignpool.catalog import Catalog, TableFacts
+from campaignpool.blueprint.catalog import Catalog, TableFacts
 
 
 def table(

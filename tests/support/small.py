@@ -6,9 +6,10 @@ from typing import Any
 
 import asyncpg
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 
 POOL = "game/small"
 THINGS = 3

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from campaignpool.database import Connection
+from campaignpool.ledger.database import Connection
 from tests.support import small
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from campaignpool import install, ledger
-from campaignpool.api import CampaignPoolSpec
-from campaignpool.database import Connection
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import install
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL
 

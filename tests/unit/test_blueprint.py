@@ -2,7 +2,7 @@
 
 import pytest
 
-from campaignpool.blueprint import parse
+from campaignpool.api.blueprint import parse
 from campaignpool.errors import BlueprintError
 
 

@@ -6,8 +6,9 @@ from itertools import islice
 import asyncpg
 import pytest
 
-from campaignpool import claim_errors, client, ear
-from campaignpool.client import ClaimError, Client, InvalidArgument, SchemaOutdated
+from campaignpool.client import client, errors, listener
+from campaignpool.client.client import Client
+from campaignpool.client.errors import ClaimError, InvalidArgument, SchemaOutdated
 
 
 def refusal(state: str, message: str = "no", **fields: str) -> asyncpg.PostgresError:
@@ -23,19 +24,19 @@ CODED = [kind for kind in ClaimError.__subclasses__() if kind.sqlstate]
 
 @pytest.mark.parametrize("kind", CODED, ids=lambda kind: kind.__name__)
 def test_each_code_has_an_error_of_its_own(kind: type[ClaimError]) -> None:
-    known = claim_errors.typed(refusal(str(kind.sqlstate), "refused", H="do this"), "key")
+    known = errors.typed(refusal(str(kind.sqlstate), "refused", H="do this"), "key")
     assert known is not None
     assert (type(known), str(known), known.key, known.reason) == (kind, "refused", "key", kind.__name__)
     assert known.hint
 
 
 def test_other_errors_of_the_database_are_left_alone() -> None:
-    assert claim_errors.typed(refusal("23503"), "key") is None
+    assert errors.typed(refusal("23503"), "key") is None
 
 
 def test_a_function_that_a_blueprint_calls_in_vain_is_no_outdated_schema() -> None:
-    assert claim_errors.typed(refusal("42883", W="PL/pgSQL function campaign_pool.on_claim_r1"), None) is None
-    assert isinstance(claim_errors.typed(refusal("42883"), None), SchemaOutdated)
+    assert errors.typed(refusal("42883", W="PL/pgSQL function campaign_pool.on_claim_r1"), None) is None
+    assert isinstance(errors.typed(refusal("42883"), None), SchemaOutdated)
 
 
 def test_who_can_try_again_is_told() -> None:
@@ -56,9 +57,9 @@ def test_a_claim_says_no_more_than_it_has_to() -> None:
 
 
 def test_pauses_grow_to_a_bound_and_differ() -> None:
-    longest = list(islice(ear.pauses(lambda: 0.0), 9))
+    longest = list(islice(listener.pauses(lambda: 0.0), 9))
     assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
-    assert list(islice(ear.pauses(lambda: 0.5), 3)) == pytest.approx([0.0375, 0.075, 0.15])
+    assert list(islice(listener.pauses(lambda: 0.5), 3)) == pytest.approx([0.0375, 0.075, 0.15])
 
 
 async def test_a_claim_on_the_callers_connection_cannot_wait() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from campaignpool.blueprint import Blueprint
-from campaignpool.catalog import TableFacts
-from campaignpool.clone import ClonePlan, KeyKind, compile_plan, table_names
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.blueprint.catalog import TableFacts
+from campaignpool.blueprint.compile.compiler import compile_plan, table_names
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind
 from campaignpool.errors import BlueprintError
 from tests.support.schemas import catalog, table
 

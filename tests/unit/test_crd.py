@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from campaignpool import api, crd
-from campaignpool.blueprint import Blueprint
+from campaignpool.api import crd
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.api.resource import MASTER
+from campaignpool.api.spec import MAX_OWNERS, CampaignPoolSpec
 from campaignpool_local.schema import broken_rules, violations
 
 ROOT = Path(__file__).parents[2]
@@ -73,10 +75,10 @@ def test_defaults_as_written_keep_their_schema_and_its_rules() -> None:
 def test_what_the_rules_quantify_over_is_bounded() -> None:
     """The API server estimates the cost of a rule from these bounds and refuses a rule without them."""
     owners = SCHEMA["properties"]["spec"]["properties"]["owners"]
-    assert owners["maxItems"] == api.MAX_OWNERS
+    assert owners["maxItems"] == MAX_OWNERS
     longest = owners["items"]["properties"]["id"]["maxLength"]
     # Every owner is compared with every owner, byte by byte, at most 4 bytes a character: 10 million is the limit.
-    assert api.MAX_OWNERS**2 * (longest * 4 * 0.1 + 10) < 5_000_000
+    assert MAX_OWNERS**2 * (longest * 4 * 0.1 + 10) < 5_000_000
 
 
 def test_printer_columns_come_in_the_order_people_expect() -> None:
@@ -92,14 +94,14 @@ def test_the_category_all_is_left_alone() -> None:
 
 
 def test_models_take_what_the_schema_takes() -> None:
-    spec = api.CampaignPoolSpec.model_validate(
+    spec = CampaignPoolSpec.model_validate(
         {
             "database": {"secretRef": {"name": "db"}},
             "template": {"where": "is_master_template"},
             "blueprint": {"inline": {"root": {"table": "campaigns"}}},
         }
     )
-    assert spec.targets() == {api.MASTER: 5}
+    assert spec.targets() == {MASTER: 5}
     assert isinstance(spec.blueprint.inline, Blueprint)
     assert spec.model_dump(by_alias=True, exclude_none=True)["database"] == {
         "secretRef": {"name": "db", "key": "url"},

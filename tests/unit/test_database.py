@@ -5,7 +5,6 @@ import socket
 import asyncpg
 import pytest
 
-from campaignpool.database import connect, described, translated
 from campaignpool.errors import (
     CampaignPoolError,
     CredentialsError,
@@ -14,6 +13,7 @@ from campaignpool.errors import (
     TransientError,
     UnreachableError,
 )
+from campaignpool.ledger.database import connect, described, translated
 
 SECRET = "hunter2"
 

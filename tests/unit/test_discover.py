@@ -6,14 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaignpool import blueprint
-from campaignpool.catalog import TableFacts
-from campaignpool.discover import names
-from campaignpool.discover.decide import as_blueprint, decide
-from campaignpool.discover.discovery import ClaimRow, Discovery, Note, Reference, Setting, TableIn, TableOut
-from campaignpool.discover.facts import Census, Facts, LooseIds, Pair, TypeName
-from campaignpool.discover.render import render
-from campaignpool.discover.walk import meant, walk
+from campaignpool.api import blueprint
+from campaignpool.blueprint.catalog import TableFacts
+from campaignpool.blueprint.discover import names
+from campaignpool.blueprint.discover.decide import as_blueprint, decide
+from campaignpool.blueprint.discover.discovery import ClaimRow, Discovery, Note, Reference, Setting, TableIn, TableOut
+from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds, Pair, TypeName
+from campaignpool.blueprint.discover.render import render
+from campaignpool.blueprint.discover.walk import meant, walk
 from tests.support import schemas
 
 USERS = schemas.table(1, "users", "id uuid", "email text!", "campaign_id uuid", keys=[("campaign_id", 2)])

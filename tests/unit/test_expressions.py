@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaignpool.compiler.naming import ident, literal
-from campaignpool.expressions import mentioned, substitute, variables_of
+from campaignpool.blueprint.compile.expressions import mentioned, substitute, variables_of
+from campaignpool.blueprint.sql.naming import ident, literal
 
 VALUES = {"campaign": "(1)", "name": "(2)"}
 

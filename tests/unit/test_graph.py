@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaignpool.graph import in_order
+from campaignpool.blueprint.compile.graph import in_order
 
 Graph = Mapping[int, Set[int]]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from campaignpool import clone
-from campaignpool.blueprint import Blueprint
-from campaignpool.catalog import Catalog, Column, ForeignKey, TableFacts
-from campaignpool.clone import ClonePlan, KeyKind
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
+from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind
 from campaignpool.errors import BlueprintError
 
 DEFAULTS = {"~": "number || '!'", "#": "nextval('keys')", "=": "f()"}
@@ -64,7 +64,7 @@ HEROES = (["id uuid!", "world_id uuid!", "friend_id uuid"], ["id"], [*TO_WORLD, 
 def plan(found: Catalog, *tables: str) -> ClonePlan:
     """Compile a blueprint whose root is `worlds`."""
     declared = {"root": {"table": "worlds"}, "tables": [{"name": each} for each in tables]}
-    return clone.compile_plan(Blueprint.model_validate(declared), found)
+    return compiler.compile_plan(Blueprint.model_validate(declared), found)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import campaignpool
-from campaignpool import sql
+from campaignpool.ledger import sql
 
 SOURCE = Path(campaignpool.__file__).parent.parent
 DELETES = {
@@ -79,7 +79,9 @@ def test_rows_of_the_application_are_deleted_by_two_functions_alone() -> None:
     calls = {prefix: {name for name, _ in statements(f"'{prefix}_r'")} for prefix in ("retire", "on_release")}
     assert calls == {"retire": {"remove"}, "on_release": {"release"}}
     written = {
-        path.name for path in (SOURCE / "campaignpool" / "compiler").glob("*.py") if "DELETE FROM" in path.read_text()
+        path.name
+        for path in (SOURCE / "campaignpool" / "blueprint" / "sql").glob("*.py")
+        if "DELETE FROM" in path.read_text()
     }
     assert written == {"retirement.py", "claims.py", "images.py"}
 

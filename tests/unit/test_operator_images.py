@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from campaignpool.album_facts import Account, Finished, Images
-from campaignpool.api import CampaignPoolStatus, ImagesStatus, seconds
-from campaignpool.ledger import OwnerCounts
+from campaignpool.api.resource import seconds
+from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
+from campaignpool.ledger.album_facts import Account, Finished, Images
+from campaignpool.ledger.ledger import OwnerCounts
 from campaignpool_operator import image_jobs, image_status, job_parts, jobs
 from campaignpool_operator.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.facts import Event, Fault, Observed

@@ -9,7 +9,7 @@ import pytest
 from kopf import OperatorSettings
 from pydantic import ValidationError
 
-from campaignpool.api import CampaignPoolStatus, LastSeed
+from campaignpool.api.status import CampaignPoolStatus, LastSeed
 from campaignpool_operator.config import Config
 from campaignpool_operator.handlers import configure
 from campaignpool_operator.health import HealthServer

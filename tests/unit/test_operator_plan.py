@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaignpool.api import MASTER
-from campaignpool.ledger import RUNS_SEEN, OwnerCounts, Run
+from campaignpool.api.resource import MASTER
+from campaignpool.ledger.ledger import RUNS_SEEN, OwnerCounts, Run
 from campaignpool_operator import jobs
 from campaignpool_operator.actions import (
     Action,

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from campaignpool.api import MASTER, STATUS_OWNERS, CampaignPoolStatus, Condition
-from campaignpool.ledger import OwnerCounts
+from campaignpool.api.resource import MASTER
+from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
+from campaignpool.ledger.ledger import OwnerCounts
 from campaignpool_operator.facts import Event, Fault, Observed
 from campaignpool_operator.plan import Plan, plan
 from campaignpool_operator.status import condition, dump, project, sentence, transitions

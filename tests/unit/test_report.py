@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from campaignpool import clone, diff, report
-from campaignpool.blueprint import parse
-from campaignpool.check import Checked, Rehearsal, Timing
-from campaignpool.compiler.links import links
-from campaignpool.compiler.snapshot import Survey
+from campaignpool.api.blueprint import parse
+from campaignpool.blueprint import diff, report
+from campaignpool.blueprint.check import Checked, Rehearsal, Timing
+from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.compile.links import links
+from campaignpool.blueprint.fingerprint import Fingerprint, TablePrint
+from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.errors import ConfigurationError
-from campaignpool.fingerprint import Fingerprint, TablePrint
-from campaignpool.install import Compiled
 from tests.support import schemas
 
 DATA = Path(__file__).parents[1] / "data"
@@ -47,7 +48,7 @@ onClaim:
 
 def checked(rehearsal: Rehearsal | None = None, warnings: tuple[str, ...] = ()) -> Checked:
     tables = (USERS, CAMPAIGNS, HEROES, GEAR, PHOTOS, MEMBERS)
-    plan = clone.compile_plan(parse(BLUEPRINT, "text"), schemas.catalog(*tables))
+    plan = compiler.compile_plan(parse(BLUEPRINT, "text"), schemas.catalog(*tables))
     counts = {"campaigns": (1, 0), "heroes": (1200, 0), "gear": (30, 2), "photos": (5, 0)}
     surveys = []
     for table in plan.tables:

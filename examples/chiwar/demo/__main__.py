@@ -14,9 +14,9 @@ import asyncpg
 import yaml
 
 import chiwar
-from campaignpool.api import PLURAL
+from campaignpool.api.crd import crd
+from campaignpool.api.resource import PLURAL
 from campaignpool.client import Client
-from campaignpool.crd import crd
 from campaignpool_local.imagekit.pictures import picture
 from chiwar.demo.kube import Kube
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage

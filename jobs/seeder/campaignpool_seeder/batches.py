@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from campaignpool import ledger
-from campaignpool.database import Connection, translated
 from campaignpool.errors import SeedingError, TransientError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, translated
 from campaignpool_seeder.config import Request
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from campaignpool import ledger
-from campaignpool.database import Connection, connected
 from campaignpool.errors import CampaignPoolError, TransientError
+from campaignpool.ledger import ledger
+from campaignpool.ledger.database import Connection, connected
 from campaignpool_seeder.batches import StoppedError, batches
 from campaignpool_seeder.config import Request
 

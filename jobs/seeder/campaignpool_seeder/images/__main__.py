@@ -7,8 +7,8 @@ import signal
 import sys
 import time
 
-from campaignpool.database import Connection
 from campaignpool.errors import CampaignPoolError, SecretError
+from campaignpool.ledger.database import Connection
 from campaignpool.log import setup
 from campaignpool_seeder.exits import exit_code
 from campaignpool_seeder.images import config

@@ -9,8 +9,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from campaignpool import albums
 from campaignpool.errors import CampaignPoolError, TransientError
+from campaignpool.ledger import albums
 from campaignpool_seeder.images.backoff import jittered
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.store import (

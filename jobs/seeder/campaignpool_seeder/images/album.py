@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import asdict, dataclass
 from typing import Self, TypeVar
 
-from campaignpool import albums
-from campaignpool.albums import Album, Fault, Image
 from campaignpool.errors import SeedingError
+from campaignpool.ledger import albums
+from campaignpool.ledger.albums import Album, Fault, Image
 from campaignpool_seeder.images.account import Account
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.hold import GoneError, Hold

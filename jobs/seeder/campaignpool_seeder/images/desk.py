@@ -8,8 +8,8 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import asyncpg
 
-from campaignpool.database import CONNECT_SECONDS, Connection, connect, translated
 from campaignpool.errors import TransientError, UnreachableError
+from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect, translated
 from campaignpool_seeder.run import CANDIDATE, PAUSES, Sleep
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import asyncio
 import time
 from datetime import timedelta
 
-from campaignpool import albums
-from campaignpool.albums import Album
 from campaignpool.errors import CampaignPoolError
+from campaignpool.ledger import albums
+from campaignpool.ledger.albums import Album
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.desk import Desk
 

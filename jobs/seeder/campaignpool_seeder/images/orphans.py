@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from campaignpool import albums
+from campaignpool.ledger import albums
 from campaignpool_seeder.images.account import Account
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.store import AbsentError, Folder, Store

@@ -9,8 +9,8 @@ import logging
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from campaignpool.albums import Fault, Image
 from campaignpool.errors import CampaignPoolError, ConfigurationError
+from campaignpool.ledger.albums import Fault, Image
 from campaignpool_seeder.images.album import Work
 from campaignpool_seeder.images.backoff import (
     BULK_LOOK_SECONDS,

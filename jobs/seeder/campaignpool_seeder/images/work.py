@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from campaignpool import albums
-from campaignpool.albums import Album
 from campaignpool.errors import CampaignPoolError, ConfigurationError
+from campaignpool.ledger import albums
+from campaignpool.ledger.albums import Album
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.account import Account, OutOfReachError
 from campaignpool_seeder.images.album import Work

@@ -1,0 +1,61 @@
+"""The names of the API `campaignpool.dev/v1alpha1`, and the types that its models share."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field
+
+GROUP = "campaignpool.dev"
+
+
+VERSION = "v1alpha1"
+
+
+KIND = "CampaignPool"
+
+
+PLURAL = "campaignpools"
+
+
+MASTER = ""
+
+
+"""The master owner in the ledger and in the models: campaigns that anyone may claim. No owner id is empty."""
+
+
+def rules(*rules: tuple[str, str]) -> dict[str, Any]:
+    """Give CEL rules (rule, message) in the form that a CRD schema has."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+# `campaignpool.api.crd` writes out the defaults of the fields in this default.
+FILLED: dict[str, Any] = {"default": {}}
+
+
+OPEN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$")]
+
+
+"""A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
+
+
+RETRY_IMAGES = f"{GROUP}/retry-images"
+
+
+"""Annotation that asks to try failed images once more; any value that was not there before does it."""
+
+
+def seconds(duration: str) -> int:
+    """Give how long a `Duration` is."""
+    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+_SECONDS = {"h": 3600, "m": 60, "s": 1}

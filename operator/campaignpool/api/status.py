@@ -1,0 +1,117 @@
+"""The status of a CampaignPool: a projection of the ledger, written only when it changes."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from campaignpool.api.model import Model
+
+STATUS_OWNERS = 20
+
+
+"""How many owners the status lists, the worst first; the rest is a count."""
+
+
+class Condition(Model):
+    """A condition as the Kubernetes API conventions have it."""
+
+    type: str = Field(min_length=1, max_length=316)
+    """Type of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the resource that the condition speaks of."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status last changed."""
+    reason: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    """Why, for machines."""
+    message: str = Field(max_length=32768)
+    """Why, for people, and what to mend."""
+
+
+class OwnerStatus(Model):
+    """How one owner stands."""
+
+    id: str
+    """The owner's id; empty for the master owner."""
+    name: str
+    """The owner's name for people; `master` for the master owner."""
+    desired: int
+    """How many campaigns are wanted."""
+    ready: int
+    """How many can be claimed now."""
+    seeding: int
+    """How many are being made."""
+    claimed: int
+    """How many were ever claimed from this owner's pool."""
+
+
+class ImagesStatus(Model):
+    """How the images of the pool's campaigns stand, claimed ones among them."""
+
+    pending: int
+    """Images still to be copied."""
+    copied: int
+    """Images that were copied, of campaigns that may still be retired or released."""
+    failed: int
+    """Images that are not tried again by themselves; the annotation `campaignpool.dev/retry-images` does."""
+    last_finished_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When images of a campaign last came to an end, whether all were copied or not."""
+    retried: str | None = None
+    """The value of the annotation `campaignpool.dev/retry-images` that was last obeyed."""
+
+
+class LastSeed(Model):
+    """The last seeding run that ended well."""
+
+    job: str
+    """Name of its Job."""
+    finished_at: str = Field(json_schema_extra={"format": "date-time"})
+    """When it ended."""
+    campaigns: int
+    """Campaigns it made."""
+    rows: int
+    """Rows it inserted."""
+    statements: int
+    """Statements that one batch took, whatever its size."""
+    duration_milliseconds: int
+    """Time it spent cloning, without the start of its process."""
+
+
+class CampaignPoolStatus(Model):
+    """How things stand, as the ledger has it."""
+
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the resource that this status speaks of."""
+    desired: int = 0
+    """Campaigns wanted, over all owners."""
+    ready: int = 0
+    """Campaigns that can be claimed now."""
+    seeding: int = 0
+    """Campaigns being made: reserved by a run, or asked for from a Job at work."""
+    claimed: int = 0
+    """Campaigns ever claimed."""
+    failed: int = 0
+    """Campaigns that could not be made, kept for an hour with their cause."""
+    stale: int = 0
+    """Ready campaigns made from an older blueprint or template; part of `ready`."""
+    selector: str | None = None
+    """Label selector of the seeding pods, for the scale subresource; not of those that copy images."""
+    owners: list[OwnerStatus] = Field(
+        default_factory=list,
+        max_length=STATUS_OWNERS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+    """The owners that lack most, the worst first."""
+    owners_omitted: int = 0
+    """How many owners are not listed in `owners`."""
+    last_seed: LastSeed | None = None
+    """The last seeding run that ended well."""
+    images: ImagesStatus | None = None
+    """How images stand; absent while none are copied."""
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Ready, Progressing, Degraded, Paused and ImagesDegraded."""

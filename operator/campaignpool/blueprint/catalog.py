@@ -1,0 +1,146 @@
+"""What the database says of itself: the tables of a blueprint, their columns, keys, foreign keys and indexes.
+
+Everything here is a frozen value, so that compiling is a pure function of a blueprint and a catalog, and a
+change of the schema is seen as a change of the catalog.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from campaignpool.blueprint.queries import CATALOG
+from campaignpool.ledger.database import Connection
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Column(_Fact):
+    """A column; `type` is without its modifier, so that a value that is too long is an error and never cut."""
+
+    name: str
+    type: str
+    base: str = Field(default_factory=lambda known: known["type"])
+    """What `type` is a domain over, or `type` itself."""
+    not_null: bool
+    has_default: bool
+    default: str | None = None
+    """Expression of the default, or of a generated column; `nextval(…)` of an identity."""
+    identity: str
+    """`a` always, `d` by default, or empty."""
+    generated: str
+    """`s` stored, `v` virtual, or empty."""
+    sequence: str | None
+    """The sequence that gives its values, as SQL writes it."""
+
+
+class ForeignKey(_Fact):
+    """A foreign key; the target is given by the oid of its table, and by name for messages."""
+
+    name: str
+    columns: tuple[str, ...]
+    target: int
+    target_columns: tuple[str, ...]
+    target_name: str = "elsewhere"
+    match_full: bool = False
+
+
+class Index(_Fact):
+    """An index; a column is None where it is an expression. `keys` has the SQL of each."""
+
+    name: str
+    unique: bool
+    nulls_distinct: bool
+    columns: tuple[str | None, ...]
+    keys: tuple[str, ...] = ()
+    predicate: str | None
+    definition: str
+
+
+class TableFacts(_Fact):
+    """A table; `name` is qualified and quoted, ready for SQL."""
+
+    oid: int
+    name: str
+    schema_: str = Field(alias="schema")
+    relation: str
+    kind: str
+    primary_key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+    indexes: tuple[Index, ...]
+    triggers: tuple[str, ...]
+
+    @cached_property
+    def column(self) -> Mapping[str, Column]:
+        """Columns by name."""
+        return {column.name: column for column in self.columns}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What a blueprint asks of a database.
+
+    Attributes:
+        tables: The tables, by the name the blueprint uses; a name that no table has is absent.
+        path: The schemas in which the role finds what is not qualified, in order.
+    """
+
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+async def read(connection: Connection, names: Iterable[str]) -> Catalog:
+    """Ask the database about some tables.
+
+    Args:
+        connection: Its role's search path resolves the names.
+        names: Names as a person writes them: `campaigns`, `game.campaigns`, `"Odd Name"`.
+    """
+    oids = await connection.fetch(
+        "SELECT name, t.oid FROM unnest($1::text[]) AS n (name) "
+        "JOIN pg_class t ON t.oid = to_regclass(name) AND t.relkind IN ('r', 'p')",
+        sorted({name for name in names if _resolvable(name)}),
+    )
+    path = [name for name in await connection.fetchval("SELECT current_schemas(false)") if name[:3] != "pg_"]
+    async with search_path(connection, "pg_catalog"):
+        rows = await connection.fetch(CATALOG, [row["oid"] for row in oids])
+    found = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
+    return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}, tuple(path))
+
+
+@asynccontextmanager
+async def search_path(connection: Connection, path: str) -> AsyncIterator[None]:
+    """Resolve names by another search path for the length of a block that only reads."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("SELECT set_config('search_path', $1, true)", path)
+        yield
+    finally:
+        # Also where an outer transaction goes on: a setting outlives a release of its savepoint.
+        await transaction.rollback()
+
+
+def _resolvable(name: str) -> bool:
+    """Whether `to_regclass` takes the name; it raises on text that is no identifier at all."""
+    identifier = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+    return re.fullmatch(rf"{identifier}(?:\.{identifier})?", name) is not None
+
+
+def described(catalog: Catalog) -> dict[str, Any]:
+    """Give a catalog as plain JSON values without oids: those differ after a dump and restore."""
+    names = {facts.oid: facts.name for facts in catalog.tables.values()}
+    tables = {name: facts.model_dump(mode="json") for name, facts in sorted(catalog.tables.items())}
+    for table in tables.values():
+        del table["oid"]
+        for key in table["foreign_keys"]:
+            key["target"] = names.get(key["target"], "elsewhere")
+            del key["target_name"]
+    return tables

@@ -1,0 +1,334 @@
+"""Blueprint and catalog → clone plan: which rows, in which order, and what becomes of every column. Pure.
+
+Compiling refuses a blueprint that the catalog contradicts, with one fault for everything that is wrong, each
+naming table, column and mend. What a plan is stands in `campaignpool.plan`; which keys are made anew, and how, in
+`campaignpool.keys`. The SQL of a plan is written by `campaignpool.compiler`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
+from campaignpool.blueprint.catalog import Catalog, ForeignKey, TableFacts
+from campaignpool.blueprint.compile import graph
+from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, substitute, variables_of
+from campaignpool.blueprint.compile.images import image_plan
+from campaignpool.blueprint.compile.keys import INTEGERS, Uses, keys, leaving
+from campaignpool.blueprint.compile.plan import (
+    ClonePlan,
+    KeyKind,
+    Origin,
+    PolymorphicReference,
+    Reference,
+    TablePlan,
+    anchor_targets,
+    step,
+)
+from campaignpool.errors import BlueprintError
+
+__all__ = [
+    "INTEGERS",
+    "VARIABLES",
+    "ClonePlan",
+    "KeyKind",
+    "Origin",
+    "PolymorphicReference",
+    "Reference",
+    "TablePlan",
+    "anchor_targets",
+    "compile_plan",
+    "substitute",
+    "table_names",
+    "variables_of",
+]
+
+
+def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:
+    """Give every table that a blueprint names, as it names them; what the catalog must be asked for.
+
+    With `copies`, those where images hang are among them.
+    """
+    declared = [blueprint.root.table, *(table.name for table in blueprint.tables)]
+    referred = [name for table in blueprint.tables for name in table.references.values()]
+    typed = [name for table in blueprint.tables for each in table.polymorphic for name in each.targets.values()]
+    where = blueprint.images or ImageTables()
+    images = [where.attachments, where.blobs] if copies else []
+    return [*declared, *referred, *typed, *(insert.table for insert in blueprint.on_claim.insert), *images]
+
+
+def compile_plan(blueprint: Blueprint, catalog: Catalog, *, copies: bool = False) -> ClonePlan:
+    """Compile a blueprint against a catalog.
+
+    Args:
+        blueprint: The declaration; with `copies` it says where images hang.
+        catalog: What the database says of itself.
+        copies: Images are copied after the rows, not shared.
+
+    Raises:
+        BlueprintError: With every fault that was found.
+    """
+    plan = _Compiler(blueprint, catalog).plan()
+    return replace(plan, images=image_plan(plan, blueprint, catalog)) if copies else plan
+
+
+@dataclass
+class _Compiler:
+    blueprint: Blueprint
+    catalog: Catalog
+    faults: list[str] = field(default_factory=list)
+    positions: dict[int, int] = field(default_factory=dict)  # from the oid of a table to its place
+
+    def plan(self) -> ClonePlan:
+        root = Table(name=self.blueprint.root.table, set_=self.blueprint.root.set_)
+        declared = [root, *self.blueprint.tables]
+        facts = [self._facts(table.name) for table in declared]
+        self._refuse()
+        known = [each for each in facts if each is not None]
+        for place, each in enumerate(known):
+            if self.positions.setdefault(each.oid, place) != place:
+                self.faults.append(f"table {each.name} is named twice: merge the two entries")
+        self._refuse()
+        claimed = tuple(self._claimed())
+        partly = [self._table(place, both) for place, both in enumerate(zip(declared, known, strict=True))]
+        self._refuse()
+        self._circles(partly)
+        self._refuse()
+        tables = tuple(self._keyed(table, partly) for table in partly)
+        self._reachable(tables)
+        self._generated(tables)
+        self._refuse()
+        edges = {
+            table.position: {each.target for each in table.references}
+            | {target for each in table.polymorphic for target in each.targets.values()}
+            for table in tables
+        }
+        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint, self.catalog.path)
+
+    def _refuse(self) -> None:
+        if self.faults:
+            raise BlueprintError(self.faults)
+
+    def _facts(self, name: str) -> TableFacts | None:
+        facts = self.catalog.tables.get(name)
+        if facts is None:
+            self.faults.append(f"table {name} does not exist: correct its name, or qualify it with its schema")
+        return facts
+
+    def _table(self, place: int, both: tuple[Table, TableFacts]) -> TablePlan:
+        """Give the plan of a table, as far as it can be without the others: no keys, nothing copied."""
+        table, facts = both
+        self._columns_exist(table, facts)
+        self._variables(f"table {facts.name}", table.set_, VARIABLES - {"claimant"})
+        references, polymorphic = list(self._references(table, facts)), list(self._polymorphic(table, facts))
+        anchored = self._anchored(place, table, facts, references, polymorphic)
+        return TablePlan(
+            place,
+            facts,
+            table.where,
+            {},
+            tuple(replace(each, anchor=each in anchored) for each in references),
+            tuple(replace(each, anchor=each in anchored) for each in polymorphic),
+            dict(table.set_),
+            (),
+        )
+
+    def _columns_exist(self, table: Table, facts: TableFacts) -> None:
+        pairs = [name for each in table.polymorphic for name in (each.type, each.id)]
+        for name in [*table.set_, *table.references, *pairs, *(table.via or ())]:
+            if name not in facts.column:
+                self.faults.append(f"table {facts.name} has no column {name}: correct its name")
+            elif name in table.set_ and facts.column[name].generated:
+                self.faults.append(f"column {name} of {facts.name} is generated: remove it from `set`")
+
+    def _references(self, table: Table, facts: TableFacts) -> Iterator[Reference]:
+        """Give the references of a table, those of one column first: they hold whenever there is a value."""
+        inside = [key for key in facts.foreign_keys if key.target in self.positions]
+        kept = [key for key in inside if not set(key.columns) & set(table.set_)]
+        seen: set[tuple[tuple[str, ...], int, tuple[str, ...]]] = set()
+        for key in sorted(kept, key=lambda key: (len(key.columns), key.name)):
+            what = (key.columns, self.positions[key.target], key.target_columns)
+            if what not in seen:
+                seen.add(what)
+                yield Reference(*what, _nulls(facts, key, kept))
+        declared = {columns[0] for columns, _, _ in seen if len(columns) == 1} | set(table.set_)
+        for name, target_name in table.references.items():
+            target = self._target(f"table {facts.name}: `references` of {name}", target_name)
+            if name in facts.column and name not in declared and target is not None:
+                nulls = () if facts.column[name].not_null else (name,)
+                yield Reference((name,), target[0], (target[1],), nulls)
+
+    def _polymorphic(self, table: Table, facts: TableFacts) -> Iterator[PolymorphicReference]:
+        for pair in table.polymorphic:
+            if pair.id in facts.column and pair.type in facts.column and pair.id not in table.set_:
+                found = self._targets(pair, facts)
+                targets = {kind: position for kind, (position, _) in found.items()}
+                required = facts.column[pair.id].not_null
+                yield PolymorphicReference(pair.type, pair.id, targets, dict(found.values()), required)
+
+    def _targets(self, pair: Polymorphic, facts: TableFacts) -> dict[str, tuple[int, str]]:
+        where = f"table {facts.name}: target of {pair.type}"
+        found = {kind: self._target(where, name) for kind, name in pair.targets.items()}
+        return {kind: target for kind, target in found.items() if target is not None}
+
+    def _target(self, where: str, name: str) -> tuple[int, str] | None:
+        """Give the place of a table that is referred to by its primary key, and that key."""
+        facts = self.catalog.tables.get(name)
+        position = self.positions.get(facts.oid) if facts else None
+        if facts is None:
+            self.faults.append(f"{where}: table {name} does not exist: correct its name")
+        elif position is None:
+            self.faults.append(f"{where}: table {name} is not part of the blueprint: add it, or remove the reference")
+        elif len(facts.primary_key) != 1:
+            self.faults.append(f"{where}: table {name} has no primary key of one column, so nothing can refer to it")
+        else:
+            return position, facts.primary_key[0]
+        return None
+
+    def _anchored(
+        self,
+        place: int,
+        table: Table,
+        facts: TableFacts,
+        references: list[Reference],
+        polymorphic: list[PolymorphicReference],
+    ) -> list[Reference | PolymorphicReference]:
+        """Give the references that make a row part of a campaign."""
+        if place == 0:
+            return []
+        others = [each for each in references if each.target != place]
+        if table.via:
+            named = [each for each in others if set(each.columns) <= set(table.via)]
+            pairs = [each for each in polymorphic if each.column in table.via]
+            found = {name for each in named for name in each.columns} | {each.column for each in pairs}
+            self.faults += [
+                f"table {facts.name}: `via` names {name}, which is no reference to another table of the blueprint"
+                for name in table.via
+                if name in facts.column and name not in found
+            ]
+            return [*named, *pairs]
+        to_root = sorted((each for each in others if each.target == 0), key=lambda each: not each.required)
+        required = [each for each in others if each.required]
+        chosen = to_root[:1] or required or polymorphic[:1] or others[:1]
+        if not chosen:
+            self.faults.append(
+                f"table {facts.name} has no reference to another table of the blueprint: remove it, or declare one "
+                "under `references` or `polymorphic`"
+            )
+        return list(chosen)
+
+    def _circles(self, tables: list[TablePlan]) -> None:
+        """No column may hold, by way of references, what it holds itself: nothing would say which value it has."""
+        for table in tables:
+            pairs = {each.column for each in table.polymorphic}
+            for each in (each for other in tables for each in other.references if each.target == table.position):
+                for name in each.target_columns:
+                    path = [(table.position, name)]
+                    while (found := step(tables[path[-1][0]], path[-1][1])) and path[-1] not in path[:-1]:
+                        path.append((found.target, found.held(path[-1][1])))
+                    named = [f"{column} of {tables[place].facts.name}" for place, column in path]
+                    if path[-1] in path[:-1]:
+                        self.faults.append(f"{', '.join(named)} refer to each other in a circle: set one of them")
+                    elif name in pairs and name not in table.sets:
+                        self.faults.append(
+                            f"{named[0]} is polymorphic, and referred to: set it, or what refers to it"
+                        )
+        self.faults = list(dict.fromkeys(self.faults))
+
+    def _keyed(self, table: TablePlan, tables: list[TablePlan]) -> TablePlan:
+        """Complete the plan of a table: its keys, and what is copied."""
+        facts = table.facts
+        referred = {
+            each.target_columns for other in tables for each in other.references if each.target == table.position
+        } | {
+            (each.keys[table.position],)
+            for other in tables
+            for each in other.polymorphic
+            if table.position in each.keys
+        }
+        remapped = {name for each in table.references for name in each.columns}
+        remapped |= {each.column for each in table.polymorphic}
+        new = remapped | set(table.sets)
+        uses = Uses(new, referred, set(leaving(facts, self.positions.keys())), table.position == 0)
+        made, faults = keys(facts, uses)
+        self.faults += faults
+        if table.position == 0 and not faults and (len(facts.primary_key) != 1 or facts.primary_key[0] not in made):
+            self.faults.append(
+                f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
+                "set nor a reference"
+            )
+        copied = tuple(c.name for c in facts.columns if not c.generated and c.name not in new | made.keys())
+        return replace(table, keys=made, copied=copied)
+
+    def _reachable(self, tables: tuple[TablePlan, ...]) -> None:
+        """Every table must hang on the root by its anchors."""
+        reached, size = {0}, 0
+        while size != len(reached):
+            size = len(reached)
+            reached |= {table.position for table in tables if table.anchors and anchor_targets(table) <= reached}
+        for table in tables:
+            if table.position not in reached and table.anchors:
+                self.faults.append(
+                    f"table {table.facts.name} does not hang on the root by {', '.join(table.anchors)}: "
+                    "name other columns under `via`"
+                )
+
+    def _generated(self, tables: tuple[TablePlan, ...]) -> None:
+        """What a generated column holds can be referred to only while it is the same in every campaign."""
+        for table in tables:
+            for reference in table.references:
+                target = tables[reference.target]
+                made = [column.name for column in target.facts.columns if column.name not in target.copied]
+                changed = [name for name in made if not target.facts.column[name].generated]
+                for own, theirs in zip(reference.columns, reference.target_columns, strict=True):
+                    source = target.facts.column[theirs]
+                    fixed = table.facts.column[own].generated or not source.generated
+                    if not fixed and mentioned(source.default or "", changed):
+                        self.faults.append(
+                            f"column {own} of {table.facts.name} refers to {theirs} of {target.facts.name}, which is "
+                            f"generated from columns that change: set {own}, or leave {table.facts.name} out"
+                        )
+
+    def _variables(self, where: str, expressions: Mapping[str, str], allowed: frozenset[str]) -> None:
+        for column, expression in expressions.items():
+            unknown = variables_of(expression) - allowed
+            choices = ", ".join(f"${name}" for name in sorted(allowed))
+            self.faults += [
+                f"{where}, column {column}: there is no variable ${name} here: use {choices}" for name in unknown
+            ]
+
+    def _claimed(self) -> Iterator[TableFacts]:
+        """Give the table of each row that a claim inserts."""
+        root = self.catalog.tables[self.blueprint.root.table]
+        on_claim = self.blueprint.on_claim
+        self._variables("onClaim", on_claim.set_, VARIABLES)
+        for name in on_claim.set_:
+            if name not in root.column:
+                self.faults.append(f"onClaim: table {root.name} has no column {name}: correct its name")
+        for insert in on_claim.insert:
+            facts = self._facts(insert.table)
+            if facts is None:
+                continue
+            yield facts
+            self._variables(f"onClaim, table {facts.name}", insert.values, VARIABLES)
+            for name in insert.values:
+                if name not in facts.column:
+                    self.faults.append(f"onClaim: table {facts.name} has no column {name}: correct its name")
+            for column in facts.columns:
+                needed = column.not_null and not column.has_default and not column.generated
+                if needed and column.name not in insert.values:
+                    self.faults.append(
+                        f"onClaim: column {column.name} of {facts.name} may not be NULL and has no default: "
+                        "give it a value"
+                    )
+
+
+def _nulls(facts: TableFacts, key: ForeignKey, keys: list[ForeignKey]) -> tuple[str, ...]:
+    """Give the columns of a foreign key that become NULL where the target is left out.
+
+    Of several columns one that is NULL is enough, so those that other references share stay, where others can go.
+    """
+    able = tuple(n for n in key.columns if not facts.column[n].not_null and not facts.column[n].generated)
+    if key.match_full:
+        return able if len(able) == len(key.columns) else ()
+    shared = {name for other in keys if other.columns != key.columns for name in other.columns}
+    return tuple(name for name in able if name not in shared) or able

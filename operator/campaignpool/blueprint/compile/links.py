@@ -1,0 +1,265 @@
+"""How the references of a table are resolved against the template's rows: joins, and what each column comes to.
+
+Everything here is said over `m`, the rows of `naming.member` of the table. For each reference the target's row is
+joined from the target's own rows, and from there on along the references that its key is made of, if any. Of a
+joined row the snapshot keeps what is its own in every clone: a suffix, or a place.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from campaignpool.blueprint.catalog import Column
+from campaignpool.blueprint.compile.expressions import mentioned
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, Origin, TablePlan, step
+from campaignpool.blueprint.sql.naming import IN, ORD, ROW, ident, literal, lo, member, place
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One table that a reference may point at: its position, what is held of it, and the type names that mean it."""
+
+    target: int
+    target_columns: tuple[str, ...]
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """One reference of a table, plain or polymorphic.
+
+    Attributes:
+        number: Its place among the table's links.
+        columns: The columns that hold the key.
+        type_column: For a polymorphic one: the column that names the type.
+        alternatives: What it may point at: one table, or several for a polymorphic one.
+        anchor: Whether it makes rows part of the campaign.
+        nulls: Columns that become NULL where the target was left out; without any the row goes too.
+    """
+
+    number: int
+    columns: tuple[str, ...]
+    type_column: str | None
+    alternatives: tuple[Alternative, ...]
+    anchor: bool
+    nulls: tuple[str, ...]
+
+    @property
+    def required(self) -> bool:
+        """Whether the row goes when its target was left out."""
+        return self.anchor or not self.nulls
+
+
+def links(table: TablePlan) -> tuple[Link, ...]:
+    """Give the references of a table, those of one column first."""
+    found: list[Link] = []
+    for each in table.references:
+        nulls = () if each.anchor else each.nulls
+        only = (Alternative(each.target, each.target_columns),)
+        found.append(Link(len(found), each.columns, None, only, each.anchor, nulls))
+    for pair in table.polymorphic:
+        names = {target: sorted(n for n, t in pair.targets.items() if t == target) for target in sorted(pair.keys)}
+        several = tuple(Alternative(target, (pair.keys[target],), tuple(names[target])) for target in names)
+        nulls = () if pair.anchor or pair.required else (pair.column,)
+        found.append(Link(len(found), (pair.column,), pair.type_column, several, pair.anchor, nulls))
+    return tuple(found)
+
+
+def derived(plan: ClonePlan, table: TablePlan) -> tuple["Derived", ...]:
+    """Give the columns that hold references and are neither set nor generated."""
+    names = dict.fromkeys(name for link in links(table) for name in link.columns)
+    kept = (table.facts.column[name] for name in names if name not in table.sets)
+    return tuple(Derived(plan, table, column) for column in kept if not column.generated)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A column that holds references, and what its values come from."""
+
+    plan: ClonePlan = field(repr=False)
+    table: TablePlan = field(repr=False)
+    column: Column
+
+    @property
+    def number(self) -> int:
+        """Its place in the table."""
+        return self.table.number(self.column.name)
+
+    @cached_property
+    def entries(self) -> tuple[tuple[Link, int, Origin], ...]:
+        """Each reference that it is part of: the link, the alternative, and where the value comes from."""
+        name = self.column.name
+        return tuple(
+            (link, n, self.plan.origin(each.target, each.target_columns[link.columns.index(name)]))
+            for link in links(self.table)
+            if name in link.columns
+            for n, each in enumerate(link.alternatives)
+        )
+
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where its values come from, without those that are copied; all that are spliced count as the first."""
+        found = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
+        spliced = [origin for origin in found if origin.kind is KeyKind.SPLICED][:1]
+        return (*spliced, *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
+
+    def source(self, origin: Origin) -> int:
+        """Give the number of a source: 0 is what is spliced."""
+        return 0 if origin.kind is KeyKind.SPLICED else self.origins.index(origin) + 1
+
+    @property
+    def of_root(self) -> bool:
+        """Whether it can hold nothing but the campaign's own id."""
+        key = self.plan.root.key_column
+        own = Origin(KeyKind.SPLICED, 0, key.name if key else "")
+        return all(origin == own for _, _, origin in self.entries)
+
+    def needs(self, origin: Origin) -> tuple[str, ...]:
+        """Give the columns of the target's row that the expression of a source may read."""
+        target = self.plan.tables[origin.table]
+        return mentioned(target.sets[origin.column], [column.name for column in target.facts.columns])
+
+
+class Joins:
+    """The joins that resolve the references of a table, and expressions over them."""
+
+    def __init__(self, plan: ClonePlan, table: TablePlan) -> None:
+        self.plan, self.table = plan, table
+        self.links = links(table)
+        self.derived = derived(plan, table)
+        self._joins: dict[str, str] = {}
+        self._ends: dict[tuple[str, int, int], str] = {}  # alias of the row that a value comes from
+        for link in self.links:
+            for n in range(len(link.alternatives)):
+                self._joins[_alias(link, n)] = self._target(link, n)
+        self._found = {
+            (each.column.name, link.number, n): self._walk(link, n, each.column.name)
+            for each in self.derived
+            for link, n, _ in each.entries
+        }
+
+    @property
+    def sql(self) -> str:
+        """FROM and the joins: `m` and the place of its own, `own`, where it has one."""
+        own = f" JOIN {place(self.table.position)} own ON own.{ROW} = m.{ROW}" if self.table.placed else ""
+        return f"FROM {member(self.table.position)} m{own}{''.join(self._joins.values())}"
+
+    def left_out(self, link: Link) -> str:
+        """Say whether the target is a row of the template that is left out."""
+        return _any(f"{_alias(link, n)}.{IN} IS FALSE" for n in range(len(link.alternatives)))
+
+    def resolved(self, link: Link) -> str:
+        """Say whether the target is a row that is copied."""
+        return _any(f"{_alias(link, n)}.{IN} IS TRUE" for n in range(len(link.alternatives)))
+
+    def outside(self, link: Link) -> str:
+        """Say whether there is a target, and it is no row of the template."""
+        given = " AND ".join(f"m.{ident(name)} IS NOT NULL" for name in link.columns)
+        return f"({given} AND NOT {self.resolved(link)} AND NOT {self.left_out(link)})"
+
+    def nulled(self, column: str) -> str | None:
+        """Say whether a column becomes NULL because a target was left out; None where it never does."""
+        found = [self.left_out(link) for link in self.links if column in link.nulls]
+        return _any(found) if found else None
+
+    def token(self, each: Derived, origin: Origin) -> str:
+        """Give what the snapshot keeps for a source of a column: a suffix, a place, or whether there is a target."""
+        same = [
+            self._found[each.column.name, link.number, n]
+            for link, n, other in each.entries
+            if each.source(other) == each.source(origin) and other.kind is not KeyKind.COPIED
+        ]
+        value = same[0] if len(same) == 1 else f"coalesce({', '.join(same)})"
+        nulled = self.nulled(each.column.name) if len({link.number for link, _, _ in each.entries}) > 1 else None
+        return f"CASE WHEN {nulled} THEN NULL ELSE {value} END" if nulled else value
+
+    def raw(self, each: Derived) -> str:
+        """Give the value that is kept because nothing is made for it: the reference leaves the template."""
+        made = [f"{self.token(each, origin)} IS NOT NULL" for origin in each.origins]
+        nulled = self.nulled(each.column.name)
+        gone = [*made, *([nulled] if nulled else [])]
+        own = f"m.{ident(each.column.name)}"
+        return f"CASE WHEN {' OR '.join(gone)} THEN NULL ELSE {own} END" if gone else own
+
+    def read(self, each: Derived, origin: Origin) -> Iterator[str]:
+        """Give the values of the target's row that the expression of a source needs."""
+        ends = [self._ends[each.column.name, link.number, n] for link, n, other in each.entries if other == origin]
+        for name in each.needs(origin):
+            values = [f"{end}.{ident(name)}" for end in ends]
+            yield values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+
+    def conflict(self, each: Derived) -> str | None:
+        """Say whether two references want different values of a column; None where they never can."""
+        found = []
+        for n, (link, one, origin) in enumerate(each.entries):
+            for other, two, second in each.entries[n + 1 :]:
+                if other.number == link.number or (origin.kind is second.kind is KeyKind.COPIED):
+                    continue
+                both = f"{_alias(link, one)}.{IN} IS TRUE AND {_alias(other, two)}.{IN} IS TRUE"
+                name = each.column.name
+                values = [self._found[name, link.number, one], self._found[name, other.number, two]]
+                alike = each.source(origin) == each.source(second) if origin.kind is second.kind else False
+                if alike and origin.kind is KeyKind.SET:
+                    continue
+                found.append(f"({both}{f' AND {values[0]} IS DISTINCT FROM {values[1]}' if alike else ''})")
+        return _any(found) if found else None
+
+    def _target(self, link: Link, n: int) -> str:
+        each = link.alternatives[n]
+        alias, facts = _alias(link, n), self.plan.tables[each.target].facts
+        typed = f"{of_type(link, each.types, 'm')} AND " if link.type_column else ""
+        pairs = [
+            f"{cast(facts.column[theirs], self.table.facts.column[own], f'{alias}.{ident(theirs)}')} = m.{ident(own)}"
+            for own, theirs in zip(link.columns, each.target_columns, strict=True)
+        ]
+        return f" LEFT JOIN {member(each.target)} {alias} ON {typed}{' AND '.join(pairs)}"
+
+    def _walk(self, link: Link, n: int, column: str) -> str:
+        """Follow a column of a link to where its value comes from, joining what is on the way; give what is kept."""
+        each, alias = link.alternatives[n], _alias(link, n)
+        position, name = each.target, each.target_columns[link.columns.index(column)]
+        while (found := self._next(position, name)) is not None:
+            position, name, alias, join = self._stepped(found, name, position, alias)
+            self._joins[alias] = join
+        self._ends[column, link.number, n] = alias
+        kind = self.plan.origin(position, name).kind
+        if kind is KeyKind.SET:
+            return f"nullif({alias}.{IN}, false)"
+        if kind not in (KeyKind.SPLICED, KeyKind.NUMBERED):
+            return "NULL"
+        self._joins[f"{alias}p"] = f" LEFT JOIN {place(position)} {alias}p ON {alias}p.{ROW} = {alias}.{ROW}"
+        table = self.plan.tables[position]
+        return f"{alias}p.{lo(table.number(name)) if kind is KeyKind.SPLICED else ORD}"
+
+    def _next(self, position: int, name: str) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
+        table = self.plan.tables[position]
+        found = None if name in table.sets or name in table.keys else step(table, name)
+        return (found.target, found.columns, found.target_columns) if found else None
+
+    def _stepped(
+        self, found: tuple[int, tuple[str, ...], tuple[str, ...]], name: str, position: int, alias: str
+    ) -> tuple[int, str, str, str]:
+        target, columns, held = found
+        after = f"{alias}_{self.plan.tables[position].number(name)}"
+        pairs = [f"{after}.{ident(b)} = {alias}.{ident(a)}" for a, b in zip(columns, held, strict=True)]
+        # A row that is left out has no key in a clone, whatever its key is made of.
+        join = f" LEFT JOIN {member(target)} {after} ON {alias}.{IN} AND {' AND '.join(pairs)}"
+        return target, held[columns.index(name)], after, join
+
+
+def of_type(link: Link, names: tuple[str, ...], alias: str) -> str:
+    """Say whether a row's polymorphic reference is of some types."""
+    return f"{alias}.{ident(link.type_column or '')} IN ({', '.join(literal(name) for name in names)})"
+
+
+def cast(given: Column, wanted: Column, value: str) -> str:
+    """Cast a target's key to the type of the column that holds it, so that the column's index serves."""
+    return value if wanted.base == given.base else f"CAST({value} AS {wanted.type})"
+
+
+def _alias(link: Link, n: int) -> str:
+    return f"x{link.number}_{n}"
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return f"({' OR '.join(conditions)})"

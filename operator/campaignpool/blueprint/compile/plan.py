@@ -1,0 +1,245 @@
+"""The clone plan: which rows, in which order, and what becomes of every column. Made by `campaignpool.clone`.
+
+How values are made (measured: `docs/adr/0002-keys.md`):
+
+- `SPLICED`, for uuid keys: the first 64 bits of the new campaign's id, then 64 bits that are the template row's
+  own. Computed, so references to the row remap by the same expression, without a join.
+- `NUMBERED`, for other keys with a default that some table of the plan refers to: drawn from the default, all of
+  a table's in one array; row n of campaign m takes its place in it, so references remap by position.
+- `DEFAULT`, for keys with a default that nothing in the plan refers to: left to the database.
+- `SET`: an expression of the blueprint; a reference to it evaluates the expression over the target's row.
+- `COPIED`: the same in every campaign.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.blueprint.catalog import Column, TableFacts
+from campaignpool.blueprint.compile.expressions import mentioned
+
+
+class KeyKind(StrEnum):
+    """How the value of a column is made that others may refer to."""
+
+    SPLICED = "spliced"
+    NUMBERED = "numbered"
+    DEFAULT = "default"
+    SET = "set"
+    COPIED = "copied"
+    NONE = "none"
+
+
+_RANK = {KeyKind.SPLICED: 0, KeyKind.NUMBERED: 1, KeyKind.DEFAULT: 2}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the value of a column comes from, past all references: a column of a table of the plan."""
+
+    kind: KeyKind
+    table: int
+    column: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Columns that hold a key of a row of another table of the plan (or of its own).
+
+    Attributes:
+        columns: The columns.
+        target: Position of the target table in `ClonePlan.tables`.
+        target_columns: What they hold, one for each of `columns`.
+        nulls: The columns that become NULL where the target is left out; without any, the row is left out too.
+        anchor: Whether it makes a row part of a campaign; all anchors of a table must.
+    """
+
+    columns: tuple[str, ...]
+    target: int
+    target_columns: tuple[str, ...]
+    nulls: tuple[str, ...]
+    anchor: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether a row cannot be without it."""
+        return not self.nulls
+
+    def held(self, column: str) -> str:
+        """Give what one of the columns holds."""
+        return self.target_columns[self.columns.index(column)]
+
+
+@dataclass(frozen=True)
+class PolymorphicReference:
+    """A column that holds the key of a row whose table stands in the column beside it.
+
+    Attributes:
+        type_column: Holds the name of the type.
+        column: Holds the key.
+        targets: From a type's name to the position of its table in `ClonePlan.tables`.
+        keys: From the position of a target to its primary key.
+        required: Whether the key column cannot be NULL.
+        anchor: Whether it makes a row part of a campaign.
+    """
+
+    type_column: str
+    column: str
+    targets: Mapping[str, int]
+    keys: Mapping[int, str]
+    required: bool
+    anchor: bool = False
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What becomes of one table.
+
+    Attributes:
+        position: Its place in `ClonePlan.tables`.
+        facts: The table as the catalog has it.
+        where: Condition of the rows that are copied.
+        keys: Columns whose values are made anew, and how: `SPLICED`, `NUMBERED` or `DEFAULT`.
+        references: References into the plan, by foreign key or declared.
+        polymorphic: Polymorphic references.
+        sets: Columns that are set to an expression.
+        copied: Columns that are copied as they are.
+    """
+
+    position: int
+    facts: TableFacts
+    where: str | None
+    keys: Mapping[str, KeyKind]
+    references: tuple[Reference, ...]
+    polymorphic: tuple[PolymorphicReference, ...]
+    sets: Mapping[str, str]
+    copied: tuple[str, ...]
+
+    @property
+    def key_column(self) -> Column | None:
+        """The column that is made anew in every clone and names a row best; None where none is."""
+        own = [name for name in self.facts.primary_key if name in self.keys] or list(self.keys)
+        return self.facts.column[min(own, key=lambda name: _RANK[self.keys[name]])] if own else None
+
+    @property
+    def key(self) -> KeyKind:
+        """How `key_column` is made."""
+        return self.keys[self.key_column.name] if self.key_column else KeyKind.NONE
+
+    @property
+    def placed(self) -> bool:
+        """Whether its rows are numbered in the snapshot."""
+        return bool(self.spliced or self.numbered)
+
+    @property
+    def spliced(self) -> tuple[str, ...]:
+        """The columns that are spliced."""
+        return tuple(name for name, kind in self.keys.items() if kind is KeyKind.SPLICED)
+
+    @property
+    def told_by_suffix(self) -> bool:
+        """Whether a suffix says which row of the template a row is."""
+        return len(self.spliced) == 1 and self.facts.primary_key == self.spliced
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """The columns that are drawn and taken by position."""
+        return tuple(name for name, kind in self.keys.items() if kind is KeyKind.NUMBERED)
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """The columns that make a row part of a campaign."""
+        plain = [name for each in self.references if each.anchor for name in each.columns]
+        return tuple(dict.fromkeys([*plain, *(each.column for each in self.polymorphic if each.anchor)]))
+
+    @cached_property
+    def mentioned(self) -> tuple[str, ...]:
+        """Columns that expressions of `sets` may read from the template's row, beside those copied."""
+        others = [column.name for column in self.facts.columns if column.name not in self.copied]
+        return mentioned(" ".join(self.sets.values()), others)
+
+    def number(self, column: str) -> int:
+        """Give the place of a column in its table: part of the names of our own columns."""
+        return next(n for n, each in enumerate(self.facts.columns) if each.name == column)
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """How images are copied, after the rows.
+
+    Attributes:
+        position: Place of the attachments' table in `ClonePlan.tables`.
+        blob: Its column that holds the key of a blob.
+        slot: Its columns that say where an image is shown.
+        blobs: The table of the blobs.
+        key: Its primary key.
+        path: Expression over a blob: the path of its file, or NULL where the blob is shared.
+        sets: Columns of a new blob that are set, by expressions.
+    """
+
+    position: int
+    blob: str
+    slot: tuple[str, ...]
+    blobs: TableFacts
+    key: Column
+    path: str
+    sets: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ClonePlan:
+    """A compiled blueprint.
+
+    Attributes:
+        tables: Every table, the root first.
+        order: Positions in the order of insertion; tables that refer to each other in a circle stand together
+            and are inserted by one statement.
+        claim_tables: The table of each row that a claim inserts.
+        blueprint: What it was compiled from.
+        path: The schemas of the role's search path.
+        images: How images are copied; None where they are shared.
+    """
+
+    tables: tuple[TablePlan, ...]
+    order: tuple[tuple[int, ...], ...]
+    claim_tables: tuple[TableFacts, ...]
+    blueprint: Blueprint
+    path: tuple[str, ...] = ()
+    images: ImagePlan | None = None
+
+    @property
+    def root(self) -> TablePlan:
+        """The table of the campaigns."""
+        return self.tables[0]
+
+    def origin(self, position: int, column: str) -> Origin:
+        """Give where the value of a column comes from, past all references.
+
+        The compiler has seen to it that references do not lead in a circle.
+        """
+        table = self.tables[position]
+        if column in table.sets:
+            return Origin(KeyKind.SET, position, column)
+        if column in table.keys:
+            return Origin(table.keys[column], position, column)
+        found = step(table, column)
+        return self.origin(found.target, found.held(column)) if found else Origin(KeyKind.COPIED, position, column)
+
+
+def step(table: TablePlan, column: str) -> Reference | None:
+    """Give the reference that says what a column holds: the first one, as those of one column stand first."""
+    for each in table.references:
+        if column in each.columns and (each.target, each.held(column)) != (table.position, column):
+            return each
+    return None
+
+
+def anchor_targets(table: TablePlan) -> set[int]:
+    """Give the places of the tables by which a table hangs on the root, itself excluded."""
+    found = {each.target for each in table.references if each.anchor}
+    for each in table.polymorphic:
+        if each.anchor:
+            found |= set(each.targets.values())
+    return found - {table.position}

@@ -1,0 +1,194 @@
+"""From facts to a proposed blueprint. Pure: the same facts give the same proposal."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from campaignpool.api.blueprint import Blueprint, Insert, OnClaim, Polymorphic, Root, Table
+from campaignpool.blueprint.catalog import TableFacts
+from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.discover import choose, names, settings
+from campaignpool.blueprint.discover.discovery import ClaimRow, Discovery, Note, Reference, Setting, TableIn, TableOut
+from campaignpool.blueprint.discover.facts import Facts
+from campaignpool.blueprint.discover.walk import meant
+from campaignpool.blueprint.sql.census import Reached
+from campaignpool.errors import BlueprintError
+
+
+def decide(facts: Facts) -> Discovery:
+    """Propose a blueprint."""
+    root = facts.walk.reached[facts.root].facts
+    owner, owners = _owner(facts, root)
+    out = choose.left_out(facts, owners)
+    inside = {oid for oid in facts.walk.reached if oid not in out}
+    tables = [_table(facts, table, inside, set(out)) for oid, table in facts.walk.reached.items() if oid in inside]
+    found = Discovery(
+        template=f"{facts.template} ({facts.condition or 'by its key'})",
+        root=_root(facts, root, owner, inside, set(out)),
+        tables=tuple(tables[1:]),
+        left_out=(*out.values(), *_beside(facts)),
+        claim=tuple(_claim(root, owner)),
+        claim_rows=tuple(_claim_rows(facts, owners)),
+        claim_notes=tuple(_claim_notes(facts, root, owner)),
+    )
+    try:
+        compiler.compile_plan(as_blueprint(found), facts.catalog)
+    except BlueprintError as error:
+        return replace(found, faults=tuple(error.faults))
+    return found
+
+
+def as_blueprint(found: Discovery) -> Blueprint:
+    """Give the proposal as a blueprint, without its reasons."""
+    return Blueprint(
+        root=Root(table=found.root.name, set_=_sets(found.root.settings)),
+        tables=[
+            Table(
+                name=table.name,
+                where=table.where,
+                set_=_sets(table.settings),
+                polymorphic=[
+                    Polymorphic(type=pair.type_column, id=pair.id_column, targets=dict(pair.targets))
+                    for pair in table.polymorphic
+                ],
+            )
+            for table in found.tables
+        ],
+        on_claim=OnClaim(
+            set_=_sets(found.claim),
+            insert=[Insert(table=row.table, values=dict(row.values)) for row in found.claim_rows],
+        ),
+    )
+
+
+def _sets(found: tuple[Setting, ...]) -> dict[str, str]:
+    return {each.column: each.expression for each in found if each.expression is not None}
+
+
+def _owner(facts: Facts, root: TableFacts) -> tuple[str | None, int | None]:
+    """Give the column that says whose a campaign is, and the oid of the table of its owners."""
+    keys = [
+        key
+        for key in root.foreign_keys
+        if len(key.columns) == 1 and key.target not in (*facts.walk.reached, root.oid)
+    ]
+    if not keys:
+        return None, None
+    best = min(keys, key=lambda key: (names.owner_first(key.columns[0]), not root.column[key.columns[0]].not_null))
+    return best.columns[0], best.target
+
+
+def _root(facts: Facts, root: TableFacts, owner: str | None, inside: set[int], out: set[int]) -> TableIn:
+    found = [*settings.of_root(facts, owner), *settings.root_pointers(facts, out)]
+    notes = settings.notes(facts, root, inside, out, {each.column for each in found} | ({owner} if owner else set()))
+    if owner and root.column[owner].not_null:
+        notes.insert(
+            0, Note(f"{owner} is copied: until somebody claims it, a campaign belongs to the template's owner")
+        )
+    comment = f"the template is one of {facts.campaigns:,} rows"
+    return TableIn(facts.names[root.oid], comment, settings=tuple(found), notes=tuple(notes))
+
+
+def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> TableIn:
+    own, counted = table.facts, facts.census[table.facts.oid]
+    where, why = settings.filtered(own, counted)
+    found = settings.of_table(facts, own, inside, out)
+    polymorphic, notes = _polymorphic(facts, own, inside)
+    notes += settings.notes(facts, own, inside, out, {each.column for each in found})
+    if table.loose:
+        column = table.hangs[0].columns[0]
+        notes.insert(
+            0, Note(f"hangs on the campaign by {column} alone, which may be NULL: is it template?", look=True)
+        )
+    if why and not where:
+        notes.insert(0, Note(why, look=True))
+    happens = [column for column in names.happenings(own) if counted.filled.get(column)]
+    if happens:
+        notes.append(Note(f"{', '.join(happens)} are copied", look=True))
+    comment = f"{names.counted(counted.rows, 'row')} of the template, of {counted.total:,}"
+    return TableIn(facts.names[own.oid], comment, where, why, tuple(found), tuple(polymorphic), tuple(notes))
+
+
+def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[list[Reference], list[Note]]:
+    tables: Mapping[int, TableFacts] = {each.oid: each for each in facts.catalog.tables.values()}
+    found, notes = [], []
+    for pair in facts.pairs:
+        if pair.table != table.oid:
+            continue
+        targets: dict[str, str] = {}
+        for each in pair.types:
+            target = meant(each, tables)
+            if target in inside:
+                targets[each.name] = facts.names[target]
+                if len(each.hits) > 1:
+                    notes.append(Note(f"{each.name}: its ids are keys of several tables; its name decided"))
+            elif target:
+                notes.append(Note(f"rows of type {each.name} ({facts.names[target]}) are no part of a campaign"))
+            else:
+                tried = f"{names.counted(each.looked_up, 'id')} looked up" if each.looked_up else "none has an id"
+                notes.append(Note(f"type {each.name} fits no table: {tried}", look=True))
+        if targets:
+            found.append(Reference(pair.type_column, pair.id_column, targets))
+    return found, notes
+
+
+def _beside(facts: Facts) -> list[TableOut]:
+    found = []
+    for oid, columns in facts.walk.backward.items():
+        reason = (
+            f"{', '.join(columns)} may be NULL, and the campaign's own tables refer to it: it stands beside campaigns"
+        )
+        found.append(TableOut(facts.names[oid], -1, -1, reason))
+    for table in facts.catalog.tables.values():
+        pairs = ", ".join(f"{kind} and {key}" for kind, key in names.pairs(table))
+        if pairs and table.oid in facts.unreadable and table.oid not in facts.walk.reached:
+            reason = f"it may hang on campaigns by {pairs}, but the role in the URL may not read it"
+            found.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
+    return found
+
+
+def _claim(root: TableFacts, owner: str | None) -> list[Setting]:
+    found = [Setting(owner, "$claimant", "it belongs to whoever claims it")] if owner else []
+    found += [
+        Setting(name, "true", "into sight")
+        for name in ("active", "is_active")
+        if name in root.column and root.column[name].type == "boolean"
+    ]
+    if "updated_at" in root.column:
+        found.append(Setting("updated_at", "now()", "the application's own way to say that a row changed"))
+    return found
+
+
+def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
+    if owners is None:
+        return []
+    found = []
+    for oid, table in facts.walk.reached.items():
+        own = table.facts
+        if not choose.is_membership(facts, own, owners):
+            continue
+        values = {
+            choose.column_to(own, owners) or "": "$claimant",
+            choose.column_to(own, facts.root) or "": "$campaign",
+        }
+        notes = []
+        for column in own.columns:
+            needed = column.not_null and not column.has_default and not column.generated and column.name not in values
+            if needed and column.type in names.TIMES:
+                values[column.name] = "now()"
+            elif needed and column.type == "uuid" and column.name in own.primary_key:
+                values[column.name] = "gen_random_uuid()"
+            elif needed:
+                notes.append(Note(f"{column.name} is required and has no default: give it a value", look=True))
+        found.append(ClaimRow(facts.names[oid], values, tuple(notes)))
+    return found
+
+
+def _claim_notes(facts: Facts, root: TableFacts, owner: str | None) -> list[Note]:
+    if owner is None:
+        return [Note("no column of the root says whose a campaign is: set here what a claim changes", look=True)]
+    others = [
+        key.columns[0]
+        for key in root.foreign_keys
+        if key.target not in facts.walk.reached and key.columns[0] != owner and len(key.columns) == 1
+    ]
+    return [Note(f"{', '.join(others)} may have to be set as well", look=True)] if others else []

@@ -1,0 +1,102 @@
+"""What names suggest. A hint is never enough alone: it breaks a tie, proposes a filter, or explains a mark."""
+
+import re
+
+from campaignpool.blueprint.catalog import Column, TableFacts
+from campaignpool.blueprint.compile.keys import INTEGERS
+
+TEXTS = frozenset({"text", "character varying", "citext", "character"})
+_NO_TYPE_NAME = frozenset({"uuid", "boolean", "json", "jsonb", "bytea", "interval", "double precision", "numeric"})
+"""Types of a column that cannot hold the name of a type; enums, texts and numbers can."""
+
+TIMES = frozenset({"timestamp without time zone", "timestamp with time zone", "date"})
+
+STAMPS = frozenset({"created_at", "updated_at", "inserted_at", "modified_at", "created_on", "updated_on"})
+"""Times that say when a row was written."""
+
+_KEEP = frozenset({"active", "is_active", "enabled", "published", "is_template", "template"})
+_DROP = frozenset({"deleted", "is_deleted", "archived", "is_archived", "discarded", "hidden"})
+_GONE = frozenset({"deleted_at", "discarded_at", "archived_at", "removed_at"})
+_SECRET = re.compile(r"(^|_)(token|secret|api_key|jti|password_digest|encrypted_password|invite_code|access_code)$")
+_HAPPENS = re.compile(
+    r"^(started|ended|finished|begun|completed|played|expires|expired|sent|read|seen|accepted|redeemed|occurred|"
+    r"happened|logged|closed|resolved)_(at|on)$"
+)
+_RECORDS = re.compile(
+    r"(^|_)(logs?|audits?|audit_trail|events?|versions?|history|histories|activity|activities|notifications?|"
+    r"messages?|sessions?|visits?)$"
+)
+_OWNER = ("user_id", "owner_id", "account_id", "player_id", "gamemaster_id", "creator_id", "created_by_id")
+
+
+def filters(table: TableFacts, *, root: bool) -> list[str]:
+    """Give conditions that leave out what a template keeps but does not give away, as its columns suggest."""
+    if root:
+        return []
+    found = []
+    for column in table.columns:
+        if column.type == "boolean" and column.name in _KEEP:
+            found.append(quoted(column.name))
+        elif column.type == "boolean" and column.name in _DROP:
+            found.append(f"{quoted(column.name)} IS NOT TRUE")
+        elif column.type in TIMES and column.name in _GONE:
+            found.append(f"{quoted(column.name)} IS NULL")
+    return found
+
+
+def is_uuid(text: str) -> bool:
+    """Whether text is a uuid, as Postgres writes it."""
+    return re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(name: str) -> str:
+    """Give a column as an expression writes it: in quotes only where it needs them."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def secret(column: Column) -> bool:
+    """Whether a column seems to hold something that no two rows may share, or nobody may know."""
+    return column.type in TEXTS and _SECRET.search(column.name) is not None
+
+
+def happenings(table: TableFacts) -> list[str]:
+    """Give columns that say when something began, ended or was done: what is played has them."""
+    return [column.name for column in table.columns if column.type in TIMES and _HAPPENS.match(column.name)]
+
+
+def records(table: TableFacts) -> bool:
+    """Whether a table's name says that it records what happened."""
+    return _RECORDS.search(table.relation) is not None
+
+
+def owner_first(column: str) -> int:
+    """Order columns that may name the owner of a campaign: the usual ones first."""
+    return _OWNER.index(column) if column in _OWNER else len(_OWNER)
+
+
+def means(type_name: str, table: TableFacts) -> bool:
+    """Whether a type's name is what a framework would make of a table's: `Character`, `Game::Hero` or `heroes`."""
+    relation = re.sub(r"[^0-9a-z]", "", table.relation.lower())
+    spelled = re.sub(r"[^0-9a-z]", "", type_name.lower())
+    last = re.sub(r"[^0-9a-z]", "", re.split(r"::|\.|/", type_name)[-1].lower())
+    forms = {form for word in (spelled, last) for form in (word, f"{word}s", f"{word}es", f"{word[:-1]}ies")}
+    return relation in forms
+
+
+def pairs(table: TableFacts) -> list[tuple[str, str]]:
+    """Give columns `x_type` and `x_id` that no foreign key speaks of and that can name a type and an id."""
+    bound = {name for key in table.foreign_keys for name in key.columns}
+    found = []
+    for column in table.columns:
+        stem = column.name.removesuffix("_type")
+        id_column = table.column.get(f"{stem}_id")
+        if stem == column.name or id_column is None or id_column.name in bound or column.type in _NO_TYPE_NAME:
+            continue
+        if id_column.type in INTEGERS | TEXTS | {"uuid"}:
+            found.append((column.name, id_column.name))
+    return found

@@ -1,0 +1,168 @@
+"""Read the facts from a live database: in one read-only transaction, so that nothing can be left behind."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+from campaignpool.api.spec import Template
+from campaignpool.blueprint import catalog, install
+from campaignpool.blueprint.catalog import Catalog, Column, TableFacts
+from campaignpool.blueprint.compile.keys import INTEGERS
+from campaignpool.blueprint.discover import names
+from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds, Pair, TypeName, Walk
+from campaignpool.blueprint.discover.walk import walk
+from campaignpool.blueprint.queries import queries_of
+from campaignpool.blueprint.sql import census as queries
+from campaignpool.blueprint.sql.census import Reached
+from campaignpool.errors import ConfigurationError
+from campaignpool.ledger.database import Connection
+
+LARGE = 1_000_000
+"""Tables that the statistics say are larger are not counted in full: the statistics are good enough."""
+
+_TEXTUAL = frozenset({"json", "jsonb", "uuid[]"}) | names.TEXTS
+
+
+async def observe(connection: Connection, root_name: str, template: Template) -> Facts:
+    """Read everything that `decide` needs.
+
+    Raises:
+        ConfigurationError: There is no such root table, or it has no primary key of one column.
+        TemplateError: The template is not there, or its condition holds for more than one row.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        listed = await connection.fetch(queries_of("discover")["tables"])
+        shortest = {row["oid"]: row["name"] for row in listed}
+        unreadable = frozenset(row["oid"] for row in listed if not row["readable"])
+        root = await _root(connection, root_name, list(shortest.values()))
+        found = await catalog.read(connection, shortest.values())
+        tables = {facts.oid: facts for facts in found.tables.values()}
+        open_ = {oid: facts for oid, facts in tables.items() if oid not in unreadable}
+        key = await install.find_template(connection, root, template)
+        pairs = [pair for facts in open_.values() for pair in await _pairs(connection, facts, open_)]
+        reached = walk(tables, root.oid, pairs)
+        estimates = {row["oid"]: row["rows"] for row in listed}
+        known = _known(reached, unreadable)
+        counted = {oid: await _census(connection, reached, oid, key, estimates.get(oid, -1)) for oid in known}
+        # The root first; its own key is known, so that its text can be searched for it.
+        loose = [
+            each
+            for oid in known
+            if counted[oid].rows
+            for each in await _loose(connection, reached, oid, key, open_, pairs)
+        ]
+        counts = await connection.fetchval(queries.like_the_template(root, key))
+    flags = [column.name for column in root.columns if column.type == "boolean"]
+    return Facts(
+        catalog=found,
+        names=shortest,
+        unreadable=unreadable,
+        root=root.oid,
+        template=key,
+        condition=template.where,
+        walk=reached,
+        pairs=tuple(pairs),
+        census=counted,
+        alike=dict(zip(flags, counts[1:], strict=False)),
+        loose=tuple(loose),
+    )
+
+
+def _known(reached: Walk, unreadable: frozenset[int]) -> list[int]:
+    """Give the tables whose rows of the template can be found: they, and what they hang on, may be read."""
+    known: list[int] = []
+    for oid, table in reached.reached.items():
+        if oid not in unreadable and all(hang.target in known for hang in table.hangs):
+            known.append(oid)
+    return known
+
+
+async def _root(connection: Connection, name: str, known: list[str]) -> TableFacts:
+    found: Catalog = await catalog.read(connection, [name])
+    root = found.tables.get(name)
+    if root is None:
+        near = difflib.get_close_matches(name, known, 3, 0.5)
+        hint = f" ({', '.join(near)}?)" if near else ""
+        raise ConfigurationError(f"table {name} does not exist{hint}: correct --root, or qualify it with its schema")
+    if len(root.primary_key) != 1:
+        raise ConfigurationError(
+            f"table {root.name} has no primary key of one column: campaigns need one, uuid or integer"
+        )
+    return root
+
+
+async def _pairs(connection: Connection, facts: TableFacts, tables: Mapping[int, TableFacts]) -> list[Pair]:
+    found = []
+    for type_column, id_column in names.pairs(facts):
+        types = []
+        for row in await connection.fetch(queries.types(facts, type_column)):
+            some = await connection.fetch(queries.ids(facts, type_column, id_column), row["name"])
+            ids = [each["id"] for each in some]
+            hits = await _keys_of(connection, ids, tables.values(), facts.column[id_column])
+            types.append(TypeName(row["name"], len(ids), hits))
+        found.append(Pair(facts.oid, type_column, id_column, tuple(types)))
+    return found
+
+
+async def _keys_of(
+    connection: Connection, ids: Sequence[str], tables: Iterable[TableFacts], column: Column | None
+) -> dict[int, int]:
+    """Give, by oid, how many of some ids are keys of which tables; only tables whose keys are of their kind."""
+    kind = column.type if column else "uuid"
+    if kind not in INTEGERS and kind != "uuid":
+        kind = "integer" if ids and all(each.isdecimal() and len(each) < 19 for each in ids) else "uuid"
+        ids = ids if kind == "integer" else [each for each in ids if names.is_uuid(each)]
+    fitting = [
+        facts
+        for facts in tables
+        if len(facts.primary_key) == 1 and _fits(facts.column[facts.primary_key[0]].type, kind)
+    ]
+    if not ids or not fitting:
+        return {}
+    rows = await connection.fetch(queries.key_of(fitting), list(ids))
+    return {fitting[row["place"]].oid: row["hits"] for row in rows if row["hits"]}
+
+
+def _fits(key: str, kind: str) -> bool:
+    return key in INTEGERS if kind in INTEGERS else key == kind
+
+
+async def _census(connection: Connection, reached: Walk, oid: int, template: str, estimate: int) -> Census:
+    table = reached.reached[oid]
+    facts = table.facts
+    where = " AND ".join(names.filters(facts, root=table.is_root)) or None
+    flags = [column.name for column in facts.columns if column.type == "boolean"]
+    sums = [0] * (2 + len(flags) + len(facts.columns))
+    for condition in queries.branches(reached.reached, oid, template):
+        counts = await connection.fetchval(queries.census(facts, condition, where))
+        sums = [was + more for was, more in zip(sums, counts, strict=True)]
+    total = estimate if estimate > LARGE else await connection.fetchval(queries.total(facts))
+    true = dict(zip(flags, sums[2:], strict=False))
+    filled = dict(zip([column.name for column in facts.columns], sums[2 + len(flags) :], strict=True))
+    return Census(total, sums[0], sums[1], true, filled)
+
+
+async def _loose(
+    connection: Connection,
+    reached: Walk,
+    oid: int,
+    template: str,
+    tables: Mapping[int, TableFacts],
+    pairs: Sequence[Pair],
+) -> list[LooseIds]:
+    table: Reached = reached.reached[oid]
+    facts = table.facts
+    bound = {*facts.primary_key, *(name for key in facts.foreign_keys for name in key.columns)}
+    bound |= {pair.id_column for pair in pairs if pair.table == oid}
+    conditions = queries.branches(reached.reached, oid, template)
+    found = []
+    for column in facts.columns:
+        numbered = column.type in INTEGERS and column.name.endswith("_id")
+        if column.name in bound or not (numbered or column.type == "uuid" or column.type in _TEXTUAL):
+            continue
+        query = queries.values(facts, column.name, conditions, uuids=not numbered)
+        ids = [row["id"] for row in await connection.fetch(query)]
+        hits = await _keys_of(connection, ids, tables.values(), column if numbered else None)
+        # Text that holds ids of nothing we know is no concern of anybody's.
+        if ids and (hits or numbered or column.type == "uuid"):
+            found.append(LooseIds(oid, column.name, len(ids), hits, numbered or column.type == "uuid"))
+    return found

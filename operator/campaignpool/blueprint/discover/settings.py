@@ -1,0 +1,190 @@
+"""Which columns cannot be copied as they are. Pure."""
+
+import re
+from collections.abc import Iterator, Set
+
+from campaignpool.blueprint.catalog import Index, TableFacts
+from campaignpool.blueprint.discover import names
+from campaignpool.blueprint.discover.discovery import Note, Setting
+from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds
+
+_SUFFIX = "|| '-' || $campaign"
+
+
+def of_root(facts: Facts, owner: str | None) -> list[Setting]:
+    """Give what to set on the campaign itself."""
+    root = facts.walk.reached[facts.root].facts
+    found = [
+        *_name(root),
+        *_template_flags(facts, root),
+        *_unseen(root),
+        *_times(root),
+        *_owner(root, owner),
+    ]
+    return _first([*found, *_unique(root, set(root.primary_key) | _fresh(found)), *_secrets(root)])
+
+
+def of_table(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int]) -> list[Setting]:
+    """Give what to set on the rows of a table below the root.
+
+    Args:
+        facts: What was read.
+        table: The table.
+        inside: Oids of the tables of the blueprint.
+        out: Oids of the tables that hang on the root and are left out.
+    """
+    found = list(_pointers(facts, table, out))
+    return _first([*found, *_unique(table, _new(facts, table, inside) | _fresh(found)), *_secrets(table)])
+
+
+def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], settled: Set[str]) -> list[Note]:
+    """Give remarks on what is copied and leaves the campaign, and on ids that no constraint speaks of."""
+    found = []
+    for key in table.foreign_keys:
+        if key.target not in inside and key.target not in out and not set(key.columns) & settled:
+            target = facts.names.get(key.target, "another table")
+            found.append(Note(f"{', '.join(key.columns)} is copied: it goes on to point at the same row of {target}"))
+    own = [each for each in facts.loose if each.table == table.oid and each.column not in settled]
+    return found + [_loose(facts, each, inside) for each in own]
+
+
+def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:
+    column, count, hits = each.column, each.found, each.hits
+    if not hits:
+        return Note(f"{column} is copied: {names.counted(count, 'id')} looked up, keys of no table here")
+    best = sorted(hits, key=lambda oid: (-hits[oid], facts.names[oid]))[:3]
+    tables = ", ".join(f"{facts.names[oid]} ({hits[oid]:,} of {count:,})" for oid in best)
+    if not each.whole:
+        return Note(f"{column} holds ids inside its text, of {tables}: they are copied as they are", look=True)
+    mend = ""
+    if len(best) == 1 and best[0] in inside:
+        mend = f"; if that is meant, add `references: {{{column}: {facts.names[best[0]]}}}`"
+    return Note(f"{column} has no foreign key, and its ids are keys of {tables}: copied as they are{mend}", look=True)
+
+
+def _name(root: TableFacts) -> Iterator[Setting]:
+    for name in ("name", "title"):
+        if name in root.column and root.column[name].type in names.TEXTS:
+            yield Setting(name, "$name", "a name that no other campaign has, until somebody gives it one")
+            return
+
+
+def _template_flags(facts: Facts, root: TableFacts) -> Iterator[Setting]:
+    """Give what makes the template the template: a clone must not have it."""
+    counted = facts.census[facts.root]
+    mentioned = set(re.findall(r"\w+", facts.condition or "")) & set(root.column)
+    for name, alike in facts.alike.items():
+        opposite = "false" if counted.true.get(name) else "true"
+        if name in mentioned:
+            yield Setting(name, opposite, "the template's condition names it: a clone is no template")
+        elif alike == 0 and facts.campaigns > 1 and opposite == "false" and name not in {"active", "is_active"}:
+            yield Setting(name, opposite, "true for the template alone", look=True)
+    for name in sorted(mentioned - set(facts.alike)):
+        if name not in root.primary_key:
+            yield Setting(
+                name,
+                None,
+                "the template's condition names it: with the same value a clone is a template too",
+                look=True,
+            )
+
+
+def _unseen(root: TableFacts) -> Iterator[Setting]:
+    for name in ("active", "is_active"):
+        if name in root.column and root.column[name].type == "boolean":
+            yield Setting(name, "false", "out of sight until somebody claims it")
+
+
+def _times(root: TableFacts) -> Iterator[Setting]:
+    for column in root.columns:
+        if column.type not in names.TIMES:
+            continue
+        if column.name in names.STAMPS:
+            yield Setting(column.name, "now()", "when the clone was made")
+        elif re.match(r"(seeded|cloned|initialized|provisioned|generated)_(at|on)$", column.name):
+            yield Setting(column.name, "now()", "it says when a campaign was filled, and this one is")
+
+
+def _owner(root: TableFacts, owner: str | None) -> Iterator[Setting]:
+    if owner and not root.column[owner].not_null:
+        yield Setting(owner, "NULL", "nobody's until somebody claims it")
+
+
+def _pointers(facts: Facts, table: TableFacts, out: Set[int]) -> Iterator[Setting]:
+    """Give references to what is left out: a clone that kept them would point at the template's own play."""
+    for key in table.foreign_keys:
+        if key.target in out and not table.column[key.columns[0]].not_null:
+            yield Setting(
+                key.columns[0], "NULL", f"else it points at the template's row of {facts.names[key.target]}"
+            )
+
+
+def root_pointers(facts: Facts, out: Set[int]) -> list[Setting]:
+    """Give the references of the root to what is left out."""
+    return list(_pointers(facts, facts.walk.reached[facts.root].facts, out))
+
+
+def _fresh(found: list[Setting]) -> set[str]:
+    """Give the columns whose proposed value is another one in every clone, or NULL."""
+    values = [(each.column, each.expression or "") for each in found]
+    return {column for column, value in values if value == "NULL" or "$" in value or "random" in value}
+
+
+def _new(facts: Facts, table: TableFacts, inside: Set[int]) -> set[str]:
+    """Give the columns that are new in every clone: keys and references into the campaign."""
+    new = set(table.primary_key)
+    new |= {name for key in table.foreign_keys if key.target in inside for name in key.columns}
+    return new | {pair.id_column for pair in facts.pairs if pair.table == table.oid}
+
+
+def _unique(table: TableFacts, new: Set[str]) -> Iterator[Setting]:
+    for index in table.indexes:
+        if not index.unique or new & set(index.columns) or _mentions(index, new):
+            continue
+        columns = [table.column[name] for name in index.columns if name]
+        free = next((column for column in columns if not column.not_null), None)
+        text = next((column for column in columns if column.type in names.TEXTS), None)
+        uuid = next((column for column in columns if column.type == "uuid"), None)
+        reason = f"unique in the whole table ({index.name})"
+        if free:
+            yield Setting(free.name, "NULL", reason)
+        elif text and names.secret(text):
+            yield Setting(text.name, "gen_random_uuid()", reason)
+        elif text:
+            yield Setting(text.name, f"{names.quoted(text.name)} {_SUFFIX}", reason)
+        elif uuid:
+            yield Setting(uuid.name, "gen_random_uuid()", reason)
+        else:
+            name = index.columns[0] or "an expression"
+            yield Setting(name, None, f"{reason}: say what value is new in every campaign", look=True)
+
+
+def _mentions(index: Index, new: Set[str]) -> bool:
+    return None in index.columns and bool(new & set(re.findall(r"\w+", index.definition.partition("USING")[2])))
+
+
+def _secrets(table: TableFacts) -> Iterator[Setting]:
+    for column in table.columns:
+        if names.secret(column):
+            value = "gen_random_uuid()" if column.not_null else "NULL"
+            yield Setting(column.name, value, "by its name a secret: no two campaigns may share it", look=True)
+
+
+def _first(found: list[Setting]) -> list[Setting]:
+    """Keep the first proposal for each column."""
+    chosen: dict[str, Setting] = {}
+    for each in found:
+        chosen.setdefault(each.column, each)
+    return list(chosen.values())
+
+
+def filtered(table: TableFacts, counted: Census) -> tuple[str | None, str]:
+    """Give the condition of the rows to copy, and why."""
+    conditions = names.filters(table, root=False)
+    if not conditions:
+        return None, ""
+    where = " AND ".join(conditions)
+    if not counted.kept:
+        return None, f"`where: {where}` would leave out all of them"
+    dropped = counted.rows - counted.kept
+    return where, f"leaves out {names.counted(dropped, 'row')}" if dropped else "holds for all of them now"

@@ -1,0 +1,158 @@
+"""What the template's rows say against a plan, found before the first clone. Over the rows of `install.collect`.
+
+Faults are what every clone would run into; warnings are what a person may want to know or to mend.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from campaignpool.blueprint.catalog import Index
+from campaignpool.blueprint.compile.links import derived, links
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
+from campaignpool.blueprint.queries import queries_of
+from campaignpool.blueprint.sql import snapshot
+from campaignpool.blueprint.sql.collisions import collision, unstable
+from campaignpool.blueprint.sql.naming import IN, ident, member
+from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.ledger.database import Connection
+
+
+async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
+    """Give a fault for every unique index that clones would violate, found by making the values of two of them."""
+    for table in plan.tables:
+        for index in table.facts.indexes:
+            query = collision(plan, table, index)
+            if query and await connection.fetchval(query):
+                yield _collision_fault(table, index)
+
+
+def _collision_fault(table: TablePlan, index: Index) -> str:
+    columns = ", ".join(column or expression for column, expression in zip(index.columns, index.keys, strict=True))
+    able = [name for name in index.columns if name in table.copied or name in table.sets]
+    name = next((name for name in able if name), None)
+    column = table.facts.column[name] if name else None
+    value = "NULL" if column and not column.not_null else "a value that is new in every campaign"
+    if column and column.not_null and column.base == "uuid":
+        value = "gen_random_uuid()"
+    if column and column.not_null and column.base in ("text", "character varying"):
+        value = f"{column.name} || '-' || $campaign"
+    return (
+        f"unique index {index.name} of {table.facts.name} ({columns}) would hold the same values for every campaign: "
+        f"set one of its columns, such as `{name or 'COLUMN'}: {value}`"
+    )
+
+
+async def contradictions(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:
+    """Give a fault for whatever else stands in the way of every clone."""
+    if not surveys[0].rows:
+        yield (
+            f"the template itself would be left out: a required reference of {plan.root.facts.name} points at a row "
+            "that a filter leaves out: change the filter, or set the column"
+        )
+    for table, survey in zip(plan.tables, surveys, strict=True):
+        for each, rows in zip(derived(plan, table), survey.conflicts, strict=True):
+            if rows:
+                yield (
+                    f"column {each.column.name} of {table.facts.name} holds several references, which would want "
+                    f"different values in {rows} rows: set it, or remove one of the tables it refers to"
+                )
+        for fault, query in (*_leaving(plan, table), *_unsteady(plan, table)):
+            if survey.rows and await connection.fetchval(query):
+                yield fault
+
+
+def _unsteady(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
+    """Give what is wrong with keys that others refer to, each with a query whether it is."""
+    for name, query in unstable(plan, table):
+        yield (
+            (
+                f"column {name} of {table.facts.name} is set and referred to, and its expression gives another value "
+                f"each time: make it from the row and $campaign, such as `{name} || '-' || $campaign`"
+            ),
+            query,
+        )
+    for name in table.numbered:
+        default = table.facts.column[name].default
+        yield (
+            (
+                f"column {name} of {table.facts.name} is a key that others refer to, and its default gives the "
+                f"same value twice: set it to an expression that is new in every campaign, such as "
+                f"`{name} || '-' || $campaign`"
+            ),
+            f"SELECT ({default}) = ({default})",
+        )
+
+
+def _leaving(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
+    """Give foreign keys out of the plan by a column that changes: a fault and a query for whether it counts."""
+    inside = {each.facts.oid for each in plan.tables}
+    changed = {name for name, kind in table.keys.items() if kind is not KeyKind.COPIED}
+    changed |= {each.column.name for each in derived(plan, table) if each.origins}
+    for key in table.facts.foreign_keys:
+        names = [name for name in key.columns if name in changed]
+        if key.target in inside or not names or set(key.columns) & set(table.sets):
+            continue
+        given = " AND ".join(f"{ident(name)} IS NOT NULL" for name in key.columns)
+        fault = (
+            f"foreign key {key.name} of {table.facts.name} refers to {key.target_name}, which is not part of the "
+            f"blueprint, by {', '.join(names)}, which is new in every campaign: add the table, or set one of "
+            f"({', '.join(key.columns)})"
+        )
+        # Names come from the catalog.
+        yield fault, f"SELECT EXISTS (SELECT FROM {member(table.position)} WHERE {IN} AND {given})"  # noqa: S608
+
+
+async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:
+    """Give what is no fault: rows left out or copied in part, triggers that fire, indexes that are missing."""
+    for table, survey in zip(plan.tables, surveys, strict=True):
+        name = table.facts.name
+        if survey.dropped:
+            yield f"rows of {name} that are left out because a row that they require is: {survey.dropped:,}"
+        for link, rows in zip(links(table), survey.nulled, strict=True):
+            if rows and not link.required:
+                columns = ", ".join(link.nulls)
+                yield f"rows of {name} where {columns} becomes NULL because what it refers to is left out: {rows:,}"
+        query = snapshot.partly(plan, table)
+        rows = await connection.fetchval(query) if query else 0
+        if rows:
+            yield (
+                f"rows of {name} that refer to the template by one of {', '.join(table.anchors)} and not by all, and "
+                f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
+            )
+        if table.facts.triggers:
+            yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.triggers)}"
+    async for text in _of_deletion(connection, plan):
+        yield text
+
+
+async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
+    """Give what makes deletion slow, stops it, or happens with it."""
+    queries, oids = queries_of("findings"), [table.facts.oid for table in plan.tables]
+    for row in await connection.fetch(queries["unindexed"], oids):
+        yield (
+            f"foreign key {row['name']} of {row['table']} has no index, so deleting campaigns reads the whole table: "
+            f"CREATE INDEX {row['how']}ON {row['table']} ({row['columns']})"
+        )
+    for text in _pairs(plan):
+        yield text
+    for row in await connection.fetch(queries["actions"], oids):
+        yield (
+            f"foreign key {row['name']} of {row['table']}, which is not part of the blueprint, would delete or "
+            f"change rows with those of {row['target']}: a campaign on which they hang stays retiring"
+        )
+    for row in await connection.fetch(queries["triggers"], oids):
+        yield f"triggers of {row['table']} fire when campaigns that nobody claimed are deleted: {row['names']}"
+
+
+def _pairs(plan: ClonePlan) -> Iterator[str]:
+    """Give a warning for every polymorphic reference without an index to find it by."""
+    for table in plan.tables:
+        how = "CONCURRENTLY " if table.facts.kind == "r" else ""
+        for pair in table.polymorphic:
+            pairs = {pair.column, pair.type_column}
+            found = table.facts.indexes
+            if not any(index.columns[0] == pair.column or set(index.columns[:2]) == pairs for index in found):
+                yield (
+                    f"polymorphic reference {pair.column} of {table.facts.name} has no index, so finding a "
+                    f"campaign reads the whole table: CREATE INDEX {how}ON {table.facts.name} "
+                    f"({ident(pair.column)}, {ident(pair.type_column)})"
+                )

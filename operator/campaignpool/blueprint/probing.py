@@ -1,0 +1,99 @@
+"""Try the expressions of a blueprint against the catalog, without reading a row."""
+
+import re
+from collections.abc import Iterator
+
+import asyncpg
+
+from campaignpool.blueprint import catalog
+from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, bare
+from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.sql import claims
+from campaignpool.blueprint.sql.naming import schemas
+from campaignpool.ledger import sql
+from campaignpool.ledger.database import Connection
+
+
+def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
+    """Give, for every expression of a blueprint, where it stands and a query that holds it and reads no row."""
+    for table in plan.tables:
+        name = table.facts.name
+        if table.where:
+            yield f"table {name}, where", _query(plan, name, table.where, "boolean")
+        for column, expression in table.sets.items():
+            yield f"table {name}, set {column}", _query(plan, name, expression, table.facts.column[column].type)
+    if plan.images is not None:
+        blobs = plan.images.blobs
+        yield "images, path", _query(plan, blobs.name, plan.images.path, "text")
+        for column, expression in plan.images.sets.items():
+            kind = blobs.column[column].type
+            yield f"images, set {column}", _query(plan, blobs.name, expression, kind)
+    yield from _claim_probes(plan)
+
+
+def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
+    root = plan.root.facts
+    for column, expression in plan.blueprint.on_claim.set_.items():
+        yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].type)
+    for facts, values in claims.inserted(plan):
+        for column, expression in values.items():
+            yield f"onClaim, table {facts.name}, {column}", _query(plan, None, expression, facts.column[column].type)
+
+
+def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
+    root = plan.root.facts
+    key = root.column[root.primary_key[0]].type
+    names = (*compiler.VARIABLES, *IMAGE_VARIABLES)
+    nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
+    value = f"SELECT CAST(({compiler.substitute(expression, nothing)}) AS {kind})"
+    return f"{value} FROM {table} t WHERE false" if table else value
+
+
+async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:
+    """Give what Postgres has against an expression, in words for the author of the blueprint; None: nothing.
+
+    What has nothing to do with the expression, such as a lock that is not to be had, is raised as it is.
+    """
+    try:
+        async with catalog.search_path(connection, path):
+            await connection.prepare(query)
+    except asyncpg.PostgresSyntaxError as error:
+        return f"{where}: {error.args[0]}: correct the expression"
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.PostgresConnectionError):
+        raise
+    except (asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError):
+        raise
+    except asyncpg.PostgresError as error:
+        return (
+            f"{where}: {error.args[0]}: correct the expression, or the type it gives, and qualify names that are "
+            "neither in the role's search path nor in a schema of the blueprint's tables"
+        )
+    return None
+
+
+async def runs_alone(connection: Connection, plan: ClonePlan) -> bool:
+    """Say whether what a claim writes makes nothing of the application's run, and reads no table of it but by key.
+
+    So it is where the tables bring nothing along, and the expressions mean the same where nothing is found but what
+    comes with Postgres. Where that cannot be told, as with comments or names in full, the answer is no.
+    """
+    root = plan.root.facts
+    inserted = [(facts.oid, name) for facts, row in claims.inserted(plan) for name in row]
+    written = [*((root.oid, name) for name in plan.blueprint.on_claim.set_), *inserted]
+    oids, names = [oid for oid, _ in written], [name for _, name in written]
+    tables = sorted({root.oid, *oids})
+    if not await connection.fetchval(sql.queries()["nothing_runs_along"], tables, oids, names):
+        return False
+    expressions = list(claims.expressions(plan))
+    text = " ".join(bare(each) for each in expressions)
+    if any("--" in each or "/*" in each for each in expressions) or _QUALIFIED.search(text):
+        return False
+    words = sorted({word.lower() for word in re.findall(r"\w+", text)})
+    if not await connection.fetchval(sql.queries()["nothing_is_hidden"], list(schemas(plan)), words, text):
+        return False
+    values = ", ".join(f"({query})" for _, query in _claim_probes(plan))
+    return not values or await fault(connection, "pg_catalog", "onClaim", f"SELECT {values}") is None
+
+
+_QUALIFIED = re.compile(r"(?<!\bt)\s*\.")

@@ -1,0 +1,139 @@
+"""SQL of what a claim does in the application's tables, and what a release undoes of it.
+
+It is written twice: as functions of the revision, and as statements that become part of `campaign_pool.claim` itself,
+where it costs less (`docs/adr/0010-what-a-revision-writes-is-part-of-the-claim.md`).
+"""
+
+from collections.abc import Iterator, Mapping
+
+from campaignpool.blueprint.catalog import Column, TableFacts
+from campaignpool.blueprint.compile.expressions import mentioned, substitute, variables_of
+from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.sql.functions import Revision, written
+from campaignpool.blueprint.sql.naming import ident, literal, schemas
+
+CLAIM_FORM = 2
+"""What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
+
+PART_FORM = 1
+"""How `part` is written; raised with each change of it, so that two releases do not undo each other's work."""
+
+VARIABLES = frozenset(
+    (
+        *("pool", "claimant", "key", "name", "wait", "campaign_id", "source", "claimed_at", "images_state"),
+        *("the_pool", "current", "lasts", "tickets", "stale_too", "owned", "rings", "albums", "ticket", "found_at"),
+        *("last_slot", "made_from", "kept_for", "there", "nothing", "got", "found"),
+    )
+)
+"""Words that mean something in `campaign_pool.claim` where they are no column; a test compares them with it."""
+
+
+def on_claim(revision: Revision) -> str:
+    """Write `on_claim_r<id>(id uuid, root key text, claimant text, name text) → whether the campaign was there`."""
+    body = []
+    if not _takes_name(revision.plan):
+        hint = literal("Let onClaim of the blueprint set a column to $name, or claim without a name.")
+        body.append(
+            "IF $4 IS NOT NULL THEN RAISE EXCEPTION 'the campaigns of this pool take no name' "
+            f"USING ERRCODE = 'CP007', HINT = {hint}; END IF;"
+        )
+    root, inserts = _writes(revision.plan, revision.pool, number="$1", key="$2", claimant="$3", name="$4")
+    body += [root, "IF NOT FOUND THEN RETURN false; END IF;", *inserts, "RETURN true;"]
+    return written(revision, "on_claim", "uuid, text, text, text", "boolean", [], body)
+
+
+def part(plan: ClonePlan, pool: str) -> Mapping[str, object] | None:
+    """Write what becomes part of `campaign_pool.claim`; None where that has to call the revision's function.
+
+    `body` are statements in terms of the claim's variables, which set `there` if the campaign's row is; `path` are
+    the schemas in which its names are looked up; `names` is whether it takes the name that a claim may give.
+
+    In `claim` a word that is no column is a variable of it, and would silently become one where the column of a rule
+    is dropped or renamed; a function of the revision says that it is not there. And a backslash in what an author
+    wrote means what a session makes of it, which may be nothing good: it is to break no other pool's claims.
+    """
+    # Arguments, and the key that the claim gives, by number: no alias in a rule can hide these.
+    names = {"number": "campaignpool_id", "key": "$6", "claimant": "$2", "name": "$4"}
+    root, inserts = _writes(plan, pool, **names)
+    lines = [root, "IF FOUND THEN", *(f"    {each}" for each in inserts), "    there := true;", "END IF;"]
+    body = "".join(f"        {line}\n" for line in lines)
+    if "\\" in body or any(mentioned(each, VARIABLES) for each in expressions(plan)):
+        return None
+    return {"form": PART_FORM, "body": body, "path": list(schemas(plan)), "names": _takes_name(plan)}
+
+
+def on_release(revision: Revision) -> str:
+    """Write `on_release_r<id>(root key text, claimant text)`: delete what the claim inserted, and nothing else.
+
+    Those rows are known by the campaign and the claimant in them; a rule that writes no campaign is not undone, for
+    its rows could not be told from others.
+    """
+    values = _values(revision.plan, key="$1", claimant="$2", name="NULL")
+    body = []
+    for table, given in inserted(revision.plan):
+        known = {
+            column: each
+            for column, each in given.items()
+            if (used := variables_of(each)) and used <= {"campaign", "claimant", "owner"}
+        }
+        if any("campaign" in variables_of(each) for each in known.values()):
+            same = [_is(table.column[column], f"({substitute(each, values)})") for column, each in known.items()]
+            body.append(f"DELETE FROM {table.name} AS t WHERE {' AND '.join(same)};")
+    return written(revision, "on_release", "text, text", "void", [], body)
+
+
+def inserted(plan: ClonePlan) -> Iterator[tuple[TableFacts, Mapping[str, str]]]:
+    """Give the rows that a claim inserts: table, and expression of each column."""
+    for row, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
+        yield facts, row.values
+
+
+def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str, name: str) -> tuple[str, list[str]]:
+    """Give the statement that finds the campaign's row and changes it, and those that insert rows."""
+    root, rules = plan.root, plan.blueprint.on_claim
+    generated = f"({literal(pool.rpartition('/')[2] + '-')} || left(replace({number}::text, '-', ''), 16))"
+    values = _values(plan, key=key, claimant=claimant, name=f"coalesce({name}, {generated})")
+    row = _is(root.facts.column[root.facts.primary_key[0]], key)
+    if rules.set_:
+        sets = [
+            f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].type})"
+            for each, expression in rules.set_.items()
+        ]
+        found = f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row};"
+    else:
+        found = f"PERFORM 1 FROM {root.facts.name} AS t WHERE {row} FOR NO KEY UPDATE;"
+    inserts = []
+    for table, given in inserted(plan):
+        targets = ", ".join(ident(each) for each in given)
+        cast = [f"CAST(({substitute(each, values)}) AS {table.column[to].type})" for to, each in given.items()]
+        inserts.append(f"INSERT INTO {table.name} ({targets}) VALUES ({', '.join(cast)});")
+    return found, inserts
+
+
+def _is(column: Column, value: str) -> str:
+    """Compare a column with a value: by Postgres' own operator where the type is its own.
+
+    There is none for `character varying` or for domains, and whoever may create operators in a schema of the
+    application could make one, which the rights of the claim's owner would run.
+    """
+    own = "." not in column.base
+    return f"t.{ident(column.name)} {'OPERATOR(pg_catalog.=)' if own else '='} CAST({value} AS {column.type})"
+
+
+def _values(plan: ClonePlan, *, key: str, claimant: str, name: str) -> dict[str, str]:
+    """Give what the variables of `onClaim` stand for."""
+    root = plan.root.facts
+    campaign = f"CAST({key} AS {root.column[root.primary_key[0]].type})"
+    return {"campaign": campaign, "name": name, "owner": claimant, "claimant": claimant}
+
+
+def _takes_name(plan: ClonePlan) -> bool:
+    return any("name" in variables_of(each) for each in expressions(plan))
+
+
+def expressions(plan: ClonePlan) -> Iterator[str]:
+    """Give what its author wrote of a claim."""
+    rules = plan.blueprint.on_claim
+    yield from rules.set_.values()
+    for row in rules.insert:
+        yield from row.values.values()

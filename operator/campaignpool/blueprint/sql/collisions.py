@@ -1,0 +1,93 @@
+"""SQL that makes the values of two clones without inserting them, to see whether they can stand side by side."""
+
+from collections.abc import Iterator
+
+from campaignpool.blueprint.catalog import Index
+from campaignpool.blueprint.compile.expressions import mentioned
+from campaignpool.blueprint.compile.links import derived, links
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
+from campaignpool.blueprint.sql import snapshot
+from campaignpool.blueprint.sql.naming import ident
+from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
+
+_TWO = (
+    f"(VALUES ('00000000-0000-7000-8000-000000000001'::uuid, '', '0000000000007000', 0), "
+    f"('00000000-0000-7001-8000-000000000001'::uuid, '', '0000000000007001', 1)) AS c {CAMPAIGNS}"
+)
+
+
+def collision(plan: ClonePlan, table: TablePlan, index: Index) -> str | None:
+    """Give a query for whether two clones would meet in a unique index; None where that is plainly not so."""
+    if not index.unique or _fresh(plan, table, index):
+        return None
+    generated = [column for column in table.facts.columns if column.generated]
+    if any(mentioned(" ".join(index.keys), [name]) for name in _defaults(table)):
+        return None
+    more = "".join(f", ({column.default}) AS {ident(column.name)}" for column in generated)
+    made = f"SELECT s.*{more} FROM ({_clones(plan, table)}) s"
+    keys = [f"({key}) AS k{n}" for n, key in enumerate(index.keys)]
+    names = [f"k{n}" for n in range(len(keys))]
+    given = " AND ".join(f"{name} IS NOT NULL" for name in names) if index.nulls_distinct else "true"
+    where = f" WHERE {index.predicate}" if index.predicate else ""
+    return (
+        f"SELECT EXISTS (SELECT FROM (SELECT {', '.join(keys)} FROM ({made}) v{where}) k "
+        f"WHERE {given} GROUP BY {', '.join(names)} HAVING count(*) > 1)"
+    )
+
+
+def unstable(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
+    """Give the set columns that others refer to, each with a query for whether it is another value each time."""
+    held = {
+        name
+        for other in plan.tables
+        for link in links(other)
+        for each in link.alternatives
+        if each.target == table.position
+        for name in each.target_columns
+    }
+    values = _values(plan)
+    for name in (name for name in table.sets if name in held):
+        value = values.columns(table)[name]
+        rows = f"({snapshot.select(plan, table, _all(plan, table))} OFFSET 0) s CROSS JOIN {_TWO}"
+        yield name, f"SELECT EXISTS (SELECT FROM {rows} WHERE {value} IS DISTINCT FROM {value})"
+
+
+def _fresh(plan: ClonePlan, table: TablePlan, index: Index) -> bool:
+    """Say whether a column of an index is new in every clone, and nothing else in it changes."""
+    names = [name for name in index.columns if name]
+    if len(names) < len(index.columns) or not index.nulls_distinct or set(names) & set(table.sets):
+        return False
+    if any(table.keys.get(name) in (KeyKind.SPLICED, KeyKind.NUMBERED, KeyKind.DEFAULT) for name in names):
+        return True
+    root = {each.column.name for each in derived(plan, table) if each.of_root and each.column.not_null}
+    return bool(root & set(names) & set(table.anchors))
+
+
+def _defaults(table: TablePlan) -> list[str]:
+    """Give the columns that the database makes, of which nothing can be said here."""
+    return [name for name, kind in table.keys.items() if kind is KeyKind.DEFAULT]
+
+
+def _clones(plan: ClonePlan, table: TablePlan) -> str:
+    """Give the rows of two clones."""
+    columns = _values(plan).columns(table)
+    made = ", ".join(f"{value} AS {ident(name)}" for name, value in columns.items())
+    rows = snapshot.select(plan, table, _all(plan, table))
+    return f"SELECT {made or 'true'} FROM ({rows} OFFSET 0) s CROSS JOIN {_TWO}"
+
+
+def _values(plan: ClonePlan) -> Values:
+    def numbered(position: int, column: str, place: str) -> str:
+        # Numbers that no row of the template has, and no two rows of the clones.
+        base = plan.tables[position].facts.column[column].base
+        return f"CAST(-1 - ({place} * 2 + c.campaignpool_n) AS {base})"
+
+    return Values(plan, "/", tuple(_all(plan, table) for table in plan.tables), numbered)
+
+
+def _all(plan: ClonePlan, table: TablePlan) -> Survey:
+    """Give a survey that rules nothing out."""
+    ones = (1,) * len(derived(plan, table))
+    by_link = (1,) * len(links(table))
+    return Survey(1, 0, by_link, by_link, ones, ones, ones)

@@ -1,0 +1,196 @@
+"""SQL of a revision's functions: what clones campaigns from its snapshot; `claims` gives them away.
+
+All of them are set-based: the number of statements depends on the tables, never on rows or campaigns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind, TablePlan
+from campaignpool.blueprint.sql import images
+from campaignpool.blueprint.sql.naming import ORD, function, ident, literal, search_path, snapshot
+from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
+
+_QUEUED = 2
+"""Statements that queue images, beside the one that shares what is in no store."""
+
+# How plpgsql reads a name that a column and a variable share.
+_HEAD = "#variable_conflict use_column\n"
+PREFIXES = (
+    "campaignpool_prefixes text[] := ARRAY(SELECT left(replace(u.id::text, '-', ''), 16) "
+    "FROM unnest($1) WITH ORDINALITY AS u (id, n) ORDER BY u.n);"
+)
+"""Declares the first 64 bits of the ids of a batch, from the argument `ids`."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What the functions of a revision are written from.
+
+    Attributes:
+        number: Of the revision; it is part of every name.
+        pool: Name of the pool, `namespace/name`.
+        plan: The clone plan.
+        surveys: What the template holds, by position of the table.
+    """
+
+    number: int
+    pool: str
+    plan: ClonePlan
+    surveys: tuple[Survey, ...]
+
+    @property
+    def statements(self) -> int:
+        """Statements that one batch takes, those that draw keys from sequences included."""
+        inserted = [group for group in self.plan.order if any(self.surveys[each].rows for each in group)]
+        queued = _QUEUED if copied(self) else 0
+        return len(inserted) + len(list(_drawn(self))) + queued
+
+    @property
+    def rows(self) -> int:
+        """Rows that one campaign takes."""
+        return sum(survey.rows for survey in self.surveys)
+
+    @cached_property
+    def values(self) -> Values:
+        """What a clone makes of the rows, in terms of the functions' variables."""
+
+        def numbered(position: int, column: str, place: str) -> str:
+            # The keys of one campaign stand together.
+            rows = self.surveys[position].rows
+            keys = keys_of(self.plan.tables[position], column)
+            return f"{keys}[(c.campaignpool_n - 1) * {rows} + {place}]"
+
+        return Values(self.plan, self.pool, self.surveys, numbered)
+
+
+def keys_of(table: TablePlan, column: str) -> str:
+    """Give the variable that holds the values of a column, of all campaigns of a batch."""
+    return f"campaignpool_keys_{table.position}_{table.number(column)}"
+
+
+def clone(revision: Revision) -> str:
+    """Write `clone_r<id>(ids uuid[], owners text[]) → keys of the new root rows`, in the order of the ids.
+
+    It fails unless every table got exactly its rows: a trigger that swallows one is no clone.
+    """
+    declared, body = drawn(revision)
+    declared += ["_rows bigint;", "_made bigint[];"]
+    for tables in groups(revision):
+        plan = copied(revision)
+        if plan is not None and tables[0].position == plan.position:
+            body += images.queue(revision, plan)
+        else:
+            body += _insert_group(revision, tables)
+    root = revision.plan.root
+    name = root.facts.primary_key[0]
+    keys = "$1::text[]" if root.keys[name] is KeyKind.SPLICED else f"{keys_of(root, name)}::text[]"
+    body.append(f"RETURN {keys};")
+    return written(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+
+
+def copied(revision: Revision) -> ImagePlan | None:
+    """Give how images are copied; None where they are shared, or the template has none."""
+    plan = revision.plan.images
+    return plan if plan is not None and revision.surveys[plan.position].rows else None
+
+
+def settle(revision: Revision) -> str | None:
+    """Write `settle_r<id>(campaign uuid, root key text, files jsonb) → how many were new`; None without images."""
+    plan = copied(revision)
+    if plan is None:
+        return None
+    body = images.settle(revision, plan)
+    return written(revision, "settle", "uuid, text, jsonb", "integer", ["_done text[];"], body)
+
+
+def drawn(revision: Revision) -> tuple[list[str], list[str]]:
+    """Give what comes before the inserts: declarations of variables, and statements that draw keys."""
+    declared, body = [PREFIXES, "_campaigns bigint := cardinality($1);"], []
+    for table, name in _drawn(revision):
+        column = table.facts.column[name]
+        declared.append(f"{keys_of(table, name)} {column.base}[];")
+        body.append(
+            f"{keys_of(table, name)} := ARRAY(SELECT CAST(({column.default}) AS {column.base}) "
+            f"FROM generate_series(1, _campaigns * {revision.surveys[table.position].rows}));"
+        )
+    return declared, body
+
+
+def groups(revision: Revision) -> Iterator[list[TablePlan]]:
+    """Give the tables that have rows, in the order of insertion; each group is inserted by one statement."""
+    for group in revision.plan.order:
+        if filled := [revision.plan.tables[each] for each in group if revision.surveys[each].rows]:
+            yield filled
+
+
+def insert(revision: Revision, tables: list[TablePlan], window: str | None = None) -> str:
+    """Give the statement that inserts tables which refer to each other; foreign keys are checked at its end.
+
+    Of several tables it gives an array with the number of rows of each. A window (ORDER BY, OFFSET, LIMIT) takes a
+    part of the rows.
+    """
+    inserts = [_insert(revision, table, window) for table in tables]
+    if len(tables) == 1:
+        return inserts[0]
+    parts = [f"i{n} AS ({each} RETURNING 1)" for n, each in enumerate(inserts)]
+    counts = [f"(SELECT count(*) FROM i{n})" for n in range(len(inserts))]
+    return f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}]"
+
+
+def _insert_group(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
+    """Give statements that insert tables which refer to each other, and see that each got exactly its rows."""
+    if len(tables) == 1:
+        yield f"{insert(revision, tables)};"
+        yield "GET DIAGNOSTICS _rows = ROW_COUNT;"
+        yield "_made := ARRAY[_rows];"
+    else:
+        yield f"{insert(revision, tables)} INTO _made;"
+    for number, table in enumerate(tables, 1):
+        wanted = f"_campaigns * {revision.surveys[table.position].rows}"
+        named = f"table {table.facts.name}".replace("%", "%%")
+        message = literal(f"{named}: % rows inserted instead of %")
+        hint = literal("A trigger or a rule of the table keeps rows from being inserted.")
+        yield (
+            f"IF _made[{number}] IS DISTINCT FROM {wanted} THEN RAISE EXCEPTION {message}, _made[{number}], {wanted} "
+            f"USING ERRCODE = 'CP010', HINT = {hint}; END IF;"
+        )
+        said = literal(f"% rows of {table.facts.name.replace('%', '%%')}")
+        yield f"IF current_setting('campaignpool.progress', true) = 'on' THEN RAISE NOTICE {said}, {wanted}; END IF;"
+
+
+def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> str:
+    columns = revision.values.columns(table)
+    override = any(table.facts.column[name].identity == "a" for name in columns)
+    targets = ", ".join(ident(name) for name in columns)
+    order = f"ORDER BY s.{ORD} " if table.placed else ""
+    rows = f"(SELECT * FROM {snapshot(revision.number, table.position)} s {window or f'{order}OFFSET 0'})"
+    # A left join keeps its sides, where the planner would turn a cross join round: each row for all campaigns, then
+    # the next row, is what the application's indexes take best (`bench/README.md`).
+    return (
+        f"INSERT INTO {table.facts.name} ({targets}){' OVERRIDING SYSTEM VALUE' if override else ''}\n"
+        f"SELECT {', '.join(columns.values())}\nFROM {rows} s LEFT JOIN "
+        f"unnest($1, $2, campaignpool_prefixes) WITH ORDINALITY AS c {CAMPAIGNS} ON true"
+    )
+
+
+def _drawn(revision: Revision) -> Iterator[tuple[TablePlan, str]]:
+    """Give the columns whose values are drawn before anything is inserted."""
+    for table in revision.plan.tables:
+        if revision.surveys[table.position].rows:
+            for name in table.numbered:
+                yield table, name
+
+
+def written(revision: Revision, kind: str, arguments: str, returns: str, declared: list[str], body: list[str]) -> str:
+    """Write a function whose names are all qualified; the tables' own schemas serve triggers that are not."""
+    lines = [*(["DECLARE", *(f"    {line}" for line in declared)] if declared else []), "BEGIN"]
+    text = _HEAD + "\n".join([*lines, *(f"    {line}" for line in body), "END"])
+    name = function(kind, revision.number)
+    return (
+        f"CREATE FUNCTION {name}({arguments}) RETURNS {returns} LANGUAGE plpgsql "
+        f"SET search_path = {search_path(revision.plan)} AS {literal(text)}; "
+        f"REVOKE ALL ON FUNCTION {name}({arguments}) FROM PUBLIC"
+    )

@@ -1,0 +1,209 @@
+"""SQL of a revision's function that deletes campaigns: set-based, children first, and never by a cascade.
+
+The rows of a campaign are named by what made them: keys that are spliced are computed again; all others are found
+by the references that make them part of the campaign. Whatever else hangs on those rows stops the deletion:
+Postgres itself refuses where a foreign key has no action, `campaign_pool.refuse_cascade` where it has one, and more
+rows than were cloned are refused too.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+
+from campaignpool.blueprint.compile.links import Alternative, Derived, Link, derived, links, of_type
+from campaignpool.blueprint.compile.plan import KeyKind, TablePlan
+from campaignpool.blueprint.sql import images
+from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
+from campaignpool.blueprint.sql.naming import ident, literal, ref, snapshot
+from campaignpool.blueprint.sql.snapshot import downwards
+from campaignpool.blueprint.sql.values import spliced
+
+_CAMPAIGNS = "unnest($1, campaignpool_prefixes) AS c (campaignpool_id, campaignpool_hi)"
+
+
+def retire(revision: Revision) -> str:
+    """Write `retire_r<id>(ids uuid[], root keys text[])`.
+
+    It raises CP011 where it would delete or change rows that were not cloned; then nothing is deleted.
+    """
+    plan = revision.plan
+    declared = [PREFIXES, "_campaigns bigint := cardinality($1);", "_gone bigint[];", "_rows bigint := 0;"]
+    declared += ["_tables oid[];", "_places tid[];"]
+    body: list[str] = []
+    # Keys that were drawn are found again on the way down, so that their children can be found on the way up.
+    for table in downwards(plan):
+        for name in _kept(revision, table):
+            base = table.facts.column[name].base
+            declared.append(f"{keys_of(table, name)} {base}[];")
+            found = " UNION ALL ".join(
+                f"SELECT t.{ident(name)}::{base} FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
+                for source, condition in _located(revision, table)
+            )
+            body.append(f"{keys_of(table, name)} := ARRAY({found});")
+    for group in reversed(plan.order):
+        filled = [plan.tables[each] for each in reversed(group) if revision.surveys[each].rows]
+        if filled:
+            body += _guard(revision, filled)
+            body += _deletes(revision, filled)
+    if plan.images is not None:
+        body += images.remove(plan.images)
+    return written(revision, "retire", "uuid[], text[]", "void", declared, body)
+
+
+def _kept(revision: Revision, table: TablePlan) -> Iterator[str]:
+    """Give the columns whose values must be found for the children, as nothing computes them again."""
+    held = {
+        name
+        for other in revision.plan.tables
+        for link in links(other)
+        if link.anchor
+        for each in link.alternatives
+        for name in each.target_columns
+        if each.target == table.position
+    }
+    for column in table.facts.columns:
+        if column.name in held and revision.surveys[table.position].rows:
+            kind = revision.plan.origin(table.position, column.name).kind
+            if kind is not KeyKind.SPLICED:
+                yield column.name
+
+
+def _guard(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
+    """Give statements that refuse to delete rows on which others hang by a foreign key with an action."""
+    names = ", ".join(literal(table.facts.name) for table in tables)
+    rows = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT t.tableoid, t.ctid FROM {table.facts.name} t{_using(source, ', ')} "
+        f"WHERE {condition} FOR UPDATE OF t) l"
+        for table in tables
+        for source, condition in _located(revision, table)
+    )
+    yield f"IF campaign_pool.cascades(ARRAY[{names}]::regclass[]) THEN"
+    # Locked before they are looked at: whoever would add a row that hangs on them waits, and then finds them gone.
+    yield f"    SELECT array_agg(r.tableoid), array_agg(r.ctid) INTO _tables, _places FROM ({rows}) r;"
+    yield f"    PERFORM campaign_pool.refuse_cascade(ARRAY[{names}]::regclass[], _tables, _places);"
+    yield "END IF;"
+
+
+def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
+    """Give the statement that deletes from tables which refer to each other, and the check of how many rows went."""
+    parts: list[str] = []
+    counts: list[str] = []
+    for table in tables:
+        own = []
+        for source, condition in _located(revision, table):
+            own.append(f"(SELECT count(*) FROM d{len(parts)})")
+            using = _using(source, " USING ")
+            parts.append(f"d{len(parts)} AS (DELETE FROM {table.facts.name} t{using} WHERE {condition} RETURNING 1)")
+        counts.append(" + ".join(own))
+    if len(parts) == 1:
+        yield f"{parts[0].removeprefix('d0 AS (').removesuffix(' RETURNING 1)')};"
+        yield "GET DIAGNOSTICS _rows = ROW_COUNT;"
+        yield "_gone := ARRAY[_rows];"
+    else:
+        yield f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}] INTO _gone;"
+    for number, table in enumerate(tables, 1):
+        most = f"_campaigns * {revision.surveys[table.position].rows}"
+        named = f"table {table.facts.name}".replace("%", "%%")
+        message = literal(f"{named} has % rows that are part of the campaign and were not cloned")
+        yield (
+            f"IF _gone[{number}] > {most} THEN RAISE EXCEPTION {message}, _gone[{number}] - {most} "
+            "USING ERRCODE = 'CP011'; END IF;"
+        )
+
+
+def _using(source: str, word: str) -> str:
+    return f"{word}{source}" if source else ""
+
+
+def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
+    """Give what finds the rows that were cloned: each a source to join and a condition on `t`; no row twice.
+
+    More than one where a polymorphic reference may point at several tables.
+    """
+    if table.position == 0:
+        key = table.facts.column[table.facts.primary_key[0]]
+        return [("", f"t.{ident(key.name)} = ANY ($2::{key.type}[])")]
+    own = f"{snapshot(revision.number, table.position)} s, {_CAMPAIGNS}"
+    exact = _computed(revision, table)
+    if exact:
+        columns = revision.values.columns(table)
+        return [(own, " AND ".join(f"t.{ident(name)} = {columns[name]}" for name in exact))]
+    several = [list(_parts(revision, link)) for link in links(table) if link.anchor]
+    return [("", _by_anchors(revision, table, chosen)) for chosen in product(*several)]
+
+
+def _parts(revision: Revision, link: Link) -> Iterator[tuple[Link, tuple[Alternative, ...]]]:
+    """Give the targets of a link that can be looked for together: those with spliced keys, and each other."""
+    plan = revision.plan
+    filled = [each for each in link.alternatives if revision.surveys[each.target].rows]
+    kinds = [plan.origin(each.target, each.target_columns[0]).kind for each in filled]
+    spliced_ones = tuple(each for each, kind in zip(filled, kinds, strict=True) if kind is KeyKind.SPLICED)
+    if spliced_ones:
+        yield link, spliced_ones
+    for each in filled:
+        if each not in spliced_ones:
+            yield link, (each,)
+
+
+def _computed(revision: Revision, table: TablePlan) -> tuple[str, ...]:
+    """Give the columns of the primary key where all of it can be computed again; else none."""
+    by_name = {each.column.name: each for each in derived(revision.plan, table)}
+    key = table.facts.primary_key
+    spliced_key = next((name for name in key if table.keys.get(name) is KeyKind.SPLICED), None)
+    if spliced_key and len(key) == 1:
+        return key
+    for name in key:
+        each = by_name.get(name)
+        fine = name in table.copied or table.keys.get(name) is KeyKind.SPLICED
+        if not fine and not (each and all(origin.kind is KeyKind.SPLICED for origin in each.origins)):
+            return ()
+    return key if spliced_key or any(by_name[name].origins for name in key if name in by_name) else ()
+
+
+def _by_anchors(
+    revision: Revision, table: TablePlan, chosen: tuple[tuple[Link, tuple[Alternative, ...]], ...]
+) -> str:
+    """Give the condition that a row hangs on rows that were cloned, by columns that an index serves."""
+    by_name = {each.column.name: each for each in derived(revision.plan, table)}
+    conditions: list[str] = []
+    computed: dict[str, str] = {}
+    for link, targets in chosen:
+        if link.type_column:
+            conditions.append(of_type(link, tuple(name for each in targets for name in each.types), "t"))
+            if link.type_column in table.copied:
+                computed[link.type_column] = f"s.{ident(link.type_column)}"
+        for own, theirs in zip(link.columns, targets[0].target_columns, strict=True):
+            origin = revision.plan.origin(targets[0].target, theirs)
+            each = by_name.get(own)
+            if each is None or origin.kind is KeyKind.COPIED:
+                continue  # generated, or the same in every campaign: another column says which one it is
+            if each.of_root:
+                conditions.append(f"t.{ident(own)} = ANY ($2::{each.column.type}[])")
+            elif origin.kind is KeyKind.SPLICED:
+                computed[own] = _again(each)
+            else:
+                keys = keys_of(revision.plan.tables[targets[0].target], theirs)
+                conditions.append(f"t.{ident(own)} = ANY ({keys}::{each.column.base}[])")
+    if any(name in by_name for name in computed):
+        computed |= {name: f"s.{ident(name)}" for name in _beside(table, set(computed))}
+        own_columns = ", ".join(f"t.{ident(name)}" for name in computed)
+        source = f"{snapshot(revision.number, table.position)} s, {_CAMPAIGNS}"
+        conditions.append(f"({own_columns}) IN (SELECT {', '.join(computed.values())} FROM {source})")
+    return " AND ".join(conditions)
+
+
+def _again(each: Derived) -> str:
+    """Give the value of a reference that is spliced."""
+    value = spliced(f"s.{ref(each.number)}")
+    return value if each.column.type == "uuid" else f"CAST({value} AS {each.column.type})"
+
+
+def _beside(table: TablePlan, anchors: set[str]) -> list[str]:
+    """Give required columns that are copied and stand before an anchor in an index that no anchor begins.
+
+    They must be named too, or the index does not serve.
+    """
+    columns = [index.columns for index in table.facts.indexes if anchors & set(index.columns)]
+    if any(each[0] in anchors for each in columns):
+        return []
+    before = {name for each in columns[:1] for name in each[: min(each.index(a) for a in anchors if a in each)]}
+    return sorted(name for name in before if name in table.copied and table.facts.column[name].not_null)

@@ -1,0 +1,244 @@
+"""SQL that freezes the template: which rows, in which order, with which references.
+
+1. `members`: every row of the template, table by table along the anchors, with whether a filter keeps it.
+2. `drops`: rows whose required reference points at a row that was left out go too; repeated until nothing changes.
+3. `places`: for each row kept, its place and the 64 bits that end its key in every campaign.
+4. `survey` and `freeze`: the rows with every reference resolved, counted and stored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from campaignpool.blueprint.compile.links import Alternative, Joins, Link, cast, derived, links, of_type
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan, anchor_targets
+from campaignpool.blueprint.sql.naming import (
+    DROPPED,
+    IN,
+    KEY,
+    ORD,
+    ROW,
+    ident,
+    literal,
+    lo,
+    member,
+    of,
+    place,
+    raw,
+    ref,
+    snapshot,
+)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the template holds of one table.
+
+    Attributes:
+        rows: Rows that a clone copies.
+        dropped: Rows that go because a required reference points at a row that was left out.
+        nulled: By link number: references that become NULL because their target was left out.
+        outside: By link number: references that leave the template and are copied as they are.
+        raw: By column that holds references: values that are kept as they are.
+        empty: The same: values that nothing is made for.
+        conflicts: The same: rows where two references want different values.
+    """
+
+    rows: int
+    dropped: int
+    nulled: tuple[int, ...]
+    outside: tuple[int, ...]
+    raw: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+    conflicts: tuple[int, ...] = ()
+
+
+def downwards(plan: ClonePlan) -> Iterator[TablePlan]:
+    """Give the tables so that each comes after those that make its rows part of a campaign."""
+    done: set[int] = set()
+    pending = list(plan.tables)
+    while pending:
+        table = next(each for each in pending if anchor_targets(each) <= done)
+        pending.remove(table)
+        done.add(table.position)
+        yield table
+
+
+def members(plan: ClonePlan, template: str) -> Iterator[str]:
+    """Give statements that collect the template's rows; the key of its root row is `template`."""
+    for table in downwards(plan):
+        kept = f"coalesce(({table.where}), false)" if table.where else "true"
+        select = f"SELECT t.*, {kept} AS {IN}, false AS {DROPPED} FROM {table.facts.name} t"
+        found = " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
+        yield (
+            f"CREATE TEMPORARY TABLE campaignpool_member_{table.position} ON COMMIT DROP AS "
+            f"SELECT *, row_number() OVER () AS {ROW} FROM ({found}) r"
+        )
+        yield f"ANALYZE {member(table.position)}"
+
+
+def temporary(plan: ClonePlan) -> list[str]:
+    """Give the temporary tables that `members` and `places` make."""
+    placed = [place(table.position) for table in plan.tables if table.placed]
+    return [*(member(table.position) for table in plan.tables), *placed]
+
+
+def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
+    """Give conditions that are exclusive and together hold for the rows of the template."""
+    if table.position == 0:
+        key = table.facts.column[table.facts.primary_key[0]]
+        return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.type})"]
+    anchors = sorted((link for link in links(table) if link.anchor), key=lambda link: link.type_column is None)
+    first, *rest = ([_holds(plan, table, link, each) for each in link.alternatives] for link in anchors)
+    others = [f"({' OR '.join(each)})" for each in rest]
+    return [" AND ".join([condition, *others]) for condition in first]
+
+
+def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> str:
+    """Give the condition that a row points at a row of the template in a target."""
+    keys = ", ".join(_held(plan, table, link, each, "m"))
+    own = ", ".join(f"t.{ident(name)}" for name in link.columns)
+    condition = f"({own}) IN (SELECT {keys} FROM {member(each.target)} m)"
+    return f"{of_type(link, each.types, 't')} AND {condition}" if link.type_column else condition
+
+
+def partly(plan: ClonePlan, table: TablePlan) -> str | None:
+    """Give the query that counts rows which point at the template by some of their anchors, and not by all."""
+    anchors = [link for link in links(table) if link.anchor]
+    if len(anchors) < 2:
+        return None
+    each = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
+    return (
+        f"SELECT count(*) FROM {table.facts.name} t "
+        f"WHERE ({' OR '.join(each)}) AND ({' AND '.join(each)}) IS NOT TRUE"
+    )
+
+
+def drops(plan: ClonePlan) -> list[str]:
+    """Give statements that leave out rows whose required target was left out; to be repeated until none does."""
+    found = []
+    for table in plan.tables:
+        for link in (link for link in links(table) if link.required):
+            for each in link.alternatives:
+                held = _held(plan, table, link, each, "x")
+                same = [f"{theirs} = m.{ident(own)}" for theirs, own in zip(held, link.columns, strict=True)]
+                typed = [of_type(link, each.types, "m")] if link.type_column else []
+                found.append(
+                    f"UPDATE {member(table.position)} m SET {IN} = false, {DROPPED} = true "
+                    f"FROM {member(each.target)} x WHERE m.{IN} AND NOT x.{IN} AND {' AND '.join([*same, *typed])}"
+                )
+    return found
+
+
+def _held(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative, alias: str) -> list[str]:
+    """Give the key of a target as the columns of a link hold it."""
+    facts = plan.tables[each.target].facts
+    return [
+        cast(facts.column[theirs], table.facts.column[own], f"{alias}.{ident(theirs)}")
+        for own, theirs in zip(link.columns, each.target_columns, strict=True)
+    ]
+
+
+def places(plan: ClonePlan) -> Iterator[str]:
+    """Give statements that number the rows that are kept, in the order of their keys.
+
+    A suffix is the last 64 bits of the row's own key. Where two rows of the table share those (keys that are
+    spliced themselves never do), it is the row's place, under the variant bits of a uuid.
+    """
+    for table in (each for each in plan.tables if each.placed):
+        suffix = {name: f"right(replace({ident(name)}::text, '-', ''), 16)" for name in table.spliced}
+        order = [*suffix.values(), *(ident(name) for name in table.facts.primary_key), ROW]
+        source = f"{member(table.position)} WHERE {IN}"
+        named = {name: lo(table.number(name)) for name in table.spliced}
+        own = [f"{suffix[name]} AS {named[name]}" for name in suffix]
+        distinct = [f"count(*) = count(DISTINCT {suffix[name]}) AS own_{named[name]}" for name in suffix]
+        chosen = [
+            f"CASE WHEN own_{each} THEN {each} ELSE '8' || lpad(to_hex({ORD}), 15, '0') END AS {each}"
+            for each in named.values()
+        ]
+        numbered = ", ".join([ROW, *own, f"row_number() OVER (ORDER BY {', '.join(order)}) AS {ORD}"])
+        yield (
+            f"CREATE TEMPORARY TABLE campaignpool_place_{table.position} ON COMMIT DROP AS "
+            f"SELECT {', '.join([ROW, ORD, *chosen])} FROM (SELECT {numbered} FROM {source}) n"
+            + (f", (SELECT {', '.join(distinct)} FROM {source}) u" if distinct else "")
+        )
+        yield f"ANALYZE {place(table.position)}"
+
+
+def survey(plan: ClonePlan, table: TablePlan) -> str:
+    """Give the query that counts what `Survey` holds."""
+    joins = Joins(plan, table)
+    columns = ["count(*)", f"(SELECT count(*) FROM {member(table.position)} WHERE {DROPPED})"]
+    for link in joins.links:
+        columns.append(_count(joins.left_out(link)))
+        columns.append(_count(joins.outside(link)))
+    for each in joins.derived:
+        tokens = [f"{joins.token(each, origin)} IS NULL" for origin in each.origins]
+        columns.append(_count(f"{joins.raw(each)} IS NOT NULL"))
+        columns.append(_count(" AND ".join(tokens) or "true"))
+        columns.append(_count(joins.conflict(each) or "false"))
+    return f"SELECT ARRAY[{', '.join(columns)}] {joins.sql} WHERE m.{IN}"
+
+
+def _count(condition: str) -> str:
+    return f"count(*) FILTER (WHERE {condition})"
+
+
+def surveyed(table: TablePlan, counts: list[int]) -> Survey:
+    """Read the answer of `survey`."""
+    end = 2 + 2 * len(links(table))
+    by_link, by_column = counts[2:end], counts[end:]
+    return Survey(
+        counts[0],
+        counts[1],
+        tuple(by_link[::2]),
+        tuple(by_link[1::2]),
+        tuple(by_column[::3]),
+        tuple(by_column[1::3]),
+        tuple(by_column[2::3]),
+    )
+
+
+def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> Iterator[str]:
+    """Give statements that store the rows of a table as the snapshot of a revision."""
+    name = snapshot(revision, table.position)
+    order = [ORD] if table.placed else []
+    order += [ref(each.number, each.source(origin)) for each in derived(plan, table) for origin in each.origins]
+    yield (
+        f"CREATE TABLE {name} AS {select(plan, table, found)}" + (f" ORDER BY {', '.join(order)}" if order else "")
+    )
+    yield f"ANALYZE {name}"
+
+
+def select(plan: ClonePlan, table: TablePlan, found: Survey) -> str:
+    """Give the query for what a snapshot holds of a table."""
+    joins = Joins(plan, table)
+    columns = [f"own.{name}" for name in (ORD, *(lo(table.number(each)) for each in table.spliced)) if table.placed]
+    if not table.told_by_suffix:
+        key = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
+        # The key in the template, for messages.
+        told = f"concat_ws(', ', {', '.join(key)})" if key else "NULL::text"
+        columns.append(f"{told} AS {KEY}")
+    columns += [f"m.{ident(name)}" for name in (*table.copied, *table.mentioned)]
+    for n, each in enumerate(joins.derived):
+        for origin in each.origins:
+            columns.append(f"{joins.token(each, origin)} AS {ref(each.number, each.source(origin))}")
+            if origin.kind is KeyKind.SET:
+                read = enumerate(joins.read(each, origin))
+                columns += [f"{value} AS {of(each.number, each.source(origin), k)}" for k, value in read]
+        if found.raw[n]:
+            columns.append(f"{joins.raw(each)} AS {raw(each.number)}")
+    return f"SELECT {', '.join(columns)} {joins.sql} WHERE m.{IN}"
+
+
+def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
+    """Give what a clone makes of a column, still in terms of the template: NULL where the target was left out.
+
+    To be evaluated over `source`.
+    """
+    nulled = Joins(plan, table).nulled(column)
+    return f"CASE WHEN {nulled} THEN NULL ELSE m.{ident(column)} END" if nulled else f"m.{ident(column)}"
+
+
+def source(plan: ClonePlan, table: TablePlan) -> str:
+    """Give FROM and WHERE: the rows kept, as `m`, with what their references point at."""
+    return f"{Joins(plan, table).sql} WHERE m.{IN}"

@@ -1,0 +1,159 @@
+"""The queue of images in the ledger, as the operator and people see it: one function a query.
+
+How the worker sees it stands in `campaignpool.albums`, what becomes of it in `sql/migrations/0009_images.sql`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from campaignpool.ledger import sql
+from campaignpool.ledger.database import Connection
+
+_PRUNED_AT_ONCE = 100
+"""Albums; each has a row an image, hundreds of them."""
+
+_STALLED = 3
+"""Leases of an album that got nowhere, one after the other, after which somebody should look."""
+
+SECONDS = "seconds"
+"""Name under which an account's attempts say how long all calls took together; the other names are outcomes."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of the store that images are copied in.
+
+    Attributes:
+        name: Made from a hash of its key, never the key.
+        failures: One after the other.
+        cause: Of the last one.
+        open_until: The breaker opened, and no call has succeeded since; it may be over.
+        open: It is not over yet.
+        attempts: How often each outcome was met; under `SECONDS` how long all took.
+        waiting: Albums of the pool that are not finished and need it.
+    """
+
+    name: str
+    failures: int = 0
+    cause: str | None = None
+    open_until: datetime | None = None
+    open: bool = False
+    attempts: Mapping[str, float] = field(default_factory=dict)
+    waiting: int = 0
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each outcome was met."""
+        return {outcome: int(count) for outcome, count in self.attempts.items() if outcome != SECONDS}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Images of one campaign that came to an end."""
+
+    campaign_id: str | None
+    images: int
+    copied: int
+    failed: int
+    finished_at: datetime
+    cause: str | None
+
+
+@dataclass(frozen=True)
+class Images:
+    """How the images of a pool's campaigns stand, ready and claimed ones together.
+
+    Attributes:
+        pending: Images still to be copied.
+        copied: Images that were; campaigns that need their queue no more are not counted.
+        failed: Images that are not tried again by themselves.
+        unfinished: Campaigns whose images are to be copied or deleted.
+        deleting: Those of them whose images are to be deleted.
+        partial: Campaigns with images that failed.
+        stalled: Campaigns of `unfinished` that get no further, although workers try.
+        cause: Why campaigns of `unfinished` are not further, the commonest.
+        due: Campaigns of `unfinished` that a worker may take now.
+        due_since: Since when the first of them may be taken.
+        due_in: Seconds until the next of the others may be.
+        oldest_queued_at: When the first of `unfinished` was asked for.
+        last_finished_at: When the last one ended.
+        accounts: Of the store, by name.
+        causes: Why images failed and how many, the commonest first.
+    """
+
+    pending: int = 0
+    copied: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    deleting: int = 0
+    partial: int = 0
+    stalled: int = 0
+    cause: str | None = None
+    due: int = 0
+    due_since: datetime | None = None
+    due_in: float | None = None
+    oldest_queued_at: datetime | None = None
+    last_finished_at: datetime | None = None
+    accounts: tuple[Account, ...] = ()
+    causes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def blocked(self) -> Account | None:
+        """The account that work waits for, its breaker having opened; None where no call fails for long."""
+        return next((each for each in self.accounts if each.open_until is not None and each.waiting), None)
+
+
+@dataclass(frozen=True)
+class Album:
+    """The images of one campaign, for people."""
+
+    campaign_id: str | None
+    claimed: bool
+    state: str
+    images: int
+    copied: int
+    failed: int
+    queued_at: datetime
+    cause: str | None
+    failures: tuple[str, ...]
+
+
+async def observe(connection: Connection, pool: str) -> Images:
+    """Give how the images of a pool stand; also of one that is closed."""
+    row = await connection.fetchrow(_QUERY["sums"], pool, _STALLED)
+    assert row is not None  # noqa: S101 (sums always have a row)
+    if not row["unfinished"] and row["last_finished_at"] is None:
+        return Images()
+    accounts = [dict(each) for each in await connection.fetch(_QUERY["accounts"], pool)]
+    causes = await connection.fetch(_QUERY["causes"], pool) if row["failed"] else []
+    return Images(
+        **row,
+        accounts=tuple(Account(**{**each, "attempts": json.loads(each["attempts"])}) for each in accounts),
+        causes={each["cause"]: each["images"] for each in causes},
+    )
+
+
+async def finished(connection: Connection, pool: str, after: datetime) -> tuple[Finished, ...]:
+    """Give what ended after a moment, the earliest first."""
+    return tuple(Finished(**row) for row in await connection.fetch(_QUERY["finished"], pool, after))
+
+
+async def requeue(connection: Connection, pool: str, campaign_id: str | None = None) -> int:
+    """Try once more what failed, of a pool or of one campaign of it; give how many images."""
+    return int(await connection.fetchval(_QUERY["requeue"], pool, campaign_id))
+
+
+async def prune(connection: Connection, pool: str) -> int:
+    """Forget albums of which nothing is left to do; give how many."""
+    return int(await connection.fetchval(_QUERY["prune"], pool, _PRUNED_AT_ONCE))
+
+
+async def listed(connection: Connection, pool: str, campaign_id: str | None = None) -> list[Album]:
+    """Give the images of each campaign of a pool, or of one: what is at work first, what is done last."""
+    rows = [dict(row) for row in await connection.fetch(_QUERY["listed"], pool, campaign_id)]
+    return [Album(**{**row, "failures": tuple(row["failures"])}) for row in rows]
+
+
+_QUERY = sql.queries("album_facts")
