@@ -15,7 +15,7 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import ledger
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.postgres import EmbeddedPostgres
-from campaignpool_operator.listen import SPACING_SECONDS
+from campaignpool_operator.runtime.listener import SPACING_SECONDS
 
 POOL = "bench/claims"
 BESIDE = "bench/beside"

@@ -15,18 +15,18 @@ from typing import Any
 from campaignpool.api.resource import GROUP, KIND, VERSION
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import CampaignPoolError, ClusterError
-from campaignpool_operator import image_status
-from campaignpool_operator.actions import Action
-from campaignpool_operator.apply import apply
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.config import Config
-from campaignpool_operator.drain import add_finalizer, drain
-from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
-from campaignpool_operator.listen import Listeners
-from campaignpool_operator.metrics import Metrics
-from campaignpool_operator.observe import Databases, Observer, Session, read_pool, utcnow
-from campaignpool_operator.plan import Plan, plan
-from campaignpool_operator.status import condition, dump, project, stamp, transitions
+from campaignpool_operator.apply.apply import apply
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.deletion import add_finalizer, drain
+from campaignpool_operator.observe.facts import FINALIZER, Event, Fault, Observed, Pool
+from campaignpool_operator.observe.observe import Databases, Observer, Session, read_pool, utcnow
+from campaignpool_operator.plan.actions import Action
+from campaignpool_operator.plan.plan import Plan, plan
+from campaignpool_operator.runtime.config import Config
+from campaignpool_operator.runtime.listener import Listeners
+from campaignpool_operator.runtime.metrics import Metrics
+from campaignpool_operator.status import images as image_status
+from campaignpool_operator.status.project import condition, dump, project, stamp, transitions
 
 TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)

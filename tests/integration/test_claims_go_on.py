@@ -15,10 +15,10 @@ from campaignpool.api.crd import crd
 from campaignpool.ledger import ledger, sql
 from campaignpool.ledger.database import Connection
 from campaignpool_local.emulator import emulator_thread
-from campaignpool_operator import drain as draining
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Pool
-from campaignpool_operator.observe import Databases, read_pool
+from campaignpool_operator import deletion as draining
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.observe.facts import Pool
+from campaignpool_operator.observe.observe import Databases, read_pool
 from tests.support import first_release, small
 from tests.support.kube import Kube
 from tests.support.operators import Game, running

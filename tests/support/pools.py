@@ -11,10 +11,11 @@ from campaignpool.blueprint import install
 from campaignpool.blueprint.install import Compiled
 from campaignpool.ledger.album_facts import Images
 from campaignpool.ledger.ledger import Ledger, OwnerCounts, Revision, Run
-from campaignpool_operator import image_jobs, jobs
-from campaignpool_operator.facts import Observed, Pool
-from campaignpool_operator.image_jobs import ImagesJob
-from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.jobs import images as image_jobs
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.images import ImagesJob
+from campaignpool_operator.jobs.seeding import SeedJob
+from campaignpool_operator.observe.facts import Observed, Pool
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = BORN + timedelta(hours=1)

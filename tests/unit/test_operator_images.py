@@ -13,15 +13,18 @@ from campaignpool.api.resource import seconds
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
 from campaignpool.ledger.album_facts import Account, Finished, Images
 from campaignpool.ledger.ledger import OwnerCounts
-from campaignpool_operator import image_jobs, image_status, job_parts, jobs
-from campaignpool_operator.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
-from campaignpool_operator.facts import Event, Fault, Observed
-from campaignpool_operator.image_jobs import BACKOFF_LIMIT, KEPT_SECONDS, Request
-from campaignpool_operator.images import AT_WORK_SECONDS, plan
-from campaignpool_operator.job_parts import Owner
-from campaignpool_operator.metrics import Metrics
-from campaignpool_operator.plan import plan as plan_all
-from campaignpool_operator.status import condition, dump, project
+from campaignpool_operator.jobs import images as image_jobs
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.images import BACKOFF_LIMIT, KEPT_SECONDS, Request
+from campaignpool_operator.jobs.parts import Owner
+from campaignpool_operator.observe.facts import Event, Fault, Observed
+from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
+from campaignpool_operator.plan.images import AT_WORK_SECONDS, plan
+from campaignpool_operator.plan.plan import plan as plan_all
+from campaignpool_operator.runtime.metrics import Metrics
+from campaignpool_operator.status import images as image_status
+from campaignpool_operator.status.project import condition, dump, project
 from tests.support.pools import COPIES, NOW, ago, copying, images_job, job, ledger, observed, pool, spec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "images-job.yaml"

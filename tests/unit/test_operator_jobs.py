@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from campaignpool_operator import job_parts, jobs
-from campaignpool_operator.jobs import Request
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.seeding import Request
 from tests.support.pools import spec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "seeding-job.yaml"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from campaignpool_operator.listen import Spaced
+from campaignpool_operator.runtime.listener import Spaced
 
 
 async def test_the_first_is_passed_on_at_once_and_what_follows_together() -> None:

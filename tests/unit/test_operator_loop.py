@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from campaignpool_operator import loop as module
-from campaignpool_operator.loop import Loops
+from campaignpool_operator.runtime import scheduler as module
+from campaignpool_operator.runtime.scheduler import Loops
 
 
 class Step:

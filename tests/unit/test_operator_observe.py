@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError, SeedingError, UnreachableError
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Fault, Pool
-from campaignpool_operator.observe import Databases, Observer, parse_spec, read_blueprint, read_pool, read_url
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.observe.facts import Fault, Pool
+from campaignpool_operator.observe.observe import Databases, Observer, parse_spec, read_blueprint, read_pool, read_url
 from tests.support.pools import BLUEPRINT, NOW, pool, raw_spec, spec
 
 

@@ -10,11 +10,11 @@ from kopf import OperatorSettings
 from pydantic import ValidationError
 
 from campaignpool.api.status import CampaignPoolStatus, LastSeed
-from campaignpool_operator.config import Config
-from campaignpool_operator.handlers import configure
-from campaignpool_operator.health import HealthServer
-from campaignpool_operator.metrics import Metrics
-from campaignpool_operator.runtime import Operator
+from campaignpool_operator.process import Operator
+from campaignpool_operator.runtime.config import Config
+from campaignpool_operator.runtime.handlers import configure
+from campaignpool_operator.runtime.health import HealthServer
+from campaignpool_operator.runtime.metrics import Metrics
 
 
 def test_configuration_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

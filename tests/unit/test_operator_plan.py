@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from campaignpool.api.resource import MASTER
 from campaignpool.ledger.ledger import RUNS_SEEN, OwnerCounts, Run
-from campaignpool_operator import jobs
-from campaignpool_operator.actions import (
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.seeding import SeedJob
+from campaignpool_operator.observe.facts import Fault, Observed
+from campaignpool_operator.plan.actions import (
     Action,
     CreateJob,
     DeleteJob,
@@ -21,9 +23,7 @@ from campaignpool_operator.actions import (
     Remove,
     Retire,
 )
-from campaignpool_operator.facts import Fault, Observed
-from campaignpool_operator.jobs import SeedJob
-from campaignpool_operator.plan import BATCH, HALT, HELD_SECONDS, plan
+from campaignpool_operator.plan.plan import BATCH, HALT, HELD_SECONDS, plan
 from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, run, spec
 
 FAULT = Fault("TemplateNotFound", "no row is the template", retry=False)

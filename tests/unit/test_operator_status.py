@@ -8,9 +8,9 @@ import pytest
 from campaignpool.api.resource import MASTER
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
 from campaignpool.ledger.ledger import OwnerCounts
-from campaignpool_operator.facts import Event, Fault, Observed
-from campaignpool_operator.plan import Plan, plan
-from campaignpool_operator.status import condition, dump, project, sentence, transitions
+from campaignpool_operator.observe.facts import Event, Fault, Observed
+from campaignpool_operator.plan.plan import Plan, plan
+from campaignpool_operator.status.project import condition, dump, project, sentence, transitions
 from tests.support.pools import NOW, ago, job, ledger, observed, pool, run, spec
 
 FAULT = Fault("DatabaseUnreachable", "no connection to the database: check the host", retry=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from campaignpool.api.resource import GROUP
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool_operator import job_parts
-from campaignpool_operator.job_parts import GENERATION, NUMBER, Limits, Owner, State
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs.parts import GENERATION, NUMBER, Limits, Owner, State
 
 OWNER_LABEL = f"{GROUP}/owner"
 OWNER = f"{GROUP}/owner-id"

@@ -13,11 +13,11 @@ from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
 from campaignpool.ledger.ledger import Ledger, OwnerCounts
-from campaignpool_operator import image_status
-from campaignpool_operator.actions import InstallRevision, Retire
-from campaignpool_operator.facts import Event, Fault, Observed
-from campaignpool_operator.jobs import selector
-from campaignpool_operator.plan import Plan
+from campaignpool_operator.jobs.seeding import selector
+from campaignpool_operator.observe.facts import Event, Fault, Observed
+from campaignpool_operator.plan.actions import InstallRevision, Retire
+from campaignpool_operator.plan.plan import Plan
+from campaignpool_operator.status import images as image_status
 
 Truth = Literal["True", "False", "Unknown"]
 Judgement = tuple[Truth, str, str]

@@ -7,8 +7,12 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import album_facts, ledger
 from campaignpool.ledger.database import Connection, translated
-from campaignpool_operator import image_jobs, jobs
-from campaignpool_operator.actions import (
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.jobs import images as image_jobs
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.parts import Owner
+from campaignpool_operator.observe.facts import Event, Pool
+from campaignpool_operator.plan.actions import (
     Action,
     CreateImagesJob,
     CreateJob,
@@ -20,9 +24,6 @@ from campaignpool_operator.actions import (
     Retire,
     RetryImages,
 )
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Event, Pool
-from campaignpool_operator.job_parts import Owner
 
 _OF_JOBS = CreateJob | CreateImagesJob | DeleteJob
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from campaignpool_operator.metrics import Metrics
+from campaignpool_operator.runtime.metrics import Metrics
 
 Check = Callable[[], str | None]
 """Gives what is wrong, or None."""

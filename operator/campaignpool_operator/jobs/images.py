@@ -13,8 +13,8 @@ from typing import Any
 
 from campaignpool.api.resource import GROUP, seconds
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool_operator import job_parts
-from campaignpool_operator.job_parts import GENERATION, NUMBER, Limits, Owner, State
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs.parts import GENERATION, NUMBER, Limits, Owner, State
 
 FAILURES = f"{GROUP}/failures"
 SETTINGS = f"{GROUP}/settings"

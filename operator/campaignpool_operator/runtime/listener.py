@@ -16,7 +16,7 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import ledger
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.ledger.ledger import CHANNEL
-from campaignpool_operator.observe import APPLICATION
+from campaignpool_operator.observe.observe import APPLICATION
 
 PROBE_SECONDS = 30.0
 """A connection that died in silence is noticed by a query this often."""

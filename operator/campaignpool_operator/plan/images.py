@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from campaignpool.ledger.album_facts import Images
-from campaignpool_operator.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
-from campaignpool_operator.facts import Observed
-from campaignpool_operator.image_jobs import BACKOFF_LIMIT, BACKOFF_SECONDS, ImagesJob
+from campaignpool_operator.jobs.images import BACKOFF_LIMIT, BACKOFF_SECONDS, ImagesJob
+from campaignpool_operator.observe.facts import Observed
+from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 
 AT_WORK_SECONDS = 15.0
 """While a Job is at work, look this often how far it is."""

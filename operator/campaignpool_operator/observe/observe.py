@@ -32,12 +32,14 @@ from campaignpool.errors import BlueprintError, CampaignPoolError, ClusterError,
 from campaignpool.ledger import album_facts, ledger
 from campaignpool.ledger.database import Connection, connected, translated
 from campaignpool.ledger.ledger import Ledger, Run
-from campaignpool_operator import image_jobs, job_parts, jobs
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import Fault, Observed, Pool
-from campaignpool_operator.image_jobs import ImagesJob
-from campaignpool_operator.job_parts import Owner
-from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.jobs import images as image_jobs
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs import seeding as jobs
+from campaignpool_operator.jobs.images import ImagesJob
+from campaignpool_operator.jobs.parts import Owner
+from campaignpool_operator.jobs.seeding import SeedJob
+from campaignpool_operator.observe.facts import Fault, Observed, Pool
 
 APPLICATION = "campaignpool-operator"
 """Name of the operator's connections in `pg_stat_activity`."""

@@ -12,9 +12,9 @@ from typing import Literal
 from campaignpool.api.resource import RETRY_IMAGES
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
 from campaignpool.ledger.album_facts import Finished, Images
-from campaignpool_operator.actions import RetryImages
-from campaignpool_operator.facts import FINALIZER, Event, Observed
-from campaignpool_operator.images import ImagesPlan
+from campaignpool_operator.observe.facts import FINALIZER, Event, Observed
+from campaignpool_operator.plan.actions import RetryImages
+from campaignpool_operator.plan.images import ImagesPlan
 
 KIND = "ImagesDegraded"
 

@@ -13,8 +13,8 @@ from typing import Any
 import kopf
 
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
-from campaignpool_operator import job_parts
-from campaignpool_operator.runtime import Operator
+from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.process import Operator
 
 _PREFIX = GROUP
 

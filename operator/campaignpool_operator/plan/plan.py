@@ -18,8 +18,10 @@ from datetime import datetime, timedelta
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.install import CLAIM_FORM, Compiled
 from campaignpool.ledger.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
-from campaignpool_operator import images
-from campaignpool_operator.actions import (
+from campaignpool_operator.jobs.seeding import SeedJob
+from campaignpool_operator.observe.facts import Observed
+from campaignpool_operator.plan import images
+from campaignpool_operator.plan.actions import (
     Action,
     CreateJob,
     DeleteJob,
@@ -29,9 +31,7 @@ from campaignpool_operator.actions import (
     Remove,
     Retire,
 )
-from campaignpool_operator.facts import Observed
-from campaignpool_operator.images import ImagesPlan
-from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.plan.images import ImagesPlan
 
 BATCH = 10
 """Campaigns retired and removed at a time: some hundredths of a second each, so no lock is held for long."""

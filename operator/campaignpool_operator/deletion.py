@@ -22,14 +22,14 @@ from campaignpool.ledger import album_facts, ledger
 from campaignpool.ledger.album_facts import Images
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.ledger import Ledger
-from campaignpool_operator import images
-from campaignpool_operator.apply import apply
-from campaignpool_operator.cluster import Cluster
-from campaignpool_operator.facts import FINALIZER, Event, Observed, Pool
-from campaignpool_operator.images import ImagesPlan
-from campaignpool_operator.observe import Databases, list_jobs, look_at_images, parse_spec, read_url, utcnow
-from campaignpool_operator.plan import BATCH
-from campaignpool_operator.status import sentence
+from campaignpool_operator.apply.apply import apply
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.observe.facts import FINALIZER, Event, Observed, Pool
+from campaignpool_operator.observe.observe import Databases, list_jobs, look_at_images, parse_spec, read_url, utcnow
+from campaignpool_operator.plan import images
+from campaignpool_operator.plan.images import ImagesPlan
+from campaignpool_operator.plan.plan import BATCH
+from campaignpool_operator.status.project import sentence
 
 WAIT_SECONDS = 5.0
 """A Job's end is an event; this is for the case that the event is missed."""

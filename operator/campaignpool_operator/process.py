@@ -7,13 +7,13 @@ from typing import Any
 
 from campaignpool.api.resource import KIND
 from campaignpool.errors import ClusterError
-from campaignpool_operator.cluster import Cluster, Json
-from campaignpool_operator.config import Config
-from campaignpool_operator.health import HealthServer
-from campaignpool_operator.listen import Listeners
-from campaignpool_operator.loop import Loops
-from campaignpool_operator.metrics import Metrics
+from campaignpool_operator.cluster.client import Cluster, Json
 from campaignpool_operator.reconcile import Reconciler
+from campaignpool_operator.runtime.config import Config
+from campaignpool_operator.runtime.health import HealthServer
+from campaignpool_operator.runtime.listener import Listeners
+from campaignpool_operator.runtime.metrics import Metrics
+from campaignpool_operator.runtime.scheduler import Loops
 
 VERSION = "0.1.0"
 

@@ -11,8 +11,8 @@ from campaignpool.blueprint.install import Compiled
 from campaignpool.errors import CampaignPoolError, SeedingError
 from campaignpool.ledger.album_facts import Finished
 from campaignpool.ledger.ledger import Ledger, Run
-from campaignpool_operator.image_jobs import ImagesJob
-from campaignpool_operator.jobs import SeedJob
+from campaignpool_operator.jobs.images import ImagesJob
+from campaignpool_operator.jobs.seeding import SeedJob
 
 FINALIZER = "campaignpool.dev/finalizer"
 """Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""

@@ -1,0 +1,1 @@
+"""Carries actions out: one adapter for each outside world."""

@@ -1,0 +1,1 @@
+"""Reads everything one reconciliation needs, as frozen values."""

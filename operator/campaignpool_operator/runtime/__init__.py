@@ -1,0 +1,1 @@
+"""The process around the reconciliations: configuration, kopf handlers, scheduler, listener, probes and metrics."""
