@@ -47,6 +47,9 @@ test: setup kubectl ## run all tests that need no cluster: units, conformance, i
 lint: setup ## ruff, mypy, import-linter
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
 
+vocabulary: setup ## list the words that a reader would have to translate (ARGS=FILE ...)
+	@$(RUN)python tools/vocabulary.py $(ARGS)
+
 generate: setup ## write crds/ from the models
 	@$(RUN)python -m campaignpool.api.crd
 
