@@ -172,6 +172,11 @@ class Images(Model):
     required_for_ready: bool = False
     """Whether a campaign becomes ready only when all its images are copied; else it does when its rows are whole."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether images are copied, so that the template's are not shared."""
+        return self.strategy != "Share"
+
 
 class Lifetime(Model):
     """How long the application may take a claim back, with `campaign_pool.release`."""

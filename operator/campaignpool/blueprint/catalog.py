@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from campaignpool.blueprint.queries import CATALOG
+from campaignpool.blueprint.queries import CATALOG, SIGNATURE
 from campaignpool.ledger.database import Connection
 
 
@@ -115,6 +115,20 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
     return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}, tuple(path))
 
 
+async def catalog_signature(connection: Connection, tables: Iterable[str]) -> str:
+    """Return a hash of everything in the catalog that a clone of these tables depends on, in one statement.
+
+    It covers columns, types, defaults, constraints, triggers with their functions, policies, rules and inheritance,
+    and the role's search path. Indexes, comments, rights and REINDEX leave it unchanged.
+
+    Args:
+        connection: Its role's search path resolves the names.
+        tables: Names as a blueprint writes them; a name that no table has is part of the hash too.
+    """
+    names = sorted({name for name in tables if _resolvable(name)})
+    return str(await connection.fetchval(SIGNATURE, names))
+
+
 @asynccontextmanager
 async def search_path(connection: Connection, path: str) -> AsyncIterator[None]:
     """Resolve names by another search path for the length of a block that only reads."""
@@ -135,11 +149,14 @@ def _resolvable(name: str) -> bool:
 
 
 def described(catalog: Catalog) -> dict[str, Any]:
-    """Give a catalog as plain JSON values without oids: those differ after a dump and restore."""
+    """Return a catalog as plain JSON values: without oids, which differ after a restore, and without indexes.
+
+    No clone depends on those, so that neither a dump and restore nor a new index makes a revision.
+    """
     names = {facts.oid: facts.name for facts in catalog.tables.values()}
     tables = {name: facts.model_dump(mode="json") for name, facts in sorted(catalog.tables.items())}
     for table in tables.values():
-        del table["oid"]
+        del table["oid"], table["indexes"]
         for key in table["foreign_keys"]:
             key["target"] = names.get(key["target"], "elsewhere")
             del key["target_name"]

@@ -81,8 +81,8 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
         BlueprintError: The catalog contradicts it, with one fault for everything that is wrong.
         TemplateError: The template is not there, or its condition holds for more than one row.
     """
-    facts = await catalog.read(connection, compiler.table_names(blueprint, copies=spec.images.strategy != "Share"))
-    copies = spec.images.strategy != "Share"
+    copies = spec.images.copies
+    facts = await catalog.read(connection, compiler.table_names(blueprint, copies=copies))
     plan = compiler.compile_plan(blueprint, facts, copies=copies)
     path = search_path(plan)
     faults = [

@@ -226,7 +226,7 @@ async def put_pool(connection: Connection, pool: str, root_table: str, spec: "Ca
         claims.lifetime.default,
         claims.lifetime.maximum,
         claims.while_deleting,
-        spec.images.required_for_ready and spec.images.strategy != "Share",
+        spec.images.required_for_ready and spec.images.copies,
     )
     await connection.execute(_QUERY["put_bell"], pool)
     # Here, and not by the first of the seeders, for the others would wait for its whole batch.

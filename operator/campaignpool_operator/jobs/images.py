@@ -136,7 +136,7 @@ def _pod_template(owner: Owner, spec: CampaignPoolSpec, default_image: str) -> d
     arguments = {
         "--pool": f"{owner.namespace}/{owner.pool}",
         # What a former strategy left is worked off file by file: that needs nothing but the files.
-        "--strategy": images.strategy if images.strategy != "Share" else "CopyEach",
+        "--strategy": images.strategy if images.copies else "CopyEach",
         "--folder": images.folder,
         **({"--endpoint": images.endpoint} if images.endpoint else {}),
         "--concurrency": str(images.concurrency),

@@ -219,7 +219,7 @@ async def look_at_images(cluster: Cluster, connection: Connection, observed: Obs
     if spec is None or ledger_ is None:
         return observed
     fault = None
-    if spec.images.strategy != "Share" or ledger_.images.unfinished:
+    if spec.images.copies or ledger_.images.unfinished:
         fault = await _images_fault(cluster, pool, spec)
     told = pool.status.images.last_finished_at if pool.status.images else None
     since = datetime.fromisoformat(told) if told else pool.created_at

@@ -40,7 +40,7 @@ def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
         return before
     images = observed.ledger.images
     retried = next((each.asked for each in todo.actions if isinstance(each, RetryImages)), None)
-    if before is None and images == Images() and observed.spec.images.strategy == "Share" and retried is None:
+    if before is None and images == Images() and not observed.spec.images.copies and retried is None:
         return None
     last = images.last_finished_at
     told = before.last_finished_at if before else None
@@ -79,7 +79,7 @@ def judge(observed: Observed, todo: ImagesPlan) -> Verdict | None:
     if images.stalled:
         cause = f": {images.cause.rstrip('.')}" if images.cause else ""
         return Verdict("True", "ImagesStalled", f"images of {images.stalled} campaigns get no further{cause}")
-    if observed.spec.images.strategy == "Share" and not images.unfinished:
+    if not observed.spec.images.copies and not images.unfinished:
         return Verdict("False", "NotCopied", "images.strategy is Share: nothing is copied")
     return Verdict("False", "AsExpected", "images are copied as they should be")
 

@@ -3,6 +3,7 @@
 from campaignpool import sqlfiles
 
 CATALOG = sqlfiles.text(__name__, "catalog")
+SIGNATURE = sqlfiles.text(__name__, "signature")
 
 
 def queries_of(file: str) -> dict[str, str]:
