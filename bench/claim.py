@@ -15,7 +15,7 @@ from bench.pgbench import WARMUPS, Burst, together
 from bench.report import table
 from bench.stock import Stock, stocked
 from bench.strategies import session
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from chiwar.ids import NEW_USER_ID
 
 SMALL, MIDDLE, LARGE = 100, 10_000, 100_000
@@ -72,7 +72,7 @@ within a round.
 _GROWTH = """\
 `growth_100k_over_100` compares the medians of one client at {large:,} ready and at {small}, both refilled, in
 neighbouring bursts. `on_demand_over_batch_1` is a claim from an empty pool of the whole sample application
-({rows:,} rows, `onEmpty: Clone`) over `ledger.seed` of one reserved campaign, both committed, in one session, in
+({rows:,} rows, `onEmpty: Clone`) over `seeding.seed` of one reserved campaign, both committed, in one session, in
 turns of {rounds}: {claim} ms and {seed} ms."""
 
 
@@ -173,10 +173,10 @@ async def _on_demand(server: sample.Server, progress: Progress) -> tuple[float, 
             await statement.fetchrow(sample.POOL, str(NEW_USER_ID), f"claim-{next(numbers)}")
 
         async def reserve() -> None:
-            await ledger.reserve(connection, sample.POOL, f"job-{next(jobs)}", "", 1, 1, 1)
+            await seeding.reserve(connection, sample.POOL, f"job-{next(jobs)}", "", 1, 1, 1)
 
         async def seed() -> None:
-            await ledger.seed(connection, sample.POOL, f"job-{next(reserved)}", 1)
+            await seeding.seed(connection, sample.POOL, f"job-{next(reserved)}", 1)
 
         cases = [Case("claim", 1, nothing, claim, nothing), Case("seed", 1, reserve, seed, claim)]
         runs = await alternate(cases, rounds=CLONING_ROUNDS, warmups=_CLONING_WARMUPS, say=progress.say)

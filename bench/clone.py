@@ -17,7 +17,7 @@ from bench.rivals import ExecuteMany, MappingTable, Orm, OrmBatched
 from bench.server import Server
 from bench.strategies import CloneFunction, Limit, OnItsOwn, RowByRow, Seed, Strategy, session
 from bench.wire import relay
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import connected
 
 SIZES = (100, 2000)
@@ -242,9 +242,9 @@ async def _others(url: str, progress: Progress) -> dict[str, Number]:
     async with relay(url) as relayed, connected(relayed.url, "bench") as connection:
         trips = []
         for number, count in enumerate((10, 1, 50, 10)):
-            await ledger.reserve(connection, sample.POOL, f"counted-{number}", "", 1, count, 1)
+            await seeding.reserve(connection, sample.POOL, f"counted-{number}", "", 1, count, 1)
             relayed.round_trips = 0
-            batch = await ledger.seed(connection, sample.POOL, f"counted-{number}", count)
+            batch = await seeding.seed(connection, sample.POOL, f"counted-{number}", count)
             trips.append(relayed.round_trips)
             statements.add(batch.statements)
     if len(statements) != 1:

@@ -10,7 +10,7 @@ from bench import server as sample
 from bench.harness import Bench, Case, Goal, Number, Plot, Progress, Result, Runs, alternate, percentile
 from bench.report import table
 from bench.strategies import RowByRow, session
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection, connected
 from chiwar.ids import NEW_USER_ID
 
@@ -90,9 +90,9 @@ def _job(url: str, observer: Connection, count: int) -> Case:
         await asyncio.to_thread(subprocess.run, command, env=environment, check=True, capture_output=True)
 
     async def after() -> None:
-        if await ledger.retire(observer, sample.POOL, "", count) != count:
+        if await retiring.retire(observer, sample.POOL, "", count) != count:
             raise RuntimeError(f"a Job of {count} did not make as many campaigns")
-        while await ledger.remove(observer, sample.POOL, count):
+        while await retiring.remove(observer, sample.POOL, count):
             pass
         await sample.vacuum(observer)
 
@@ -111,7 +111,7 @@ async def _claims(
     seconds: list[float] = []
     given: set[str] = set()
     for number in range(warmups + count):
-        await ledger.fall_asleep(operator, sample.POOL)
+        await pools.begin_waiting(operator, sample.POOL)
         began = time.perf_counter()
         row = await statement.fetchrow(sample.POOL, str(NEW_USER_ID), f"{min(sources)}-{number}")
         seconds.append(time.perf_counter() - began)

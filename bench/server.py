@@ -16,8 +16,9 @@ import chiwar
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
+from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from chiwar.rows import COLUMNS
 
@@ -83,10 +84,10 @@ class Server:
 
 async def fill(connection: Connection, job: str, count: int, say: Callable[[str], None]) -> None:
     """Make and publish campaigns in the pool, in batches."""
-    left = await ledger.reserve(connection, POOL, job, "", 1, count, 1) if count > 0 else 0
+    left = await seeding.reserve(connection, POOL, job, "", 1, count, 1) if count > 0 else 0
     while left > 0:
         say(f"{count - left} of {count} campaigns")
-        left -= (await ledger.seed(connection, POOL, job, _FILL_BATCH)).campaigns
+        left -= (await seeding.seed(connection, POOL, job, _FILL_BATCH)).campaigns
 
 
 @asynccontextmanager
@@ -131,10 +132,10 @@ def manifest() -> dict[str, Any]:
 
 async def _prepare(connection: Connection) -> int:
     await chiwar.load(connection)
-    await ledger.migrate(connection)
+    await migrate(connection)
     await put_pool(connection, POOL, max_size=10_000)
     await connection.execute("VACUUM (ANALYZE)")
-    found = await ledger.observe(connection, POOL)
+    found = await pools.observe(connection, POOL)
     if found.revision is None:
         raise CampaignPoolError("the pool has no clone plan after its installation")
     return found.revision.rows
@@ -156,7 +157,7 @@ async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alo
     if root_alone:
         blueprint = blueprint.model_copy(update={"tables": []})
     compiled = await install.compile_blueprint(connection, spec, blueprint)
-    await ledger.put_pool(connection, pool, compiled.root_table, spec)
+    await pools.put_pool(connection, pool, compiled.root_table, spec)
     await install.install(connection, pool, compiled)
 
 

@@ -12,7 +12,7 @@ from itertools import count
 from bench import pgbench, server
 from bench.pgbench import Burst, Script
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_operator.runtime.listener import SPACING_SECONDS
@@ -200,10 +200,10 @@ class Stock:
         """Make campaigns until so many are ready."""
         lacking = size - int(await self._operator.fetchval(_READY, POOL))
         job = f"fill-{next(self._runs)}"
-        left = await ledger.reserve(self._operator, POOL, job, "", 1, lacking, 1) if lacking > 0 else 0
+        left = await seeding.reserve(self._operator, POOL, job, "", 1, lacking, 1) if lacking > 0 else 0
         while left > 0:
             say(f"{size - left} of {size} campaigns")
-            left -= (await ledger.seed(self._operator, POOL, job, _BATCH)).campaigns
+            left -= (await seeding.seed(self._operator, POOL, job, _BATCH)).campaigns
 
     async def _stage(self, campaigns: int) -> None:
         await self._operator.execute(_STAGE, POOL, self._staged + 1, self._staged + campaigns, self._suffix)
@@ -222,21 +222,21 @@ class Stock:
 
         async def ask() -> None:
             while not over.is_set():
-                await ledger.fall_asleep(self._operator, POOL)
+                await pools.begin_waiting(self._operator, POOL)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), 1 / BELLS_PER_SECOND)
 
         async def listen() -> None:
             while await told.wait() and not over.is_set():
                 told.clear()
-                await ledger.wake(listener, POOL)
+                await pools.wake(listener, POOL)
 
         def tell(*_: object) -> None:
             told.set()
 
         async with connected(self.url, "bench") as listener:
-            await listener.add_listener(ledger.CHANNEL, tell)
-            await ledger.fall_asleep(self._operator, POOL)
+            await listener.add_listener(pools.CHANNEL, tell)
+            await pools.begin_waiting(self._operator, POOL)
             asking = asyncio.create_task(ask())
             listening = asyncio.create_task(listen())
             try:

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 import chiwar.naive
 from bench.server import POOL
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
 from chiwar.ids import TEMPLATE_OWNER_ID
 
@@ -101,18 +101,18 @@ class OnAsyncpg(Strategy):
 
 
 class Seed(OnAsyncpg):
-    """Ours as the seeder does it: `ledger.seed`, which clones and publishes a batch; reserved before."""
+    """Ours as the seeder does it: `seeding.seed`, which clones and publishes a batch; reserved before."""
 
-    name, label = "ours", "ours: `ledger.seed`, a whole batch"
+    name, label = "ours", "ours: `seeding.seed`, a whole batch"
 
     @override
     async def begin(self, campaigns: int) -> None:
         await super().begin(campaigns)
-        await ledger.reserve(self.connection, POOL, "measured", "", 1, campaigns, 1)
+        await seeding.reserve(self.connection, POOL, "measured", "", 1, campaigns, 1)
 
     @override
     async def make(self, campaigns: int) -> None:
-        batch = await ledger.seed(self.connection, POOL, "measured", campaigns)
+        batch = await seeding.seed(self.connection, POOL, "measured", campaigns)
         if batch.campaigns != campaigns:
             raise RuntimeError(f"{batch.campaigns} campaigns made instead of {campaigns}")
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 from campaignpool.api.resource import seconds
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import album_facts, ledger
-from campaignpool.ledger.album_facts import Images
+from campaignpool.ledger import images as ledger_images
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
-from campaignpool.ledger.ledger import Ledger
+from campaignpool.ledger.images import ImageTotals
+from campaignpool.ledger.pools import Ledger
 from campaignpool_operator.apply.apply import apply
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.observe.facts import FINALIZER, Event, Observed, Pool
@@ -86,13 +87,13 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
         works = await list_jobs(cluster, pool)
         observed = replace(observed, spec=spec, jobs=works.seeding, image_jobs=works.images)
         async with databases.connected(url) as connection:
-            await ledger.close_pool(connection, pool.key)
+            await pools.close_pool(connection, pool.key)
             at_work = [job for job in works.seeding if job.state == "Active"]
             for job in at_work:
                 if not job.deleting:
                     await cluster.delete_job(pool.namespace, job.name, job.uid)
             delay: float | None = WAIT_SECONDS if at_work else None
-            if not at_work and await ledger.known(connection, pool.key):
+            if not at_work and await pools.known(connection, pool.key):
                 delay = await _emptied(connection, pool.key)
             observed = await _looked(cluster, connection, observed, image)
             if delay is not None:
@@ -109,17 +110,17 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
 
 async def _emptied(connection: Connection, key: str) -> float | None:
     """Remove what nobody claimed; give the seconds until there is more to do, None once the pool is buried."""
-    await ledger.abandon(connection, key)
+    await pools.cancel_runs(connection, key)
     if await _removed(connection, key):
         return 0.0
-    return None if await ledger.bury(connection, key) else UNDER_WAY_SECONDS
+    return None if await pools.finish_deletion(connection, key) else UNDER_WAY_SECONDS
 
 
 async def _removed(connection: Connection, key: str) -> bool:
     """Remove some of what nobody claimed; give whether anything was removed."""
     for number in range(_BATCHES):
-        retired = await ledger.retire(connection, key, None, BATCH)
-        if retired + await ledger.remove(connection, key, BATCH) == 0:
+        retired = await retiring.retire(connection, key, None, BATCH)
+        if retired + await retiring.remove(connection, key, BATCH) == 0:
             return number > 0
     return True
 
@@ -127,7 +128,7 @@ async def _removed(connection: Connection, key: str) -> bool:
 async def _cleared(connection: Connection, key: str) -> None:
     """Drop what made the campaigns, and say what stays behind."""
     await install.drop_unused(connection, key)
-    for cause, campaigns in (await ledger.held(connection, key)).items():
+    for cause, campaigns in (await retiring.held(connection, key)).items():
         # Deleting them would take rows along that are not ours: they stay, and a person may look.
         _log.warning("campaigns stay behind", extra={"pool": key, "campaigns": campaigns, "cause": cause})
 
@@ -135,7 +136,7 @@ async def _cleared(connection: Connection, key: str) -> None:
 async def _looked(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
     """Add how the ledger stands by now, and what is in the way of images."""
     key = observed.pool.key
-    facts = Ledger(owners=await ledger.counts(connection, key), images=await album_facts.observe(connection, key))
+    facts = Ledger(owners=await pools.counts(connection, key), images=await ledger_images.observe(connection, key))
     return await look_at_images(cluster, connection, replace(observed, ledger=facts), image)
 
 
@@ -159,7 +160,7 @@ async def _images(
 
 def _left_behind(observed: Observed) -> tuple[Event, ...]:
     """Say what is given up on: images that were neither copied nor deleted in the time there was for it."""
-    found = observed.ledger.images if observed.ledger is not None else Images()
+    found = observed.ledger.images if observed.ledger is not None else ImageTotals()
     if not found.unfinished:
         return ()
     copying = found.unfinished - found.deleting

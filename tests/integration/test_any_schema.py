@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.clones import added, blueprint, clones, expected, read, repeats, statements
 from tests.support.worlds import Ref, Shape, World, quoted, worlds
@@ -47,7 +48,7 @@ class Session:
     def __init__(self, url: str, runner: asyncio.Runner) -> None:
         self.url, self.runner, self.used = url, runner, 0
         self.connection: Connection = runner.run(asyncpg.connect(url))
-        runner.run(ledger.migrate(self.connection))
+        runner.run(migrate(self.connection))
         runner.run(self.connection.execute(COUNTING))
 
     def hold(self, world: World) -> None:
@@ -97,16 +98,16 @@ async def holds(connection: Connection, world: World) -> None:
     wanted = spec(world)
     assert wanted.blueprint.inline
     compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await pools.put_pool(connection, pool, compiled.root_table, wanted)
     clone = expected(world)
     if repeats(world, clone):
         with pytest.raises(BlueprintError, match="would hold the same values for every campaign"):
             await install.install(connection, pool, compiled)
         return
     await install.install(connection, pool, compiled)
-    await ledger.reserve(connection, pool, "job", "", 1, world.clones, 1)
+    await seeding.reserve(connection, pool, "job", "", 1, world.clones, 1)
     await connection.execute("TRUNCATE counting.statements")
-    batch = await ledger.seed(connection, pool, "job", world.clones)
+    batch = await seeding.seed(connection, pool, "job", world.clones)
     assert batch.campaigns == world.clones
 
     counted = await connection.fetch("SELECT name, count(*) AS n FROM counting.statements GROUP BY name")
@@ -124,14 +125,14 @@ async def holds(connection: Connection, world: World) -> None:
     claimed = []
     if world.clones > 1:
         claimed.append(await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'me')", pool))
-    await ledger.close_pool(connection, pool)
-    await ledger.retire(connection, pool, None, None)
-    assert await ledger.remove(connection, pool, world.clones) == world.clones - len(claimed)
+    await pools.close_pool(connection, pool)
+    await retiring.retire(connection, pool, None, None)
+    assert await retiring.remove(connection, pool, world.clones) == world.clones - len(claimed)
     left = added(before, await read(connection, world))
     assert clones(world, left, claimed) == [clone] * len(claimed)
     assert [row["slug"] for row in left[0]] == ["me"] * len(claimed)
     await install.drop_unused(connection, pool)
-    await ledger.abandon(connection, pool)
+    await pools.cancel_runs(connection, pool)
     await connection.execute("DELETE FROM campaign_pool.campaign")
     for schema in world.schemas:
         await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")

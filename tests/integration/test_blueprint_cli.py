@@ -10,7 +10,7 @@ import pytest
 import chiwar
 from campaignpool.api import blueprint
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import ledgers
@@ -257,7 +257,7 @@ def test_diff_between_revisions(chiwar_url: str, command: Run) -> None:
 def test_installing_records_what_the_command_compares(chiwar_url: str) -> None:
     async def work(connection: Connection) -> None:
         await ledgers.installed(connection)
-        known = await ledger.observe(connection, ledgers.POOL)
+        known = await pools.observe(connection, ledgers.POOL)
         assert known.revision
         assert known.revision.fingerprint.startswith("t1-")
         assert await connection.fetchval("SELECT count(*) FROM campaign_pool.r1_rows") == known.revision.rows

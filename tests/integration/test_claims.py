@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from tests.support.ledgers import POOL, claim, filled, installed, migrated
 
@@ -138,7 +138,7 @@ async def test_a_claim_that_fails_takes_nothing(connection: Connection, claimant
     await filled(connection, "", 1)
     with pytest.raises(asyncpg.PostgresError):
         await claim(connection, claimant)
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 1
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 1
 
 
 async def test_a_claim_that_is_rolled_back_gives_the_campaign_back(connection: Connection) -> None:
@@ -147,7 +147,7 @@ async def test_a_claim_that_is_rolled_back_gives_the_campaign_back(connection: C
     await transaction.start()
     await claim(connection, NEW, "request-1")
     await transaction.rollback()
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 1
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 1
 
 
 async def test_a_campaign_that_was_deleted_behind_our_back_is_set_aside(connection: Connection) -> None:
@@ -193,14 +193,14 @@ async def test_a_claim_wakes_the_operator_once(connection: Connection, chiwar_ur
     await filled(connection, "", 3)
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await asyncpg.connect(chiwar_url)
-    await listener.add_listener(ledger.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
-    await ledger.fall_asleep(connection, POOL)
+    await listener.add_listener(pools.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+    await pools.begin_waiting(connection, POOL)
     await claim(connection, NEW)
     assert await asyncio.wait_for(heard.get(), 5) == POOL
     await claim(connection, NEW)
     await connection.execute("SELECT pg_notify('campaign_pool', 'the end')")
     assert await asyncio.wait_for(heard.get(), 5) == "the end", "nobody looked since, so there was nothing to tell"
-    await ledger.fall_asleep(connection, POOL)
+    await pools.begin_waiting(connection, POOL)
     await claim(connection, NEW)
     assert await asyncio.wait_for(heard.get(), 5) == POOL
     await listener.close()
@@ -215,9 +215,9 @@ async def test_a_claim_that_nobody_will_be_told_of_is_known_to_be_under_way(
     transaction = connection.transaction()
     await transaction.start()
     await claim(connection, NEW)
-    assert not await ledger.fall_asleep(operator, POOL)
+    assert not await pools.begin_waiting(operator, POOL)
     await transaction.commit()
-    assert await ledger.fall_asleep(operator, POOL)
+    assert await pools.begin_waiting(operator, POOL)
     await operator.close()
 
 

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from campaignpool.api.crd import crd
-from campaignpool.ledger import ledger, sql
+from campaignpool.ledger import pools, retiring, sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_operator import deletion as draining
 from campaignpool_operator.cluster.client import Cluster
@@ -116,7 +117,7 @@ async def migrated(url: str, over: asyncio.Event | None = None) -> None:
     connection = await asyncpg.connect(url)
     while True:
         try:
-            await ledger.migrate(connection)
+            await migrate(connection)
             break
         except asyncpg.LockNotAvailableError:
             continue
@@ -166,7 +167,7 @@ async def test_claims_go_on_while_the_ledger_is_migrated(
         row = await old.fetchrow(first_release.CLAIM, POOL, players[key], key)
         assert row
         assert campaigns | {row["campaign_id"]} == {row["campaign_id"]}, key
-    await ledger.prune(old, POOL)
+    await pools.prune(old, POOL)
     assert await small.wrong(old) == []
     assert await old.fetchval("SELECT count(*) FROM campaign_pool.claimed") == len(given)
     assert await old.fetchval("SELECT count(*) FROM campaign_pool.migration") == len(sql.migrations())
@@ -184,7 +185,7 @@ async def test_a_claim_that_a_migration_keeps_waiting_finds_its_key(
     transaction = first.transaction()
     await transaction.start()
     opened = await first.fetchval(first_release.CLAIM, POOL, "bob", "open")
-    migrating = asyncio.create_task(ledger.migrate(operator))
+    migrating = asyncio.create_task(migrate(operator))
     await waiting(old, operator)
     asked = [
         asyncio.create_task(each.fetchval(first_release.CLAIM, POOL, "bob", key))
@@ -198,7 +199,7 @@ async def test_a_claim_that_a_migration_keeps_waiting_finds_its_key(
     assert one == other
     assert await first.fetchval(first_release.CLAIM, POOL, "bob", "open") == opened
     assert await first.fetchval(first_release.CLAIM, POOL, "bob", "during") == one
-    await ledger.prune(old, POOL)
+    await pools.prune(old, POOL)
     assert await small.wrong(old) == []
     for each in (first, again, fresh, twin, operator):
         await each.close()
@@ -207,13 +208,13 @@ async def test_a_claim_that_a_migration_keeps_waiting_finds_its_key(
 async def test_a_migration_gives_way_to_a_long_transaction_and_is_tried_again(
     old: Connection, application: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MIGRATION_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("campaignpool.ledger.migrate.MIGRATION_LOCK_SECONDS", 0.2)
     long, short = await asyncpg.connect(application), await asyncpg.connect(application)
     operator = await asyncpg.connect(database_url)
     transaction = long.transaction()
     await transaction.start()
     await long.fetchval(first_release.CLAIM, POOL, "bob", "long")
-    migrating = asyncio.create_task(ledger.migrate(operator))
+    migrating = asyncio.create_task(migrate(operator))
     await waiting(old, operator)
     claiming = asyncio.create_task(short.fetchval(first_release.CLAIM, POOL, "bob", "behind it"))
     with pytest.raises(asyncpg.LockNotAvailableError):
@@ -221,7 +222,7 @@ async def test_a_migration_gives_way_to_a_long_transaction_and_is_tried_again(
     assert await claiming, "while the long transaction goes on"
     assert await old.fetchval("SELECT count(*) FROM campaign_pool.migration") == first_release.MIGRATIONS
     await transaction.commit()
-    await ledger.migrate(operator)
+    await migrate(operator)
     assert await small.wrong(old) == []
     for each in (long, short, operator):
         await each.close()
@@ -229,13 +230,13 @@ async def test_a_migration_gives_way_to_a_long_transaction_and_is_tried_again(
 
 async def test_what_the_first_release_claimed_is_kept_as_it_was(old: Connection) -> None:
     claimed = await old.fetch("SELECT root_key, claimant, source FROM campaign_pool.campaign WHERE state = 'claimed'")
-    await ledger.migrate(old)
+    await migrate(old)
     records = await old.fetch("SELECT campaign_id AS root_key, claimant, source FROM campaign_pool.claimed")
     assert {tuple(row) for row in records} == {tuple(row) for row in claimed}
     with pytest.raises(asyncpg.PostgresError, match="could be taken back until") as refused:
         await old.execute("SELECT campaign_pool.release($1)", claimed[0]["root_key"])
     assert refused.value.sqlstate == "CP006"
-    found = await ledger.observe(old, POOL)
+    found = await pools.observe(old, POOL)
     assert (found.owners[""].claimed, found.prunable) == (10, False)
 
 
@@ -243,14 +244,14 @@ async def test_what_the_first_release_claimed_is_kept_as_it_was(old: Connection)
 
 
 async def test_every_query_of_the_first_release_is_understood(old: Connection) -> None:
-    await ledger.migrate(old)
+    await migrate(old)
     for query in first_release.QUERY.values():
         await old.prepare(query)
 
 
 async def test_an_operator_of_the_first_release_goes_on_beside_this_schema(old: Connection) -> None:
     """It fills, observes, retires, rolls, and deletes its pool; clients of both releases claim."""
-    await ledger.migrate(old)
+    await migrate(old)
     query = first_release.QUERY
 
     async def owners() -> Mapping[str, Mapping[str, Any]]:
@@ -303,16 +304,16 @@ async def test_an_operator_of_the_first_release_goes_on_beside_this_schema(old: 
 
 async def test_a_pool_of_the_first_release_is_rolled_by_this_one(old: Connection) -> None:
     """Its campaigns are stale then, and are claimed and taken back by the rules of the present."""
-    await ledger.migrate(old)
+    await migrate(old)
     await small.put(old, small.spec())
-    found = await ledger.observe(old, POOL)
+    found = await pools.observe(old, POOL)
     assert (found.owners[""].ready, found.owners[""].stale) == (10, 10)
     row = await old.fetchrow("SELECT * FROM campaign_pool.claim($1, 'cid', name => 'The Rift')", POOL)
     assert row
     assert row["source"] == "master"
     assert await old.fetchval("SELECT name FROM worlds WHERE id = $1", row["campaign_id"]) == "The Rift"
     await old.execute("SELECT campaign_pool.release($1)", row["campaign_id"])
-    assert await ledger.remove(old, POOL, 1) == 1
+    assert await retiring.remove(old, POOL, 1) == 1
     assert await small.wrong(old) == []
 
 

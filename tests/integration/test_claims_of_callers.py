@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
@@ -103,11 +103,11 @@ async def test_a_claim_that_cannot_see_that_the_operator_sleeps_wakes_it(
     await filled(connection, 1)
     strict = await asyncpg.connect(database_url)
     heard: asyncio.Queue[str] = asyncio.Queue()
-    await connection.add_listener(ledger.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+    await connection.add_listener(pools.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
     transaction = strict.transaction(isolation="repeatable_read")
     await transaction.start()
     await strict.fetchval("SELECT count(*) FROM worlds")
-    assert await ledger.fall_asleep(connection, POOL), "nobody is at work as far as can be seen"
+    assert await pools.begin_waiting(connection, POOL), "nobody is at work as far as can be seen"
     await strict.fetchrow(CLAIM, POOL, "ann", None)
     await transaction.commit()
     await connection.execute("SELECT pg_notify('campaign_pool', 'the end')")

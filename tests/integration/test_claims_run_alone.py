@@ -6,7 +6,7 @@ import pytest
 
 from campaignpool.blueprint import install
 from campaignpool.errors import TransientError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection, translated
 from tests.support import small
 from tests.support.claim_text import WORLD, brought, changed, claim
@@ -146,7 +146,7 @@ async def looked(connection: Connection) -> bool:
     assert spec.blueprint.inline
     with translated():
         compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-        revision = (await ledger.observe(connection, POOL)).revision
+        revision = (await pools.observe(connection, POOL)).revision
         assert revision
         if not compiled.outdates(POOL, revision.claim_part):
             return False

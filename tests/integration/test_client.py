@@ -34,7 +34,7 @@ from campaignpool.client import (
     Unreachable,
     client,
 )
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from tests.support.ledgers import MANIFEST, POOL, filled, installed, migrated
 
@@ -356,7 +356,7 @@ async def test_a_claim_can_be_a_part_of_the_callers_transaction(
     await transaction.rollback()
     await application.close()
     assert await claimed(connection) == []
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 1
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 1
 
 
 async def test_the_role_for_applications_suffices(connection: Connection, chiwar_url: str) -> None:

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.drawn import schemas
 from tests.support.drawn_sql import blueprint, constraints, ddl, inserts, written
@@ -37,7 +38,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self.runner = asyncio.Runner()
         self.connection: Connection = self.runner.run(asyncpg.connect(url, statement_cache_size=0))
-        self.runner.run(ledger.migrate(self.connection))
+        self.runner.run(migrate(self.connection))
 
     def close(self) -> None:
         self.runner.run(self.connection.close())
@@ -54,9 +55,9 @@ def server(postgres_server: EmbeddedPostgres) -> Iterator[Server]:
 
 async def made(connection: Connection, job: str, count: int, batch: int) -> list[str]:
     """Make campaigns in batches; gives their keys."""
-    await ledger.reserve(connection, POOL, job, "", 1, count, 1)
+    await seeding.reserve(connection, POOL, job, "", 1, count, 1)
     statements = set()
-    while (done := await ledger.seed(connection, POOL, job, batch)).campaigns:
+    while (done := await seeding.seed(connection, POOL, job, batch)).campaigns:
         statements.add(done.statements)
     assert len(statements) == 1
     query = "SELECT root_key FROM campaign_pool.campaign WHERE run = $1 AND state = 'ready'"
@@ -65,7 +66,7 @@ async def made(connection: Connection, job: str, count: int, batch: int) -> list
 
 async def removed(connection: Connection, *batches: int) -> None:
     """Delete what is retiring, two at a time."""
-    done = [await ledger.remove(connection, POOL, 2) for _ in batches]
+    done = [await retiring.remove(connection, POOL, 2) for _ in batches]
     causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE cause IS NOT NULL")
     assert ([row["cause"] for row in causes], done) == ([], [*batches]), [row["cause"] for row in causes]
 
@@ -100,7 +101,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
     assert spec.blueprint.inline
     wanted = expected(schema)
     compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await ledger.put_pool(connection, POOL, compiled.root_table, spec)
+    await pools.put_pool(connection, POOL, compiled.root_table, spec)
     if not wanted.kept[schema.tables[0].name]:
         with pytest.raises(BlueprintError, match="the template itself would be left out"):
             await install.install(connection, POOL, compiled)

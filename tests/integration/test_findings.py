@@ -7,7 +7,7 @@ import pytest
 
 from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 from tests.support.forms import compiled, installed
@@ -218,4 +218,4 @@ async def test_warnings_say_what_is_worth_knowing(connection: Connection) -> Non
     assert await install.warnings(connection, found) == WARNINGS
     await install.install(connection, ledgers.POOL, found)
     await ledgers.filled(connection, "", 1)
-    assert (await ledger.observe(connection, ledgers.POOL)).owners[""].ready == 1
+    assert (await pools.observe(connection, ledgers.POOL)).owners[""].ready == 1

@@ -15,8 +15,9 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import check, install
 from campaignpool.blueprint.fingerprint import Fingerprint, take
 from campaignpool.blueprint.sql import hashes
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import ledgers
 from tests.support.postgres import NewDatabase
@@ -156,11 +157,11 @@ async def test_it_does_not_change_with_the_order_of_tables_or_the_number_of_the_
     assert isinstance(tables, list)
     turned = worlds({**BLUEPRINT, "tables": tables[::-1]})
     async with check.rolled_back(conn):
-        await ledger.migrate(conn)
+        await migrate(conn)
         for pool, spec in (("a/one", worlds()), ("a/two", turned)):
             assert spec.blueprint.inline
             compiled = await install.compile_blueprint(conn, spec, spec.blueprint.inline)
-            await ledger.put_pool(conn, pool, compiled.root_table, spec)
+            await pools.put_pool(conn, pool, compiled.root_table, spec)
             async with conn.transaction():
                 await install.install(conn, pool, compiled)
             await conn.execute("DISCARD TEMP")

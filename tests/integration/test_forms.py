@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from campaignpool.ledger import ledger
+from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import ledgers
 from tests.support.forms import installed
@@ -161,6 +161,6 @@ async def test_a_form_is_cloned_and_deleted(connection: Connection, form: str) -
     for key in keys:
         assert await connection.fetchval(query, key)
     assert not set(before["worlds"]) - set((await everything(connection))["worlds"])
-    await ledger.retire(connection, ledgers.POOL, "", 2)
-    assert await ledger.remove(connection, ledgers.POOL, 2) == 2
+    await retiring.retire(connection, ledgers.POOL, "", 2)
+    assert await retiring.remove(connection, ledgers.POOL, 2) == 2
     assert await everything(connection) == before

@@ -12,7 +12,7 @@ import pytest
 
 import chiwar
 from campaignpool.errors import ConfigurationError
-from campaignpool.ledger import albums, ledger
+from campaignpool.ledger import image_queue, retiring
 from campaignpool_local.imagekit import Faults, ImageKit, Limits, Rate
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.account import Account, OutOfReachError
@@ -207,14 +207,14 @@ async def test_what_somebody_waits_for_comes_first(world: World) -> None:
         "UPDATE campaign_pool.album a SET queued_at = now() + interval '1 s' FROM campaign_pool.claimed k "
         "WHERE k.id = a.campaign"
     )
-    leased = await albums.lease(world.connection, POOL, timedelta(minutes=1))
+    leased = await image_queue.lease(world.connection, POOL, timedelta(minutes=1))
     assert leased
     assert (leased.root_key, leased.claimed) == (given, True)
 
 
 async def retire(world: World) -> None:
-    await ledger.retire(world.connection, POOL, "", None)
-    assert await ledger.remove(world.connection, POOL, 10) == 1
+    await retiring.retire(world.connection, POOL, "", None)
+    assert await retiring.remove(world.connection, POOL, 10) == 1
 
 
 @BOTH
@@ -265,13 +265,13 @@ async def test_two_jobs_do_not_get_into_each_others_way(world: World) -> None:
 
 async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) -> None:
     store = world.store()
-    other: list[albums.Album | None] = []
+    other: list[image_queue.ImageSet | None] = []
 
     async def take_over() -> None:
         # In one transaction: between the two statements the job itself would find an album that nobody holds.
         async with world.connection.transaction():
             await world.connection.execute("UPDATE campaign_pool.album SET next_at = now(), lease_until = now()")
-            other.append(await albums.lease(world.connection, POOL, timedelta(minutes=10)))
+            other.append(await image_queue.lease(world.connection, POOL, timedelta(minutes=10)))
 
     store.before[8] = take_over
     assert await world.job(store, requests_per_second=1, burst=1) == {"gone": 1}
@@ -280,8 +280,8 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
     assert (await world.album())["leases"] == other[0].leases == 2
     await world.later(600)
     assert await world.job() == {"done": 1}
-    assert not await albums.hold(world.connection, other[0], timedelta(minutes=10), None, None, None)
-    assert await albums.end(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
+    assert not await image_queue.hold(world.connection, other[0], timedelta(minutes=10), None, None, None)
+    assert await image_queue.end(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
     assert (await world.album())["cause"] is None
     assert await world.faults() == []
 
@@ -326,11 +326,11 @@ async def test_an_outage_without_an_end_ends_the_job_and_no_image(world: World, 
 
 async def test_one_call_finds_out_whether_the_breaker_can_close(world: World) -> None:
     async def token() -> float | None:
-        return await albums.take_token(world.connection, "a", 100, 100)
+        return await image_queue.take_token(world.connection, "a", 100, 100)
 
     async def failed(number: int = 1) -> None:
         for _ in range(number):
-            await albums.note_calls(world.connection, "a", {"unavailable": 1}, failures=1, most=3, pause=10)
+            await image_queue.note_calls(world.connection, "a", {"unavailable": 1}, failures=1, most=3, pause=10)
 
     assert await token() == 0
     await failed(2)
@@ -347,7 +347,7 @@ async def test_one_call_finds_out_whether_the_breaker_can_close(world: World) ->
     assert await token() is not None
     await world.later(61)  # it never said
     assert await token() is not None
-    await albums.note_calls(world.connection, "a", {"ok": 1}, succeeded=True, most=3, pause=10)
+    await image_queue.note_calls(world.connection, "a", {"ok": 1}, succeeded=True, most=3, pause=10)
     assert [await token() for _ in range(3)] == [0, 0, 0]
     counted = await world.connection.fetchval("SELECT attempts::text FROM campaign_pool.account")
     assert counted == '{"ok": 1, "unavailable": 10}'
@@ -538,7 +538,7 @@ async def test_asked_to_stop_it_gives_the_album_back_at_once(world: World) -> No
     with pytest.raises(StoppedError):
         await world.job(store)
     world.pause.stop.clear()
-    assert await albums.next_due(world.connection, POOL) <= 0  # type: ignore[operator]
+    assert await image_queue.next_due(world.connection, POOL) <= 0  # type: ignore[operator]
     assert store.copies.total() < world.template - 8
     world.imagekit.calls.clear()
     assert await world.job() == {"done": 1}
@@ -618,4 +618,4 @@ async def test_whose_a_folder_is_stays_known(world: World) -> None:
     assert [await world.connection.fetchval(prune, POOL) for _ in range(2)] == [1, 0]
     assert await world.connection.fetchval("SELECT count(*) FROM campaign_pool.image") == 0
     folder = (await world.album())["folder"]
-    assert await albums.folders_known(world.connection, [folder, "/other"]) == {folder}
+    assert await image_queue.folders_known(world.connection, [folder, "/other"]) == {folder}

@@ -8,10 +8,10 @@ import pytest
 import chiwar
 from campaignpool.blueprint import install
 from campaignpool.cli import main
-from campaignpool.ledger import album_facts, albums, ledger
-from campaignpool.ledger.album_facts import Images
-from campaignpool.ledger.albums import Album, Fault
+from campaignpool.ledger import image_queue, images, pools, retiring
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.image_queue import ImageFault, ImageSet
+from campaignpool.ledger.images import ImageTotals
 from tests.support import ledgers
 from tests.support.commands import on
 from tests.support.ledgers import POOL
@@ -50,19 +50,19 @@ def test_a_pool_knows_that_it_has_images_before_the_first_album(
     on(new_database(chiwar_template), work)
 
 
-async def leased(connection: Connection) -> Album:
-    album = await albums.lease(connection, POOL, LEASE)
+async def leased(connection: Connection) -> ImageSet:
+    album = await image_queue.lease(connection, POOL, LEASE)
     assert album is not None
-    assert await albums.hold(connection, album, LEASE, f"/campaigns/{album.campaign.hex}", ACCOUNT, None)
+    assert await image_queue.hold(connection, album, LEASE, f"/campaigns/{album.campaign.hex}", ACCOUNT, None)
     return album
 
 
 async def worked_off(connection: Connection, failing: int = 0) -> int:
     """Copy the next album, all but so many of its images; gives how many it has."""
     album = await leased(connection)
-    pending = await albums.pending(connection, album.campaign)
-    faults = [Fault(image.original, "the file is not there", final=True, pause=0) for image in pending[:failing]]
-    await albums.fail(connection, album.campaign, faults, 8)
+    pending = await image_queue.pending(connection, album.campaign)
+    faults = [ImageFault(image.original, "the file is not there", final=True, pause=0) for image in pending[:failing]]
+    await image_queue.fail(connection, album.campaign, faults, 8)
     files = [
         {
             "original": image.original,
@@ -74,8 +74,8 @@ async def worked_off(connection: Connection, failing: int = 0) -> int:
         }
         for image in pending[failing:]
     ]
-    assert await albums.settle(connection, album.campaign, files) == len(files)
-    await albums.end(connection, album, 0, DEADLINE, None)
+    assert await image_queue.settle(connection, album.campaign, files) == len(files)
+    await image_queue.end(connection, album, 0, DEADLINE, None)
     return len(pending)
 
 
@@ -84,8 +84,8 @@ async def note(connection: Connection, outcomes: dict[str, float], failures: int
     await connection.execute(query, ACCOUNT, json.dumps(outcomes), failures, succeeded, "no answer")
 
 
-async def seen(connection: Connection) -> Images:
-    return (await ledger.observe(connection, POOL)).images
+async def seen(connection: Connection) -> ImageTotals:
+    return (await pools.observe(connection, POOL)).images
 
 
 def test_what_is_due_and_what_waits(url: str) -> None:
@@ -118,20 +118,20 @@ def test_what_is_due_and_what_waits(url: str) -> None:
 
 def test_what_ended_is_told_from_a_moment_on(url: str) -> None:
     async def work(connection: Connection) -> None:
-        images = await worked_off(connection)
+        count = await worked_off(connection)
         first = await seen(connection)
         assert first.last_finished_at is not None
         long_ago = first.last_finished_at - timedelta(hours=1)
-        (whole,) = await album_facts.finished(connection, POOL, long_ago)
-        assert (whole.images, whole.copied, whole.failed, whole.cause) == (images, images, 0, None)
-        assert await album_facts.finished(connection, POOL, first.last_finished_at) == ()
+        (whole,) = await images.finished(connection, POOL, long_ago)
+        assert (whole.images, whole.copied, whole.failed, whole.cause) == (count, count, 0, None)
+        assert await images.finished(connection, POOL, first.last_finished_at) == ()
         await worked_off(connection, failing=3)
-        (partly,) = await album_facts.finished(connection, POOL, first.last_finished_at)
-        assert (partly.copied, partly.failed, partly.cause) == (images - 3, 3, "the file is not there")
+        (partly,) = await images.finished(connection, POOL, first.last_finished_at)
+        assert (partly.copied, partly.failed, partly.cause) == (count - 3, 3, "the file is not there")
         now = await seen(connection)
-        assert (now.unfinished, now.pending, now.copied, now.failed, now.partial) == (0, 0, 2 * images - 3, 3, 1)
+        assert (now.unfinished, now.pending, now.copied, now.failed, now.partial) == (0, 0, 2 * count - 3, 3, 1)
         assert now.causes == {"the file is not there": 3}
-        assert await album_facts.requeue(connection, POOL) == 3
+        assert await images.requeue(connection, POOL) == 3
         again = await seen(connection)
         assert (again.pending, again.failed, again.due) == (3, 0, 1)
 
@@ -143,7 +143,7 @@ def test_an_album_that_gets_no_further_is_named(url: str) -> None:
         only = "UPDATE campaign_pool.album SET next_at = CASE campaign WHEN $1 THEN now() ELSE now() + '1 hour' END"
         for stalled in (0, 0, 1):
             album = await leased(connection)
-            await albums.end(connection, album, 60, DEADLINE, "its files are in another account")
+            await image_queue.end(connection, album, 60, DEADLINE, "its files are in another account")
             images = await seen(connection)
             assert (images.stalled, images.cause) == (stalled, "its files are in another account")
             await connection.execute(only, album.campaign)
@@ -153,23 +153,23 @@ def test_an_album_that_gets_no_further_is_named(url: str) -> None:
 
 def test_what_is_of_no_use_any_more_is_forgotten(url: str) -> None:
     async def work(connection: Connection) -> None:
-        images = await worked_off(connection)
+        count = await worked_off(connection)
         await worked_off(connection, failing=1)
-        assert not (await ledger.observe(connection, POOL)).prunable, "they may still be retired"
+        assert not (await pools.observe(connection, POOL)).prunable, "they may still be retired"
         for _ in range(2):
             await ledgers.claim(connection, chiwar.NEW_USER_ID)
-        assert not (await ledger.observe(connection, POOL)).prunable, "they may still be released"
+        assert not (await pools.observe(connection, POOL)).prunable, "they may still be released"
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
-        assert (await ledger.observe(connection, POOL)).prunable
-        await ledger.prune(connection, POOL)
-        facts = await ledger.observe(connection, POOL)
+        assert (await pools.observe(connection, POOL)).prunable
+        await pools.prune(connection, POOL)
+        facts = await pools.observe(connection, POOL)
         assert not facts.prunable
-        assert (facts.images.copied, facts.images.failed) == (images - 1, 1), "what failed is kept"
+        assert (facts.images.copied, facts.images.failed) == (count - 1, 1), "what failed is kept"
         assert await connection.fetchval("SELECT count(DISTINCT campaign) FROM campaign_pool.image") == 1
         await connection.execute("DELETE FROM campaign_pool.claimed")
-        assert (await ledger.observe(connection, POOL)).prunable
-        await ledger.prune(connection, POOL)
-        assert await seen(connection) == Images()
+        assert (await pools.observe(connection, POOL)).prunable
+        await pools.prune(connection, POOL)
+        assert await seen(connection) == ImageTotals()
         assert await connection.fetchval("SELECT count(*) FROM campaign_pool.image") == 0
         assert await connection.fetchval("SELECT count(*) FROM campaign_pool.album") == 2, "they say whose folders"
 
@@ -181,13 +181,13 @@ def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
         await ledgers.claim(connection, chiwar.NEW_USER_ID)
         await worked_off(connection, failing=1)  # what was claimed comes first
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
-        await ledger.close_pool(connection, POOL)
-        await ledger.retire(connection, POOL, None, None)
-        while await ledger.remove(connection, POOL, 10):
+        await pools.close_pool(connection, POOL)
+        await retiring.retire(connection, POOL, None, None)
+        while await retiring.remove(connection, POOL, 10):
             pass
-        await ledger.bury(connection, POOL)
+        await pools.finish_deletion(connection, POOL)
         assert await install.drop_unused(connection, POOL) == 1
-        assert await album_facts.requeue(connection, POOL) == 0
+        assert await images.requeue(connection, POOL) == 0
 
     on(url, work)
 
@@ -201,16 +201,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 
 
 def test_status_is_a_table_and_retry_tries_again(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    images = on(url, lambda connection: worked_off(connection, failing=2))
+    count = on(url, lambda connection: worked_off(connection, failing=2))
     where = ("--pool", POOL, "--database-url", url)
     code, said, complained = run(capsys, "status", *where)
     assert (code, complained) == (0, "")
     heading, pending, partial, total = said.splitlines()
     assert heading.split() == ["CAMPAIGN", "STATE", "CLAIMED", "COPIED", "FAILED", "WHY"]
-    assert pending.split()[1:] == ["pending", "no", f"0/{images}", "0"]
-    assert partial.split()[1:5] == ["partial", "no", f"{images - 2}/{images}", "2"]
+    assert pending.split()[1:] == ["pending", "no", f"0/{count}", "0"]
+    assert partial.split()[1:5] == ["partial", "no", f"{count - 2}/{count}", "2"]
     assert partial.endswith("the file is not there (2)")
-    assert total == f"{images - 2} of {2 * images} images of 2 campaigns are copied, 2 failed"
+    assert total == f"{count - 2} of {2 * count} images of 2 campaigns are copied, 2 failed"
     campaign = partial.split()[0]
     code, said, _ = run(capsys, "status", "--campaign", campaign, "--json", *where)
     (album,) = json.loads(said)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from campaignpool.blueprint.sql import claims
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.claim_text import PATH, SOURCE, WORLD, brought, changed, claim
@@ -47,8 +47,8 @@ async def test_what_many_revisions_write_alike_stands_in_the_claim_once(connecti
         assert world
         assert world["name"].startswith(pool.rpartition("/")[2])
         # Cloned for these two, and from here on they are ready.
-        await ledger.reserve(connection, pool, f"job {pool}", "", 1, 1, 1)
-        await ledger.seed(connection, pool, f"job {pool}", 1)
+        await seeding.reserve(connection, pool, f"job {pool}", "", 1, 1, 1)
+        await seeding.seed(connection, pool, f"job {pool}", 1)
         world = await connection.fetchrow(WORLD, await claim(connection, pool))
         assert world
         assert world["name"].startswith(pool.rpartition("/")[2])
@@ -90,8 +90,8 @@ async def test_of_tables_that_lie_elsewhere_than_those_of_most_pools_the_functio
     await small.put(connection, small.spec(), "game/other")
     text, path = await brought(connection), await connection.fetchval(PATH)
     assert ("guild.rooms" in text, "public.worlds" in text, path) == (False, True, "pg_catalog, public, pg_temp")
-    await ledger.reserve(connection, "guild/rooms", "job", "", 1, 1, 1)
-    await ledger.seed(connection, "guild/rooms", "job", 1)
+    await seeding.reserve(connection, "guild/rooms", "job", "", 1, 1, 1)
+    await seeding.seed(connection, "guild/rooms", "job", 1)
     room = await claim(connection, "guild/rooms", "The Hall")
     assert await connection.fetchval("SELECT name FROM guild.rooms WHERE id = $1::uuid", room) == "The Hall"
 
@@ -194,8 +194,8 @@ async def test_a_key_of_a_type_without_an_operator_of_its_own_is_compared_by_pos
     root = {"table": "rooms", "set": {"is_template": "false"}}
     rooms = small.spec(blueprint={"inline": {"root": root, "onClaim": {"set": {"name": "$name"}}}})
     await small.put(connection, rooms, "game/rooms")
-    await ledger.reserve(connection, "game/rooms", "job", "", 1, 2, 1)
-    await ledger.seed(connection, "game/rooms", "job", 2)
+    await seeding.reserve(connection, "game/rooms", "job", "", 1, 2, 1)
+    await seeding.seed(connection, "game/rooms", "job", 2)
     await connection.execute(
         """
         CREATE FUNCTION public.alike(one varchar, two varchar) RETURNS boolean LANGUAGE plpgsql

@@ -14,7 +14,8 @@ import pytest
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring
+from campaignpool.ledger.migrate import migrate
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROWS = int(os.environ.get("CAMPAIGNPOOL_LARGE_ROWS", "100000"))
@@ -69,9 +70,9 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     await connection.execute(FILL, ROWS)
     spec = CampaignPoolSpec.model_validate(SPEC)
     assert spec.blueprint.inline
-    await ledger.migrate(connection)
+    await migrate(connection)
     compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await ledger.put_pool(connection, POOL, compiled.root_table, spec)
+    await pools.put_pool(connection, POOL, compiled.root_table, spec)
     await install.install(connection, POOL, compiled)
 
     said = await seeded(database_url, "large", 2)
@@ -83,8 +84,8 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     peak = int(re.findall(r"peak (\d+)", said)[0])
 
     # A small template takes as much memory: what the seeder holds does not depend on rows.
-    await ledger.retire(connection, POOL, "", 2)
-    await ledger.remove(connection, POOL, 2)
+    await retiring.retire(connection, POOL, "", 2)
+    await retiring.remove(connection, POOL, 2)
     await connection.execute("DELETE FROM places WHERE name <> 'place 1'")
     again = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
     await connection.execute("UPDATE campaign_pool.pool SET revision_id = NULL")

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL, filled
@@ -194,11 +194,11 @@ async def test_records_are_found_by_time(connection: Connection) -> None:
 
 async def test_a_run_counts_its_own_campaigns_whatever_others_left_behind(connection: Connection) -> None:
     """The index of states has an entry of all that was ever made, until no old transaction may see it."""
-    assert await ledger.reserve(connection, POOL, "one", "", 1, 3, 1) == 3
-    assert await ledger.reserve(connection, POOL, "two", "", 2, 4, 1) == 4
-    assert (await ledger.seed(connection, POOL, "one", 2)).campaigns == 2
-    assert await ledger.reserve(connection, POOL, "one", "", 1, 3, 1) == 1
-    assert (await ledger.seed(connection, POOL, "one", 5)).campaigns == 1
-    assert await ledger.reserve(connection, POOL, "one", "", 1, 3, 1) == 0
+    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 3
+    assert await seeding.reserve(connection, POOL, "two", "", 2, 4, 1) == 4
+    assert (await seeding.seed(connection, POOL, "one", 2)).campaigns == 2
+    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 1
+    assert (await seeding.seed(connection, POOL, "one", 5)).campaigns == 1
+    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 0
     with pytest.raises(asyncpg.PostgresError, match="no clone plan"):
         await connection.fetchval("SELECT campaign_pool.reserve('game/none', 'job', '', 1, 1, 1)")

@@ -9,8 +9,9 @@ import pytest
 import chiwar
 from campaignpool.blueprint import install
 from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
-from campaignpool.ledger import ledger, sql
+from campaignpool.ledger import pools, retiring, seeding, sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration
@@ -26,7 +27,7 @@ async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
 
 async def test_migrations_are_applied_once_whoever_comes_first(database_url: str) -> None:
     connections = [await asyncpg.connect(database_url) for _ in range(4)]
-    applied = await asyncio.gather(*map(ledger.migrate, connections))
+    applied = await asyncio.gather(*map(migrate, connections))
     assert sorted(name for names in applied for name in names) == sorted(each.name for each in sql.migrations())
     for each in connections:
         await each.close()
@@ -35,35 +36,35 @@ async def test_migrations_are_applied_once_whoever_comes_first(database_url: str
 async def test_a_database_ahead_of_this_release_is_left_alone(connection: Connection) -> None:
     await installed(connection)
     await connection.execute("INSERT INTO campaign_pool.migration VALUES (9999, 'later', 'unknown')")
-    assert await ledger.migrate(connection) == []
+    assert await migrate(connection) == []
     assert await filled(connection, "", 1)
 
 
 async def test_a_migration_that_was_changed_is_refused(connection: Connection) -> None:
-    await ledger.migrate(connection)
+    await migrate(connection)
     await connection.execute("UPDATE campaign_pool.migration SET checksum = 'other' WHERE version = 1")
     with pytest.raises(ConfigurationError, match="not the one of this release") as refused:
-        await ledger.migrate(connection)
+        await migrate(connection)
     assert refused.value.reason == "LedgerIncompatible"
 
 
 async def test_a_run_that_begins_again_reserves_nothing_twice(connection: Connection) -> None:
     await installed(connection)
-    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 3
-    await ledger.seed(connection, POOL, "job", 2)
-    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 3
+    await seeding.seed(connection, POOL, "job", 2)
+    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
     await claim(connection, NEW)
-    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
-    await ledger.seed(connection, POOL, "job", 2)
-    assert await ledger.reserve(connection, POOL, "job", "", 1, 3, 1) == 0
-    assert (await ledger.observe(connection, POOL)).runs[0].attempts == 4
+    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    await seeding.seed(connection, POOL, "job", 2)
+    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 0
+    assert (await pools.observe(connection, POOL)).runs[0].attempts == 4
 
 
 async def test_reservations_never_pass_the_pools_bound(connection: Connection, chiwar_url: str) -> None:
     await installed(connection, size=4, maxSize=5)
     connections = [await asyncpg.connect(chiwar_url) for _ in range(4)]
     left = await asyncio.gather(
-        *(ledger.reserve(each, POOL, f"job-{n}", "", n, 3, 1) for n, each in enumerate(connections, 1))
+        *(seeding.reserve(each, POOL, f"job-{n}", "", n, 3, 1) for n, each in enumerate(connections, 1))
     )
     assert sum(left) == 5
     for each in connections:
@@ -72,10 +73,10 @@ async def test_reservations_never_pass_the_pools_bound(connection: Connection, c
 
 async def test_a_run_that_fails_sets_aside_what_it_did_not_make(connection: Connection) -> None:
     await installed(connection)
-    await ledger.reserve(connection, POOL, "job", "", 1, 3, 1)
-    await ledger.seed(connection, POOL, "job", 1)
-    await ledger.finish_run(connection, POOL, ("job", "", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
-    found = await ledger.observe(connection, POOL)
+    await seeding.reserve(connection, POOL, "job", "", 1, 3, 1)
+    await seeding.seed(connection, POOL, "job", 1)
+    await seeding.finish_run(connection, POOL, ("job", "", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
+    found = await pools.observe(connection, POOL)
     assert (found.owners[""].ready, found.owners[""].seeding, found.owners[""].failed) == (1, 0, 2)
     assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "BackoffLimitExceeded")
     causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE state = 'failed'")
@@ -91,13 +92,13 @@ async def test_retiring_takes_every_row_and_nothing_else(connection: Connection)
 
     before = await counts()
     await filled(connection, "", 4)
-    assert await ledger.retire(connection, POOL, "", 3) == 3
-    assert await ledger.remove(connection, POOL, 2) == 2
-    assert await ledger.remove(connection, POOL, 2) == 1
-    assert await ledger.remove(connection, POOL, 2) == 0
+    assert await retiring.retire(connection, POOL, "", 3) == 3
+    assert await retiring.remove(connection, POOL, 2) == 2
+    assert await retiring.remove(connection, POOL, 2) == 1
+    assert await retiring.remove(connection, POOL, 2) == 0
     assert (await counts())["campaigns"] == before["campaigns"] + 1
-    await ledger.retire(connection, POOL, "", 3)
-    await ledger.remove(connection, POOL, 2)
+    await retiring.retire(connection, POOL, "", 3)
+    await retiring.remove(connection, POOL, 2)
     assert await counts() == before
 
 
@@ -117,8 +118,8 @@ async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_ur
             claimed.append((await claim(other, NEW))["campaign_id"])
 
     async def retires() -> None:
-        while await ledger.retire(connection, POOL, "", 2):
-            await ledger.remove(connection, POOL, 2)
+        while await retiring.retire(connection, POOL, "", 2):
+            await retiring.remove(connection, POOL, 2)
 
     await asyncio.gather(claims(), retires())
     await other.close()
@@ -136,7 +137,7 @@ async def test_an_unused_revision_is_dropped_and_a_used_one_is_not(connection: C
     other["inline"]["root"]["set"]["description"] = "'another'"
     await installed(connection, blueprint=other)
     assert await install.drop_unused(connection, POOL) == 0
-    assert (await ledger.observe(connection, POOL)).owners[""].stale == 1
+    assert (await pools.observe(connection, POOL)).owners[""].stale == 1
     await claim(connection, NEW)
     assert await install.drop_unused(connection, POOL) == 0, "the claim may still be released"
     await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
@@ -236,20 +237,20 @@ async def test_the_first_seeders_of_a_pool_may_begin_at_the_same_moment(
     """What slots are counted by is not made twice, also where an operator of another release made the pool."""
     await installed(connection)
     await connection.execute("DROP SEQUENCE IF EXISTS campaign_pool.slot_1, campaign_pool.head_1")
-    await ledger.reserve(connection, POOL, "one", "", 1, 1, 1)
-    await ledger.reserve(connection, POOL, "two", "", 2, 1, 1)
+    await seeding.reserve(connection, POOL, "one", "", 1, 1, 1)
+    await seeding.reserve(connection, POOL, "two", "", 2, 1, 1)
     other = await asyncpg.connect(chiwar_url)
     first = connection.transaction()
     await first.start()
-    await ledger.seed(connection, POOL, "one", 1)
-    second = asyncio.create_task(ledger.seed(other, POOL, "two", 1))
+    await seeding.seed(connection, POOL, "one", 1)
+    second = asyncio.create_task(seeding.seed(other, POOL, "two", 1))
     waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
     while not await connection.fetchval(waiting, other.get_server_pid()):
         assert not second.done()
     await first.commit()
     assert (await second).campaigns == 1
     await other.close()
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 2
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 2
 
 
 async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner_does(
@@ -261,7 +262,7 @@ async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner
     await connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off")
     await connection.execute("SET enable_memoize = off; SET enable_indexscan = off; SET enable_bitmapscan = off")
     await connection.execute("SET enable_hashagg = off; SET enable_sort = off")
-    assert await ledger.retire(connection, POOL, "", 2) == 2
+    assert await retiring.retire(connection, POOL, "", 2) == 2
 
 
 async def test_a_revision_is_not_dropped_under_a_claim_that_found_it(connection: Connection, chiwar_url: str) -> None:
@@ -292,4 +293,4 @@ async def test_a_release_undoes_what_its_claim_inserted_whatever_made_the_campai
     assert got["source"] == "master"
     await connection.execute("SELECT campaign_pool.release($1)", got["campaign_id"])
     assert await connection.fetchval("SELECT count(*) FROM notes") == 0
-    assert await ledger.remove(connection, POOL, 1) == 1
+    assert await retiring.remove(connection, POOL, 1) == 1

@@ -6,7 +6,8 @@ import pytest
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
+from campaignpool.ledger.migrate import migrate
 from tests.support import ledgers
 
 pytestmark = pytest.mark.integration
@@ -39,9 +40,9 @@ async def test_a_polymorphic_reference_with_keys_from_several_sequences(database
         source = BlueprintSource(inline=blueprint.parse(BLUEPRINT, "text"))
         spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
         assert spec.blueprint.inline
-        await ledger.migrate(connection)
+        await migrate(connection)
         compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-        await ledger.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
+        await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
         await install.install(connection, ledgers.POOL, compiled)
         (world,) = await ledgers.filled(connection, "", 1)
         rows = await connection.fetch(

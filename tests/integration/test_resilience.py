@@ -11,7 +11,7 @@ import pytest
 
 import chiwar
 from campaignpool.errors import TransientError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_seeder.config import Request
@@ -117,8 +117,8 @@ async def test_every_run_ends_right_whatever_is_cut(server: EmbeddedPostgres, ur
         assert await state(connection, job) == (COUNT, 0), f"run {number}"
         assert await chiwar.half_campaigns(connection) == []
         assert await connection.fetchval(HELD) == 0, "a connection was left behind"
-        await ledger.retire(connection, POOL, "", COUNT)
-        assert await ledger.remove(connection, POOL, COUNT) == COUNT
+        await retiring.retire(connection, POOL, "", COUNT)
+        assert await retiring.remove(connection, POOL, COUNT) == COUNT
         await connection.close()
 
 

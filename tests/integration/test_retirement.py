@@ -8,8 +8,9 @@ import pytest
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from tests.support import ledgers
 
 pytestmark = pytest.mark.integration
@@ -45,12 +46,12 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     source = BlueprintSource(inline=blueprint.parse(BLUEPRINT, "text"))
     spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
     assert spec.blueprint.inline
-    await ledger.migrate(connection)
+    await migrate(connection)
     compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await ledger.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
+    await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
     await install.install(connection, ledgers.POOL, compiled)
     await ledgers.filled(connection, "", 4)
-    await ledger.retire(connection, ledgers.POOL, "", 4)
+    await retiring.retire(connection, ledgers.POOL, "", 4)
     yield connection
     await connection.close()
 
@@ -82,32 +83,32 @@ async def test_a_campaign_on_which_others_hang_stays_and_the_others_go(
     await connection.execute(hang, key)
     tables = ("visits", "fans", "debts", "late")
     before = {table: await connection.fetch(f"SELECT * FROM {table}") for table in tables}
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 3
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 3
     found = await causes(connection)
     assert list(found) == [key]
     assert cause in found[key]
     assert found[key].startswith("not deleted: ")
     assert {table: await connection.fetch(f"SELECT * FROM {table}") for table in tables} == before
     assert await connection.fetchval("SELECT count(*) FROM heroes WHERE world_id = $1", key) >= 3
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 0
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 0
 
 
 async def test_it_is_tried_again_after_a_while(connection: Connection) -> None:
     (key,) = (await connection.fetchrow("SELECT min(root_key) FROM campaign_pool.campaign")) or ("",)
     await connection.execute("INSERT INTO visits VALUES ($1)", key)
-    assert await ledger.remove(connection, ledgers.POOL, 1) == 1
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 2
+    assert await retiring.remove(connection, ledgers.POOL, 1) == 1
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 2
     await connection.execute("DELETE FROM visits")
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 0
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 0
     await connection.execute("UPDATE campaign_pool.campaign SET retry_at = now() - interval '1 second'")
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 1
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 1
     assert tuple(await connection.fetchrow(ALL) or ()) == (2, 6)
 
 
 async def test_a_table_that_came_after_the_plan_is_seen(connection: Connection) -> None:
     await connection.execute("CREATE TABLE notes (world_id uuid REFERENCES worlds ON DELETE CASCADE)")
     await connection.execute("INSERT INTO notes SELECT root_key::uuid FROM campaign_pool.campaign")
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 0
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 0
     assert len(await causes(connection)) == 4
     assert await connection.fetchval("SELECT count(*) FROM notes") == 4
 
@@ -121,8 +122,8 @@ async def test_a_row_that_is_added_meanwhile_is_waited_for(connection: Connectio
     await other.execute("INSERT INTO visits VALUES ($1, 'first')", key)
     await connection.execute("SET lock_timeout = '100ms'")
     with pytest.raises(asyncpg.LockNotAvailableError):
-        await ledger.remove(connection, ledgers.POOL, 10)
+        await retiring.remove(connection, ledgers.POOL, 10)
     await transaction.commit()
     await other.close()
-    assert await ledger.remove(connection, ledgers.POOL, 10) == 3
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 3
     assert await connection.fetchval("SELECT count(*) FROM visits") == 1

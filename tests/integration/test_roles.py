@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import catalog, grants, install
 from campaignpool.blueprint.compile import compiler
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from tests.support import small
 from tests.support.commands import Run
 from tests.support.postgres import NewDatabase
@@ -126,7 +127,7 @@ async def realm(database_url: str) -> AsyncIterator[Realm]:
 @pytest.fixture
 async def operator(realm: Realm) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(realm.at(grants.OPERATOR))
-    await ledger.migrate(connection)
+    await migrate(connection)
     yield connection
     await connection.close()
 
@@ -140,8 +141,8 @@ async def application(realm: Realm, operator: Connection) -> AsyncIterator[Conne
 
 
 async def filled(connection: Connection, job: str, count: int) -> None:
-    await ledger.reserve(connection, POOL, job, "", 1, count, 1)
-    assert (await ledger.seed(connection, POOL, job, count)).campaigns == count
+    await seeding.reserve(connection, POOL, job, "", 1, count, 1)
+    assert (await seeding.seed(connection, POOL, job, count)).campaigns == count
 
 
 async def cycle(operator: Connection, application: Connection, version: int) -> None:
@@ -150,10 +151,10 @@ async def cycle(operator: Connection, application: Connection, version: int) -> 
     await filled(operator, f"job-{version}", 2)
     claim = "SELECT campaign_id FROM campaign_pool.claim($1, 'ann', name => 'The Rift')"
     await application.execute("SELECT campaign_pool.release($1)", await application.fetchval(claim, POOL))
-    await ledger.retire(operator, POOL, None, None)
-    while await ledger.remove(operator, POOL, 10):
+    await retiring.retire(operator, POOL, None, None)
+    while await retiring.remove(operator, POOL, 10):
         pass
-    assert await ledger.held(operator, POOL) == {}
+    assert await retiring.held(operator, POOL) == {}
     await install.drop_unused(operator, POOL)
 
 
@@ -163,16 +164,16 @@ async def test_the_operators_role_can_do_all_that_the_operator_does(
     await cycle(operator, application, 1)
     await filled(operator, "more", 3)
     kept = await application.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'ann')", POOL)
-    found = await ledger.observe(operator, POOL)
+    found = await pools.observe(operator, POOL)
     assert (found.owners[""].ready, found.owners[""].claimed) == (2, 2)
-    assert await ledger.fall_asleep(operator, POOL)
-    assert await ledger.admit(operator, POOL, 4)
-    await ledger.prune(operator, POOL)
-    await ledger.close_pool(operator, POOL)
-    await ledger.abandon(operator, POOL)
-    await ledger.retire(operator, POOL, None, 10)
-    assert await ledger.remove(operator, POOL, 10) == 2
-    assert await ledger.bury(operator, POOL)
+    assert await pools.begin_waiting(operator, POOL)
+    assert await seeding.acquire_connection_slot(operator, POOL, 4)
+    await pools.prune(operator, POOL)
+    await pools.close_pool(operator, POOL)
+    await pools.cancel_runs(operator, POOL)
+    await retiring.retire(operator, POOL, None, 10)
+    assert await retiring.remove(operator, POOL, 10) == 2
+    assert await pools.finish_deletion(operator, POOL)
     assert await install.drop_unused(operator, POOL) == 1
     assert [
         str(row["id"]) for row in await realm.owner.fetch("SELECT id FROM realm.worlds WHERE NOT is_template")
@@ -189,8 +190,8 @@ async def test_each_right_of_the_operators_role_is_needed(
             await cycle(operator, application, version)
         assert re.search("permission denied|does not exist", str(refused.value)), right
         await realm.owner.execute(f"GRANT {right.privilege} ON {right.on} TO {grants.OPERATOR}")
-        await ledger.retire(operator, POOL, None, None)
-        await ledger.remove(operator, POOL, 10)
+        await retiring.retire(operator, POOL, None, None)
+        await retiring.remove(operator, POOL, 10)
     await cycle(operator, application, 100)
 
 
@@ -226,7 +227,7 @@ async def test_a_second_login_of_the_operator_takes_the_firsts_place(realm: Real
     second = await asyncpg.connect(realm.at(grants.OPERATOR))
     await second.execute("DELETE FROM campaign_pool.migration WHERE version = 10")
     await second.execute("DROP FUNCTION campaign_pool.make_roles, campaign_pool.grant_access")
-    assert await ledger.migrate(second) == ["roles"]
+    assert await migrate(second) == ["roles"]
     await small.put(second, spec(2), POOL)
     assert await install.drop_unused(second, POOL) == 1
     await second.close()
@@ -246,12 +247,12 @@ async def test_the_seeders_role_runs_the_seeder(realm: Realm, operator: Connecti
 
     code, said = await run()
     assert code == 0, said
-    assert (await ledger.observe(operator, POOL)).runs[0].outcome == "Succeeded"
+    assert (await pools.observe(operator, POOL)).runs[0].outcome == "Succeeded"
     # What the data refuses it finds out, sets aside and reports.
     await realm.owner.execute("ALTER TABLE realm.rooms ADD CHECK (name <> 'room 2') NOT VALID")
     code, said = await run("--job=refused", "--number=2")
     assert code == 65, said
-    found = await ledger.observe(operator, POOL)
+    found = await pools.observe(operator, POOL)
     assert (found.runs[0].outcome, found.owners[""].ready, found.owners[""].failed) == ("Failed", 3, 3)
     assert "row" in (found.runs[0].message or "")
 

@@ -14,8 +14,9 @@ import pytest
 
 import chiwar
 from campaignpool.errors import TransientError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from campaignpool_seeder import config
 from campaignpool_seeder.exits import EX_TEMPFAIL, exit_code
 from campaignpool_seeder.run import PAUSES, run
@@ -52,7 +53,7 @@ async def test_it_makes_what_it_is_asked_for(connection: Connection, chiwar_url:
     assert code == 0, said
     assert "2 of 3 campaigns ready rows=3956 statements=10" in said
     assert "done campaigns=3" in said
-    found = await ledger.observe(connection, POOL)
+    found = await pools.observe(connection, POOL)
     assert found.owners[""].ready == 3
     run = found.runs[0]
     assert (run.outcome, run.campaigns, run.rows, run.statements) == ("Succeeded", 3, 3 * 1978, 10)
@@ -72,7 +73,7 @@ async def test_doing_it_again_makes_nothing_more(connection: Connection, chiwar_
     await finished(chiwar_url)
     code, said = await finished(chiwar_url)
     assert (code, "done campaigns=0" in said) == (0, True)
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 3
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 3
 
 
 async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: Connection, chiwar_url: str) -> None:
@@ -81,17 +82,17 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
     began = asyncio.get_running_loop().time()
     await (await start(chiwar_url, job="measured", count=4)).wait()
     length = asyncio.get_running_loop().time() - began
-    await ledger.retire(connection, POOL, "", 4)
+    await retiring.retire(connection, POOL, "", 4)
     for turn in range(20):
         process = await start(chiwar_url, "--batch-size", "1", job=f"job-{turn}", count=4)
         await killed_after(process, chance.uniform(0.3, 1.0) * length)
         assert await chiwar.half_campaigns(connection) == []
         code, said = await finished(chiwar_url, job=f"job-{turn}", count=4)
         assert code == 0, said
-        found = await ledger.observe(connection, POOL)
+        found = await pools.observe(connection, POOL)
         assert (found.owners[""].ready, found.owners[""].seeding) == (4, 0)
-        await ledger.retire(connection, POOL, "", 4)
-        await ledger.remove(connection, POOL, 10)
+        await retiring.retire(connection, POOL, "", 4)
+        await retiring.remove(connection, POOL, 10)
 
 
 async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
@@ -103,11 +104,11 @@ async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
         if b"1 of 20" in line:
             process.send_signal(signal.SIGTERM)
     assert await process.wait() == 75
-    made = (await ledger.observe(connection, POOL)).owners[""]
+    made = (await pools.observe(connection, POOL)).owners[""]
     assert 1 <= made.ready < 20
     assert made.ready + made.seeding == 20
     assert (await finished(chiwar_url, count=20))[0] == 0
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 20
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 20
 
 
 async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_url: str) -> None:
@@ -120,7 +121,7 @@ async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_
                 SEEDER,
             )
     assert await process.wait() == 0
-    assert (await ledger.observe(connection, POOL)).owners[""].ready == 15
+    assert (await pools.observe(connection, POOL)).owners[""].ready == 15
     assert await chiwar.half_campaigns(connection) == []
 
 
@@ -136,7 +137,7 @@ async def test_it_stays_within_its_share_of_connections(connection: Connection, 
         await run(config.parse(words, chiwar_url), asyncio.Event(), sleep)
     assert pauses == list(PAUSES)
     assert exit_code(refused.value) == EX_TEMPFAIL
-    assert (await ledger.observe(connection, POOL)).runs == ()
+    assert (await pools.observe(connection, POOL)).runs == ()
 
 
 async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
@@ -155,19 +156,19 @@ async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
     assert f"table public.weapons, row {row['id']} of the template, constraint refuses" in said
     assert "Traceback" not in said
     assert await connection.fetchval("SELECT count(*) FROM campaigns") == before
-    found = await ledger.observe(connection, POOL)
+    found = await pools.observe(connection, POOL)
     assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "SeedingFailed")
     assert (found.owners[""].failed, found.owners[""].seeding) == (5, 0)
 
 
 async def test_one_campaign_that_is_refused_takes_no_others_along(connection: Connection, chiwar_url: str) -> None:
-    await ledger.reserve(connection, POOL, "job", "", 1, 7, 1)
+    await seeding.reserve(connection, POOL, "job", "", 1, 7, 1)
     ids = [row["id"] for row in await connection.fetch("SELECT id FROM campaign_pool.campaign ORDER BY id")]
     await connection.execute(f"ALTER TABLE campaigns ADD CONSTRAINT refuses CHECK (id <> '{ids[3]}') NOT VALID")
     code, said = await finished(chiwar_url, count=7)
     assert code == 65
     assert f"1 of 7 campaigns were refused: table public.campaigns, row {chiwar.TEMPLATE_ID} of the template" in said
-    found = await ledger.observe(connection, POOL)
+    found = await pools.observe(connection, POOL)
     assert (found.owners[""].ready, found.owners[""].failed) == (6, 1)
     cause = await connection.fetchval("SELECT cause FROM campaign_pool.campaign WHERE id = $1", ids[3])
     assert "constraint refuses" in cause
@@ -193,7 +194,7 @@ async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, c
     code, said = await finished(chiwar_url, "--fallback", "None", count=5)
     assert code == 65
     assert "set aside" not in said
-    assert (await ledger.observe(connection, POOL)).owners[""].failed == 5
+    assert (await pools.observe(connection, POOL)).owners[""].failed == 5
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ async def test_what_a_person_has_to_mend_is_said_once(
 
 async def test_a_pool_without_a_plan_is_named(chiwar_url: str) -> None:
     connection = await asyncpg.connect(chiwar_url)
-    await ledger.migrate(connection)
+    await migrate(connection)
     await connection.close()
     code, said = await finished(chiwar_url)
     assert code == 65

@@ -6,7 +6,7 @@ import json
 import asyncpg
 import pytest
 
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
 from tests.support import small
 from tests.support.small import POOL, filled
@@ -31,16 +31,16 @@ async def test_claims_need_not_look_at_the_bell_while_the_operator_is_awake(
     connection: Connection, other: Connection
 ) -> None:
     await filled(connection, 4)
-    assert await ledger.fall_asleep(other, POOL)
+    assert await pools.begin_waiting(other, POOL)
     assert await connection.fetchval(ASLEEP, POOL)
-    await ledger.wake(other, POOL)
+    await pools.wake(other, POOL)
     assert await connection.fetchval(ASLEEP, POOL), "nothing was told yet: who claims has to"
     await claim(connection)
-    await ledger.wake(other, POOL)
+    await pools.wake(other, POOL)
     assert not await connection.fetchval(ASLEEP, POOL)
     await claim(connection)
     assert not await connection.fetchval("SELECT asleep FROM campaign_pool.bell")
-    assert await ledger.fall_asleep(other, POOL)
+    assert await pools.begin_waiting(other, POOL)
     assert await connection.fetchval(ASLEEP, POOL)
     await claim(connection)
     assert not await connection.fetchval("SELECT asleep FROM campaign_pool.bell"), "it rang"
@@ -50,15 +50,15 @@ async def test_an_operator_that_falls_asleep_knows_of_a_claim_that_found_it_awak
     connection: Connection, other: Connection
 ) -> None:
     await filled(connection, 2)
-    await ledger.fall_asleep(other, POOL)
+    await pools.begin_waiting(other, POOL)
     await claim(connection)
-    await ledger.wake(other, POOL)
+    await pools.wake(other, POOL)
     transaction = connection.transaction()
     await transaction.start()
     await claim(connection)
-    assert not await ledger.fall_asleep(other, POOL)
+    assert not await pools.begin_waiting(other, POOL)
     await transaction.commit()
-    assert await ledger.fall_asleep(other, POOL)
+    assert await pools.begin_waiting(other, POOL)
 
 
 async def test_a_ring_that_is_rolled_back_takes_no_others_with_it(
@@ -67,8 +67,8 @@ async def test_a_ring_that_is_rolled_back_takes_no_others_with_it(
     await filled(connection, 2)
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await asyncpg.connect(database_url)
-    await listener.add_listener(ledger.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
-    await ledger.fall_asleep(listener, POOL)
+    await listener.add_listener(pools.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+    await pools.begin_waiting(listener, POOL)
     transaction = other.transaction()
     await transaction.start()
     await claim(other)
@@ -85,8 +85,8 @@ async def test_two_of_many_claims_tell_an_operator_that_sleeps(
     many = 6
     await filled(connection, many)
     said: asyncio.Queue[str] = asyncio.Queue()
-    await other.add_listener(ledger.CHANNEL, lambda *each: said.put_nowait(str(each[3])))
-    await ledger.fall_asleep(connection, POOL)
+    await other.add_listener(pools.CHANNEL, lambda *each: said.put_nowait(str(each[3])))
+    await pools.begin_waiting(connection, POOL)
     claimants = [await asyncpg.connect(database_url) for _ in range(many)]
     under_way = [each.transaction() for each in claimants]
     for transaction, each in zip(under_way, claimants, strict=True):
@@ -95,7 +95,7 @@ async def test_two_of_many_claims_tell_an_operator_that_sleeps(
     for transaction, each in zip(under_way, claimants, strict=True):
         await transaction.commit()
         await each.close()
-    await connection.execute("SELECT pg_notify($1, 'that is all')", ledger.CHANNEL)
+    await connection.execute("SELECT pg_notify($1, 'that is all')", pools.CHANNEL)
     heard = []
     while (word := await asyncio.wait_for(said.get(), 5)) != "that is all":
         heard.append(word)
@@ -105,14 +105,14 @@ async def test_two_of_many_claims_tell_an_operator_that_sleeps(
 async def test_waking_waits_for_nobody(connection: Connection, other: Connection) -> None:
     """It is done on the connection that listens for all pools of a database."""
     await filled(connection, 2)
-    await ledger.fall_asleep(other, POOL)
+    await pools.begin_waiting(other, POOL)
     await claim(connection)
     for row in ("campaign_pool.pool", "campaign_pool.bell"):
         async with connection.transaction():
             await connection.execute(f"SELECT FROM {row} FOR UPDATE")
-            await asyncio.wait_for(ledger.wake(other, POOL), 5)
+            await asyncio.wait_for(pools.wake(other, POOL), 5)
         assert await connection.fetchval(ASLEEP, POOL), "claims go on looking at the bell"
-    await ledger.wake(other, POOL)
+    await pools.wake(other, POOL)
     assert not await connection.fetchval(ASLEEP, POOL)
 
 
@@ -167,10 +167,10 @@ async def test_a_pool_learns_that_it_has_campaigns_of_owners_by_whoever_reserves
 async def test_a_pool_learns_of_owners_from_a_run_that_the_release_before_began(connection: Connection) -> None:
     """That release knew nothing of the column; the run goes on under this one."""
     await filled(connection, 1)
-    await ledger.reserve(connection, POOL, "own", "ann", 1, 1, 1)
+    await seeding.reserve(connection, POOL, "own", "ann", 1, 1, 1)
     await connection.execute("UPDATE campaign_pool.pool SET owned = false")
-    await ledger.reserve(connection, POOL, "own", "ann", 1, 1, 2)
-    await ledger.seed(connection, POOL, "own", 1)
+    await seeding.reserve(connection, POOL, "own", "ann", 1, 1, 2)
+    await seeding.seed(connection, POOL, "own", 1)
     assert await claim(connection) == "owner"
 
 

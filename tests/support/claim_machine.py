@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from tests.support import small
 
@@ -218,10 +218,10 @@ class Claims(RuleBasedStateMachine):
         job = f"job-{self.runs}"
 
         async def work() -> None:
-            await ledger.reserve(self.connection, self.pool, job, owner, self.runs, count, 1)
-            assert (await ledger.seed(self.connection, self.pool, job, count)).campaigns == count
+            await seeding.reserve(self.connection, self.pool, job, owner, self.runs, count, 1)
+            assert (await seeding.seed(self.connection, self.pool, job, count)).campaigns == count
             facts = (job, owner, self.runs, count, 1)
-            await ledger.finish_run(self.connection, self.pool, facts, "Succeeded")
+            await seeding.finish_run(self.connection, self.pool, facts, "Succeeded")
 
         self.runner.run(work())
         rows = self.fetch(
@@ -237,7 +237,7 @@ class Claims(RuleBasedStateMachine):
     def retire(self, owner: str | None, count: int) -> None:
         model = self.model
         fit = sorted(made for whose, made in model.ready.values() if owner in (None, whose))
-        assert self.runner.run(ledger.retire(self.connection, self.pool, owner, count)) == min(count, len(fit))
+        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, count)) == min(count, len(fit))
         gone = model.ready.keys() - self.in_state("ready")
         assert sorted(model.ready[key][1] for key in gone) == fit[:count], "older revisions first"
         assert all(owner in (None, model.ready[key][0]) for key in gone)
@@ -247,7 +247,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(batch=st.integers(1, 4))
     def remove(self, batch: int) -> None:
-        removed = self.runner.run(ledger.remove(self.connection, self.pool, batch))
+        removed = self.runner.run(retiring.remove(self.connection, self.pool, batch))
         assert (removed > 0) == bool(self.model.retiring)
         assert removed <= batch
         gone = self.model.retiring - self.in_state("retiring")
@@ -290,14 +290,14 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.claimed) > 2 and not self.model.closing)
     @rule()
     def close(self) -> None:
-        self.runner.run(ledger.close_pool(self.connection, self.pool))
+        self.runner.run(pools.close_pool(self.connection, self.pool))
         self.model.closing = True
         self.model.deleted |= self.wanted.claims.while_deleting == "Refuse"
 
     @precondition(lambda self: self.model.closing)
     @rule()
     def bury(self) -> None:
-        buried = self.runner.run(ledger.bury(self.connection, self.pool))
+        buried = self.runner.run(pools.finish_deletion(self.connection, self.pool))
         assert buried == (not self.model.ready and not self.model.retiring)
         if buried:
             self.model.deleted, self.model.revision = True, None
@@ -340,7 +340,7 @@ class Claims(RuleBasedStateMachine):
     @invariant()
     def what_is_told_of_the_pool_is_so(self) -> None:
         model = self.model
-        counts = self.runner.run(ledger.counts(self.connection, self.pool)).values()
+        counts = self.runner.run(pools.counts(self.connection, self.pool)).values()
         told = self.fetch("SELECT * FROM campaign_pool.pools WHERE pool = $1", self.pool)
         if not told:
             return  # before the first step

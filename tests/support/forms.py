@@ -4,8 +4,9 @@ from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import install
 from campaignpool.blueprint.install import Compiled
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 from tests.support import ledgers
 
 
@@ -14,9 +15,9 @@ async def compiled(connection: Connection, text: str) -> Compiled:
     source = BlueprintSource(inline=blueprint.parse(text, "text"))
     spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
     assert spec.blueprint.inline
-    await ledger.migrate(connection)
+    await migrate(connection)
     found = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await ledger.put_pool(connection, ledgers.POOL, found.root_table, spec)
+    await pools.put_pool(connection, ledgers.POOL, found.root_table, spec)
     return found
 
 

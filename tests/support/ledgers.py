@@ -8,8 +8,9 @@ import yaml
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger, sql
+from campaignpool.ledger import pools, seeding, sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 
 POOL = "game/chiwar"
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())
@@ -37,9 +38,9 @@ async def installed(connection: Connection, pool: str = POOL, **changes: object)
     """Migrate the ledger and install the pool's revision, as the operator would."""
     wanted = spec(**changes)
     assert wanted.blueprint.inline
-    await ledger.migrate(connection)
+    await migrate(connection)
     compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await pools.put_pool(connection, pool, compiled.root_table, wanted)
     await install.install(connection, pool, compiled)
     return wanted
 
@@ -49,8 +50,8 @@ async def filled(
 ) -> list[str]:
     """Make ready campaigns for an owner; gives their keys."""
     job = job or f"fill-{owner or 'master'}-{count}"
-    await ledger.reserve(connection, pool, job, owner, 1, count, 1)
-    while (await ledger.seed(connection, pool, job, 10)).campaigns:
+    await seeding.reserve(connection, pool, job, owner, 1, count, 1)
+    while (await seeding.seed(connection, pool, job, 10)).campaigns:
         pass
     rows = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE run = $1", job)
     return [row["root_key"] for row in rows]

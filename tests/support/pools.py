@@ -9,8 +9,9 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint import install
 from campaignpool.blueprint.install import Compiled
-from campaignpool.ledger.album_facts import Images
-from campaignpool.ledger.ledger import Ledger, OwnerCounts, Revision, Run
+from campaignpool.ledger.images import ImageTotals
+from campaignpool.ledger.pools import InstalledRevision, Ledger, OwnerCounts
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.jobs import images as image_jobs
 from campaignpool_operator.jobs import seeding as jobs
 from campaignpool_operator.jobs.images import ImagesJob
@@ -69,9 +70,9 @@ def compiled(plan_hash: str = HASH) -> Compiled:
     return Compiled(plan=None, template="t", plan_hash=plan_hash)  # type: ignore[arg-type] # see above
 
 
-def revision(plan_hash: str = HASH) -> Revision:
+def revision(plan_hash: str = HASH) -> InstalledRevision:
     """What is installed."""
-    return Revision(1, plan_hash, "f", "t", rows=100, statements=10, claim_form=install.CLAIM_FORM)
+    return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10, claim_form=install.CLAIM_FORM)
 
 
 def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:
@@ -138,7 +139,7 @@ def images_job(number: int = 1, state: str = "Active", **changes: object) -> Ima
     return ImagesJob(**{**facts, **changes})
 
 
-def copying(images: Images, **changes: object) -> Observed:
+def copying(images: ImageTotals, **changes: object) -> Observed:
     """A full pool that copies images, with these of them in its ledger."""
     full = ledger({"": OwnerCounts(ready=5)}, images=images)
     return observed(**{"spec": spec(images=COPIES), "ledger": full, "images_settings": SETTINGS, **changes})

@@ -8,8 +8,9 @@ import asyncpg
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 
 POOL = "game/small"
 THINGS = 3
@@ -60,21 +61,21 @@ async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL
     """Write what is wanted into the ledger and install its revision, as the operator would."""
     assert wanted.blueprint.inline
     compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await ledger.put_pool(connection, pool, compiled.root_table, wanted)
+    await pools.put_pool(connection, pool, compiled.root_table, wanted)
     await install.install(connection, pool, compiled)
 
 
 async def made(connection: Connection, wanted: CampaignPoolSpec | None = None) -> None:
     """Make the application in an empty database, and its pool."""
     await connection.execute(SCHEMA)
-    await ledger.migrate(connection)
+    await migrate(connection)
     await put(connection, wanted or spec())
 
 
 async def filled(connection: Connection, count: int, job: str = "job", owner: str = "") -> None:
     """Make so many campaigns of an owner, ready to claim, as a Job would; each batch in a transaction of its own."""
-    await ledger.reserve(connection, POOL, job, owner, 1, count, 1)
-    while (await ledger.seed(connection, POOL, job, 200)).campaigns:
+    await seeding.reserve(connection, POOL, job, owner, 1, count, 1)
+    while (await seeding.seed(connection, POOL, job, 200)).campaigns:
         pass
 
 

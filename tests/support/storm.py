@@ -15,7 +15,7 @@ import asyncpg
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from tests.support import small
 from tests.support.small import POOL
@@ -241,12 +241,12 @@ class Storm:
                         job = f"job-{number}-{run}"
                         owner = OWNERS[run % len(OWNERS)] if run % 2 else ""
                         count = max(20, self.profile.ready // 5)
-                        await ledger.reserve(connection, POOL, job, owner, run + 1, count, 1)
-                        while (await ledger.seed(connection, POOL, job, count // 2)).campaigns:
+                        await seeding.reserve(connection, POOL, job, owner, run + 1, count, 1)
+                        while (await seeding.seed(connection, POOL, job, count // 2)).campaigns:
                             if self._chance.random() < 0.02:
                                 await _lost(connection)
                         facts = (job, owner, run + 1, count, 1)
-                        await ledger.finish_run(connection, POOL, facts, "Succeeded")
+                        await seeding.finish_run(connection, POOL, facts, "Succeeded")
                         self._seeding.discard(number)
                         run += 1
             except CUT:
@@ -271,9 +271,9 @@ class Storm:
                 self.counted[what] += 1
                 if what == "retire":
                     owner = self._chance.choice([None, *OWNERS])
-                    await ledger.retire(connection, POOL, owner, self._chance.randint(1, 5))
+                    await retiring.retire(connection, POOL, owner, self._chance.randint(1, 5))
                 elif what == "remove":
-                    self.removed += await ledger.remove(connection, POOL, 10)
+                    self.removed += await retiring.remove(connection, POOL, 10)
                     self.counted["dropped"] += await install.drop_unused(connection, POOL)
                 elif what == "roll":
                     version += 1
@@ -300,15 +300,15 @@ class Storm:
 
     async def _delete(self, connection: Connection) -> None:
         """Delete the pool as the operator does: close, wait for its Jobs, empty it, bury it."""
-        await ledger.close_pool(connection, POOL)
+        await pools.close_pool(connection, POOL)
         self._may_seed = False
         await self._until_nobody_seeds()
-        await ledger.abandon(connection, POOL)
+        await pools.cancel_runs(connection, POOL)
         while True:
-            retired = await ledger.retire(connection, POOL, None, 10)
-            removed = await ledger.remove(connection, POOL, 10)
+            retired = await retiring.retire(connection, POOL, None, 10)
+            removed = await retiring.remove(connection, POOL, 10)
             self.removed += removed
-            if retired + removed == 0 and await ledger.bury(connection, POOL):
+            if retired + removed == 0 and await pools.finish_deletion(connection, POOL):
                 break
         self.counted["dropped"] += await install.drop_unused(connection, POOL)
 

@@ -11,8 +11,8 @@ import yaml
 
 from campaignpool.api.resource import seconds
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
-from campaignpool.ledger.album_facts import Account, Finished, Images
-from campaignpool.ledger.ledger import OwnerCounts
+from campaignpool.ledger.images import Account, Finished, ImageTotals
+from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.jobs import images as image_jobs
 from campaignpool_operator.jobs import parts as job_parts
 from campaignpool_operator.jobs import seeding as jobs
@@ -30,10 +30,10 @@ from tests.support.pools import COPIES, NOW, ago, copying, images_job, job, ledg
 GOLDEN = Path(__file__).parent.parent / "data" / "images-job.yaml"
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 OWNER = Owner("game", "chiwar", "uid-1")
-DUE = Images(pending=20, copied=5, unfinished=2, due=2, due_since=ago(5), oldest_queued_at=ago(30))
+DUE = ImageTotals(pending=20, copied=5, unfinished=2, due=2, due_since=ago(5), oldest_queued_at=ago(30))
 LATER = replace(DUE, due=0, due_since=None, due_in=42.0)
-DONE = Images(copied=25, last_finished_at=ago(5))
-FAILED = Images(copied=20, failed=5, partial=1, causes={"the file is not there": 5}, last_finished_at=ago(5))
+DONE = ImageTotals(copied=25, last_finished_at=ago(5))
+FAILED = ImageTotals(copied=20, failed=5, partial=1, causes={"the file is not there": 5}, last_finished_at=ago(5))
 MISSING = Fault("SecretNotFound", "there is no Secret imagekit in namespace game: create it", retry=False)
 OPEN = Account("imagekit-1", 8, "no answer", NOW + timedelta(seconds=40), open=True, waiting=1)
 
@@ -58,7 +58,7 @@ def said(seen: Observed) -> tuple[str, str, str]:
 
 def test_a_job_is_made_for_what_is_due() -> None:
     assert actions(copying(DUE)) == [CreateImagesJob(1, 0, 2, "images of 2 campaigns are due")]
-    assert actions(copying(Images())) == actions(copying(DONE)) == []
+    assert actions(copying(ImageTotals())) == actions(copying(DONE)) == []
 
 
 def test_what_is_due_later_is_looked_at_then() -> None:
@@ -376,7 +376,7 @@ def test_metrics_of_images_go_with_the_pool() -> None:
     account = replace(OPEN, attempts={"ok": 40, "limited": 2, "seconds": 10.5})
     seen = copying(replace(DUE, accounts=(account,), failed=1))
     metrics.show("game/chiwar", project(seen, plan_all(seen)), seen.ledger.images if seen.ledger else None)
-    metrics.show("game/other", project(observed(), plan_all(observed())), Images())
+    metrics.show("game/other", project(observed(), plan_all(observed())), ImageTotals())
     metrics.job_created("game/chiwar", images=True)
     text = metrics.text().decode()
     labels = 'name="chiwar",namespace="game"'

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaignpool.api.resource import MASTER
-from campaignpool.ledger.ledger import RUNS_SEEN, OwnerCounts, Run
+from campaignpool.ledger.pools import OwnerCounts
+from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool_operator.jobs import seeding as jobs
 from campaignpool_operator.jobs.seeding import SeedJob
 from campaignpool_operator.observe.facts import Fault, Observed

@@ -7,7 +7,7 @@ import pytest
 
 from campaignpool.api.resource import MASTER
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
-from campaignpool.ledger.ledger import OwnerCounts
+from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.observe.facts import Event, Fault, Observed
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.status.project import condition, dump, project, sentence, transitions

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from campaignpool.errors import SeedingError, TransientError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_seeder.config import Request
 
@@ -40,13 +40,13 @@ async def batches(connection: Connection, request: Request, stop: asyncio.Event)
         SeedingError: Some campaigns were set aside; what could be made was made.
         StoppedError: Between two batches, once `stop` is set.
     """
-    left = await ledger.reserve(
+    left = await seeding.reserve(
         connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
     )
     log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": left})
-    rows = await ledger.rows_of_campaign(connection, request.pool)
+    rows = await seeding.rows_of_campaign(connection, request.pool)
     most = max(1, min(request.batch_size, ROWS_IN_A_BATCH // max(1, rows)))
-    await ledger.prepare_for_rows(connection, rows * most)
+    await seeding.prepare_for_rows(connection, rows * most)
     done, size, causes = 0, most, list[str]()
     while True:
         if stop.is_set():
@@ -55,7 +55,7 @@ async def batches(connection: Connection, request: Request, stop: asyncio.Event)
         try:
             async with _progress(connection):
                 with translated():
-                    batch = await ledger.seed(connection, request.pool, request.job, size)
+                    batch = await seeding.seed(connection, request.pool, request.job, size)
         except SeedingError as refused:
             if request.fallback == "None":
                 raise
@@ -110,11 +110,11 @@ async def _progress(connection: Connection) -> AsyncIterator[None]:
 
 async def _set_aside(connection: Connection, request: Request, refused: SeedingError, causes: list[str]) -> None:
     """Find the row, quarantine the campaign. Raises SeedingError when the cause is the one of the campaign before."""
-    cause = await ledger.diagnose(connection, request.pool, request.job)
+    cause = await seeding.diagnose(connection, request.pool, request.job)
     if cause is None:
         log.info("it is not refused any more; trying again", extra={"cause": refused.message})
         return
-    await ledger.quarantine(connection, request.pool, request.job, cause)
+    await seeding.quarantine(connection, request.pool, request.job, cause)
     log.warning("a campaign was set aside", extra={"cause": cause})
     causes.append(cause)
     if causes[-2:] == [cause, cause]:

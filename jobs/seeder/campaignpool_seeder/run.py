@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from campaignpool.errors import CampaignPoolError, TransientError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_seeder.batches import StoppedError, batches
 from campaignpool_seeder.config import Request
@@ -60,7 +60,7 @@ async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.slee
 
 async def refuse_past_share(connection: Connection, pool: str, most: int) -> None:
     """Let this session in as one of a pool's seeders. Raises TransientError: `most` are there already."""
-    if not await ledger.admit(connection, pool, most):
+    if not await seeding.acquire_connection_slot(connection, pool, most):
         raise TransientError(
             f"the pool's seeders hold {most} connections, or all seeders half of the server's: "
             "raise database.maxConnections or lower maxConcurrent",
@@ -72,7 +72,7 @@ async def _finish(
     connection: Connection, request: Request, outcome: str, reason: str | None = None, message: str | None = None
 ) -> None:
     run = (request.job, request.owner, request.number, request.count, request.generation)
-    await ledger.finish_run(connection, request.pool, run, outcome, reason, message)
+    await seeding.finish_run(connection, request.pool, run, outcome, reason, message)
 
 
 async def _record(request: Request, error: CampaignPoolError) -> None:

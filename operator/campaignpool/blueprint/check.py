@@ -26,8 +26,9 @@ from campaignpool.blueprint.sql.functions import Revision
 from campaignpool.blueprint.sql.naming import function
 from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
-from campaignpool.ledger import ledger, sql
+from campaignpool.ledger import pools, sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.migrate import migrate
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ async def _rehearse(
     await _ledger(connection)
     pool = f"campaignpool/check-{secrets.token_hex(8)}"
     began = time.perf_counter()
-    await ledger.put_pool(connection, pool, compiled.root_table, spec)
+    await pools.put_pool(connection, pool, compiled.root_table, spec)
     await install.install(connection, pool, compiled)
     installed = time.perf_counter()
     queries = queries_of("check")
@@ -204,7 +205,7 @@ async def _ledger(connection: Connection) -> None:
     queries = queries_of("check")
     if not await connection.fetchval(queries["has_ledger"]):
         try:
-            await ledger.migrate(connection)
+            await migrate(connection)
         except asyncpg.InsufficientPrivilegeError as error:
             raise CredentialsError(
                 f"a dry run makes the schema campaign_pool in its transaction, but {error.args[0]}: grant the role "

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from campaignpool.errors import ConfigurationError
-from campaignpool.ledger import album_facts, ledger
-from campaignpool.ledger.album_facts import Album
+from campaignpool.ledger import images, pools
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.images import CampaignImages
 
 _IMAGES = """\
 commands:
@@ -68,18 +68,18 @@ def add(areas: Any, add_command: AddCommand, url: str) -> None:  # noqa: ANN401 
         command.add_argument("--campaign", metavar="KEY", help="key of one campaign's row (default: all)")
 
 
-def table(albums: list[Album]) -> list[str]:
+def table(albums: list[CampaignImages]) -> list[str]:
     """Give the lines of a table, one a campaign, and a line with the sums."""
     rows = [_HEADINGS, *(_row(album) for album in albums)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]
     shown = [album for album in albums if album.state != "deleting"]
-    copied, images = sum(album.copied for album in shown), sum(album.images for album in shown)
+    copied, total = sum(album.copied for album in shown), sum(album.images for album in shown)
     failed = sum(album.failed for album in shown)
-    return [*lines, f"{copied} of {images} images of {len(shown)} campaigns are copied, {failed} failed"]
+    return [*lines, f"{copied} of {total} images of {len(shown)} campaigns are copied, {failed} failed"]
 
 
-def _row(album: Album) -> tuple[str, ...]:
+def _row(album: CampaignImages) -> tuple[str, ...]:
     return (
         album.campaign_id or "(gone)",
         album.state,
@@ -93,7 +93,7 @@ def _row(album: Album) -> tuple[str, ...]:
 def _status(arguments: argparse.Namespace) -> Run:
     async def run(connection: Connection) -> int:
         await _known(connection, arguments.pool)
-        albums = await album_facts.listed(connection, arguments.pool, arguments.campaign)
+        albums = await images.listed(connection, arguments.pool, arguments.campaign)
         if arguments.json:
             facts = [{**asdict(album), "queued_at": album.queued_at.isoformat()} for album in albums]
             _print(json.dumps(facts, indent=2))
@@ -107,8 +107,8 @@ def _status(arguments: argparse.Namespace) -> Run:
 def _retry(arguments: argparse.Namespace) -> Run:
     async def run(connection: Connection) -> int:
         await _known(connection, arguments.pool)
-        images = await album_facts.requeue(connection, arguments.pool, arguments.campaign)
-        _print("1 image is tried once more" if images == 1 else f"{images} images are tried once more")
+        count = await images.requeue(connection, arguments.pool, arguments.campaign)
+        _print("1 image is tried once more" if count == 1 else f"{count} images are tried once more")
         return 0
 
     return run
@@ -117,7 +117,7 @@ def _retry(arguments: argparse.Namespace) -> Run:
 async def _known(connection: Connection, pool: str) -> None:
     if not await connection.fetchval("SELECT to_regclass('campaign_pool.album') IS NOT NULL"):
         raise ConfigurationError("the operator has not been at this database, or only one that copies no images")
-    if not await ledger.known(connection, pool):
+    if not await pools.known(connection, pool):
         raise ConfigurationError(f"there is no pool {pool} in this database: write NAMESPACE/NAME of a CampaignPool")
 
 

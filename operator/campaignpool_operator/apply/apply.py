@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import album_facts, ledger
+from campaignpool.ledger import images, pools, retiring, seeding
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.jobs import images as image_jobs
@@ -74,16 +74,16 @@ class _Ledger:
                 if await install.install(self._connection, self._pool, compiled):
                     return Event("Normal", "RevisionInstalled", f"The blueprint is in the database: {reason}.")
             case FinishRun(run, outcome, reason, message):
-                await ledger.finish_run(self._connection, self._pool, run, outcome, reason, message)
+                await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
             case Retire(owner, count):
-                await ledger.retire(self._connection, self._pool, owner, count)
+                await retiring.retire(self._connection, self._pool, owner, count)
             case Remove(batch):
-                await ledger.remove(self._connection, self._pool, batch)
+                await retiring.remove(self._connection, self._pool, batch)
                 await install.drop_unused(self._connection, self._pool)
             case Prune():
-                await ledger.prune(self._connection, self._pool)
+                await pools.prune(self._connection, self._pool)
             case RetryImages():
-                again = await album_facts.requeue(self._connection, self._pool)
+                again = await images.requeue(self._connection, self._pool)
                 return Event("Normal", "ImagesRetried", f"{again} images that failed are tried once more.")
         return None
 

@@ -9,8 +9,9 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint.install import Compiled
 from campaignpool.errors import CampaignPoolError, SeedingError
-from campaignpool.ledger.album_facts import Finished
-from campaignpool.ledger.ledger import Ledger, Run
+from campaignpool.ledger.images import Finished
+from campaignpool.ledger.pools import Ledger
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.jobs.images import ImagesJob
 from campaignpool_operator.jobs.seeding import SeedJob
 

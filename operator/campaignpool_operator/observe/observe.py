@@ -29,9 +29,11 @@ from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint import install
 from campaignpool.blueprint.install import Compiled
 from campaignpool.errors import BlueprintError, CampaignPoolError, ClusterError, ConfigurationError, SecretError
-from campaignpool.ledger import album_facts, ledger
+from campaignpool.ledger import images, pools
 from campaignpool.ledger.database import Connection, connected, translated
-from campaignpool.ledger.ledger import Ledger, Run
+from campaignpool.ledger.migrate import migrate
+from campaignpool.ledger.pools import Ledger
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.jobs import images as image_jobs
 from campaignpool_operator.jobs import parts as job_parts
@@ -81,7 +83,7 @@ class Databases:
         known = hashlib.sha256(url.encode()).digest()
         async with connected(url, application_name=APPLICATION) as connection:
             if known not in self._migrated:
-                for name in await ledger.migrate(connection):
+                for name in await migrate(connection):
                     _log.info("migration applied", extra={"migration": name})
                 self._migrated.add(known)
             yield connection
@@ -227,7 +229,7 @@ async def look_at_images(cluster: Cluster, connection: Connection, observed: Obs
     return replace(
         observed,
         images_fault=fault,
-        images_finished=await album_facts.finished(connection, pool.key, since) if last and last > since else (),
+        images_finished=await images.finished(connection, pool.key, since) if last and last > since else (),
         images_settings=image_jobs.settings(Owner(pool.namespace, pool.name, pool.uid), spec, image),
     )
 
@@ -298,9 +300,9 @@ class Observer:
                     compiled, fault = await _compiled(connection, spec, declared)
                 if compiled is not None:
                     await before_first_write(url)
-                    await ledger.put_pool(connection, pool.key, compiled.root_table, spec)
-                quiet = await ledger.fall_asleep(connection, pool.key)
-                facts = await ledger.observe(connection, pool.key)
+                    await pools.put_pool(connection, pool.key, compiled.root_table, spec)
+                quiet = await pools.begin_waiting(connection, pool.key)
+                facts = await pools.observe(connection, pool.key)
             if compiled is not None and facts.root_table != compiled.root_table:
                 fault = _root_changed(facts.root_table, compiled.root_table)
                 compiled = None

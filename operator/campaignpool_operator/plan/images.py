@@ -13,7 +13,7 @@ mended is a Secret or an account, and no change of the resource would tell of it
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from campaignpool.ledger.album_facts import Images
+from campaignpool.ledger.images import ImageTotals
 from campaignpool_operator.jobs.images import BACKOFF_LIMIT, BACKOFF_SECONDS, ImagesJob
 from campaignpool_operator.observe.facts import Observed
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
@@ -92,7 +92,7 @@ def _asked(observed: Observed) -> str:
     return "" if known is not None and known.retried == asked else asked
 
 
-def _failures(observed: Observed, images: Images) -> ImagesFailures:
+def _failures(observed: Observed, images: ImageTotals) -> ImagesFailures:
     ended = [job for job in observed.image_jobs if job.state != "Active"]
     last = max(ended, key=lambda job: job.number, default=None)
     # A change of the resource is a reason to try at once.
@@ -107,7 +107,7 @@ def _failures(observed: Observed, images: Images) -> ImagesFailures:
     return ImagesFailures(failures.count, ended_at + timedelta(seconds=failures.pause), cause)
 
 
-def _fault_of(job: ImagesJob, images: Images) -> str | None:
+def _fault_of(job: ImagesJob, images: ImageTotals) -> str | None:
     """Say what was wrong with a Job that ended; None where it did what it could."""
     if job.state == "Succeeded":
         if images.due_since is not None and images.due_since < job.created_at:
@@ -119,7 +119,7 @@ def _fault_of(job: ImagesJob, images: Images) -> str | None:
     return ": ".join(part for part in (job.reason or "JobFailed", job.message) if part)
 
 
-def _next_check(observed: Observed, images: Images, failures: ImagesFailures) -> float | None:
+def _next_check(observed: Observed, images: ImageTotals, failures: ImagesFailures) -> float | None:
     waits = [] if images.due_in is None else [max(images.due_in, 0.0)]
     if images.due and failures.resume_at is not None and failures.resume_at > observed.now:
         waits.append((failures.resume_at - observed.now).total_seconds())

@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.install import CLAIM_FORM, Compiled
-from campaignpool.ledger.ledger import RUNS_SEEN, Ledger, OwnerCounts, Run
+from campaignpool.ledger.pools import Ledger, OwnerCounts
+from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool_operator.jobs.seeding import SeedJob
 from campaignpool_operator.observe.facts import Observed
 from campaignpool_operator.plan import images

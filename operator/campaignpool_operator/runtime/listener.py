@@ -13,9 +13,9 @@ from contextlib import suppress
 import asyncpg
 
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import ledger
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
-from campaignpool.ledger.ledger import CHANNEL
+from campaignpool.ledger.pools import CHANNEL
 from campaignpool_operator.observe.observe import APPLICATION
 
 PROBE_SECONDS = 30.0
@@ -154,7 +154,7 @@ class Listeners:
                 if not told:
                     await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
                 while told:
-                    await ledger.wake(connection, told.pop())
+                    await pools.wake(connection, told.pop())
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.info("listening was interrupted", extra={"cause": type(error).__name__})
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from campaignpool.api.status import CampaignPoolStatus
-from campaignpool.ledger.album_facts import SECONDS, Images
+from campaignpool.ledger.images import SECONDS, ImageTotals
 
 _POOL = ("namespace", "name")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -24,7 +24,7 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._statuses: dict[str, CampaignPoolStatus] = {}
-        self._images: dict[str, Images] = {}
+        self._images: dict[str, ImageTotals] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Pools(self._statuses, version))
         self._registry.register(_Images(self._images))
@@ -55,7 +55,7 @@ class Metrics:
         """Count a Job of a pool."""
         (self._images_jobs if images else self._jobs).labels(*key.split("/", 1)).inc()
 
-    def show(self, key: str, status: CampaignPoolStatus, images: Images | None = None) -> None:
+    def show(self, key: str, status: CampaignPoolStatus, images: ImageTotals | None = None) -> None:
         """Take a pool's figures from its status and its images; a seeding run that is new in it is counted."""
         before = self._statuses.get(key)
         last = status.last_seed
@@ -115,7 +115,7 @@ class _Pools(Collector):
 class _Images(Collector):
     """Images of all pools, as their ledgers had them when they were last looked at."""
 
-    def __init__(self, images: dict[str, Images]) -> None:
+    def __init__(self, images: dict[str, ImageTotals]) -> None:
         self._images = images
 
     def collect(self) -> Iterator[Metric]:

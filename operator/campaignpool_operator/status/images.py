@@ -11,7 +11,7 @@ from typing import Literal
 
 from campaignpool.api.resource import RETRY_IMAGES
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
-from campaignpool.ledger.album_facts import Finished, Images
+from campaignpool.ledger.images import Finished, ImageTotals
 from campaignpool_operator.observe.facts import FINALIZER, Event, Observed
 from campaignpool_operator.plan.actions import RetryImages
 from campaignpool_operator.plan.images import ImagesPlan
@@ -40,7 +40,7 @@ def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
         return before
     images = observed.ledger.images
     retried = next((each.asked for each in todo.actions if isinstance(each, RetryImages)), None)
-    if before is None and images == Images() and not observed.spec.images.copies and retried is None:
+    if before is None and images == ImageTotals() and not observed.spec.images.copies and retried is None:
         return None
     last = images.last_finished_at
     told = before.last_finished_at if before else None
@@ -103,7 +103,7 @@ def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStat
     if current is None:
         return
     news = was is None or (was.status, was.reason) != (current.status, current.reason)
-    images = observed.ledger.images if observed.ledger is not None else Images()
+    images = observed.ledger.images if observed.ledger is not None else ImageTotals()
     closed = not any(account.open_until for account in images.accounts)
     if news and closed and was is not None and was.reason == "BreakerOpen":
         yield Event("Normal", "BreakerClosed", "Calls of ImageKit go through again.")

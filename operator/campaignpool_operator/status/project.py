@@ -12,7 +12,7 @@ from typing import Any, Literal
 from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
-from campaignpool.ledger.ledger import Ledger, OwnerCounts
+from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool_operator.jobs.seeding import selector
 from campaignpool_operator.observe.facts import Event, Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from campaignpool.errors import CampaignPoolError, TransientError
-from campaignpool.ledger import albums
+from campaignpool.ledger import image_queue
 from campaignpool_seeder.images.backoff import jittered
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.store import (
@@ -127,7 +127,7 @@ class Account:
     async def _turn(self, sleep: Sleep) -> None:
         """Wait until a call is allowed."""
         began = self._now() if self._silent_since is None else self._silent_since
-        while (wait := await self._desk.ask(albums.take_token, self.name, *self._rate)) is None:
+        while (wait := await self._desk.ask(image_queue.take_token, self.name, *self._rate)) is None:
             if self._now() - began > self._patience:
                 raise OutOfReachError(f"the store is out of reach, and calls are stopped for a while: {self._cause}")
             await sleep(self.chance.uniform(0.5, 1.5))
@@ -142,7 +142,7 @@ class Account:
         if not failed:
             self._silent_since = None
         await self._desk.ask(
-            albums.note_calls,
+            image_queue.note_calls,
             self.name,
             {outcome: 1, "seconds": round(max(0.0, self._now() - began), 6)},
             failures=int(failed),

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Self, TypeVar
 
 from campaignpool.errors import SeedingError
-from campaignpool.ledger import albums
-from campaignpool.ledger.albums import Album, Fault, Image
+from campaignpool.ledger import image_queue
+from campaignpool.ledger.image_queue import Image, ImageFault, ImageSet
 from campaignpool_seeder.images.account import Account
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.hold import GoneError, Hold
@@ -50,7 +50,7 @@ class Work:
     most: int
     concurrency: int
     found: int
-    faults: list[Fault]
+    faults: list[ImageFault]
 
     @classmethod
     async def begin(
@@ -58,8 +58,8 @@ class Work:
     ) -> Self:
         """Read what an album consists of; `folder` is where its files go unless they are somewhere already."""
         album = hold.album
-        sources = await desk.ask(albums.sources, album.campaign)
-        pending = await desk.ask(albums.pending, album.campaign)
+        sources = await desk.ask(image_queue.sources, album.campaign)
+        pending = await desk.ask(image_queue.pending, album.campaign)
         paths = {each.original: each.source for each in sources}
         layout = lay_out(paths, album.folder or f"{folder}/{album.campaign.hex}", store.spelled)
         left = {image.original: image for image in pending}
@@ -67,7 +67,7 @@ class Work:
         return cls(hold, store, account, desk, layout, left, unsettled, most, concurrency, 0, [])
 
     @property
-    def album(self) -> Album:
+    def album(self) -> ImageSet:
         """The album as it was leased."""
         return self.hold.album
 
@@ -107,12 +107,12 @@ class Work:
         """Settle files; where the database refuses some, halve them until it is one, which has failed then."""
         try:
             facts = [{"original": original, **asdict(file)} for original, file in files.items()]
-            settled = await self.desk.ask(albums.settle, self.album.campaign, facts)
+            settled = await self.desk.ask(image_queue.settle, self.album.campaign, facts)
         except SeedingError as refused:
             some = list(files)
             if len(some) == 1:
                 self.unsettled.discard(some[0])
-                await self.charge([Fault(some[0], f"the database refuses it: {refused.message}", True, 0)])
+                await self.charge([ImageFault(some[0], f"the database refuses it: {refused.message}", True, 0)])
                 return 0
             half = len(some) // 2
             return sum(
@@ -134,12 +134,12 @@ class Work:
             if self.pending.keys().isdisjoint(awaited):
                 return
 
-    async def charge(self, faults: Iterable[Fault]) -> None:
+    async def charge(self, faults: Iterable[ImageFault]) -> None:
         """Note what failed; what was tried often enough, or cannot heal, is not tried again."""
         noted = [fault for fault in faults if fault.original in self.pending]
         if not noted:
             return
-        await self.desk.ask(albums.fail, self.album.campaign, noted, self.most)
+        await self.desk.ask(image_queue.fail, self.album.campaign, noted, self.most)
         self.faults += noted
         for fault in noted:
             del self.pending[fault.original]

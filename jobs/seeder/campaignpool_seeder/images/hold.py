@@ -5,8 +5,8 @@ import time
 from datetime import timedelta
 
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import albums
-from campaignpool.ledger.albums import Album
+from campaignpool.ledger import image_queue
+from campaignpool.ledger.image_queue import ImageSet
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.desk import Desk
 
@@ -61,7 +61,7 @@ class Hold:
         pause: Waits.
     """
 
-    def __init__(self, desk: Desk, album: Album, length: timedelta, pause: Pause) -> None:
+    def __init__(self, desk: Desk, album: ImageSet, length: timedelta, pause: Pause) -> None:
         self._desk, self.album, self._length, self._pause = desk, album, length, pause
         self._every = min(length.total_seconds() / 3, LONGEST_SECONDS)
         self._renewed = pause.now()
@@ -86,12 +86,12 @@ class Hold:
     async def note(self, *, folder: str | None = None, store: str | None = None, job: str | None) -> None:
         """Renew the lease, and note where the files are or will be. Raises LostError."""
         self._renewed, self._job = self._pause.now(), job
-        if not await self._desk.ask(albums.hold, self.album, self._length, folder, store, job):
+        if not await self._desk.ask(image_queue.hold, self.album, self._length, folder, store, job):
             raise LostError("the lease of the album ran out")
 
     async def _keep(self) -> None:
         if self._pause.now() - self._renewed < self._every:
             return
         await self.note(job=self._job)
-        if self.album.state == "copying" and await self._desk.ask(albums.settle, self.album.campaign, ()) < 0:
+        if self.album.state == "copying" and await self._desk.ask(image_queue.settle, self.album.campaign, ()) < 0:
             raise GoneError("the campaign is being deleted")

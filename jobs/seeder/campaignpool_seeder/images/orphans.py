@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from campaignpool.ledger import albums
+from campaignpool.ledger import image_queue
 from campaignpool_seeder.images.account import Account
 from campaignpool_seeder.images.desk import Desk
 from campaignpool_seeder.images.store import AbsentError, Folder, Store
@@ -39,7 +39,7 @@ class Search:
             for each in await self._folders(folder)
             if _CAMPAIGN.fullmatch(each.name) and each.created is not None and each.created < latest
         ]
-        known = await self.desk.ask(albums.folders_known, [each.path for each in found])
+        known = await self.desk.ask(image_queue.folders_known, [each.path for each in found])
         orphans = [each for each in found if each.path not in known]
         for each in orphans:
             log.info("no campaign has the folder %s", each.path, extra={"since": each.created})
@@ -60,7 +60,7 @@ class Search:
         return list(found.values())
 
     async def _delete(self, path: str) -> None:
-        if await self.desk.ask(albums.folders_known, [path]):
+        if await self.desk.ask(image_queue.folders_known, [path]):
             return
         try:
             await self.account.insist(lambda: self.store.delete_folder(path), self.sleep)

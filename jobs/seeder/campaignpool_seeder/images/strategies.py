@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from campaignpool.errors import CampaignPoolError, ConfigurationError
-from campaignpool.ledger.albums import Fault, Image
+from campaignpool.ledger.image_queue import Image, ImageFault
 from campaignpool_seeder.images.album import Work
 from campaignpool_seeder.images.backoff import (
     BULK_LOOK_SECONDS,
@@ -117,7 +117,7 @@ class _Round:
 
     queue: deque[Image]
     done: set[str] = field(default_factory=set)
-    faults: dict[str, Fault] = field(default_factory=dict)
+    faults: dict[str, ImageFault] = field(default_factory=dict)
     limited: Counter[str] = field(default_factory=Counter)
     ended: list[CampaignPoolError] = field(default_factory=list)
 
@@ -139,7 +139,7 @@ async def _copy_missing(work: Work) -> None:
     await work.find(result.done, LOOK_SECONDS)
     unseen = "the store says that it was copied, and does not list it"
     missing = [
-        Fault(each, unseen, False, UNKNOWN_SECONDS + jittered(work.pending[each].attempts, work.account.chance))
+        ImageFault(each, unseen, False, UNKNOWN_SECONDS + jittered(work.pending[each].attempts, work.account.chance))
         for each in result.done & work.pending.keys()
     ]
     await work.charge([*result.faults.values(), *missing])
@@ -170,7 +170,7 @@ async def _one_after_another(work: Work, result: _Round) -> None:
                 log.info("%d copied", len(result.done), extra={"campaign": work.album.campaign})
 
 
-def _fault(work: Work, image: Image, error: CampaignPoolError) -> Fault:
+def _fault(work: Work, image: Image, error: CampaignPoolError) -> ImageFault:
     least = UNKNOWN_SECONDS if isinstance(error, StoreUnavailableError) else 0.0
     final = isinstance(error, RefusedError)
-    return Fault(image.original, error.message, final, least + jittered(image.attempts, work.account.chance))
+    return ImageFault(image.original, error.message, final, least + jittered(image.attempts, work.account.chance))

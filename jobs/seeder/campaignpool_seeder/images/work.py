@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from campaignpool.errors import CampaignPoolError, ConfigurationError
-from campaignpool.ledger import albums
-from campaignpool.ledger.albums import Album
+from campaignpool.ledger import image_queue
+from campaignpool.ledger.image_queue import ImageSet
 from campaignpool_seeder.batches import StoppedError
 from campaignpool_seeder.images.account import Account, OutOfReachError
 from campaignpool_seeder.images.album import Work
@@ -81,9 +81,9 @@ class Images:
         refused: ConfigurationError | None = None
         while True:
             await self.pause(0)
-            album = await self.desk.ask(albums.lease, self.request.pool, self.request.lease)
+            album = await self.desk.ask(image_queue.lease, self.request.pool, self.request.lease)
             if album is None:
-                seconds = await self.desk.ask(albums.next_due, self.request.pool)
+                seconds = await self.desk.ask(image_queue.next_due, self.request.pool)
                 if seconds is None or seconds > NEAR_SECONDS:
                     break
                 await self.pause(max(seconds, 0.01))
@@ -98,7 +98,7 @@ class Images:
             raise refused
         return left
 
-    async def _one(self, album: Album) -> str | None:
+    async def _one(self, album: ImageSet) -> str | None:
         """Work on an album and give it back; give its state then, None when it is another's or gone."""
         began, facts = time.perf_counter(), {"campaign": album.campaign, "images": album.images}
         log.info("album", extra={**facts, "state": album.state, "claimed": album.claimed})
@@ -123,10 +123,10 @@ class Images:
         log.info("left", extra={**facts, "state": state, "seconds": seconds, **({"cause": cause} if cause else {})})
         return state
 
-    async def _end(self, album: Album, pause: float, cause: str | None) -> str | None:
-        return await self.desk.ask(albums.end, album, pause, self.request.deadline, cause)
+    async def _end(self, album: ImageSet, pause: float, cause: str | None) -> str | None:
+        return await self.desk.ask(image_queue.end, album, pause, self.request.deadline, cause)
 
-    def _after(self, album: Album, error: CampaignPoolError) -> tuple[float, str | None]:
+    def _after(self, album: ImageSet, error: CampaignPoolError) -> tuple[float, str | None]:
         """Give the pause of an album after an error, and what the ledger says of it."""
         if isinstance(error, StoppedError):
             return 0, None
@@ -176,7 +176,7 @@ class Images:
             if album.store != self.store.account:
                 cause = "its files are in another account: put back the key of that account, or delete them by hand"
                 return ELSEWHERE_SECONDS, cause
-            await self.desk.ask(albums.drop, album.campaign)
+            await self.desk.ask(image_queue.drop, album.campaign)
             return 0, None
         await hold.note(store=self.store.account, job=None)
         return AGAIN_SECONDS, None

@@ -1,4 +1,4 @@
--- Queries of those who copy images; `campaignpool.albums` has one function for each.
+-- Queries of those who copy images; `campaignpool.ledger.image_queue` has one function for each.
 
 -- name: lease
 SELECT * FROM campaign_pool.lease_album($1, $2) WHERE campaign IS NOT NULL;

@@ -15,7 +15,7 @@ from campaignpool.ledger.database import Connection
 
 
 @dataclass(frozen=True)
-class Album:
+class ImageSet:
     """An album as it was when it was leased.
 
     Attributes:
@@ -63,7 +63,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """Where an image comes from: key of the template's blob, path of its file; `copied`: blob and file are there."""
 
     original: str
@@ -72,7 +72,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ImageFault:
     """Why an image was not copied.
 
     Attributes:
@@ -88,10 +88,10 @@ class Fault:
     pause: float
 
 
-async def lease(connection: Connection, pool: str, length: timedelta) -> Album | None:
+async def lease(connection: Connection, pool: str, length: timedelta) -> ImageSet | None:
     """Take the album of a pool that should be worked on next; None: nothing is due."""
     row = await connection.fetchrow(_QUERY["lease"], pool, length)
-    return Album(**row) if row else None
+    return ImageSet(**row) if row else None
 
 
 async def next_due(connection: Connection, pool: str) -> float | None:
@@ -101,7 +101,7 @@ async def next_due(connection: Connection, pool: str) -> float | None:
 
 
 async def hold(
-    connection: Connection, album: Album, length: timedelta, folder: str | None, store: str | None, job: str | None
+    connection: Connection, album: ImageSet, length: timedelta, folder: str | None, store: str | None, job: str | None
 ) -> bool:
     """Renew the lease of an album and note where its files are. False: it is another's by now.
 
@@ -116,9 +116,9 @@ async def pending(connection: Connection, campaign: UUID) -> list[Image]:
     return [Image(**row) for row in await connection.fetch(_QUERY["pending"], campaign)]
 
 
-async def sources(connection: Connection, campaign: UUID) -> list[Source]:
+async def sources(connection: Connection, campaign: UUID) -> list[ImageSource]:
     """Give where all images of an album come from, those that are copied or have failed too."""
-    return [Source(**row) for row in await connection.fetch(_QUERY["sources"], campaign)]
+    return [ImageSource(**row) for row in await connection.fetch(_QUERY["sources"], campaign)]
 
 
 async def settle(connection: Connection, campaign: UUID, files: Iterable[Mapping[str, object]]) -> int:
@@ -135,13 +135,13 @@ async def settle(connection: Connection, campaign: UUID, files: Iterable[Mapping
     return int(await connection.fetchval(_QUERY["settle"], campaign, json.dumps(list(files))))
 
 
-async def fail(connection: Connection, campaign: UUID, faults: Iterable[Fault], most: int) -> None:
+async def fail(connection: Connection, campaign: UUID, faults: Iterable[ImageFault], most: int) -> None:
     """Note images that could not be copied; each is tried `most` times at most."""
     await connection.execute(_QUERY["fail"], campaign, json.dumps([asdict(fault) for fault in faults]), most)
 
 
 async def end(
-    connection: Connection, album: Album, pause: float, deadline: timedelta, cause: str | None
+    connection: Connection, album: ImageSet, pause: float, deadline: timedelta, cause: str | None
 ) -> str | None:
     """Give an album back, and give its state then; None: it is gone. It is left alone when it is another's by now.
 
@@ -202,4 +202,4 @@ async def folders_known(connection: Connection, folders: list[str]) -> set[str]:
     return {row["folder"] for row in await connection.fetch(_QUERY["folders_known"], folders)}
 
 
-_QUERY = sql.queries("albums")
+_QUERY = sql.queries("image_queue")

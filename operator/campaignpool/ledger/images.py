@@ -1,6 +1,6 @@
 """The queue of images in the ledger, as the operator and people see it: one function a query.
 
-How the worker sees it stands in `campaignpool.albums`, what becomes of it in `sql/migrations/0009_images.sql`.
+How the worker sees it stands in `campaignpool.ledger.image_queue`, its functions in `sql/migrations/0009_images.sql`.
 """
 
 import json
@@ -62,7 +62,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageTotals:
     """How the images of a pool's campaigns stand, ready and claimed ones together.
 
     Attributes:
@@ -106,7 +106,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Album:
+class CampaignImages:
     """The images of one campaign, for people."""
 
     campaign_id: str | None
@@ -120,15 +120,15 @@ class Album:
     failures: tuple[str, ...]
 
 
-async def observe(connection: Connection, pool: str) -> Images:
+async def observe(connection: Connection, pool: str) -> ImageTotals:
     """Give how the images of a pool stand; also of one that is closed."""
     row = await connection.fetchrow(_QUERY["sums"], pool, _STALLED)
     assert row is not None  # noqa: S101 (sums always have a row)
     if not row["unfinished"] and row["last_finished_at"] is None:
-        return Images()
+        return ImageTotals()
     accounts = [dict(each) for each in await connection.fetch(_QUERY["accounts"], pool)]
     causes = await connection.fetch(_QUERY["causes"], pool) if row["failed"] else []
-    return Images(
+    return ImageTotals(
         **row,
         accounts=tuple(Account(**{**each, "attempts": json.loads(each["attempts"])}) for each in accounts),
         causes={each["cause"]: each["images"] for each in causes},
@@ -150,10 +150,10 @@ async def prune(connection: Connection, pool: str) -> int:
     return int(await connection.fetchval(_QUERY["prune"], pool, _PRUNED_AT_ONCE))
 
 
-async def listed(connection: Connection, pool: str, campaign_id: str | None = None) -> list[Album]:
+async def listed(connection: Connection, pool: str, campaign_id: str | None = None) -> list[CampaignImages]:
     """Give the images of each campaign of a pool, or of one: what is at work first, what is done last."""
     rows = [dict(row) for row in await connection.fetch(_QUERY["listed"], pool, campaign_id)]
-    return [Album(**{**row, "failures": tuple(row["failures"])}) for row in rows]
+    return [CampaignImages(**{**row, "failures": tuple(row["failures"])}) for row in rows]
 
 
-_QUERY = sql.queries("album_facts")
+_QUERY = sql.queries("images")

@@ -1,4 +1,4 @@
--- Queries on the queue of images, by name; `campaignpool.album_facts` has one function for each.
+-- Queries on the queue of images, by name; `campaignpool.ledger.images` has one function for each.
 
 -- name: sums
 -- Over the albums of a pool for which something may still be left to do. One whose account's breaker is open is due

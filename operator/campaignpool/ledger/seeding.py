@@ -1,0 +1,128 @@
+"""Seeding: runs, batches, and the connections of seeders."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from campaignpool.ledger import sql
+from campaignpool.ledger.database import STATEMENT_SECONDS, Connection
+
+ROWS_PER_SECOND = 1000
+"""A server that inserts fewer rows than this is taken for one that hangs; a laptop's inserts fifty times as many."""
+
+MANY_ROWS = 100_000
+"""From so many rows on a batch takes seconds, and says how far it is."""
+
+RUNS_SEEN = 50
+"""How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seeding Job as the ledger knows it.
+
+    Attributes:
+        job: Name of the Job.
+        owner: Whose campaigns it makes; `''` is the master owner.
+        number: Counts the Jobs of this owner.
+        count: Campaigns it was asked for.
+        generation: Generation of the resource that asked.
+        attempts: Pods that began it.
+        outcome: `Succeeded`, `Failed`, or None while it goes on.
+        reason: CamelCase cause of a failure.
+        campaigns: Made so far.
+        rows: Inserted so far.
+        statements: Of one batch, whatever its size.
+        seconds: Spent cloning.
+        reserved: Reserved and not made.
+    """
+
+    job: str
+    owner: str
+    number: int
+    count: int
+    generation: int
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    message: str | None
+    campaigns: int
+    rows: int
+    statements: int
+    seconds: float
+    reserved: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one batch made: campaigns, rows, the statements it took and the seconds on the server."""
+
+    campaigns: int
+    rows: int
+    statements: int
+    seconds: float
+
+
+async def reserve(
+    connection: Connection, pool: str, job: str, owner: str, number: int, count: int, generation: int
+) -> int:
+    """Begin a run or go on with it; give how many campaigns are left to make."""
+    return int(await connection.fetchval(_QUERY["reserve"], pool, job, owner, number, count, generation))
+
+
+async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch:
+    """Make and publish up to `batch` campaigns of a run, in one transaction. A batch of 0: nothing is left."""
+    row = await connection.fetchrow(_QUERY["seed"], pool, job, batch)
+    return Batch(**row) if row else Batch(0, 0, 0, 0.0)
+
+
+async def rows_of_campaign(connection: Connection, pool: str) -> int:
+    """Give how many rows a campaign of the pool has; 0 before the first revision."""
+    return int(await connection.fetchval(_QUERY["rows_of_campaign"], pool) or 0)
+
+
+async def prepare_for_rows(connection: Connection, rows: int) -> None:
+    """Let statements of this session take as long as so many rows may, and say how far they are when it is many.
+
+    What they say comes as notices, `12000 rows of public.weapons`, after each table.
+    """
+    seconds = max(STATEMENT_SECONDS, rows // ROWS_PER_SECOND)
+    await connection.execute(_QUERY["prepare_for_rows"], f"{seconds}s", "on" if rows >= MANY_ROWS else "off")
+
+
+async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
+    """Say why the next campaign of a run cannot be made: table, row of the template, constraint; None when it can."""
+    found: str | None = await connection.fetchval(_QUERY["diagnose"], pool, job)
+    return found
+
+
+async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:
+    """Set aside the campaign that `seed` would make next, with the cause."""
+    await connection.execute(_QUERY["quarantine"], pool, job, cause)
+
+
+async def finish_run(
+    connection: Connection,
+    pool: str,
+    run: tuple[str, str, int, int, int],
+    outcome: str,
+    reason: str | None = None,
+    message: str | None = None,
+) -> None:
+    """End a run, given as (job, owner, number, count, generation); what it did not make is set aside as failed.
+
+    Works also for a run that never began: a Job whose pod could not start counts as a failure too.
+    """
+    await connection.execute(_QUERY["finish_run"], pool, *run, outcome, reason, message)
+
+
+async def acquire_connection_slot(connection: Connection, pool: str, most: int) -> bool:
+    """Let this session seed for a pool: not past `most` connections of its seeders, nor past half of the server's.
+
+    From then on it is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
+    """
+    return bool(await connection.fetchval(_QUERY["admit"], pool, most))
+
+
+_QUERY = sql.queries()
