@@ -14,7 +14,7 @@ from bench import server as sample
 from bench.harness import Bench, Goal, Number, Plot, Progress, Result
 from bench.report import table
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit, Limits, Rate
@@ -157,7 +157,7 @@ async def _install(connection: Connection) -> None:
     wanted = CampaignPoolSpec.model_validate(changed)
     if wanted.blueprint.inline is None:
         raise TypeError("the sample's blueprint is not inline")
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await pools.put_pool(connection, sample.POOL, compiled.root_table, wanted)
     await install.install(connection, sample.POOL, compiled)
 

@@ -14,7 +14,7 @@ import yaml
 
 import chiwar
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
@@ -156,7 +156,7 @@ async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alo
         raise CampaignPoolError("pool.yaml has no inline blueprint: the benches need one")
     if root_alone:
         blueprint = blueprint.model_copy(update={"tables": []})
-    compiled = await install.compile_blueprint(connection, spec, blueprint)
+    compiled = await compilation.compile_blueprint(connection, spec, blueprint)
     await pools.put_pool(connection, pool, compiled.root_table, spec)
     await install.install(connection, pool, compiled)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
@@ -97,7 +97,7 @@ async def holds(connection: Connection, world: World) -> None:
     pool = f"any/{next(_numbers)}"
     wanted = spec(world)
     assert wanted.blueprint.inline
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await pools.put_pool(connection, pool, compiled.root_table, wanted)
     clone = expected(world)
     if repeats(world, clone):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation
 from campaignpool.blueprint.catalog import catalog_signature
 from campaignpool.ledger.database import Connection
 from tests.support import small
@@ -91,12 +91,12 @@ async def test_an_index_makes_no_revision(database_url: str) -> None:
         await small.made(connection)
         wanted = small.spec()
         assert wanted.blueprint.inline
-        before = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+        before = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
         await connection.execute("CREATE INDEX ON things (name)")
-        after = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+        after = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
         assert after.plan_hash == before.plan_hash
         await connection.execute("ALTER TABLE things ADD COLUMN more text")
-        other = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+        other = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
         assert other.plan_hash != before.plan_hash
     finally:
         await connection.close()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.errors import TransientError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection, translated
@@ -112,7 +112,7 @@ async def test_what_stays_in_the_revisions_function(connection: Connection) -> N
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute(made)
-        compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+        compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
         await transaction.rollback()
         return compiled.claim_part(POOL)
 
@@ -145,7 +145,7 @@ async def looked(connection: Connection) -> bool:
     spec = small.spec()
     assert spec.blueprint.inline
     with translated():
-        compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+        compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
         revision = (await pools.observe(connection, POOL)).revision
         assert revision
         if not compiled.outdates(POOL, revision.claim_part):

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
 from tests.support.ledgers import POOL, claim, filled, installed, spec
@@ -122,7 +122,7 @@ async def test_what_deletion_meets_is_said_before_the_first_clone(connection: Co
     )
     wanted = spec()
     assert wanted.blueprint.inline
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     said = await install.warnings(connection, compiled)
     assert (
         "foreign key duels_of_id_fkey of duels, which is not part of the blueprint, would delete or change rows with "

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
@@ -100,7 +100,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
     )
     assert spec.blueprint.inline
     wanted = expected(schema)
-    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await pools.put_pool(connection, POOL, compiled.root_table, spec)
     if not wanted.kept[schema.tables[0].name]:
         with pytest.raises(BlueprintError, match="the template itself would be left out"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import chiwar
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import check, install
+from campaignpool.blueprint import check, compilation, install
 from campaignpool.blueprint.fingerprint import Fingerprint, take
 from campaignpool.blueprint.sql import hashes
 from campaignpool.ledger import pools
@@ -43,7 +43,7 @@ KNOWN = "t1-ad7cef468c91487290cb134785adae217710a6b664fdf2bc02faea823f3bd704"
 
 async def fingerprint(connection: Connection, spec: CampaignPoolSpec) -> Fingerprint:
     assert spec.blueprint.inline
-    return await _hashes(connection, await install.compile_blueprint(connection, spec, spec.blueprint.inline))
+    return await _hashes(connection, await compilation.compile_blueprint(connection, spec, spec.blueprint.inline))
 
 
 async def _hashes(connection: Connection, compiled: install.Compiled) -> Fingerprint:
@@ -160,7 +160,7 @@ async def test_it_does_not_change_with_the_order_of_tables_or_the_number_of_the_
         await migrate(conn)
         for pool, spec in (("a/one", worlds()), ("a/two", turned)):
             assert spec.blueprint.inline
-            compiled = await install.compile_blueprint(conn, spec, spec.blueprint.inline)
+            compiled = await compilation.compile_blueprint(conn, spec, spec.blueprint.inline)
             await pools.put_pool(conn, pool, compiled.root_table, spec)
             async with conn.transaction():
                 await install.install(conn, pool, compiled)
@@ -240,7 +240,7 @@ async def test_it_sees_every_column_of_the_sample_application(app: Connection) -
     """Change a value of each column that it says it sees: it tells which of them changed."""
     spec = ledgers.spec()
     assert spec.blueprint.inline
-    compiled = await install.compile_blueprint(app, spec, spec.blueprint.inline)
+    compiled = await compilation.compile_blueprint(app, spec, spec.blueprint.inline)
     async with check.rolled_back(app):
         before, old = await _cells(app, compiled)
         # Keys have references, and these columns make rows come and go.
@@ -349,7 +349,7 @@ def test_two_templates_have_the_same_one_just_when_they_have_the_same_rows(new_d
     with asyncio.Runner() as runner:
         connection = runner.run(make())
         assert spec.blueprint.inline
-        compiled = runner.run(install.compile_blueprint(connection, spec, spec.blueprint.inline))
+        compiled = runner.run(compilation.compile_blueprint(connection, spec, spec.blueprint.inline))
 
         @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
         @given(ROWS, ROWS)

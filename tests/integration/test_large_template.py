@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.migrate import migrate
 
@@ -71,7 +71,7 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     spec = CampaignPoolSpec.model_validate(SPEC)
     assert spec.blueprint.inline
     await migrate(connection)
-    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await pools.put_pool(connection, POOL, compiled.root_table, spec)
     await install.install(connection, POOL, compiled)
 
@@ -87,7 +87,7 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     await retiring.retire(connection, POOL, "", 2)
     await retiring.remove(connection, POOL, 2)
     await connection.execute("DELETE FROM places WHERE name <> 'place 1'")
-    again = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    again = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await connection.execute("UPDATE campaign_pool.pool SET revision_id = NULL")
     await install.install(connection, POOL, again)
     small = int(re.findall(r"peak (\d+)", await seeded(database_url, "small", 1))[0])

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
 from campaignpool.ledger import pools, retiring, seeding, sql
 from campaignpool.ledger.database import Connection
@@ -151,10 +151,10 @@ async def test_an_unused_revision_is_dropped_and_a_used_one_is_not(connection: C
 async def test_a_revision_is_installed_once(connection: Connection, chiwar_url: str) -> None:
     wanted = await installed(connection)
     assert wanted.blueprint.inline
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     assert await install.install(connection, POOL, compiled) is False
     other = await asyncpg.connect(chiwar_url)
-    again = await install.compile_blueprint(other, wanted, wanted.blueprint.inline)
+    again = await compilation.compile_blueprint(other, wanted, wanted.blueprint.inline)
     await other.close()
     assert again.plan_hash == compiled.plan_hash
 

@@ -5,7 +5,7 @@ import pytest
 
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools
 from campaignpool.ledger.migrate import migrate
 from tests.support import ledgers
@@ -41,7 +41,7 @@ async def test_a_polymorphic_reference_with_keys_from_several_sequences(database
         spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
         assert spec.blueprint.inline
         await migrate(connection)
-        compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+        compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
         await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
         await install.install(connection, ledgers.POOL, compiled)
         (world,) = await ledgers.filled(connection, "", 1)

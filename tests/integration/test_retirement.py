@@ -7,7 +7,7 @@ import pytest
 
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
@@ -47,7 +47,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
     assert spec.blueprint.inline
     await migrate(connection)
-    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
     await install.install(connection, ledgers.POOL, compiled)
     await ledgers.filled(connection, "", 4)

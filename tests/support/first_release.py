@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.blueprint.sql import functions, probe, retirement, snapshot
 from campaignpool.blueprint.sql.naming import literal
 from campaignpool.ledger import sql
@@ -45,7 +45,7 @@ async def apply(connection: Connection, after: int, until: int) -> None:
 async def put(connection: Connection, pool: str, spec: CampaignPoolSpec) -> None:
     """Write a pool of the small application and install its revision, as the first release did."""
     assert spec.blueprint.inline
-    compiled = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     root, plan = compiled.root_table, compiled.plan
     await connection.execute(QUERY["put_pool"], pool, root, spec.max_size, spec.claims.on_empty, 5.0)
     await connection.execute(QUERY["put_bell"], pool)

@@ -2,8 +2,8 @@
 
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
-from campaignpool.blueprint import install
-from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint import compilation, install
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
@@ -16,7 +16,7 @@ async def compiled(connection: Connection, text: str) -> Compiled:
     spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
     assert spec.blueprint.inline
     await migrate(connection)
-    found = await install.compile_blueprint(connection, spec, spec.blueprint.inline)
+    found = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await pools.put_pool(connection, ledgers.POOL, found.root_table, spec)
     return found
 

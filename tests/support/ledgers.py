@@ -7,7 +7,7 @@ import asyncpg
 import yaml
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools, seeding, sql
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
@@ -39,7 +39,7 @@ async def installed(connection: Connection, pool: str = POOL, **changes: object)
     wanted = spec(**changes)
     assert wanted.blueprint.inline
     await migrate(connection)
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await pools.put_pool(connection, pool, compiled.root_table, wanted)
     await install.install(connection, pool, compiled)
     return wanted

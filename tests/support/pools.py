@@ -8,7 +8,7 @@ from typing import Any
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint import install
-from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.pools import InstalledRevision, Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
@@ -60,7 +60,7 @@ def spec(version: int = 1, **changes: object) -> CampaignPoolSpec:
 async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL) -> None:
     """Write what is wanted into the ledger and install its revision, as the operator would."""
     assert wanted.blueprint.inline
-    compiled = await install.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await pools.put_pool(connection, pool, compiled.root_table, wanted)
     await install.install(connection, pool, compiled)
 

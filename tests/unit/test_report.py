@@ -8,10 +8,9 @@ import pytest
 from campaignpool.api.blueprint import parse
 from campaignpool.blueprint import diff, report
 from campaignpool.blueprint.check import Checked, Rehearsal, Timing
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile import compiler
-from campaignpool.blueprint.compile.links import links
 from campaignpool.blueprint.fingerprint import Fingerprint, TablePrint
-from campaignpool.blueprint.install import Compiled
 from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.errors import ConfigurationError
 from tests.support import schemas
@@ -53,7 +52,7 @@ def checked(rehearsal: Rehearsal | None = None, warnings: tuple[str, ...] = ()) 
     surveys = []
     for table in plan.tables:
         rows, dropped = counts[table.facts.relation]
-        columns = [name for link in links(table) for name in link.columns]
+        columns = [name for link in table.links for name in link.columns]
         nulled = tuple(3 if column == "mentor_id" else 0 for column in columns)
         outside = tuple(1 if column == "mentor_id" else 0 for column in columns)
         surveys.append(Survey(rows, dropped, nulled, outside))

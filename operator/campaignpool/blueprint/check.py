@@ -16,10 +16,10 @@ import asyncpg
 
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import fingerprint, install
+from campaignpool.blueprint import compilation, findings, fingerprint, install
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.fingerprint import Fingerprint
-from campaignpool.blueprint.install import Compiled
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import claims, functions, rehearsal, retirement, snapshot
 from campaignpool.blueprint.sql.functions import Revision
@@ -103,12 +103,12 @@ async def check(
         ConfigurationError: The dry run is not possible here.
     """
     # Not inside the transaction: the first expression that fails would end it, and hide the faults of the others.
-    compiled = await install.compile_blueprint(connection, spec, blueprint)
+    compiled = await compilation.compile_blueprint(connection, spec, blueprint)
     plan = compiled.plan
     async with rolled_back(connection):
         async with rolled_back(connection):
             surveys = await install.collect(connection, plan, compiled.template)
-            if faults := [fault async for fault in install.collisions(connection, plan)]:
+            if faults := [fault async for fault in findings.collisions(connection, plan)]:
                 raise BlueprintError(faults)
             print_ = await fingerprint.take(connection, plan, "pg_temp.campaignpool_rows", temporary=True)
             warnings = await install.warnings(connection, compiled)

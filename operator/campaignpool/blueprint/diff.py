@@ -12,8 +12,8 @@ from typing import Any
 
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.blueprint import install
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.fingerprint import Fingerprint, TablePrint, short, take
-from campaignpool.blueprint.install import Compiled
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import hashes, naming
 from campaignpool.errors import ConfigurationError

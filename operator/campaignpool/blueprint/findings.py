@@ -6,7 +6,6 @@ Faults are what every clone would run into; warnings are what a person may want 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from campaignpool.blueprint.catalog import Index
-from campaignpool.blueprint.compile.links import derived, links
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import snapshot
@@ -49,7 +48,7 @@ async def contradictions(connection: Connection, plan: ClonePlan, surveys: Seque
             "that a filter leaves out: change the filter, or set the column"
         )
     for table, survey in zip(plan.tables, surveys, strict=True):
-        for each, rows in zip(derived(plan, table), survey.conflicts, strict=True):
+        for each, rows in zip(plan.derived[table.position], survey.conflicts, strict=True):
             if rows:
                 yield (
                     f"column {each.column.name} of {table.facts.name} holds several references, which would want "
@@ -86,7 +85,7 @@ def _leaving(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
     """Give foreign keys out of the plan by a column that changes: a fault and a query for whether it counts."""
     inside = {each.facts.oid for each in plan.tables}
     changed = {name for name, kind in table.keys.items() if kind is not KeyKind.COPIED}
-    changed |= {each.column.name for each in derived(plan, table) if each.origins}
+    changed |= {each.column.name for each in plan.derived[table.position] if each.origins}
     for key in table.facts.foreign_keys:
         names = [name for name in key.columns if name in changed]
         if key.target in inside or not names or set(key.columns) & set(table.sets):
@@ -107,7 +106,7 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
         name = table.facts.name
         if survey.dropped:
             yield f"rows of {name} that are left out because a row that they require is: {survey.dropped:,}"
-        for link, rows in zip(links(table), survey.nulled, strict=True):
+        for link, rows in zip(table.links, survey.nulled, strict=True):
             if rows and not link.required:
                 columns = ", ".join(link.nulls)
                 yield f"rows of {name} where {columns} becomes NULL because what it refers to is left out: {rows:,}"

@@ -22,7 +22,7 @@ from campaignpool.blueprint.sql.hashes import Files
 from campaignpool.ledger.database import Connection
 
 ALGORITHM = "t1"
-"""Name of the algorithm: rows and columns as `campaignpool.compiler.hashes` has them. Another way to hash gets
+"""Name of the algorithm: rows and columns as `blueprint.sql.hashes` has them. Another way to hash gets
 another name, and then every pool is made anew once."""
 
 
@@ -32,7 +32,7 @@ class TablePrint:
 
     Attributes:
         table: The table, as the catalog writes it.
-        columns: What was seen of its rows, in the order of the cells of `compiler.hashes`.
+        columns: What was seen of its rows, in the order of the cells of `sql.hashes`.
         rows: How many rows a clone has.
         hash: Of the rows, whatever their order.
     """

@@ -13,6 +13,7 @@ from campaignpool.api.blueprint import Blueprint
 from campaignpool.blueprint import catalog
 from campaignpool.blueprint.catalog import Column
 from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.compile.expressions import variables_of
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql.naming import ident
@@ -104,7 +105,7 @@ def _tables(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
             yield Right(f"UPDATE ({', '.join(map(ident, columns))})", on)
     for insert, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
         yield Right("INSERT", f"TABLE {facts.name}")
-        if any("campaign" in compiler.variables_of(each) for each in insert.values.values()):
+        if any("campaign" in variables_of(each) for each in insert.values.values()):
             # A claim that is taken back takes these rows along.
             yield from (Right(each, f"TABLE {facts.name}") for each in ("SELECT", "DELETE"))
     for each in referring:

@@ -1,4 +1,4 @@
-"""Bring a blueprint into the database: compile it against the catalog, freeze the template, write the functions.
+"""Install a compiled blueprint: freeze the template, write the functions.
 
 What is installed is a **revision**: snapshot tables and the functions `clone_r<id>`, `on_claim_r<id>` and
 `retire_r<id>`. A revision never changes; another blueprint, catalog or template makes another one, and one that
@@ -6,30 +6,19 @@ nothing needs any more is dropped.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Mapping
 
-import asyncpg
-
-from campaignpool.api.blueprint import Blueprint
-from campaignpool.api.spec import CampaignPoolSpec, Template
-from campaignpool.blueprint import catalog, findings, fingerprint, probing
-from campaignpool.blueprint.catalog import TableFacts
-from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint import findings, fingerprint
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind
 from campaignpool.blueprint.fingerprint import Fingerprint
 from campaignpool.blueprint.sql import claims, functions, images, probe, retirement, snapshot
-from campaignpool.blueprint.sql.naming import ident, literal, lo, rows, search_path
+from campaignpool.blueprint.sql.naming import lo, rows, search_path
 from campaignpool.blueprint.sql.naming import snapshot as named
 from campaignpool.blueprint.sql.snapshot import Survey
-from campaignpool.errors import BlueprintError, TemplateError
+from campaignpool.errors import BlueprintError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
-
-ALGORITHM = 1
-"""Version of what a plan means; part of its hash. Raised only when the rows of a clone would differ."""
-
 
 _FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
 CLAIM_FORM = claims.CLAIM_FORM
@@ -37,104 +26,6 @@ CLAIM_FORM = claims.CLAIM_FORM
 operator of the release before, at work beside this one, leaves it alone."""
 
 _PATH = "SELECT set_config('search_path', $1, true)"
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A blueprint compiled against the database as it is now.
-
-    Attributes:
-        plan: What becomes of which table.
-        template: Key of the template's row, as text.
-        plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
-        alone: Whether what a claim writes makes nothing of the application's run.
-    """
-
-    plan: ClonePlan
-    template: str
-    plan_hash: str
-    alone: bool = False
-
-    @property
-    def root_table(self) -> str:
-        """The table of the campaigns, as the catalog writes it."""
-        return self.plan.root.facts.name
-
-    def claim_part(self, pool: str) -> Mapping[str, object] | None:
-        """Give what becomes part of `campaign_pool.claim`; None where that calls the function of the revision.
-
-        The planner is kept from reading tables through in a claim, for the ledger's sake, and what runs along with it
-        is to be planned for as the application has it.
-        """
-        return claims.part(self.plan, pool) if self.alone else None
-
-    def outdates(self, pool: str, held: Mapping[str, object] | None) -> bool:
-        """Say whether what is part of the claim is to be another, and no newer release wrote it."""
-        form = held["form"] if held else 0
-        return held != self.claim_part(pool) and isinstance(form, int) and form <= claims.PART_FORM
-
-
-async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint) -> Compiled:
-    """Compile a blueprint against the database as it is now; nothing is written.
-
-    Raises:
-        BlueprintError: The catalog contradicts it, with one fault for everything that is wrong.
-        TemplateError: The template is not there, or its condition holds for more than one row.
-    """
-    copies = spec.images.copies
-    facts = await catalog.read(connection, compiler.table_names(blueprint, copies=copies))
-    plan = compiler.compile_plan(blueprint, facts, copies=copies)
-    path = search_path(plan)
-    faults = [
-        fault
-        for where, query in probing.probes(plan)
-        if (fault := await probing.fault(connection, path, where, query))
-    ]
-    if faults:
-        raise BlueprintError(faults)
-    template = await find_template(connection, plan.root.facts, spec.template)
-    described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
-    if plan.images is not None:
-        described.append("copies images")
-    plan_hash = sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    return Compiled(plan, template, plan_hash, await probing.runs_alone(connection, plan))
-
-
-def _declared(blueprint: Blueprint) -> dict[str, object]:
-    """Give a blueprint as the hash of a plan has it: what older releases did not know counts only where named."""
-    declared = blueprint.model_dump(mode="json")
-    return {name: value for name, value in declared.items() if name != "images" or value is not None}
-
-
-async def find_template(connection: Connection, root: TableFacts, template: Template) -> str:
-    """Give the key of the template's row, as text.
-
-    Raises:
-        TemplateError: It is not there, or the condition fails or holds for more than one row.
-    """
-    key = root.column[root.primary_key[0]]
-    if template.key is not None:
-        condition, named = f"{ident(key.name)} = CAST({literal(template.key)} AS {key.type})", "template.key"
-    else:
-        condition, named = f"({template.where})", "template.where"
-    query = f"SELECT {ident(key.name)}::text FROM {root.name} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)
-    try:
-        matches = await connection.fetch(query)
-    except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
-        if isinstance(error, asyncpg.InsufficientPrivilegeError):
-            raise
-        raise TemplateError(
-            f"spec.{named} cannot be evaluated on {root.name}: {error.args[0]}: correct it",
-            reason="TemplateConditionInvalid",
-        ) from error
-    if not matches:
-        raise TemplateError(f"no row of {root.name} is the template: correct spec.{named}, or create the template")
-    if len(matches) > 1:
-        raise TemplateError(
-            f"spec.{named} holds for more than one row of {root.name}: narrow it to the one template",
-            reason="TemplateAmbiguous",
-        )
-    return str(matches[0][0])
 
 
 async def install(connection: Connection, pool: str, compiled: Compiled) -> bool:
@@ -168,7 +59,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     plan = compiled.plan
     surveys = await collect(connection, plan, compiled.template)
     faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
-    faults += [fault async for fault in collisions(connection, plan)]
+    faults += [fault async for fault in findings.collisions(connection, plan)]
     if faults:
         raise BlueprintError(faults)
     number = int(await connection.fetchval(sql.queries()["next_revision"]))
@@ -220,12 +111,6 @@ async def collect(connection: Connection, plan: ClonePlan, template: str) -> tup
         await connection.execute(statement)
     counts = [await connection.fetchval(snapshot.survey(plan, table)) for table in plan.tables]
     return tuple(snapshot.surveyed(table, each) for table, each in zip(plan.tables, counts, strict=True))
-
-
-async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
-    """Give a fault for every unique index that each clone would violate, over the rows of `collect`."""
-    async for fault in findings.collisions(connection, plan):
-        yield fault
 
 
 async def warnings(connection: Connection, compiled: Compiled) -> list[str]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import asyncpg
 
 from campaignpool.blueprint import catalog
-from campaignpool.blueprint.compile import compiler
-from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, bare
+from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, bare, substitute
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.sql import claims
 from campaignpool.blueprint.sql.naming import schemas
@@ -44,9 +43,9 @@ def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
 def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
     root = plan.root.facts
     key = root.column[root.primary_key[0]].type
-    names = (*compiler.VARIABLES, *IMAGE_VARIABLES)
+    names = (*VARIABLES, *IMAGE_VARIABLES)
     nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
-    value = f"SELECT CAST(({compiler.substitute(expression, nothing)}) AS {kind})"
+    value = f"SELECT CAST(({substitute(expression, nothing)}) AS {kind})"
     return f"{value} FROM {table} t WHERE false" if table else value
 
 

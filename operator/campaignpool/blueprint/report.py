@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.check import Checked, Rehearsal
-from campaignpool.blueprint.compile.links import links
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan, anchor_targets
 from campaignpool.blueprint.fingerprint import short
 from campaignpool.blueprint.sql.snapshot import Survey
@@ -120,7 +119,7 @@ def _outside(plan: ClonePlan, table: TablePlan, names: Mapping[int, str]) -> Ite
 
 def _per_column(table: TablePlan, counts: Iterable[int]) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
-    for link, count in zip(links(table), counts, strict=True):
+    for link, count in zip(table.links, counts, strict=True):
         name = ", ".join(link.columns)
         found[name] = found.get(name, 0) + count
     return [(column, count) for column, count in found.items() if count]

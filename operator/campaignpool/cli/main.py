@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from campaignpool.api.spec import Template
-from campaignpool.blueprint import check, diff, discover, grants, install, manifest, report
+from campaignpool.blueprint import check, compilation, diff, discover, grants, manifest, report
 from campaignpool.cli import images
 from campaignpool.errors import (
     BlueprintError,
@@ -337,7 +337,7 @@ def _diff(arguments: argparse.Namespace) -> Run:
         known = await diff.revisions(connection, arguments.pool)
         latest = known[0]
         spec = manifest.Declared(latest.blueprint).with_template(Template(key=latest.template))
-        compiled = await install.compile_blueprint(connection, spec, latest.blueprint)
+        compiled = await compilation.compile_blueprint(connection, spec, latest.blueprint)
 
         async def side(wanted: str) -> diff.Side:
             if wanted == diff.NOW:

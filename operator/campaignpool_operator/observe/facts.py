@@ -7,7 +7,7 @@ from typing import Any
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
-from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.errors import CampaignPoolError, SeedingError
 from campaignpool.ledger.images import Finished
 from campaignpool.ledger.pools import Ledger

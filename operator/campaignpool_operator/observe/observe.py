@@ -26,8 +26,8 @@ from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.resource import RETRY_IMAGES
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
-from campaignpool.blueprint import install
-from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint import compilation
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.errors import BlueprintError, CampaignPoolError, ClusterError, ConfigurationError, SecretError
 from campaignpool.ledger import images, pools
 from campaignpool.ledger.database import Connection, connected, translated
@@ -337,7 +337,7 @@ async def _compiled(
     connection: Connection, spec: CampaignPoolSpec, declared: Blueprint
 ) -> tuple[Compiled | None, Fault | None]:
     try:
-        return await install.compile_blueprint(connection, spec, declared), None
+        return await compilation.compile_blueprint(connection, spec, declared), None
     except ConfigurationError as error:
         return None, Fault.of(error)
 

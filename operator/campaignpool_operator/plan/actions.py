@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from campaignpool.blueprint.install import Compiled
+from campaignpool.blueprint.compilation import Compiled
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint.install import CLAIM_FORM, Compiled
+from campaignpool.blueprint.compilation import Compiled
+from campaignpool.blueprint.install import CLAIM_FORM
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool_operator.jobs.seeding import SeedJob

@@ -1,1 +1,1 @@
-"""The compiler: blueprint and catalog become a clone plan, which says what happens to every column. Pure."""
+"""The compiler, which is pure: blueprint and catalog in, a clone plan out, with what becomes of every column."""

@@ -1,8 +1,8 @@
 """Blueprint and catalog → clone plan: which rows, in which order, and what becomes of every column. Pure.
 
-Compiling refuses a blueprint that the catalog contradicts, with one fault for everything that is wrong, each
-naming table, column and mend. What a plan is stands in `campaignpool.plan`; which keys are made anew, and how, in
-`campaignpool.keys`. The SQL of a plan is written by `campaignpool.compiler`.
+A blueprint that the catalog contradicts is refused, with one fault for everything that is wrong, each naming the
+table, the column and how to fix it. `plan` describes a plan, `keys` decides which keys get new values, and the
+package `sql` writes the SQL of a plan.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,11 @@ from dataclasses import dataclass, field, replace
 from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
 from campaignpool.blueprint.catalog import Catalog, ForeignKey, TableFacts
 from campaignpool.blueprint.compile import graph
-from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, substitute, variables_of
+from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, variables_of
 from campaignpool.blueprint.compile.images import image_plan
-from campaignpool.blueprint.compile.keys import INTEGERS, Uses, keys, leaving
+from campaignpool.blueprint.compile.keys import Uses, keys, leaving
 from campaignpool.blueprint.compile.plan import (
     ClonePlan,
-    KeyKind,
-    Origin,
     PolymorphicReference,
     Reference,
     TablePlan,
@@ -25,22 +23,6 @@ from campaignpool.blueprint.compile.plan import (
     step,
 )
 from campaignpool.errors import BlueprintError
-
-__all__ = [
-    "INTEGERS",
-    "VARIABLES",
-    "ClonePlan",
-    "KeyKind",
-    "Origin",
-    "PolymorphicReference",
-    "Reference",
-    "TablePlan",
-    "anchor_targets",
-    "compile_plan",
-    "substitute",
-    "table_names",
-    "variables_of",
-]
 
 
 def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:

@@ -1,4 +1,4 @@
-"""The clone plan: which rows, in which order, and what becomes of every column. Made by `campaignpool.clone`.
+"""The clone plan: which rows, in which order, and what becomes of every column. `compiler` makes it.
 
 How values are made (measured: `docs/adr/0002-keys.md`):
 
@@ -11,8 +11,8 @@ How values are made (measured: `docs/adr/0002-keys.md`):
 - `COPIED`: the same in every campaign.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -94,6 +94,41 @@ class PolymorphicReference:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One table that a reference may point at: its position, what is held of it, and the type names that mean it."""
+
+    target: int
+    target_columns: tuple[str, ...]
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """One reference of a table, plain or polymorphic.
+
+    Attributes:
+        number: Its place among the table's links.
+        columns: The columns that hold the key.
+        type_column: For a polymorphic one: the column that names the type.
+        alternatives: What it may point at: one table, or several for a polymorphic one.
+        anchor: Whether it makes rows part of the campaign.
+        nulls: Columns that become NULL where the target was left out; without any the row goes too.
+    """
+
+    number: int
+    columns: tuple[str, ...]
+    type_column: str | None
+    alternatives: tuple[Alternative, ...]
+    anchor: bool
+    nulls: tuple[str, ...]
+
+    @property
+    def required(self) -> bool:
+        """Whether the row goes when its target was left out."""
+        return self.anchor or not self.nulls
+
+
+@dataclass(frozen=True)
 class TablePlan:
     """What becomes of one table.
 
@@ -160,9 +195,74 @@ class TablePlan:
         others = [column.name for column in self.facts.columns if column.name not in self.copied]
         return mentioned(" ".join(self.sets.values()), others)
 
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """The references, plain and polymorphic, those of one column first."""
+        found: list[Link] = []
+        for each in self.references:
+            nulls = () if each.anchor else each.nulls
+            only = (Alternative(each.target, each.target_columns),)
+            found.append(Link(len(found), each.columns, None, only, each.anchor, nulls))
+        for pair in self.polymorphic:
+            names = {
+                target: sorted(n for n, t in pair.targets.items() if t == target) for target in sorted(pair.keys)
+            }
+            several = tuple(Alternative(target, (pair.keys[target],), tuple(own)) for target, own in names.items())
+            nulls = () if pair.anchor or pair.required else (pair.column,)
+            found.append(Link(len(found), (pair.column,), pair.type_column, several, pair.anchor, nulls))
+        return tuple(found)
+
     def number(self, column: str) -> int:
         """Give the place of a column in its table: part of the names of our own columns."""
         return next(n for n, each in enumerate(self.facts.columns) if each.name == column)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A column that holds references, and what its values come from."""
+
+    plan: "ClonePlan" = field(repr=False)
+    table: TablePlan = field(repr=False)
+    column: Column
+
+    @property
+    def number(self) -> int:
+        """Its place in the table."""
+        return self.table.number(self.column.name)
+
+    @cached_property
+    def entries(self) -> tuple[tuple[Link, int, Origin], ...]:
+        """Each reference that it is part of: the link, the alternative, and where the value comes from."""
+        name = self.column.name
+        return tuple(
+            (link, n, self.plan.origin(each.target, each.target_columns[link.columns.index(name)]))
+            for link in self.table.links
+            if name in link.columns
+            for n, each in enumerate(link.alternatives)
+        )
+
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where its values come from, without those that are copied; all that are spliced count as the first."""
+        found = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
+        spliced = [origin for origin in found if origin.kind is KeyKind.SPLICED][:1]
+        return (*spliced, *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
+
+    def source(self, origin: Origin) -> int:
+        """Give the number of a source: 0 is what is spliced."""
+        return 0 if origin.kind is KeyKind.SPLICED else self.origins.index(origin) + 1
+
+    @property
+    def of_root(self) -> bool:
+        """Whether it can hold nothing but the campaign's own id."""
+        key = self.plan.root.key_column
+        own = Origin(KeyKind.SPLICED, 0, key.name if key else "")
+        return all(origin == own for _, _, origin in self.entries)
+
+    def needs(self, origin: Origin) -> tuple[str, ...]:
+        """Give the columns of the target's row that the expression of a source may read."""
+        target = self.plan.tables[origin.table]
+        return mentioned(target.sets[origin.column], [column.name for column in target.facts.columns])
 
 
 @dataclass(frozen=True)
@@ -213,6 +313,17 @@ class ClonePlan:
     def root(self) -> TablePlan:
         """The table of the campaigns."""
         return self.tables[0]
+
+    @cached_property
+    def derived(self) -> tuple[tuple[Derived, ...], ...]:
+        """By position of the table: its columns that hold references and are neither set nor generated."""
+        return tuple(tuple(self._derived(table)) for table in self.tables)
+
+    def _derived(self, table: TablePlan) -> Iterator[Derived]:
+        for name in dict.fromkeys(name for link in table.links for name in link.columns):
+            column = table.facts.column[name]
+            if name not in table.sets and not column.generated:
+                yield Derived(self, table, column)
 
     def origin(self, position: int, column: str) -> Origin:
         """Give where the value of a column comes from, past all references.

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from campaignpool.api.spec import Template
-from campaignpool.blueprint import catalog, install
+from campaignpool.blueprint import catalog, compilation
 from campaignpool.blueprint.catalog import Catalog, Column, TableFacts
 from campaignpool.blueprint.compile.keys import INTEGERS
 from campaignpool.blueprint.discover import names
@@ -37,7 +37,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         found = await catalog.read(connection, shortest.values())
         tables = {facts.oid: facts for facts in found.tables.values()}
         open_ = {oid: facts for oid, facts in tables.items() if oid not in unreadable}
-        key = await install.find_template(connection, root, template)
+        key = await compilation.find_template(connection, root, template)
         pairs = [pair for facts in open_.values() for pair in await _pairs(connection, facts, open_)]
         reached = walk(tables, root.oid, pairs)
         estimates = {row["oid"]: row["rows"] for row in listed}

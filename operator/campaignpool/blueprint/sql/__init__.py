@@ -1,5 +1,5 @@
-"""Clone plan → SQL. The only place, beside the .sql files, where SQL is written.
+"""The SQL of a clone plan, pure: text in, text out. No other package writes SQL beside the .sql files.
 
-`snapshot` freezes the template's rows in tables; `functions` writes what clones, claims and deletes campaigns
-from those tables; `naming` holds what both have in common. All of it is pure: text in, text out.
+`snapshot` freezes the template's rows in tables; `functions` writes the functions that clone, claim and delete
+campaigns from those tables; `naming` and `joins` hold what these share.
 """

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from campaignpool.blueprint.catalog import Index
 from campaignpool.blueprint.compile.expressions import mentioned
-from campaignpool.blueprint.compile.links import derived, links
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
 from campaignpool.blueprint.sql import snapshot
 from campaignpool.blueprint.sql.naming import ident
@@ -41,7 +40,7 @@ def unstable(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
     held = {
         name
         for other in plan.tables
-        for link in links(other)
+        for link in other.links
         for each in link.alternatives
         if each.target == table.position
         for name in each.target_columns
@@ -60,7 +59,7 @@ def _fresh(plan: ClonePlan, table: TablePlan, index: Index) -> bool:
         return False
     if any(table.keys.get(name) in (KeyKind.SPLICED, KeyKind.NUMBERED, KeyKind.DEFAULT) for name in names):
         return True
-    root = {each.column.name for each in derived(plan, table) if each.of_root and each.column.not_null}
+    root = {each.column.name for each in plan.derived[table.position] if each.of_root and each.column.not_null}
     return bool(root & set(names) & set(table.anchors))
 
 
@@ -88,6 +87,6 @@ def _values(plan: ClonePlan) -> Values:
 
 def _all(plan: ClonePlan, table: TablePlan) -> Survey:
     """Give a survey that rules nothing out."""
-    ones = (1,) * len(derived(plan, table))
-    by_link = (1,) * len(links(table))
+    ones = (1,) * len(plan.derived[table.position])
+    by_link = (1,) * len(table.links)
     return Survey(1, 0, by_link, by_link, ones, ones, ones)

@@ -9,10 +9,10 @@ rows than were cloned are refused too.
 from collections.abc import Iterator
 from itertools import product
 
-from campaignpool.blueprint.compile.links import Alternative, Derived, Link, derived, links, of_type
-from campaignpool.blueprint.compile.plan import KeyKind, TablePlan
+from campaignpool.blueprint.compile.plan import Alternative, Derived, KeyKind, Link, TablePlan
 from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
+from campaignpool.blueprint.sql.joins import of_type
 from campaignpool.blueprint.sql.naming import ident, literal, ref, snapshot
 from campaignpool.blueprint.sql.snapshot import downwards
 from campaignpool.blueprint.sql.values import spliced
@@ -54,7 +54,7 @@ def _kept(revision: Revision, table: TablePlan) -> Iterator[str]:
     held = {
         name
         for other in revision.plan.tables
-        for link in links(other)
+        for link in other.links
         if link.anchor
         for each in link.alternatives
         for name in each.target_columns
@@ -127,7 +127,7 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
     if exact:
         columns = revision.values.columns(table)
         return [(own, " AND ".join(f"t.{ident(name)} = {columns[name]}" for name in exact))]
-    several = [list(_parts(revision, link)) for link in links(table) if link.anchor]
+    several = [list(_parts(revision, link)) for link in table.links if link.anchor]
     return [("", _by_anchors(revision, table, chosen)) for chosen in product(*several)]
 
 
@@ -146,7 +146,7 @@ def _parts(revision: Revision, link: Link) -> Iterator[tuple[Link, tuple[Alterna
 
 def _computed(revision: Revision, table: TablePlan) -> tuple[str, ...]:
     """Give the columns of the primary key where all of it can be computed again; else none."""
-    by_name = {each.column.name: each for each in derived(revision.plan, table)}
+    by_name = {each.column.name: each for each in revision.plan.derived[table.position]}
     key = table.facts.primary_key
     spliced_key = next((name for name in key if table.keys.get(name) is KeyKind.SPLICED), None)
     if spliced_key and len(key) == 1:
@@ -163,7 +163,7 @@ def _by_anchors(
     revision: Revision, table: TablePlan, chosen: tuple[tuple[Link, tuple[Alternative, ...]], ...]
 ) -> str:
     """Give the condition that a row hangs on rows that were cloned, by columns that an index serves."""
-    by_name = {each.column.name: each for each in derived(revision.plan, table)}
+    by_name = {each.column.name: each for each in revision.plan.derived[table.position]}
     conditions: list[str] = []
     computed: dict[str, str] = {}
     for link, targets in chosen:

@@ -9,8 +9,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from campaignpool.blueprint.compile.links import Alternative, Joins, Link, cast, derived, links, of_type
-from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan, anchor_targets
+from campaignpool.blueprint.compile.plan import Alternative, ClonePlan, KeyKind, Link, TablePlan, anchor_targets
+from campaignpool.blueprint.sql.joins import Joins, cast, of_type
 from campaignpool.blueprint.sql.naming import (
     DROPPED,
     IN,
@@ -87,7 +87,7 @@ def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
     if table.position == 0:
         key = table.facts.column[table.facts.primary_key[0]]
         return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.type})"]
-    anchors = sorted((link for link in links(table) if link.anchor), key=lambda link: link.type_column is None)
+    anchors = sorted((link for link in table.links if link.anchor), key=lambda link: link.type_column is None)
     first, *rest = ([_holds(plan, table, link, each) for each in link.alternatives] for link in anchors)
     others = [f"({' OR '.join(each)})" for each in rest]
     return [" AND ".join([condition, *others]) for condition in first]
@@ -103,7 +103,7 @@ def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> 
 
 def partly(plan: ClonePlan, table: TablePlan) -> str | None:
     """Give the query that counts rows which point at the template by some of their anchors, and not by all."""
-    anchors = [link for link in links(table) if link.anchor]
+    anchors = [link for link in table.links if link.anchor]
     if len(anchors) < 2:
         return None
     each = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
@@ -117,7 +117,7 @@ def drops(plan: ClonePlan) -> list[str]:
     """Give statements that leave out rows whose required target was left out; to be repeated until none does."""
     found = []
     for table in plan.tables:
-        for link in (link for link in links(table) if link.required):
+        for link in (link for link in table.links if link.required):
             for each in link.alternatives:
                 held = _held(plan, table, link, each, "x")
                 same = [f"{theirs} = m.{ident(own)}" for theirs, own in zip(held, link.columns, strict=True)]
@@ -185,7 +185,7 @@ def _count(condition: str) -> str:
 
 def surveyed(table: TablePlan, counts: list[int]) -> Survey:
     """Read the answer of `survey`."""
-    end = 2 + 2 * len(links(table))
+    end = 2 + 2 * len(table.links)
     by_link, by_column = counts[2:end], counts[end:]
     return Survey(
         counts[0],
@@ -202,7 +202,9 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
     """Give statements that store the rows of a table as the snapshot of a revision."""
     name = snapshot(revision, table.position)
     order = [ORD] if table.placed else []
-    order += [ref(each.number, each.source(origin)) for each in derived(plan, table) for origin in each.origins]
+    order += [
+        ref(each.number, each.source(origin)) for each in plan.derived[table.position] for origin in each.origins
+    ]
     yield (
         f"CREATE TABLE {name} AS {select(plan, table, found)}" + (f" ORDER BY {', '.join(order)}" if order else "")
     )

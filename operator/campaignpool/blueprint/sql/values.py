@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from campaignpool.blueprint.compile.expressions import substitute
-from campaignpool.blueprint.compile.links import Derived, derived
-from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, Origin, TablePlan
+from campaignpool.blueprint.compile.plan import ClonePlan, Derived, KeyKind, Origin, TablePlan
 from campaignpool.blueprint.sql.naming import ORD, ident, literal, lo, of, raw, ref
 from campaignpool.blueprint.sql.snapshot import Survey
 
@@ -36,7 +35,7 @@ class Values:
         """Give the columns to insert and the expression of each, in the order of the table."""
         made: dict[str, str] = {name: f"s.{ident(name)}" for name in table.copied}
         made |= {name: self.key(table, name) for name, kind in table.keys.items() if kind is not KeyKind.DEFAULT}
-        made |= {each.column.name: self.reference(table, each) for each in derived(self.plan, table)}
+        made |= {each.column.name: self.reference(table, each) for each in self.plan.derived[table.position]}
         made |= {name: self._set(table, name, expression) for name, expression in table.sets.items()}
         return {column.name: made[column.name] for column in table.facts.columns if column.name in made}
 
@@ -51,7 +50,7 @@ class Values:
     def reference(self, table: TablePlan, each: Derived) -> str:
         """Give the key of the clone of a reference's target, or the reference itself where it leaves the template."""
         survey = self.surveys[table.position]
-        place = derived(self.plan, table).index(each)
+        place = self.plan.derived[table.position].index(each)
         if each.of_root and not survey.raw[place] and not survey.empty[place]:
             return _cast("c.campaignpool_id", "uuid", each.column.type)
         found = list(self.sources(each))

@@ -6,118 +6,10 @@ joined row the snapshot keeps what is its own in every clone: a suffix, or a pla
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 
 from campaignpool.blueprint.catalog import Column
-from campaignpool.blueprint.compile.expressions import mentioned
-from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, Origin, TablePlan, step
+from campaignpool.blueprint.compile.plan import ClonePlan, Derived, KeyKind, Link, Origin, TablePlan, step
 from campaignpool.blueprint.sql.naming import IN, ORD, ROW, ident, literal, lo, member, place
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One table that a reference may point at: its position, what is held of it, and the type names that mean it."""
-
-    target: int
-    target_columns: tuple[str, ...]
-    types: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Link:
-    """One reference of a table, plain or polymorphic.
-
-    Attributes:
-        number: Its place among the table's links.
-        columns: The columns that hold the key.
-        type_column: For a polymorphic one: the column that names the type.
-        alternatives: What it may point at: one table, or several for a polymorphic one.
-        anchor: Whether it makes rows part of the campaign.
-        nulls: Columns that become NULL where the target was left out; without any the row goes too.
-    """
-
-    number: int
-    columns: tuple[str, ...]
-    type_column: str | None
-    alternatives: tuple[Alternative, ...]
-    anchor: bool
-    nulls: tuple[str, ...]
-
-    @property
-    def required(self) -> bool:
-        """Whether the row goes when its target was left out."""
-        return self.anchor or not self.nulls
-
-
-def links(table: TablePlan) -> tuple[Link, ...]:
-    """Give the references of a table, those of one column first."""
-    found: list[Link] = []
-    for each in table.references:
-        nulls = () if each.anchor else each.nulls
-        only = (Alternative(each.target, each.target_columns),)
-        found.append(Link(len(found), each.columns, None, only, each.anchor, nulls))
-    for pair in table.polymorphic:
-        names = {target: sorted(n for n, t in pair.targets.items() if t == target) for target in sorted(pair.keys)}
-        several = tuple(Alternative(target, (pair.keys[target],), tuple(names[target])) for target in names)
-        nulls = () if pair.anchor or pair.required else (pair.column,)
-        found.append(Link(len(found), (pair.column,), pair.type_column, several, pair.anchor, nulls))
-    return tuple(found)
-
-
-def derived(plan: ClonePlan, table: TablePlan) -> tuple["Derived", ...]:
-    """Give the columns that hold references and are neither set nor generated."""
-    names = dict.fromkeys(name for link in links(table) for name in link.columns)
-    kept = (table.facts.column[name] for name in names if name not in table.sets)
-    return tuple(Derived(plan, table, column) for column in kept if not column.generated)
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A column that holds references, and what its values come from."""
-
-    plan: ClonePlan = field(repr=False)
-    table: TablePlan = field(repr=False)
-    column: Column
-
-    @property
-    def number(self) -> int:
-        """Its place in the table."""
-        return self.table.number(self.column.name)
-
-    @cached_property
-    def entries(self) -> tuple[tuple[Link, int, Origin], ...]:
-        """Each reference that it is part of: the link, the alternative, and where the value comes from."""
-        name = self.column.name
-        return tuple(
-            (link, n, self.plan.origin(each.target, each.target_columns[link.columns.index(name)]))
-            for link in links(self.table)
-            if name in link.columns
-            for n, each in enumerate(link.alternatives)
-        )
-
-    @cached_property
-    def origins(self) -> tuple[Origin, ...]:
-        """Where its values come from, without those that are copied; all that are spliced count as the first."""
-        found = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
-        spliced = [origin for origin in found if origin.kind is KeyKind.SPLICED][:1]
-        return (*spliced, *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
-
-    def source(self, origin: Origin) -> int:
-        """Give the number of a source: 0 is what is spliced."""
-        return 0 if origin.kind is KeyKind.SPLICED else self.origins.index(origin) + 1
-
-    @property
-    def of_root(self) -> bool:
-        """Whether it can hold nothing but the campaign's own id."""
-        key = self.plan.root.key_column
-        own = Origin(KeyKind.SPLICED, 0, key.name if key else "")
-        return all(origin == own for _, _, origin in self.entries)
-
-    def needs(self, origin: Origin) -> tuple[str, ...]:
-        """Give the columns of the target's row that the expression of a source may read."""
-        target = self.plan.tables[origin.table]
-        return mentioned(target.sets[origin.column], [column.name for column in target.facts.columns])
 
 
 class Joins:
@@ -125,8 +17,8 @@ class Joins:
 
     def __init__(self, plan: ClonePlan, table: TablePlan) -> None:
         self.plan, self.table = plan, table
-        self.links = links(table)
-        self.derived = derived(plan, table)
+        self.links = table.links
+        self.derived = plan.derived[table.position]
         self._joins: dict[str, str] = {}
         self._ends: dict[tuple[str, int, int], str] = {}  # alias of the row that a value comes from
         for link in self.links:
