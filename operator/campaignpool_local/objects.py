@@ -7,10 +7,13 @@ import secrets
 import uuid
 from copy import deepcopy
 
+from campaignpool_local.cel import broken_rules, has_rules
+from campaignpool_local.definitions.validation import definition_faults
 from campaignpool_local.resources import NAMESPACES, ResourceType, find
-from campaignpool_local.schema import broken_rules, shaped, violations
+from campaignpool_local.schema import shaped
 from campaignpool_local.store import Key, Store, name_of
 from campaignpool_local.values import ApiError, Cause, Json, stamp
+from campaignpool_local.violations import violations
 
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
@@ -18,6 +21,10 @@ _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFi
 """The metadata that clients may write; the rest is the server's."""
 _BLOCKING = ("Required", "NotSupported", "TypeInvalid", "TooLong", "TooMany")
 """Faults after which no rule is tried, as it might trip over them."""
+_UNTRIED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
+    " validation"
+)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -76,6 +83,8 @@ def _strategy(kind: ResourceType, obj: Json, old: Json | None) -> list[Cause]:
         case "Pod":
             obj |= {"spec": {**_POD_DEFAULTS, **spec}, "status": obj.get("status") or {"phase": "Pending"}}
         case "CustomResourceDefinition":
+            if faults := definition_faults(obj):
+                return faults
             kinds = {"singular": spec["names"]["kind"].lower(), "listKind": f"{spec['names']['kind']}List"}
             spec["names"] = {**kinds, **spec["names"]}
             metadata["finalizers"] = metadata.get("finalizers") or [CRD_FINALIZER]
@@ -106,6 +115,8 @@ def _admitted(kind: ResourceType, obj: Json, old: Json | None, *, status: bool =
         faults = list(violations(obj, schema))
         if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
             faults += broken_rules(obj, old, schema)
+        elif has_rules(schema):
+            faults.append(Cause("<nil>", "FieldValueInvalid", f"Invalid value: null: {_UNTRIED}"))
     if faults:
         raise kind.invalid(obj["metadata"]["name"], faults)
     return obj

@@ -9,7 +9,8 @@ from campaignpool.api import crd
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import MAX_OWNERS, CampaignPoolSpec
-from campaignpool_local.schema import broken_rules, violations
+from campaignpool_local.cel import broken_rules
+from campaignpool_local.violations import violations
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = crd.crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

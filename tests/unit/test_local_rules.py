@@ -2,8 +2,10 @@
 
 import pytest
 
-from campaignpool_local.schema import broken_rules, shaped, violations
+from campaignpool_local.cel import broken_rules
+from campaignpool_local.schema import shaped
 from campaignpool_local.values import Json, Value
+from campaignpool_local.violations import violations
 
 INTEGER = {"type": "integer"}
 STRING = {"type": "string"}

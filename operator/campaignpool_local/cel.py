@@ -1,0 +1,82 @@
+"""CEL rules of custom resources, evaluated: which a value breaks, and what the answer says about that."""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+
+import celpy
+from celpy import adapter, evaluation
+
+from campaignpool_local.schema import below
+from campaignpool_local.values import Cause, Json, Value
+
+_WORDS = {
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueRequired": "Required value",
+}
+_UNQUOTED = ("FieldValueForbidden", "FieldValueRequired")
+
+
+@lru_cache(maxsize=512)
+def _program(expression: str) -> Value:
+    environment = celpy.Environment()
+    return environment.program(environment.compile(expression))
+
+
+def _evaluate(expression: str, value: Value, old: Value) -> Value:
+    bindings = {"self": adapter.json_to_cel(value), "oldSelf": adapter.json_to_cel(old)}
+    return _program(expression).evaluate(bindings)
+
+
+def _breach(rule: Json, value: Value, old: Value) -> str | None:
+    """Say what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state."""
+    said = str(rule.get("message") or f"failed rule: {rule['rule']}")
+    if "oldSelf" in rule["rule"] and old is None:
+        return None
+    try:
+        if _evaluate(rule["rule"], value, old):
+            return None
+    except evaluation.CELEvalError as error:
+        return f"{error.args[0] if error.args else error} evaluating rule: {said}"
+    if expression := rule.get("messageExpression"):
+        try:
+            return str(_evaluate(expression, value, old)) or said
+        except evaluation.CELEvalError:
+            return said
+    return said
+
+
+def _cause(rule: Json, value: Value, path: str, breach: str) -> Cause:
+    reason = rule.get("reason") or "FieldValueInvalid"
+    quoted = "" if isinstance(value, dict | list) or reason in _UNQUOTED else f"{json.dumps(value)}: "
+    return Cause(f"{path}{rule.get('fieldPath', '')}".strip("."), reason, f"{_WORDS[reason]}: {quoted}{breach}")
+
+
+def has_rules(schema: Json) -> bool:
+    """Return whether a schema has rules, here or below."""
+    inner = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    return bool(schema.get("x-kubernetes-validations")) or any(
+        has_rules(each) for each in inner if isinstance(each, dict)
+    )
+
+
+def broken_rules(value: Value, old: Value, schema: Json, path: str = "") -> Iterator[Cause]:
+    """Give every rule that a valid value breaks, here and below; items of a list have an old state by their keys."""
+    for rule in schema.get("x-kubernetes-validations") or ():
+        if value is not None and (breach := _breach(rule, value, old)):
+            yield _cause(rule, value, path, breach)
+    for key, item, inner, at in below(value, schema, path):
+        if inner is not None:
+            yield from broken_rules(item, _before(key, item, old, schema), inner, at)
+
+
+def _before(key: Value, item: Value, old: Value, schema: Json) -> Value:
+    """Return the state before of an item or a field, None if there is none."""
+    if isinstance(old, dict):
+        return old.get(key)
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if not (keys and isinstance(old, list) and isinstance(item, dict)):
+        return None
+    return next((each for each in old if all(each.get(name) == item.get(name) for name in keys)), None)
