@@ -15,7 +15,7 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_local.postgres import EmbeddedPostgres
-from campaignpool_operator.runtime.listener import SPACING_SECONDS
+from campaignpool_operator.runtime.listener import DEBOUNCE_SECONDS
 
 POOL = "bench/claims"
 BESIDE = "bench/beside"
@@ -25,7 +25,7 @@ REFILL_EVERY = 25
 """Where a pool is refilled while it is claimed from: every so many claims of a client, the client does it."""
 
 CLAIMANTS = 1000
-BELLS_PER_SECOND = 1 / SPACING_SECONDS
+BELLS_PER_SECOND = 1 / DEBOUNCE_SECONDS
 """The operator asks to be told as often as it looks, and it looks so often while it is told all the time."""
 _BATCH = 5000
 _PLENTY = 10_000_000

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from campaignpool.errors import CampaignPoolError
 from campaignpool.log import setup
+from campaignpool_operator.handlers import registry
 from campaignpool_operator.process import VERSION, Operator
 from campaignpool_operator.runtime.config import DEFAULT_SEEDER_IMAGE, Config
-from campaignpool_operator.runtime.handlers import registry
 
 _EPILOG = """\
 Every option can also be set in the environment, as CAMPAIGNPOOL_ and its name: CAMPAIGNPOOL_RESYNC_SECONDS=10.

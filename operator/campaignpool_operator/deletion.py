@@ -20,17 +20,20 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import images as ledger_images
 from campaignpool.ledger import pools, retiring
-from campaignpool.ledger.database import Connection
+from campaignpool.ledger.database import Connection, translated
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.pools import Ledger
 from campaignpool_operator.apply.apply import apply
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.observe.facts import FINALIZER, Event, Observed, Pool
-from campaignpool_operator.observe.observe import Databases, list_jobs, look_at_images, parse_spec, read_url, utcnow
+from campaignpool_operator.databases import Databases
+from campaignpool_operator.facts import FINALIZER, Event, Observed, Pool
+from campaignpool_operator.observe.images import observe_images
+from campaignpool_operator.observe.observe import list_jobs, utcnow
 from campaignpool_operator.plan import images
 from campaignpool_operator.plan.images import ImagesPlan
 from campaignpool_operator.plan.plan import BATCH
-from campaignpool_operator.status.project import sentence
+from campaignpool_operator.resource import parse_spec, read_url
+from campaignpool_operator.text import sentence
 
 WAIT_SECONDS = 5.0
 """A Job's end is an event; this is for the case that the event is missed."""
@@ -61,13 +64,6 @@ class Step:
     events: tuple[Event, ...] = ()
 
 
-async def add_finalizer(cluster: Cluster, pool: Pool) -> None:
-    """Make Kubernetes wait for us before it lets go of a pool. Raises ClusterError."""
-    if FINALIZER not in pool.finalizers:
-        finalizers = [*pool.finalizers, FINALIZER]
-        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
-
-
 async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) -> Step:
     """Take the next steps.
 
@@ -80,32 +76,45 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
     Raises:
         CampaignPoolError: The Secret is gone, the database does not answer: nothing is lost, try again.
     """
-    observed, events = Observed(pool, utcnow()), tuple[Event, ...]()
-    if FINALIZER in pool.finalizers:
-        spec = parse_spec(pool)
-        url = await read_url(cluster, pool, spec)
-        works = await list_jobs(cluster, pool)
-        observed = replace(observed, spec=spec, jobs=works.seeding, image_jobs=works.images)
-        async with databases.connected(url) as connection:
-            await pools.close_pool(connection, pool.key)
-            at_work = [job for job in works.seeding if job.state == "Active"]
-            for job in at_work:
-                if not job.deleting:
-                    await cluster.delete_job(pool.namespace, job.name, job.uid)
-            delay: float | None = WAIT_SECONDS if at_work else None
-            if not at_work and await pools.known(connection, pool.key):
-                delay = await _emptied(connection, pool.key)
-            observed = await _looked(cluster, connection, observed, image)
-            if delay is not None:
-                return Step(delay, observed)
-            if (left := _time_for_images(observed)) > 0:
-                return await _images(cluster, connection, observed, spec, image, left)
-            events = _left_behind(observed)
-            await _cleared(connection, pool.key)
+    observed = Observed(pool, utcnow())
+    if FINALIZER not in pool.finalizers:
+        return Step(None, observed)
+    spec = parse_spec(pool)
+    url = await read_url(cluster, pool, spec)
+    jobs = await list_jobs(cluster, pool)
+    observed = replace(observed, spec=spec, jobs=jobs.seeding, image_jobs=jobs.images)
+    connection = await databases.acquire(pool.key, url)
+    try:
+        with translated():
+            step = await _drain(cluster, connection, observed, spec, image)
+    finally:
+        await databases.release(pool.key, connection)
+    if step.delay is None:
         finalizers = [each for each in pool.finalizers if each != FINALIZER]
         await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
-        _log.info("let go", extra={"pool": pool.key})
-    return Step(None, observed, events=events)
+        _log.info("finalizer removed", extra={"pool": pool.key})
+    return step
+
+
+async def _drain(
+    cluster: Cluster, connection: Connection, observed: Observed, spec: CampaignPoolSpec, image: str
+) -> Step:
+    pool = observed.pool
+    await pools.close_pool(connection, pool.key)
+    active = [job for job in observed.jobs if job.active]
+    for job in active:
+        if not job.deleting:
+            await cluster.delete_job(pool.namespace, job.name, job.uid)
+    delay: float | None = WAIT_SECONDS if active else None
+    if not active and await pools.known(connection, pool.key):
+        delay = await _emptied(connection, pool.key)
+    observed = await _with_ledger(cluster, connection, observed, image)
+    if delay is not None:
+        return Step(delay, observed)
+    if (left := _time_for_images(observed)) > 0:
+        return await _images(cluster, connection, observed, spec, image, left)
+    await _clear(connection, pool.key)
+    return Step(None, observed, events=_left_behind(observed))
 
 
 async def _emptied(connection: Connection, key: str) -> float | None:
@@ -125,7 +134,7 @@ async def _removed(connection: Connection, key: str) -> bool:
     return True
 
 
-async def _cleared(connection: Connection, key: str) -> None:
+async def _clear(connection: Connection, key: str) -> None:
     """Drop what made the campaigns, and say what stays behind."""
     await install.drop_unused(connection, key)
     for cause, campaigns in (await retiring.held(connection, key)).items():
@@ -133,11 +142,11 @@ async def _cleared(connection: Connection, key: str) -> None:
         _log.warning("campaigns stay behind", extra={"pool": key, "campaigns": campaigns, "cause": cause})
 
 
-async def _looked(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
+async def _with_ledger(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
     """Add how the ledger stands by now, and what is in the way of images."""
     key = observed.pool.key
     facts = Ledger(owners=await pools.counts(connection, key), images=await ledger_images.observe(connection, key))
-    return await look_at_images(cluster, connection, replace(observed, ledger=facts), image)
+    return await observe_images(cluster, connection, replace(observed, ledger=facts), image)
 
 
 def _time_for_images(observed: Observed) -> float:

@@ -1,4 +1,4 @@
-"""The operator as a whole: what there is between its start and its end, and what an event asks of it."""
+"""The operator as a whole: its parts from start to stop, and which loops an event asks for."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.health import HealthServer
 from campaignpool_operator.runtime.listener import Listeners
 from campaignpool_operator.runtime.metrics import Metrics
-from campaignpool_operator.runtime.scheduler import Loops
+from campaignpool_operator.runtime.scheduler import Scheduler
 
 VERSION = "0.1.0"
 
@@ -30,7 +30,7 @@ class Operator:
     """Everything that lives as long as the process.
 
     Args:
-        config: What it was told.
+        config: Its options.
     """
 
     def __init__(self, config: Config) -> None:
@@ -42,8 +42,9 @@ class Operator:
         self.reachable = asyncio.Event()
         """Set once the API has given the pools for the first time."""
         self._cluster: Cluster | None = None
-        self._loops: Loops | None = None
+        self._scheduler: Scheduler | None = None
         self._listeners: Listeners | None = None
+        self._reconciler: Reconciler | None = None
         self._health: HealthServer | None = None
         self._lister: asyncio.Task[None] | None = None
 
@@ -51,8 +52,8 @@ class Operator:
         """Connect, serve probes, begin to list. Raises ConfigurationError where there is no cluster to talk to."""
         self._cluster = await Cluster.connect()
         self._listeners = Listeners(self.request)
-        reconciler = Reconciler(self.config, self._cluster, self._listeners, self.metrics)
-        self._loops = Loops(
+        self._reconciler = reconciler = Reconciler(self.config, self._cluster, self._listeners, self.metrics)
+        self._scheduler = Scheduler(
             reconciler, self.config.max_loops, failed=lambda _: self.metrics.reconciles.labels("error").inc()
         )
         if self.config.http_port is not None:
@@ -65,16 +66,16 @@ class Operator:
         if self._lister is not None:
             self._lister.cancel()
             await asyncio.gather(self._lister, return_exceptions=True)
-        parts = (self._loops, self._listeners, self._health, self._cluster)
-        self._loops = self._listeners = self._health = self._cluster = None
+        parts = (self._scheduler, self._listeners, self._reconciler, self._health, self._cluster)
+        self._scheduler = self._listeners = self._reconciler = self._health = self._cluster = None
         for part in parts:
             if part is not None:
                 await part.close()
 
     def request(self, key: str) -> None:
         """Ask for the loop of a pool."""
-        if self._loops is not None:
-            self._loops.request(key)
+        if self._scheduler is not None:
+            self._scheduler.enqueue(key)
 
     def pool_changed(self, resource: Mapping[str, Any]) -> None:
         """Ask for the loop of a pool where what changed is not only its status, which we write ourselves."""
@@ -125,12 +126,12 @@ class Operator:
     def _listed(self, resource: Json) -> None:
         meta = resource["metadata"]
         key = f"{meta['namespace']}/{meta['name']}"
-        if self._loops is not None and key not in self._loops.known():
+        if self._scheduler is not None and key not in self._scheduler.pools():
             self.request(key)
         self.pool_changed(resource)
 
     def _wrong(self) -> str | None:
-        stuck = self._loops.stuck() if self._loops is not None else []
+        stuck = self._scheduler.stuck() if self._scheduler is not None else []
         return f"stuck: {', '.join(sorted(stuck))}" if stuck else None
 
     def _unready(self) -> str | None:

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import random
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -18,8 +18,9 @@ from campaignpool.ledger.migrate import migrate
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_operator import deletion as draining
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.observe.facts import Pool
-from campaignpool_operator.observe.observe import Databases, read_pool
+from campaignpool_operator.databases import Databases
+from campaignpool_operator.facts import Pool
+from campaignpool_operator.resource import read_pool
 from tests.support import first_release, small
 from tests.support.kube import Kube
 from tests.support.operators import Game, running
@@ -340,7 +341,7 @@ Drain = Callable[[], Awaitable[float | None]]
 
 
 @pytest.fixture
-def drain(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]:
+async def drain(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Drain]:
     """One loop of the operator over the pool whose deletion is wanted; it removes one batch."""
     monkeypatch.setattr(draining, "_BATCHES", 1)
     cluster, databases = Alone(database_url), Databases()
@@ -362,7 +363,8 @@ def drain(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]
     async def step() -> float | None:
         return (await draining.drain(cluster, databases, resource(), "image")).delay
 
-    return step
+    yield step
+    await databases.close()
 
 
 async def filled(connection: Connection, count: int, **claims: str) -> None:

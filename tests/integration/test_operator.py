@@ -166,7 +166,7 @@ def test_a_connection_that_is_cut_is_opened_again(game: Game) -> None:
     game.put_secret()
     game.create()
     filled(game)
-    ours = "application_name = 'campaignpool-operator' AND query ~ 'LISTEN|campaign_pool.wake'"
+    ours = "application_name = 'campaignpool-operator' AND query ~ '^LISTEN|campaign_pool.wake'"
     listening = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {ours}"
     (before,) = eventually(lambda: game.fetch(listening), "listening")
     game.fetch("SELECT pg_terminate_backend($1)", before["pid"])

@@ -12,11 +12,10 @@ from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.pools import InstalledRevision, Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
+from campaignpool_operator.facts import Observed, Pool
 from campaignpool_operator.jobs import images as image_jobs
 from campaignpool_operator.jobs import seeding as jobs
-from campaignpool_operator.jobs.images import ImagesJob
-from campaignpool_operator.jobs.seeding import SeedJob
-from campaignpool_operator.observe.facts import Observed, Pool
+from campaignpool_operator.jobs.managed import ManagedJob
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = BORN + timedelta(hours=1)
@@ -98,11 +97,12 @@ def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes:
     return Run(**{**facts, **changes})
 
 
-def job(number: int = 1, state: str = "Active", owner: str = "", **changes: object) -> SeedJob:
+def job(number: int = 1, state: str = "Active", owner: str = "", **changes: object) -> ManagedJob:
     """A Job that was made a minute ago."""
     facts: dict[str, Any] = {
         "name": jobs.job_name("chiwar", owner, number),
         "uid": f"uid-{owner}-{number}",
+        "component": "seeder",
         "owner": owner,
         "number": number,
         "count": 5,
@@ -114,17 +114,18 @@ def job(number: int = 1, state: str = "Active", owner: str = "", **changes: obje
         "reason": "BackoffLimitExceeded" if state == "Failed" else None,
         "message": "Job has reached the specified backoff limit" if state == "Failed" else None,
     }
-    return SeedJob(**{**facts, **changes})
+    return ManagedJob(**{**facts, **changes})
 
 
 COPIES = {"strategy": "CopyEach", "secretRef": {"name": "imagekit"}}
 
 
-def images_job(number: int = 1, state: str = "Active", **changes: object) -> ImagesJob:
+def images_job(number: int = 1, state: str = "Active", **changes: object) -> ManagedJob:
     """An images Job that was made a minute ago."""
     facts: dict[str, Any] = {
         "name": image_jobs.job_name("chiwar", number),
         "uid": f"uid-images-{number}",
+        "component": "images",
         "number": number,
         "failures": 0,
         "generation": 1,
@@ -136,7 +137,7 @@ def images_job(number: int = 1, state: str = "Active", **changes: object) -> Ima
         "reason": "BackoffLimitExceeded" if state == "Failed" else None,
         "message": "Job has reached the specified backoff limit" if state == "Failed" else None,
     }
-    return ImagesJob(**{**facts, **changes})
+    return ManagedJob(**{**facts, **changes})
 
 
 def copying(images: ImageTotals, **changes: object) -> Observed:

@@ -10,26 +10,27 @@ import pytest
 import yaml
 
 from campaignpool.api.resource import seconds
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
 from campaignpool.ledger.images import Account, Finished, ImageTotals
 from campaignpool.ledger.pools import OwnerCounts
-from campaignpool_operator.jobs import images as image_jobs
-from campaignpool_operator.jobs import parts as job_parts
-from campaignpool_operator.jobs import seeding as jobs
-from campaignpool_operator.jobs.images import BACKOFF_LIMIT, KEPT_SECONDS, Request
-from campaignpool_operator.jobs.parts import Owner
-from campaignpool_operator.observe.facts import Event, Fault, Observed
+from campaignpool_operator.facts import Event, Fault, Observed
+from campaignpool_operator.jobs import images as images_jobs
+from campaignpool_operator.jobs import managed, seeding
+from campaignpool_operator.jobs.images import BACKOFF_SECONDS, KEPT_SECONDS
+from campaignpool_operator.jobs.managed import PoolRef
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.plan.images import AT_WORK_SECONDS, plan
 from campaignpool_operator.plan.plan import plan as plan_all
 from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.status import images as image_status
-from campaignpool_operator.status.project import condition, dump, project
+from campaignpool_operator.status.project import condition, project
+from campaignpool_operator.text import dump
 from tests.support.pools import COPIES, NOW, ago, copying, images_job, job, ledger, observed, pool, spec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "images-job.yaml"
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-OWNER = Owner("game", "chiwar", "uid-1")
+POOL = PoolRef("game", "chiwar", "uid-1", generation=3)
 DUE = ImageTotals(pending=20, copied=5, unfinished=2, due=2, due_since=ago(5), oldest_queued_at=ago(30))
 LATER = replace(DUE, due=0, due_since=None, due_in=42.0)
 DONE = ImageTotals(copied=25, last_finished_at=ago(5))
@@ -99,7 +100,7 @@ def test_images_go_on_in_a_pause_and_with_a_fault_of_the_rows() -> None:
 def test_what_a_former_strategy_left_is_worked_off() -> None:
     shares = spec(images={"strategy": "Share", "secretRef": {"name": "imagekit"}})
     assert created(copying(DUE, spec=shares)) == [(1, 0)]
-    built = image_jobs.build(Request(OWNER, 1, 1, 0), shares, "seeder:1")
+    built = build(shares)
     assert "--strategy=CopyEach" in built["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
@@ -128,7 +129,7 @@ def test_each_failure_doubles_the_pause(before: int, pause: int) -> None:
 
 
 def test_the_longest_pause_is_shorter_than_jobs_are_kept() -> None:
-    assert BACKOFF_LIMIT < KEPT_SECONDS / 2
+    assert BACKOFF_SECONDS[1] < KEPT_SECONDS / 2
 
 
 def test_an_api_server_whose_clock_runs_ahead_does_not_lengthen_the_pause() -> None:
@@ -186,6 +187,11 @@ def test_an_order_that_could_not_be_obeyed_is_not_remembered() -> None:
     assert status.images.retried is None
 
 
+def build(wanted: CampaignPoolSpec) -> dict[str, Any]:
+    """The seventh images Job of a pool, after two failures."""
+    return managed.build(POOL, images_jobs.job(POOL, wanted, "seeder:1", 7, 2), wanted, "seeder:1")
+
+
 # --- what is in a Job --------------------------------------------------------------------------------------------
 
 
@@ -198,38 +204,39 @@ def test_a_job_is_what_the_golden_file_says() -> None:
         "deadline": "1h30m",
     }
     wanted = spec(images=images, database={"secretRef": {"name": "database", "key": "dsn"}})
-    assert image_jobs.build(Request(OWNER, 3, 7, 2), wanted, "seeder:1") == yaml.safe_load(GOLDEN.read_text())
+    assert build(wanted) == yaml.safe_load(GOLDEN.read_text())
 
 
 def existing(**meta: object) -> dict[str, Any]:
-    made = image_jobs.build(Request(OWNER, 3, 7, 2), spec(images=COPIES), "seeder:1")
+    made = build(spec(images=COPIES))
     made["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", **meta}
     return made
 
 
 def test_what_a_job_was_made_from_is_read_back() -> None:
-    found = image_jobs.parse(existing())
+    found = managed.parse(existing())
     assert found is not None
     assert (found.name, found.number, found.failures, found.generation) == ("chiwar-images-7", 7, 2, 3)
-    assert found.settings == image_jobs.settings(OWNER, spec(images=COPIES), "seeder:1")
+    assert found.settings == images_jobs.settings(POOL, spec(images=COPIES), "seeder:1")
     assert found.state == "Active"
 
 
 def test_jobs_of_the_two_kinds_are_told_apart() -> None:
-    assert jobs.parse(existing()) is None
-    seeding = jobs.build(jobs.Request("game", "chiwar", "u", 1, "", 1, 5), spec(), "seeder:1")
-    seeding["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    assert image_jobs.parse(seeding) is None
-    assert image_jobs.parse(existing(annotations={})) is None
-    own, theirs = (set(each["spec"]["template"]["metadata"]["labels"].items()) for each in (existing(), seeding))
-    wanted = {(key, value) for key, _, value in (part.partition("=") for part in jobs.selector("chiwar").split(","))}
+    seeds = managed.build(POOL, seeding.job(POOL, spec(), "", 1, 5), spec(), "seeder:1")
+    seeds["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    kinds = [found.component for each in (existing(), seeds) if (found := managed.parse(each))]
+    assert kinds == ["images", "seeder"]
+    assert managed.parse(existing(annotations={})) is None
+    own, theirs = (set(each["spec"]["template"]["metadata"]["labels"].items()) for each in (existing(), seeds))
+    parts = seeding.selector("chiwar").split(",")
+    wanted = {(key, value) for key, _, value in (part.partition("=") for part in parts)}
     assert wanted <= theirs
     assert not wanted <= own
 
 
 def test_settings_change_with_what_a_job_is_made_from_and_with_nothing_else() -> None:
     def settings(image: str = "seeder:1", **changes: object) -> str:
-        return image_jobs.settings(OWNER, spec(**{"images": COPIES, **changes}), image)
+        return images_jobs.settings(POOL, spec(**{"images": COPIES, **changes}), image)
 
     assert settings() == settings(size=3, owners=[{"id": "a", "size": 1}])
     others = [
@@ -245,8 +252,8 @@ def test_settings_change_with_what_a_job_is_made_from_and_with_nothing_else() ->
 
 @pytest.mark.parametrize("name", ["chiwar", "a" * 253, "my.pool." + "x" * 60, "p" * 50 + "..x"])
 def test_names_are_valid_however_long_the_pool_s_name(name: str) -> None:
-    assert NAME.match(image_jobs.job_name(name, 123456))
-    assert image_jobs.job_name(name, 12).endswith("-images-12")
+    assert NAME.match(images_jobs.job_name(name, 123456))
+    assert images_jobs.job_name(name, 12).endswith("-images-12")
 
 
 @pytest.mark.parametrize(
@@ -396,4 +403,4 @@ def test_metrics_of_images_go_with_the_pool() -> None:
 def test_seeding_jobs_are_no_images_jobs() -> None:
     seen = copying(DUE, jobs=(job(),))
     assert created(seen) == [(1, 0)]
-    assert job_parts.selector("chiwar") in jobs.selector("chiwar")
+    assert managed.selector("chiwar") in seeding.selector("chiwar")

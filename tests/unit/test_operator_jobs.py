@@ -7,21 +7,27 @@ from typing import Any
 import pytest
 import yaml
 
-from campaignpool_operator.jobs import parts as job_parts
-from campaignpool_operator.jobs import seeding as jobs
-from campaignpool_operator.jobs.seeding import Request
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.errors import ConfigurationError
+from campaignpool_operator.jobs import managed, seeding
+from campaignpool_operator.jobs.managed import PoolRef
 from tests.support.pools import spec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "seeding-job.yaml"
 LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-REQUEST = Request("game", "chiwar", "uid-1", generation=3, owner="user@example.com", number=7, count=12)
+POOL = PoolRef("game", "chiwar", "uid-1", generation=3)
+
+
+def build(wanted: CampaignPoolSpec, image: str = "seeder:1") -> dict[str, Any]:
+    """The seventh Job of an owner, for twelve campaigns."""
+    return managed.build(POOL, seeding.job(POOL, wanted, "user@example.com", number=7, count=12), wanted, image)
 
 
 def test_a_job_is_what_the_golden_file_says() -> None:
     """To take a change over: print `yaml.safe_dump(job, sort_keys=False)` into the file, and read the difference."""
     wanted = spec(seeding={"batchSize": 4}, database={"secretRef": {"name": "database", "key": "dsn"}})
-    assert jobs.build(REQUEST, wanted, "campaignpool-seeder:1") == yaml.safe_load(GOLDEN.read_text())
+    assert build(wanted, "campaignpool-seeder:1") == yaml.safe_load(GOLDEN.read_text())
 
 
 def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
@@ -37,7 +43,7 @@ def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
             ],
         },
     }
-    job = jobs.build(REQUEST, spec(seeding={"podTemplate": changes, "image": "mine:2"}), "default:1")
+    job = build(spec(seeding={"podTemplate": changes, "image": "mine:2"}), "default:1")
     template = job["spec"]["template"]
     assert template["metadata"]["labels"]["team"] == "game"
     assert template["metadata"]["labels"]["campaignpool.dev/pool"] == "chiwar"
@@ -53,28 +59,35 @@ def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
     assert seeder["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+@pytest.mark.parametrize("containers", [[None], ["seeder"], [{"name": 1}]])
+def test_containers_that_are_none_are_a_fault_of_the_spec(containers: list[Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"spec\.seeding\.podTemplate\.spec: containers"):
+        build(spec(seeding={"podTemplate": {"spec": {"containers": containers}}}))
+
+
 def test_the_url_is_never_in_a_job() -> None:
-    assert "postgresql://" not in yaml.safe_dump(jobs.build(REQUEST, spec(), "seeder:1"))
+    assert "postgresql://" not in yaml.safe_dump(build(spec()))
 
 
 @pytest.mark.parametrize("pool", ["chiwar", "a" * 253, "my.pool." + "x" * 60, "a." * 120 + "a", "p" * 50 + "..x"])
 @pytest.mark.parametrize("number", [1, 123456])
 def test_names_and_labels_are_valid_however_long_the_pool_s_name(pool: str, number: int) -> None:
-    name = jobs.job_name(pool, "owner", number)
+    name = seeding.job_name(pool, "owner", number)
     assert NAME.match(name), name
-    assert LABEL.match(job_parts.pool_label(pool))
-    assert name.endswith(f"-{jobs.owner_hash('owner')}-{number}")
+    assert LABEL.match(managed.pool_label(pool))
+    assert name.endswith(f"-{seeding.owner_label('owner')}-{number}")
 
 
 def test_names_are_the_same_for_the_same_and_differ_for_others() -> None:
-    assert jobs.job_name("chiwar", "", 1) == jobs.job_name("chiwar", "", 1) == "chiwar-fc613b4d-1"
+    assert seeding.job_name("chiwar", "", 1) == seeding.job_name("chiwar", "", 1) == "chiwar-master-1"
     long = ["x" * 100 + tail for tail in ("a", "b")]
-    names = {jobs.job_name(pool, owner, number) for pool in long for owner in ("", "a") for number in (1, 2)}
-    assert len(names) == 8
+    owners = ("", "a", "master")
+    names = {seeding.job_name(pool, owner, number) for pool in long for owner in owners for number in (1, 2)}
+    assert len(names) == 12
 
 
 def existing(**status: object) -> dict[str, Any]:
-    job = jobs.build(REQUEST, spec(), "seeder:1")
+    job = build(spec())
     job["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     return {**job, "status": status}
 
@@ -84,22 +97,22 @@ def when(kind: str, **facts: str) -> dict[str, str]:
 
 
 def test_what_a_job_was_asked_for_is_read_back() -> None:
-    job = jobs.parse(existing(active=1))
+    job = managed.parse(existing(active=1))
     assert job is not None
-    assert job.run == ("chiwar-b4c9a289-7", "user@example.com", 7, 12, 3)
+    assert job.run == ("chiwar-b4c9a289323b21a0-7", "user@example.com", 7, 12, 3)
     assert (job.state, job.finished_at, job.deleting) == ("Active", None, False)
 
 
 def test_how_a_job_ended_is_read_off_its_terminal_condition() -> None:
     failed = when("Failed", reason="DeadlineExceeded", message="too long")
-    job = jobs.parse(existing(conditions=[when("FailureTarget"), failed]))
+    job = managed.parse(existing(conditions=[when("FailureTarget"), failed]))
     assert job is not None
     assert (job.state, job.reason, job.message) == ("Failed", "DeadlineExceeded", "too long")
     assert job.finished_at is not None
-    done = jobs.parse(existing(conditions=[when("SuccessCriteriaMet"), when("Complete")]))
+    done = managed.parse(existing(conditions=[when("SuccessCriteriaMet"), when("Complete")]))
     assert done is not None
     assert done.state == "Succeeded"
-    waiting = jobs.parse(existing(conditions=[when("FailureTarget"), {"type": "Complete", "status": "False"}]))
+    waiting = managed.parse(existing(conditions=[when("FailureTarget"), {"type": "Complete", "status": "False"}]))
     assert waiting is not None
     assert waiting.state == "Active", "its pods may still be at work"
 
@@ -107,4 +120,4 @@ def test_how_a_job_ended_is_read_off_its_terminal_condition() -> None:
 def test_a_job_that_only_wears_our_label_is_none_of_ours() -> None:
     job = existing()
     del job["metadata"]["annotations"]
-    assert jobs.parse(job) is None
+    assert managed.parse(job) is None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from campaignpool_operator.runtime import scheduler as module
-from campaignpool_operator.runtime.scheduler import Loops
+from campaignpool_operator.runtime.scheduler import Scheduler
 
 
 class Step:
@@ -42,8 +42,8 @@ def step() -> Step:
 
 
 @pytest.fixture
-async def loops(step: Step) -> AsyncIterator[Loops]:
-    made = Loops(step)
+async def loops(step: Step) -> AsyncIterator[Scheduler]:
+    made = Scheduler(step)
     yield made
     await made.close()
 
@@ -54,11 +54,11 @@ async def idle(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def test_requests_during_a_loop_coalesce_into_one_more(loops: Loops, step: Step) -> None:
-    loops.request("a")
+async def test_requests_during_a_loop_coalesce_into_one_more(loops: Scheduler, step: Step) -> None:
+    loops.enqueue("a")
     assert await step.began.get() == "a"
     for _ in range(100):
-        loops.request("a")
+        loops.enqueue("a")
     await idle()
     assert step.began.empty(), "one at a time"
     step.gate("a").release()
@@ -69,42 +69,42 @@ async def test_requests_during_a_loop_coalesce_into_one_more(loops: Loops, step:
     assert step.most == 1
 
 
-async def test_a_pool_that_hangs_does_not_delay_another(loops: Loops, step: Step) -> None:
-    loops.request("hangs")
-    loops.request("works")
+async def test_a_pool_that_hangs_does_not_delay_another(loops: Scheduler, step: Step) -> None:
+    loops.enqueue("hangs")
+    loops.enqueue("works")
     assert {await step.began.get(), await step.began.get()} == {"hangs", "works"}
     step.gate("works").release()
     await idle()
-    loops.request("works")
+    loops.enqueue("works")
     assert await step.began.get() == "works"
 
 
-async def test_a_loop_that_names_a_delay_comes_again_by_itself(loops: Loops, step: Step) -> None:
+async def test_a_loop_that_names_a_delay_comes_again_by_itself(loops: Scheduler, step: Step) -> None:
     step.delays["a"] = 0.0
-    loops.request("a")
+    loops.enqueue("a")
     for _ in range(3):
         await step.began.get()
         step.gate("a").release()
     await step.began.get()
 
 
-async def test_a_pool_that_is_gone_is_forgotten_and_may_come_back(loops: Loops, step: Step) -> None:
+async def test_a_pool_that_is_gone_is_forgotten_and_may_come_back(loops: Scheduler, step: Step) -> None:
     step.delays["a"] = None
-    loops.request("a")
+    loops.enqueue("a")
     await step.began.get()
-    assert loops.known() == {"a"}
+    assert loops.pools() == {"a"}
     step.gate("a").release()
     await idle()
-    assert loops.known() == frozenset()
-    loops.request("a")
+    assert loops.pools() == frozenset()
+    loops.enqueue("a")
     assert await step.began.get() == "a"
 
 
-async def test_a_request_while_a_pool_goes_is_not_lost(loops: Loops, step: Step) -> None:
+async def test_a_request_while_a_pool_goes_is_not_lost(loops: Scheduler, step: Step) -> None:
     step.delays["a"] = None
-    loops.request("a")
+    loops.enqueue("a")
     await step.began.get()
-    loops.request("a")
+    loops.enqueue("a")
     step.gate("a").release()
     assert await step.began.get() == "a"
 
@@ -114,9 +114,9 @@ async def test_a_defect_is_counted_logged_and_tried_again(
 ) -> None:
     monkeypatch.setattr(module, "_ERROR_SECONDS", (0.0, 0.0))
     failed: list[str] = []
-    loops = Loops(step, failed=failed.append)
+    loops = Scheduler(step, failed=failed.append)
     step.errors["a"] = RuntimeError("a defect")
-    loops.request("a")
+    loops.enqueue("a")
     await step.began.get()
     step.gate("a").release()
     assert await step.began.get() == "a"
@@ -126,9 +126,9 @@ async def test_a_defect_is_counted_logged_and_tried_again(
 
 
 async def test_no_more_loops_at_once_than_the_limit(step: Step) -> None:
-    loops = Loops(step, limit=2)
+    loops = Scheduler(step, limit=2)
     for key in "abc":
-        loops.request(key)
+        loops.enqueue(key)
     await idle()
     assert step.began.qsize() == 2
     first = step.began.get_nowait()
@@ -138,8 +138,8 @@ async def test_no_more_loops_at_once_than_the_limit(step: Step) -> None:
     await loops.close()
 
 
-async def test_a_loop_that_outruns_its_bound_is_seen(loops: Loops, step: Step) -> None:
-    loops.request("a")
+async def test_a_loop_that_outruns_its_bound_is_seen(loops: Scheduler, step: Step) -> None:
+    loops.enqueue("a")
     await step.began.get()
     assert loops.stuck(seconds=3600) == []
     assert loops.stuck(seconds=-1) == ["a"]
@@ -149,11 +149,11 @@ async def test_a_loop_that_outruns_its_bound_is_seen(loops: Loops, step: Step) -
 
 
 async def test_closing_ends_everything_and_takes_no_more(step: Step) -> None:
-    loops = Loops(step)
-    loops.request("a")
+    loops = Scheduler(step)
+    loops.enqueue("a")
     await step.began.get()
     await loops.close()
     assert step.at_work == {"a": 0}
-    loops.request("a")
+    loops.enqueue("a")
     await idle()
     assert step.began.empty()

@@ -1,15 +1,17 @@
 """What the operator makes of bad input: each fault has its reason and says what to mend, and none tells a secret."""
 
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError, SeedingError, UnreachableError
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.observe.facts import Fault, Pool
-from campaignpool_operator.observe.observe import Databases, Observer, parse_spec, read_blueprint, read_pool, read_url
-from tests.support.pools import BLUEPRINT, NOW, pool, raw_spec, spec
+from campaignpool_operator.databases import Databases
+from campaignpool_operator.facts import Fault, Pool
+from campaignpool_operator.observe.observe import observe
+from campaignpool_operator.resource import parse_spec, read_blueprint, read_pool, read_url
+from campaignpool_operator.session import Sessions, apply_spec
+from tests.support.pools import BLUEPRINT, pool, raw_spec, spec
 
 
 class Fake(Cluster):
@@ -22,9 +24,9 @@ class Fake(Cluster):
         found: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
         return found.get(name)
 
-    async def config_map(self, namespace: str, name: str) -> dict[str, str] | None:
+    async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
         found: dict[str, dict[str, str]] = {"game": self.config_maps}.get(namespace, {})
-        return found.get(name)
+        return (found[name], "7") if name in found else None
 
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return []
@@ -65,7 +67,8 @@ async def test_the_url_is_taken_without_the_newline_that_editors_add() -> None:
 async def test_blueprints_in_config_maps() -> None:
     text = "root: {table: campaigns}"
     read = await read_blueprint(Fake(None, {"plan": {"blueprint.yaml": text}}), pool(), REFERENCE)
-    assert read.root.table == "campaigns"
+    assert read.parse().root.table == "campaigns"
+    assert read.version == "uid-1 1 7", "another text or another spec is another version"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ async def test_blueprints_in_config_maps() -> None:
 )
 async def test_blueprints_that_cannot_be_read(config_maps: dict[str, Any], reason: str, says: str) -> None:
     with pytest.raises(CampaignPoolError) as caught:
-        await read_blueprint(Fake(None, config_maps), pool(), REFERENCE)
+        (await read_blueprint(Fake(None, config_maps), pool(), REFERENCE)).parse()
     assert caught.value.reason == reason
     assert says in caught.value.message
 
@@ -129,14 +132,15 @@ def test_errors_become_faults(error: CampaignPoolError, wanted: Fault) -> None:
 
 
 async def look(fake: Fake, the_pool: Pool) -> Fault | None:
-    async def before_first_write(url: str) -> None:
-        raise AssertionError(url)
+    def listen(key: str, url: str) -> None:
+        raise AssertionError(key, url)
 
-    async with AsyncExitStack() as stack:
-        session = await Observer(fake, Databases(), "seeder:1", lambda: NOW).look(the_pool, stack, before_first_write)
+    sessions = Sessions(fake, Databases(), listen, 30)
+    session = await apply_spec(await sessions.prepare(the_pool))
     assert session.connection is None
-    assert session.observed.ledger is None
-    return session.observed.fault
+    observed = await observe(session, fake, "seeder:1")
+    assert observed.ledger is None
+    return observed.fault
 
 
 async def test_what_stands_in_the_way_becomes_a_part_of_what_was_observed() -> None:

@@ -10,9 +10,9 @@ from kopf import OperatorSettings
 from pydantic import ValidationError
 
 from campaignpool.api.status import CampaignPoolStatus, LastSeed
+from campaignpool_operator.handlers import configure
 from campaignpool_operator.process import Operator
 from campaignpool_operator.runtime.config import Config
-from campaignpool_operator.runtime.handlers import configure
 from campaignpool_operator.runtime.health import HealthServer
 from campaignpool_operator.runtime.metrics import Metrics
 

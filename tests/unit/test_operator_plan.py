@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from campaignpool.api.resource import MASTER
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
+from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.jobs import seeding as jobs
-from campaignpool_operator.jobs.seeding import SeedJob
-from campaignpool_operator.observe.facts import Fault, Observed
+from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.plan.actions import (
     Action,
     CreateJob,
@@ -162,7 +162,7 @@ def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
     ],
 )
 def test_a_run_whose_job_ended_without_it_is_ended(
-    the_job: SeedJob, the_run: Run | None, outcome: str, reason: str | None
+    the_job: ManagedJob, the_run: Run | None, outcome: str, reason: str | None
 ) -> None:
     known = (the_run,) if the_run else ()
     (finish,) = of_type(plan(observed(ledger=ledger({}, *known), jobs=(the_job,))).actions, FinishRun)

@@ -8,9 +8,10 @@ import pytest
 from campaignpool.api.resource import MASTER
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
 from campaignpool.ledger.pools import OwnerCounts
-from campaignpool_operator.observe.facts import Event, Fault, Observed
+from campaignpool_operator.facts import Event, Fault, Observed
 from campaignpool_operator.plan.plan import Plan, plan
-from campaignpool_operator.status.project import condition, dump, project, sentence, transitions
+from campaignpool_operator.status.project import condition, project, transitions
+from campaignpool_operator.text import dump, sentence
 from tests.support.pools import NOW, ago, job, ledger, observed, pool, run, spec
 
 FAULT = Fault("DatabaseUnreachable", "no connection to the database: check the host", retry=True)

@@ -1,1 +1,1 @@
-"""Carries actions out: one adapter for each outside world."""
+"""The adapters that carry out actions: the ledger's and the cluster's."""

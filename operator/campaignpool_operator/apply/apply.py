@@ -1,4 +1,4 @@
-"""Do what was planned: one adapter for each world, the cluster and the database. Every action can be repeated."""
+"""Do what was planned: one adapter for the cluster, one for the ledger. Every action can be repeated."""
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
@@ -8,10 +8,11 @@ from campaignpool.blueprint import install
 from campaignpool.ledger import images, pools, retiring, seeding
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.jobs import images as image_jobs
-from campaignpool_operator.jobs import seeding as jobs
-from campaignpool_operator.jobs.parts import Owner
-from campaignpool_operator.observe.facts import Event, Pool
+from campaignpool_operator.facts import Event, Pool
+from campaignpool_operator.jobs import images as images_jobs
+from campaignpool_operator.jobs import managed
+from campaignpool_operator.jobs import seeding as seeding_jobs
+from campaignpool_operator.jobs.managed import JobSpec
 from campaignpool_operator.plan.actions import (
     Action,
     CreateImagesJob,
@@ -38,7 +39,7 @@ async def apply(
     connection: Connection,
     image: str,
 ) -> AsyncGenerator[Event, None]:
-    """Carry out actions in their order; give an Event for each thing that people want to know.
+    """Carry out actions in their order; yield an Event for each that people want to know of.
 
     Args:
         actions: What to do.
@@ -51,17 +52,17 @@ async def apply(
     Raises:
         CampaignPoolError: An action failed; those after it were not tried.
     """
-    ledgers, works = _Ledger(connection, pool), _Jobs(cluster, pool, spec, image)
+    in_ledger, in_cluster = _Ledger(connection, pool), _Jobs(cluster, pool, spec, image)
     for action in actions:
         _log.info("%s", type(action).__name__, extra={"pool": pool.key, **_described(action)})
         with translated():
-            event = await (works.apply(action) if isinstance(action, _OF_JOBS) else ledgers.apply(action))
+            event = await (in_cluster.apply(action) if isinstance(action, _OF_JOBS) else in_ledger.apply(action))
         if event is not None:
             yield event
 
 
 class _Ledger:
-    """What is done in the database."""
+    """Actions in the database."""
 
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection, self._pool = connection, pool.key
@@ -89,7 +90,7 @@ class _Ledger:
 
 
 class _Jobs:
-    """What is done in the cluster."""
+    """Actions in the cluster."""
 
     def __init__(self, cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, image: str) -> None:
         self._cluster, self._pool, self._spec, self._image = cluster, pool, spec, image
@@ -102,31 +103,32 @@ class _Jobs:
                 return await self._create_images(number, failures, campaigns)
             case DeleteJob(name, uid, reason, kind):
                 await self._cluster.delete_job(self._pool.namespace, name, uid)
-                return Event("Normal", f"{kind}Superseded", f"Job {name} was taken back: {reason}.")
+                return Event("Normal", f"{kind}Superseded", f"Job {name} was deleted: {reason}.")
 
     async def _create_images(self, number: int, failures: int, campaigns: int) -> Event | None:
-        pool = self._pool
-        request = image_jobs.Request(Owner(pool.namespace, pool.name, pool.uid), pool.generation, number, failures)
-        job = image_jobs.build(request, self._spec, self._image)
-        if not await self._cluster.create_job(pool.namespace, job):
+        job = images_jobs.job(self._pool.ref, self._spec, self._image, number, failures)
+        if not await self._make(job):
             return None
         whose = "1 campaign" if campaigns == 1 else f"{campaigns} campaigns"
-        return Event("Normal", "ImagesStarted", f"Job {job['metadata']['name']} looks after images of {whose}.")
+        return Event("Normal", "ImagesStarted", f"Job {job.name} processes images of {whose}.")
 
     async def _create(self, owner: str, number: int, count: int) -> Event | None:
-        pool = self._pool
-        request = jobs.Request(pool.namespace, pool.name, pool.uid, pool.generation, owner, number, count)
-        job = jobs.build(request, self._spec, self._image)
-        if not await self._cluster.create_job(pool.namespace, job):
-            return None  # a loop before this one made it and did not live to say so
+        job = seeding_jobs.job(self._pool.ref, self._spec, owner, number, count)
+        if not await self._make(job):
+            return None
         names = {each.id: each.name or each.id for each in self._spec.owners}
         whom = f"for {names[owner]}" if owner in names else "for the master pool"
         campaigns = "campaign" if count == 1 else "campaigns"
-        return Event("Normal", "SeedingStarted", f"Job {job['metadata']['name']} makes {count} {campaigns} {whom}.")
+        return Event("Normal", "SeedingStarted", f"Job {job.name} makes {count} {campaigns} {whom}.")
+
+    async def _make(self, job: JobSpec) -> bool:
+        """Create a Job; return False where a loop before this one created it and was interrupted."""
+        built = managed.build(self._pool.ref, job, self._spec, self._image)
+        return await self._cluster.create_job(self._pool.namespace, built)
 
 
 def _described(action: Action) -> dict[str, object]:
-    """Give what a log line says of an action."""
+    """Return the fields of an action's log line."""
     match action:
         case CreateJob(owner, number, count, reason):
             return {"owner": owner or "master", "number": number, "campaigns": count, "reason": reason}

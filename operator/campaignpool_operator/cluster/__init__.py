@@ -1,1 +1,1 @@
-"""The Kubernetes API client of the operator; the only package that imports `kubernetes`."""
+"""The Kubernetes API: the only package that imports `kubernetes`."""

@@ -78,11 +78,11 @@ class Cluster:
         await self._client.close()  # type: ignore[no-untyped-call] # it has no types
 
     async def pool(self, namespace: str, name: str) -> Json | None:
-        """Give a CampaignPool."""
+        """Return a CampaignPool."""
         return await self._find("GET", _pool(namespace, name))
 
     async def pools(self, namespace: str | None) -> list[Json]:
-        """Give the CampaignPools of a namespace, or of all."""
+        """Return the CampaignPools of a namespace, or of all."""
         where = f"/namespaces/{quote(namespace)}" if namespace else ""
         return _items(await self._send("GET", f"{_POOLS}{where}/{PLURAL}"))
 
@@ -100,7 +100,7 @@ class Cluster:
         await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
-        """Give the values of a Secret."""
+        """Return the values of a Secret."""
         found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
         if found is None:
             return None
@@ -109,13 +109,13 @@ class Cluster:
         except binascii.Error as error:
             raise ClusterError(f"the API gave a Secret {name} that is not in base64") from error
 
-    async def config_map(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Give the texts of a ConfigMap."""
+    async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
+        """Return the texts of a ConfigMap and its resourceVersion."""
         found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}")
-        return None if found is None else dict(found.get("data") or {})
+        return None if found is None else (dict(found.get("data") or {}), found["metadata"]["resourceVersion"])
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Give the Jobs that a label selector chooses, as they are now: no cache is asked."""
+        """Return the Jobs that a label selector chooses, as they are now: no cache is asked."""
         return _items(await self._send("GET", _jobs(namespace), {"labelSelector": selector}))
 
     async def create_job(self, namespace: str, job: Mapping[str, Any]) -> bool:

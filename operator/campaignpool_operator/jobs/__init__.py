@@ -1,1 +1,1 @@
-"""The Kubernetes Jobs of a pool: how they are built and read back; pure."""
+"""The Kubernetes Jobs of a pool, purely: one model of a Job, and what seeding and images Jobs are made of."""

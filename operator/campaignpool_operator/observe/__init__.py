@@ -1,1 +1,1 @@
-"""Reads everything one reconciliation needs, as frozen values."""
+"""What one loop knows: read from the API and the ledger; nothing is written."""

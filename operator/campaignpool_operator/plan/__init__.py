@@ -1,1 +1,1 @@
-"""Decides, purely: from what was observed to a list of actions, each with its reason."""
+"""What to do next, purely: from what was observed to actions."""

@@ -13,9 +13,11 @@ mended is a Secret or an account, and no change of the resource would tell of it
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from campaignpool.backoff import retry_delay
 from campaignpool.ledger.images import ImageTotals
-from campaignpool_operator.jobs.images import BACKOFF_LIMIT, BACKOFF_SECONDS, ImagesJob
-from campaignpool_operator.observe.facts import Observed
+from campaignpool_operator.facts import Observed
+from campaignpool_operator.jobs.images import BACKOFF_SECONDS
+from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 
 AT_WORK_SECONDS = 15.0
@@ -39,7 +41,7 @@ class ImagesFailures:
     @property
     def pause(self) -> int:
         """Seconds to wait after the last failure."""
-        return min(BACKOFF_SECONDS * 2 ** min(self.count - 1, 10), BACKOFF_LIMIT) if self.count else 0
+        return int(retry_delay(self.count, *BACKOFF_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def plan(observed: Observed) -> ImagesPlan:
     failures = _failures(observed, images)
     asked = _asked(observed)
     actions: list[ImagesAction] = [RetryImages(asked)] if asked else []
-    active = [job for job in observed.image_jobs if job.state == "Active"]
+    active = [job for job in observed.image_jobs if job.active]
     if active:
         actions += [
             DeleteJob(job.name, job.uid, "what it was made from has changed", "Images")
@@ -93,7 +95,7 @@ def _asked(observed: Observed) -> str:
 
 
 def _failures(observed: Observed, images: ImageTotals) -> ImagesFailures:
-    ended = [job for job in observed.image_jobs if job.state != "Active"]
+    ended = [job for job in observed.image_jobs if not job.active]
     last = max(ended, key=lambda job: job.number, default=None)
     # A change of the resource is a reason to try at once.
     if last is None or last.generation != observed.pool.generation:
@@ -107,7 +109,7 @@ def _failures(observed: Observed, images: ImageTotals) -> ImagesFailures:
     return ImagesFailures(failures.count, ended_at + timedelta(seconds=failures.pause), cause)
 
 
-def _fault_of(job: ImagesJob, images: ImageTotals) -> str | None:
+def _fault_of(job: ManagedJob, images: ImageTotals) -> str | None:
     """Say what was wrong with a Job that ended; None where it did what it could."""
     if job.state == "Succeeded":
         if images.due_since is not None and images.due_since < job.created_at:

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.backoff import retry_delay
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.install import CLAIM_FORM
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
-from campaignpool_operator.jobs.seeding import SeedJob
-from campaignpool_operator.observe.facts import Observed
+from campaignpool_operator.facts import Observed
+from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.plan import images
 from campaignpool_operator.plan.actions import (
     Action,
@@ -38,8 +39,9 @@ from campaignpool_operator.plan.images import ImagesPlan
 BATCH = 10
 """Campaigns retired and removed at a time: some hundredths of a second each, so no lock is held for long."""
 
-BACKOFF_SECONDS = 10
-BACKOFF_LIMIT = 300
+BACKOFF_SECONDS = (10, 300)
+"""First and longest pause after a failed run; each that follows is twice as long."""
+
 HALT = 10
 """Failures in a row after which seeding stops until the resource changes."""
 
@@ -78,7 +80,7 @@ class Failures:
     @property
     def pause(self) -> int:
         """Seconds to wait after the last failure."""
-        return int(min(BACKOFF_SECONDS * 2 ** (self.count - 1), BACKOFF_LIMIT)) if self.count else 0
+        return int(retry_delay(self.count, *BACKOFF_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def plan(observed: Observed) -> Plan:
     ended = tuple(_ended(observed, ledger))
     failures = _failures(observed, ledger, ended)
     runs = {run.job: run for run in ledger.runs}
-    active = [job for job in observed.jobs if job.state == "Active"]
+    active = [job for job in observed.jobs if job.active]
     in_flight = _by_owner(active, {job.name: _remaining(job, runs.get(job.name)) for job in active})
     targets = spec.targets()
     lacks = {
@@ -164,7 +166,7 @@ def _counts(ledger: Ledger, owner: str) -> OwnerCounts:
     return ledger.owners.get(owner, OwnerCounts())
 
 
-def _remaining(job: SeedJob, run: Run | None) -> int:
+def _remaining(job: ManagedJob, run: Run | None) -> int:
     """Give what a Job will still make: the ledger is the truth about what it made."""
     if run is None:
         return job.count
@@ -172,7 +174,7 @@ def _remaining(job: SeedJob, run: Run | None) -> int:
     return 0 if run.outcome == "Succeeded" else max(0, job.count - run.campaigns)
 
 
-def _by_owner(active: list[SeedJob], remaining: Mapping[str, int]) -> dict[str, int]:
+def _by_owner(active: list[ManagedJob], remaining: Mapping[str, int]) -> dict[str, int]:
     result: dict[str, int] = {}
     for job in active:
         result[job.owner] = result.get(job.owner, 0) + remaining[job.name]
@@ -184,7 +186,7 @@ def _ended(observed: Observed, ledger: Ledger) -> Iterator[FinishRun]:
     runs = {run.job: run for run in ledger.runs}
     for job in observed.jobs:
         run = runs.get(job.name)
-        if job.state == "Active" or (run is not None and run.outcome is not None):
+        if job.active or (run is not None and run.outcome is not None):
             continue
         if run is None and len(ledger.runs) >= RUNS_SEEN and job.number <= ledger.numbers.get(job.owner, 0):
             continue  # so many runs followed that the latest ones do not show it any more
@@ -234,7 +236,7 @@ def _failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, ...]) 
     return Failures(count, resume_at, cause)
 
 
-def _superseded(observed: Observed, active: list[SeedJob], runs: Mapping[str, Run]) -> Iterator[DeleteJob]:
+def _superseded(observed: Observed, active: list[ManagedJob], runs: Mapping[str, Run]) -> Iterator[DeleteJob]:
     for job in active:
         age = (observed.now - job.created_at).total_seconds()
         older = job.generation < observed.pool.generation
@@ -258,7 +260,7 @@ def _creations(
     spec: CampaignPoolSpec,
     ledger: Ledger,
     lacks: Mapping[str, int],
-    active: list[SeedJob],
+    active: list[ManagedJob],
     runs: Mapping[str, Run],
 ) -> Iterator[CreateJob]:
     slots = min(spec.max_concurrent, spec.database.max_connections) - len(active)

@@ -1,1 +1,1 @@
-"""The process around the reconciliations: configuration, kopf handlers, scheduler, listener, probes and metrics."""
+"""What the process is made of, whatever the loop does: configuration, scheduler, listener, probes, metrics."""

@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+APPLICATION = "campaignpool-operator"
+"""The operator's name: of its connections in `pg_stat_activity`, and as a client of the Kubernetes API."""
+
 DEFAULT_SEEDER_IMAGE = "campaignpool-seeder:0.1.0"
 
 
 class Config(BaseSettings):
-    """What the operator is told; frozen, so that no part of it can change under another."""
+    """The operator's options; frozen, so that no part of it can change under another."""
 
     model_config = SettingsConfigDict(
         env_prefix="CAMPAIGNPOOL_", frozen=True, extra="ignore", use_attribute_docstrings=True
@@ -20,7 +23,7 @@ class Config(BaseSettings):
     seeder_image: str = Field(default=DEFAULT_SEEDER_IMAGE, min_length=1)
     """Image of the seeding Jobs of pools that name none."""
     resync_seconds: float = Field(default=30.0, ge=1, le=3600)
-    """How long a pool goes unlooked at when nothing asks for it."""
+    """Resync interval: a pool is reconciled at least this often."""
     http_host: str | None = None
     """Address on which probes and metrics are served; by default every one."""
     http_port: int | None = Field(default=8080, ge=0, le=65535)
@@ -28,7 +31,7 @@ class Config(BaseSettings):
     json_logs: bool = False
     """One JSON object a line instead of text."""
     max_loops: int = Field(default=64, ge=1, le=1000)
-    """Most pools that are looked at in the same moment; bounds memory and database connections."""
+    """Most pools that are reconciled at the same time; bounds memory and database connections."""
 
     @field_validator("namespaces", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
-"""Hear of claims: one connection for each database in use, listening on the ledger's channel.
+"""Listen for notifications of the ledgers: one connection for each database in use.
 
-Nothing depends on it: whatever is missed, the resync finds. A connection that is lost is opened again with growing
-pauses, and every pool of its database is then looked at once, for what was said meanwhile went unheard.
+Nothing depends on it: the resync finds whatever is missed. A connection that is lost is opened again with backoff,
+and every pool of its database is then reconciled once, for notifications may have been missed meanwhile.
 """
 
 import asyncio
@@ -12,44 +12,45 @@ from contextlib import suppress
 
 import asyncpg
 
+from campaignpool.backoff import retry_delay
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.ledger.pools import CHANNEL
-from campaignpool_operator.observe.observe import APPLICATION
+from campaignpool_operator.runtime.config import APPLICATION
 
 PROBE_SECONDS = 30.0
 """A connection that died in silence is noticed by a query this often."""
 
-SPACING_SECONDS = 0.25
-"""A pool that is claimed from all the time is looked at this often: each look costs API calls and statements."""
+DEBOUNCE_SECONDS = 0.25
+"""A pool with claims all the time is reconciled this often: each loop costs API calls and statements."""
 
-_PAUSES = (1.0, 60.0)
+_RETRY_SECONDS = (1.0, 60.0)
 
 _log = logging.getLogger(__name__)
 
 
-class Spaced:
-    """Pass on what is said of a pool: the first at once, and what follows soon after together, at the end of a pause.
+class Debounce:
+    """Pass on notifications of a pool: the first at once, and those that follow soon after as one, after a pause.
 
     Args:
-        heard: Called with the pool's key.
+        callback: Called with the pool's key.
         seconds: Least time from one call for a pool to the next.
     """
 
-    def __init__(self, heard: Callable[[str], None], seconds: float = SPACING_SECONDS) -> None:
-        self._heard = heard
+    def __init__(self, callback: Callable[[str], None], seconds: float = DEBOUNCE_SECONDS) -> None:
+        self._callback = callback
         self._seconds = seconds
         self._pauses: dict[str, asyncio.TimerHandle] = {}
         self._waiting: set[str] = set()
 
     def __call__(self, key: str) -> None:
-        """Pass it on now, or once more when the pause since the last time has ended."""
+        """Call back now, or once more when the pause since the last time has ended."""
         if key in self._pauses:
             self._waiting.add(key)
             return
         self._pauses[key] = asyncio.get_running_loop().call_later(self._seconds, self._end, key)
-        self._heard(key)
+        self._callback(key)
 
     def _end(self, key: str) -> None:
         del self._pauses[key]
@@ -58,11 +59,11 @@ class Spaced:
             self(key)
 
     def drop(self, key: str) -> None:
-        """Pass on no more of a pool."""
+        """Cancel the callback that waits for a pool."""
         self._waiting.discard(key)
 
     def close(self) -> None:
-        """Pass on nothing that waits."""
+        """Cancel all callbacks that wait."""
         for pause in self._pauses.values():
             pause.cancel()
         self._pauses.clear()
@@ -70,14 +71,14 @@ class Spaced:
 
 
 class Listeners:
-    """Who listens where.
+    """The connections that listen, one for each database in use.
 
     Args:
-        heard: Called with a pool's key when its ledger says that something changed.
+        callback: Called with a pool's key when its ledger changed.
     """
 
-    def __init__(self, heard: Callable[[str], None]) -> None:
-        self._heard = Spaced(heard)
+    def __init__(self, callback: Callable[[str], None]) -> None:
+        self._changed = Debounce(callback)
         self._url_of: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -89,18 +90,18 @@ class Listeners:
         self._url_of[key] = url
         if url not in self._tasks:
             # Not named after the URL: names of tasks get into logs.
-            self._tasks[url] = asyncio.create_task(self._listen(url), name="listener")
+            self._tasks[url] = asyncio.create_task(self._run(url), name="listener")
 
     def drop(self, key: str) -> None:
-        """Listen for a pool no more."""
-        self._heard.drop(key)
+        """Stop listening for a pool."""
+        self._changed.drop(key)
         url = self._url_of.pop(key, None)
         if url is not None and url not in self._url_of.values():
             self._tasks.pop(url).cancel()
 
     async def close(self) -> None:
-        """End all connections."""
-        self._heard.close()
+        """Close all connections."""
+        self._changed.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -109,58 +110,58 @@ class Listeners:
         self._url_of.clear()
 
     def _pools(self, url: str) -> list[str]:
-        return [key for key, each in self._url_of.items() if each == url]
+        return [key for key, wanted in self._url_of.items() if wanted == url]
 
-    async def _listen(self, url: str) -> None:
+    async def _run(self, url: str) -> None:
         failures = 0
         while True:
             try:
                 connection = await connect(url, APPLICATION)
             except CampaignPoolError as error:
-                if not failures:  # the loop of each pool says it in its conditions; the log need not repeat it
-                    _log.warning("not listening", extra={"reason": error.reason, "pools": len(self._pools(url))})
+                if not failures:  # the conditions of each pool say why; the log need not repeat it
+                    fields = {"reason": error.reason, "pools": len(self._pools(url))}
+                    _log.warning("cannot listen for notifications; will retry", extra=fields)
             else:
                 failures = 0
                 try:
-                    await self._hear(connection, url)
+                    await self._listen(connection, url)
                 finally:
-                    await _closed(connection)
+                    await _close(connection)
             failures += 1
-            first, last = _PAUSES
-            await asyncio.sleep(min(first * 2 ** min(failures - 1, 10), last) * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)
+            await asyncio.sleep(retry_delay(failures, *_RETRY_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)
 
-    async def _hear(self, connection: Connection, url: str) -> None:
-        """Pass on what is said until the connection is lost."""
-        stirred = asyncio.Event()
-        told: set[str] = set()
+    async def _listen(self, connection: Connection, url: str) -> None:
+        """Pass on notifications until the connection is lost."""
+        wake = asyncio.Event()
+        notified: set[str] = set()
 
-        def notified(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            # Any role may notify: only pools that are known to be at this database are looked at.
+        def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            # Any role may notify: only pools that are known to be at this database are reconciled.
             if self._url_of.get(str(payload)) == url:
-                self._heard(str(payload))
-                told.add(str(payload))
-                stirred.set()
+                self._changed(str(payload))
+                notified.add(str(payload))
+                wake.set()
 
-        connection.add_termination_listener(lambda _: stirred.set())
+        connection.add_termination_listener(lambda _: wake.set())
         try:
-            await connection.add_listener(CHANNEL, notified)
+            await connection.add_listener(CHANNEL, on_notification)
             for key in self._pools(url):
-                self._heard(key)
+                self._changed(key)
             while not connection.is_closed():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PROBE_SECONDS):
-                        await stirred.wait()
-                stirred.clear()
-                if not told:
+                        await wake.wait()
+                wake.clear()
+                if not notified:
                     await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
-                while told:
-                    await pools.wake(connection, told.pop())
+                while notified:
+                    await pools.wake(connection, notified.pop())
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.info("listening was interrupted", extra={"cause": type(error).__name__})
+            _log.info("the listening connection was lost", extra={"cause": type(error).__name__})
 
 
-async def _closed(connection: Connection) -> None:
-    """Close a connection in a moment, or cut it."""
+async def _close(connection: Connection) -> None:
+    """Close a connection within a second, or cut it."""
     try:
         await connection.close(timeout=1.0)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

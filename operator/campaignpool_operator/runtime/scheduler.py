@@ -1,7 +1,7 @@
-"""Single flight: one loop at a time for each pool, and what is asked for meanwhile coalesces into one more.
+"""One loop at a time for each pool; requests that arrive during a loop are coalesced into one more.
 
 Every pool has a task of its own, so that a pool that hangs or fails never delays another. The task ends when its step
-says that the pool is gone; a later request begins a new one. A restart needs nothing but the first requests.
+finds the pool gone; a later request begins a new one. After a restart the first requests are all that is needed.
 """
 
 import asyncio
@@ -12,8 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from campaignpool.backoff import retry_delay
+
 Step: TypeAlias = Callable[[str], Awaitable[float | None]]
-"""One loop of a pool, by its key. Gives the seconds until the next; None: the pool is gone."""
+"""One loop of a pool, by its key. Returns the seconds until the next at the latest; None: the pool is gone."""
 
 STEP_SECONDS = 900.0
 """Bound of one loop: beyond the longest statement, so that it ends only what hangs."""
@@ -27,19 +29,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Flight:
+class _PoolTask:
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     began: float | None = None
     errors: int = 0
 
 
-class Loops:
+class Scheduler:
     """The loops of all pools.
 
     Args:
-        step: One loop. Expected faults end inside it; what it raises is logged and tried again with backoff.
-        limit: Most loops in the same moment.
+        step: One loop. Expected faults end inside it; what it raises is logged and retried with backoff.
+        limit: Most loops at the same time.
         failed: Called with the key when a step raised.
     """
 
@@ -47,60 +49,59 @@ class Loops:
         self._step = step
         self._failed = failed
         self._slots = asyncio.Semaphore(limit)
-        self._flights: dict[str, _Flight] = {}
+        self._pools: dict[str, _PoolTask] = {}
         self._closed = False
 
-    def request(self, key: str) -> None:
-        """Ask for a loop of a pool: now, or once more after the one that is under way."""
+    def enqueue(self, key: str) -> None:
+        """Ask for a loop of a pool: now, or once more after the one that is running."""
         if self._closed:
             return
-        flight = self._flights.setdefault(key, _Flight())
-        flight.wanted.set()
-        if flight.task is None:
-            flight.task = asyncio.create_task(self._fly(key, flight), name=f"pool {key}")
+        pool = self._pools.setdefault(key, _PoolTask())
+        pool.wanted.set()
+        if pool.task is None:
+            pool.task = asyncio.create_task(self._run(key, pool), name=f"pool {key}")
 
-    def known(self) -> frozenset[str]:
-        """Give the keys of the pools that are looked after."""
-        return frozenset(self._flights)
+    def pools(self) -> frozenset[str]:
+        """Return the keys of the pools that have a task."""
+        return frozenset(self._pools)
 
     def stuck(self, seconds: float = STUCK_SECONDS) -> list[str]:
-        """Give the pools whose present loop has taken longer than this."""
+        """Return the pools whose present loop has taken longer than this."""
         now = asyncio.get_running_loop().time()
-        return [key for key, each in self._flights.items() if each.began is not None and now - each.began > seconds]
+        return [key for key, pool in self._pools.items() if pool.began is not None and now - pool.began > seconds]
 
     async def close(self) -> None:
-        """End all loops where they are: whatever they leave undone, the next start finds."""
+        """End all loops where they are: the next start finds whatever they leave undone."""
         self._closed = True
-        tasks = [flight.task for flight in self._flights.values() if flight.task]
+        tasks = [pool.task for pool in self._pools.values() if pool.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._flights.clear()
+        self._pools.clear()
 
-    async def _fly(self, key: str, flight: _Flight) -> None:
+    async def _run(self, key: str, pool: _PoolTask) -> None:
         while True:
-            flight.wanted.clear()
-            delay = await self._once(key, flight)
-            if delay is None and not flight.wanted.is_set():
-                del self._flights[key]
+            pool.wanted.clear()
+            delay = await self._once(key, pool)
+            if delay is None and not pool.wanted.is_set():
+                del self._pools[key]
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await flight.wanted.wait()
+                    await pool.wanted.wait()
 
-    async def _once(self, key: str, flight: _Flight) -> float | None:
+    async def _once(self, key: str, pool: _PoolTask) -> float | None:
         async with self._slots:
-            flight.began = asyncio.get_running_loop().time()
+            pool.began = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(STEP_SECONDS):
                     delay = await self._step(key)
             except Exception as error:  # noqa: BLE001 (a defect in the loop of one pool must not end those of all others)
-                flight.errors += 1
+                pool.errors += 1
                 self._failed(key)
                 _log.error("the loop of %s failed: %s", key, error, exc_info=error)
-                first, last = _ERROR_SECONDS
-                return min(first * 2.0 ** min(flight.errors - 1, 10), last) * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
+                return retry_delay(pool.errors, *_ERROR_SECONDS) * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
             finally:
-                flight.began = None
-        flight.errors = 0
+                pool.began = None
+        pool.errors = 0
         return delay

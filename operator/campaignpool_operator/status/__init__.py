@@ -1,1 +1,1 @@
-"""Projects what was observed and planned onto the status, its conditions and Events; pure."""
+"""The status, purely: a projection of what was observed and planned, its conditions and Events."""

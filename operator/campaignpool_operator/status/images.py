@@ -12,7 +12,7 @@ from typing import Literal
 from campaignpool.api.resource import RETRY_IMAGES
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
 from campaignpool.ledger.images import Finished, ImageTotals
-from campaignpool_operator.observe.facts import FINALIZER, Event, Observed
+from campaignpool_operator.facts import FINALIZER, Event, Observed
 from campaignpool_operator.plan.actions import RetryImages
 from campaignpool_operator.plan.images import ImagesPlan
 

@@ -6,18 +6,18 @@ A condition's `lastTransitionTime` changes with its status only, so the same fac
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Literal
 
 from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
 from campaignpool.ledger.pools import Ledger, OwnerCounts
+from campaignpool_operator.facts import Event, Fault, Observed
 from campaignpool_operator.jobs.seeding import selector
-from campaignpool_operator.observe.facts import Event, Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire
 from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.status import images as image_status
+from campaignpool_operator.text import sentence, stamp
 
 Truth = Literal["True", "False", "Unknown"]
 Judgement = tuple[Truth, str, str]
@@ -244,23 +244,6 @@ def _previous(observed: Observed, kind: str) -> Condition | None:
 def condition(status: CampaignPoolStatus, kind: str) -> Condition | None:
     """Give a condition of a status by its type, or None."""
     return next((each for each in status.conditions if each.type == kind), None)
-
-
-def sentence(text: str) -> str:
-    """Make a message a sentence: a capital at its start, unless a name stands there, and a stop at its end."""
-    first = text.split(maxsplit=1)[0] if text else ""
-    text = text[:1].upper() + text[1:] if first.isalpha() else text
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def stamp(moment: datetime) -> str:
-    """Write a time as the API does, in whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def dump(status: CampaignPoolStatus) -> dict[str, Any]:
-    """Give a status as the API takes it."""
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def transitions(previous: CampaignPoolStatus, current: CampaignPoolStatus) -> Iterator[Event]:

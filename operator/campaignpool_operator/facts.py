@@ -1,4 +1,4 @@
-"""Everything one loop knows, as one frozen value: what `observe` gathers, and `plan` and `status` judge."""
+"""Everything one loop knows, as one frozen value: what `observe` reads, and `plan` and `status` judge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from campaignpool.errors import CampaignPoolError, SeedingError
 from campaignpool.ledger.images import Finished
 from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
-from campaignpool_operator.jobs.images import ImagesJob
-from campaignpool_operator.jobs.seeding import SeedJob
+from campaignpool_operator.jobs.managed import ManagedJob, PoolRef
 
 FINALIZER = "campaignpool.dev/finalizer"
 """Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
@@ -21,11 +20,11 @@ FINALIZER = "campaignpool.dev/finalizer"
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a pool cannot be looked after as its resource asks.
+    """Why a pool cannot be reconciled as its resource asks.
 
     Attributes:
         reason: CamelCase, as conditions and Events carry it.
-        message: A sentence that says what to mend; never a secret.
+        message: A sentence that says how to fix it; never a secret.
         retry: It may pass by itself.
     """
 
@@ -35,7 +34,7 @@ class Fault:
 
     @classmethod
     def of(cls, error: CampaignPoolError) -> "Fault":
-        """Give the fault that an error of ours means for the pool."""
+        """Return the fault that an error of ours means for the pool."""
         if isinstance(error, SeedingError):
             # Outside of a seeding run this is any statement that the database refused.
             return cls("DatabaseRefused", f"the database refused a statement of the operator: {error.message}", True)
@@ -58,7 +57,7 @@ class Pool:
     Attributes:
         raw_status: The status as it stands there, to compare with; `status` is the same, parsed.
         finalizers: All of them, ours and others'.
-        retry_images: What the annotation of that name says; empty without one.
+        retry_images: Value of the annotation of that name; empty without one.
         deleted_at: When its deletion was asked for.
     """
 
@@ -81,6 +80,11 @@ class Pool:
         """The pool's name in the ledger: `namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def ref(self) -> PoolRef:
+        """The pool as its Jobs name it."""
+        return PoolRef(self.namespace, self.name, self.uid, self.generation)
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -92,8 +96,8 @@ class Observed:
         ledger: What exists; None where a fault hides it.
         jobs: The pool's seeding Jobs as the API has them, finished ones too.
         orphans: Runs without an outcome whose Job is gone for good.
-        quiet: Whether every change that comes after this will be told of; else look again soon.
-        fault: What keeps the pool from being looked after.
+        quiet: Every change that comes after this sends a notification; else look again soon.
+        fault: What keeps the pool from being reconciled.
         image_jobs: The pool's images Jobs, finished ones too.
         images_fault: What keeps its images from being copied or deleted; its rows have nothing to do with it.
         images_finished: Campaigns whose images ended since the status last said so.
@@ -105,11 +109,11 @@ class Observed:
     spec: CampaignPoolSpec | None = None
     compiled: Compiled | None = None
     ledger: Ledger | None = None
-    jobs: tuple[SeedJob, ...] = ()
+    jobs: tuple[ManagedJob, ...] = ()
     orphans: tuple[Run, ...] = ()
     quiet: bool = True
     fault: Fault | None = None
-    image_jobs: tuple[ImagesJob, ...] = ()
+    image_jobs: tuple[ManagedJob, ...] = ()
     images_fault: Fault | None = None
     images_finished: tuple[Finished, ...] = ()
     images_settings: str = ""

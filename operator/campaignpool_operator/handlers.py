@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
-from campaignpool_operator.jobs import parts as job_parts
+from campaignpool_operator.jobs import managed
 from campaignpool_operator.process import Operator
 
 _PREFIX = GROUP
@@ -44,7 +44,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
             operator.pool_changed(event["object"])
 
     @kopf.on.event(
-        "batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": job_parts.MANAGED_BY}, registry=handlers
+        "batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": managed.MANAGED_BY}, registry=handlers
     )
     async def job(event: kopf.RawEvent, **_: object) -> None:
         operator.job_changed(event["object"])
@@ -63,7 +63,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     watching.connect_timeout = 10
     watching.inactivity_timeout = 90
     # The API server sends our own Jobs only: a cluster may have very many.
-    watching.label_selectors["batch", "v1", "jobs"] = job_parts.SELECTOR
+    watching.label_selectors["batch", "v1", "jobs"] = managed.SELECTOR
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     # Events are ours to post, on transitions; kopf's own log lines are no news for users.

@@ -1,0 +1,142 @@
+"""Connections to the applications' databases: a few for each URL, shared by the pools that are in it."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+import asyncpg
+
+from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect, translated
+from campaignpool.ledger.migrate import migrate
+from campaignpool_operator.runtime.config import APPLICATION
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+CONNECTIONS = 4
+"""Most connections to one database, beside the one that listens; a loop waits until one is free."""
+
+_IDLE_SECONDS = 90.0
+"""A connection that no loop used for so long is closed."""
+
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_log = logging.getLogger(__name__)
+
+
+class _Database:
+    """The connections to one URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self.migrated = False
+        self.migrating = asyncio.Lock()
+
+    async def acquire(self) -> Connection:
+        """Return a connection that answers."""
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                min_size=0,
+                max_size=CONNECTIONS,
+                max_inactive_connection_lifetime=_IDLE_SECONDS,
+                connect=self._connect,
+            )
+            await self._pool
+        for attempt in range(CONNECTIONS + 1):
+            connection = await self._pool.acquire()
+            try:
+                await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
+            except _LOST:
+                # It was cut while nobody used it; a new connection shows whether the server is there.
+                connection.terminate()
+                await self._pool.release(connection)
+                if attempt == CONNECTIONS:
+                    raise
+            else:
+                return cast("Connection", connection)
+        raise AssertionError("unreachable")
+
+    async def release(self, connection: Connection) -> None:
+        """Take a connection back."""
+        if self._pool is not None:
+            proxy = cast("PoolConnectionProxy[asyncpg.Record]", connection)
+            with suppress(*_LOST):  # asyncpg has cut it then
+                await self._pool.release(proxy, timeout=CONNECT_SECONDS)
+
+    def close(self) -> None:
+        """Cut all connections."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def _connect(self, *_: object, **__: object) -> Connection:
+        return await connect(self._url, APPLICATION)
+
+
+class Databases:
+    """The databases of all pools; a pool of campaigns uses one URL at a time."""
+
+    def __init__(self) -> None:
+        self._databases: dict[str, _Database] = {}
+        self._url_of: dict[str, str] = {}
+
+    def url_of(self, key: str) -> str | None:
+        """Return the URL that a pool was last found at, in this process; its Secret may be gone since."""
+        return self._url_of.get(key)
+
+    async def acquire(self, key: str, url: str) -> Connection:
+        """Return a connection for a pool, with the ledger's schema up to date; `release` takes it back.
+
+        Raises:
+            CampaignPoolError: As `campaignpool.ledger.database.connect` and `migrate` do.
+        """
+        self._use(key, url)
+        database = self._databases[url]
+        with translated():
+            connection = await database.acquire()
+            try:
+                async with database.migrating:
+                    if not database.migrated:
+                        for name in await migrate(connection):
+                            _log.info("migration applied", extra={"migration": name})
+                        database.migrated = True
+            except BaseException:
+                await database.release(connection)
+                raise
+        return connection
+
+    async def release(self, key: str, connection: Connection) -> None:
+        """Take back a connection that `acquire` returned for a pool."""
+        database = self._databases.get(self._url_of.get(key, ""))
+        if database is None:
+            with suppress(asyncpg.InterfaceError):  # its pool was closed meanwhile, and it with it
+                connection.terminate()
+        else:
+            await database.release(connection)
+
+    def recheck_schema(self, key: str) -> None:
+        """Bring the schema up to date next time: the database may have been dropped and created again."""
+        database = self._databases.get(self._url_of.get(key, ""))
+        if database is not None:
+            database.migrated = False
+
+    def forget(self, key: str) -> None:
+        """Forget a pool that is gone, and close connections that no other pool uses."""
+        url = self._url_of.pop(key, None)
+        if url is not None and url not in self._url_of.values():
+            self._databases.pop(url).close()
+
+    async def close(self) -> None:
+        """Cut all connections."""
+        for database in self._databases.values():
+            database.close()
+        self._databases.clear()
+        self._url_of.clear()
+
+    def _use(self, key: str, url: str) -> None:
+        if self._url_of.get(key) != url:
+            self.forget(key)
+            self._url_of[key] = url
+            self._databases.setdefault(url, _Database(url))

@@ -1,0 +1,141 @@
+"""Read a CampaignPool as the API gave it, and the Secret and ConfigMap that it names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from campaignpool.api import blueprint
+from campaignpool.api.blueprint import Blueprint
+from campaignpool.api.resource import RETRY_IMAGES
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.facts import Pool
+
+_FAULTS_SHOWN = 5
+
+RETRY_SHOWN = 100
+"""Characters of the annotation that asks for another try: what is remembered of it in the status."""
+
+
+def read_pool(resource: Mapping[str, Any]) -> Pool:
+    """Return the resource as a value; a status that no version of the API writes counts as none."""
+    metadata, raw_status = resource["metadata"], resource.get("status") or {}
+    annotations, deleted_at = metadata.get("annotations") or {}, metadata.get("deletionTimestamp")
+    try:
+        status = CampaignPoolStatus.model_validate(raw_status)
+    except ValidationError:
+        status = CampaignPoolStatus()
+    return Pool(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 1)),
+        resource_version=metadata["resourceVersion"],
+        created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
+        deleting=bool(deleted_at),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        raw_spec=resource.get("spec") or {},
+        raw_status=raw_status,
+        status=status,
+        retry_images=str(annotations.get(RETRY_IMAGES, ""))[:RETRY_SHOWN],
+        deleted_at=datetime.fromisoformat(deleted_at) if deleted_at else None,
+    )
+
+
+def parse_spec(pool: Pool) -> CampaignPoolSpec:
+    """Return what is wanted.
+
+    Raises:
+        ConfigurationError: With reason `SpecInvalid`, naming the fields. The API server refuses most of it before.
+    """
+    try:
+        return CampaignPoolSpec.model_validate(pool.raw_spec)
+    except ValidationError as error:
+        # `input` is left out: what people wrote in the wrong place may be a secret.
+        faults = [f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise ConfigurationError("; ".join(faults[:_FAULTS_SHOWN]) + more, reason="SpecInvalid") from error
+
+
+async def read_url(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> str:
+    """Return the database's URL.
+
+    Raises:
+        SecretError: The Secret or its key is missing, or it holds no text.
+    """
+    reference = spec.database.secret_ref
+    secret = await cluster.secret(pool.namespace, reference.name)
+    if secret is None:
+        raise SecretError(
+            f"there is no Secret {reference.name} in namespace {pool.namespace}: create it, with the database's URL "
+            f"under the key {reference.key}"
+        )
+    if reference.key not in secret:
+        raise SecretError(
+            f"the Secret {reference.name} has no key {reference.key}: add it, with the database's URL, or correct "
+            "spec.database.secretRef.key",
+            reason="SecretKeyMissing",
+        )
+    try:
+        return secret[reference.key].decode().strip()
+    except UnicodeDecodeError as error:
+        raise SecretError(
+            f"the key {reference.key} of the Secret {reference.name} is not text: write the database's URL there",
+            reason="DatabaseUrlInvalid",
+        ) from error
+
+
+@dataclass(frozen=True)
+class BlueprintText:
+    """A blueprint that was not parsed yet.
+
+    Attributes:
+        version: Changes with the blueprint.
+        inline: The blueprint, where it stands in the resource.
+        text: YAML, where it stands in a ConfigMap.
+        source: Where that is, for messages.
+    """
+
+    version: str
+    inline: Blueprint | None = None
+    text: str = ""
+    source: str = ""
+
+    def parse(self) -> Blueprint:
+        """Return the blueprint. Raises BlueprintError."""
+        return self.inline or blueprint.parse(self.text, self.source)
+
+
+async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> BlueprintText:
+    """Return the blueprint's text, from the resource or from the ConfigMap that it names.
+
+    Raises:
+        ConfigurationError: The ConfigMap or its key is missing.
+    """
+    generation = f"{pool.uid} {pool.generation}"
+    if spec.blueprint.inline is not None:
+        return BlueprintText(generation, inline=spec.blueprint.inline)
+    reference = spec.blueprint.config_map_ref
+    if reference is None:
+        raise BlueprintError(["spec.blueprint is empty: set inline or configMapRef"])
+    found = await cluster.config_map(pool.namespace, reference.name)
+    if found is None:
+        raise ConfigurationError(
+            f"there is no ConfigMap {reference.name} in namespace {pool.namespace}: create it, with the blueprint "
+            f"under the key {reference.key}",
+            reason="ConfigMapNotFound",
+        )
+    texts, version = found
+    if reference.key not in texts:
+        raise ConfigurationError(
+            f"the ConfigMap {reference.name} has no key {reference.key}: add it, with the blueprint, or correct "
+            "spec.blueprint.configMapRef.key",
+            reason="ConfigMapKeyMissing",
+        )
+    source = f"ConfigMap {reference.name}, key {reference.key}"
+    return BlueprintText(f"{generation} {version}", text=texts[reference.key], source=source)

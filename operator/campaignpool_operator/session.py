@@ -1,0 +1,183 @@
+"""The steps of a loop before it observes: everything that has to be there, and what the resource asks of the ledger.
+
+A failure becomes a fault in the session, never an exception; the steps that follow it do less.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint import compilation
+from campaignpool.blueprint.catalog import catalog_signature
+from campaignpool.blueprint.compilation import Compiled
+from campaignpool.blueprint.compile import compiler
+from campaignpool.errors import CampaignPoolError, ConfigurationError
+from campaignpool.ledger import pools
+from campaignpool.ledger.database import Connection, translated
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.databases import Databases
+from campaignpool_operator.facts import FINALIZER, Fault, Pool
+from campaignpool_operator.resource import BlueprintText, parse_spec, read_blueprint, read_url
+
+
+@dataclass(frozen=True)
+class Session:
+    """One loop of a pool.
+
+    Attributes:
+        pool: The resource.
+        spec: What is wanted; None where it cannot be read.
+        connection: To the pool's database; None where a fault is in the way.
+        compiled: The blueprint against the database as it is; None where a fault is in the way.
+        quiet: Every change that comes after this sends a notification; else look again soon.
+        fault: The first thing that failed.
+    """
+
+    pool: Pool
+    spec: CampaignPoolSpec | None = None
+    connection: "Connection | None" = None
+    compiled: Compiled | None = None
+    quiet: bool = True
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class _Compilation:
+    """A compiled blueprint, and what it was compiled from.
+
+    Attributes:
+        source: URL of the database and version of the blueprint.
+        tables: Whose catalog `signature` was computed from.
+        at: When, by the monotonic clock.
+    """
+
+    source: tuple[str, str]
+    tables: frozenset[str]
+    signature: str
+    at: float
+    compiled: Compiled
+
+
+class Sessions:
+    """Opens and closes the sessions of all pools.
+
+    Args:
+        cluster: The Kubernetes API.
+        databases: Connections to databases.
+        listen: Called with a pool's key and its database's URL before the pool is first written into the ledger.
+        compile_seconds: A blueprint is compiled again after this long, whatever seems to have changed: the row that
+            the template's condition chooses is looked for only then.
+    """
+
+    def __init__(
+        self, cluster: Cluster, databases: Databases, listen: Callable[[str, str], None], compile_seconds: float
+    ) -> None:
+        self._cluster, self._databases, self._listen = cluster, databases, listen
+        self._compile_seconds = compile_seconds
+        self._compilations: dict[str, _Compilation] = {}
+
+    async def prepare(self, pool: Pool) -> Session:
+        """Read the Secret and the blueprint, connect, migrate, set the finalizer, listen, compile.
+
+        Raises:
+            ClusterError: With reason `Conflict`: somebody changed the resource since it was read.
+        """
+        session = Session(pool)
+        try:
+            spec = parse_spec(pool)
+            session = replace(session, spec=spec)
+            url = await read_url(self._cluster, pool, spec)
+            source = await self._blueprint(pool, spec)
+            connection = await self._databases.acquire(pool.key, url)
+            session = replace(session, connection=connection)
+            await add_finalizer(self._cluster, pool)
+            self._listen(pool.key, url)
+            compiled = source if isinstance(source, Fault) else await self._compile(session, spec, url, source)
+        except CampaignPoolError as error:
+            await self.close(session)
+            if error.reason == "Conflict":
+                raise
+            self.recheck(pool.key)
+            return replace(session, connection=None, fault=Fault.of(error))
+        except BaseException:
+            await self.close(session)
+            raise
+        if isinstance(compiled, Fault):
+            return replace(session, fault=compiled)
+        return replace(session, compiled=compiled)
+
+    async def close(self, session: Session) -> None:
+        """Take back the session's connection."""
+        if session.connection is not None:
+            await self._databases.release(session.pool.key, session.connection)
+
+    def recheck(self, key: str) -> None:
+        """Assume nothing about a pool's database the next time: a step failed, and it may be another database now."""
+        self._compilations.pop(key, None)
+        self._databases.recheck_schema(key)
+
+    def forget(self, key: str) -> None:
+        """Forget a pool that is gone."""
+        self._compilations.pop(key, None)
+        self._databases.forget(key)
+
+    async def _blueprint(self, pool: Pool, spec: CampaignPoolSpec) -> BlueprintText | Fault:
+        """Return the blueprint's text, or why there is none: the ledger can be read without one."""
+        try:
+            return await read_blueprint(self._cluster, pool, spec)
+        except ConfigurationError as error:
+            return Fault.of(error)
+
+    async def _compile(
+        self, session: Session, spec: CampaignPoolSpec, url: str, source: BlueprintText
+    ) -> Compiled | Fault:
+        """Return the compiled blueprint, or why it cannot be compiled; compile only where something changed."""
+        connection, key = session.connection, session.pool.key
+        if connection is None:
+            raise AssertionError("compiling follows connecting")
+        now, known = time.monotonic(), self._compilations.get(key)
+        with translated():
+            if (
+                known is not None
+                and known.source == (url, source.version)
+                and now < known.at + self._compile_seconds
+                and known.signature == await catalog_signature(connection, known.tables)
+            ):
+                return known.compiled
+            try:
+                declared = source.parse()
+                tables = frozenset(compiler.table_names(declared, copies=spec.images.copies))
+                # Before compiling, so that what changes meanwhile is seen the next time.
+                signature = await catalog_signature(connection, tables)
+                compiled = await compilation.compile_blueprint(connection, spec, declared)
+            except ConfigurationError as error:
+                return Fault.of(error)
+        self._compilations[key] = _Compilation((url, source.version), tables, signature, now, compiled)
+        return compiled
+
+
+async def apply_spec(session: Session) -> Session:
+    """Write the resource's settings and targets into the ledger, and ask for a notification of the next change."""
+    pool, spec, connection = session.pool, session.spec, session.connection
+    if connection is None or spec is None:
+        return session
+    try:
+        with translated():
+            if session.compiled is not None:
+                root_table: str | None = session.compiled.root_table
+            else:
+                # Settings are written while the blueprint is broken, too.
+                root_table = (await pools.observe(connection, pool.key)).root_table
+            if root_table is not None:
+                await pools.put_pool(connection, pool.key, root_table, spec)
+            return replace(session, quiet=await pools.begin_waiting(connection, pool.key))
+    except CampaignPoolError as error:
+        return replace(session, fault=Fault.of(error))
+
+
+async def add_finalizer(cluster: Cluster, pool: Pool) -> None:
+    """Make Kubernetes wait for the operator before it removes a pool. Raises ClusterError."""
+    if FINALIZER not in pool.finalizers:
+        finalizers = [*pool.finalizers, FINALIZER]
+        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
