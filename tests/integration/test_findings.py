@@ -25,7 +25,7 @@ FILL = "INSERT INTO heroes (world_id) SELECT id FROM worlds;"
 
 FAULTS = {
     "a unique column": (
-        f"{HERO}, code text NOT NULL UNIQUE DEFAULT gen_random_uuid()); {FILL}",
+        f"{HERO}, code text NOT NULL UNIQUE DEFAULT clock_timestamp()); {FILL}",
         "- {name: heroes}",
         r"unique index heroes_code_key of public.heroes \(code\) .* `code: code \|\| '-' \|\| \$campaign`",
     ),

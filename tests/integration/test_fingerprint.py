@@ -295,7 +295,7 @@ async def _change(connection: Connection, compiled: install.Compiled, position: 
         blob = f"(SELECT {own} FROM {facts.name} WHERE {row})"
         await connection.execute(f"UPDATE active_storage_blobs SET {behind} = {value} WHERE id = {blob}")
     else:
-        value = _other(facts.column[own].type, own, facts.name)
+        value = _other(facts.column[own].base, own, facts.name)
         await connection.execute(f"UPDATE {facts.name} SET {own} = {value} WHERE {row}")
 
 

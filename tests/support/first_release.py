@@ -6,8 +6,8 @@ from pathlib import Path
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
+from campaignpool.blueprint.quote import literal
 from campaignpool.blueprint.sql import functions, probe, retirement, snapshot
-from campaignpool.blueprint.sql.naming import literal
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 

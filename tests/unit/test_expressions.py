@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaignpool.blueprint.compile.expressions import mentioned, substitute, variables_of
-from campaignpool.blueprint.sql.naming import ident, literal
+from campaignpool.blueprint.quote import ident, literal
 
 VALUES = {"campaign": "(1)", "name": "(2)"}
 

@@ -16,18 +16,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from campaignpool.blueprint.queries import CATALOG, SIGNATURE
 from campaignpool.ledger.database import Connection
 
+TEXT_KEY = 24
+"""Fewest characters of a key that is made from a campaign's id as text."""
+
 
 class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
 class Column(_Fact):
-    """A column; `type` is without its modifier, so that a value that is too long is an error and never cut."""
+    """A column. Values are cast to `base`, so that the INSERT itself refuses a value that is too long."""
 
     name: str
     type: str
+    """As it is declared, with its modifier."""
     base: str = Field(default_factory=lambda known: known["type"])
-    """What `type` is a domain over, or `type` itself."""
+    """`type` without its modifier, and what it is a domain over."""
+    length: int | None = None
+    """Longest value of a `char(n)` or `varchar(n)`."""
+    domain: bool = False
+    own: bool = False
+    """Whether `base` or the collation is the application's or an extension's, which may alter or drop it."""
     not_null: bool
     has_default: bool
     default: str | None = None
@@ -38,6 +47,15 @@ class Column(_Fact):
     """`s` stored, `v` virtual, or empty."""
     sequence: str | None
     """The sequence that gives its values, as SQL writes it."""
+    draws: bool = False
+    """Whether the default draws a number from a sequence, or a random value."""
+
+    @property
+    def text_key(self) -> bool:
+        """Whether it can hold a key that is made from a campaign's id as text."""
+        return self.base in ("text", "character varying", "bpchar") and (
+            self.length is None or self.length >= TEXT_KEY
+        )
 
 
 class ForeignKey(_Fact):

@@ -13,8 +13,9 @@ from campaignpool.blueprint import catalog, probing
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.compile import compiler
 from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import claims
-from campaignpool.blueprint.sql.naming import ident, literal, search_path
+from campaignpool.blueprint.sql.naming import search_path
 from campaignpool.errors import BlueprintError, TemplateError
 from campaignpool.ledger.database import Connection
 
@@ -97,7 +98,7 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
     """
     key = root.column[root.primary_key[0]]
     if template.key is not None:
-        condition, named = f"{ident(key.name)} = CAST({literal(template.key)} AS {key.type})", "template.key"
+        condition, named = f"{ident(key.name)} = CAST({literal(template.key)} AS {key.base})", "template.key"
     else:
         condition, named = f"({template.where})", "template.where"
     query = f"SELECT {ident(key.name)}::text FROM {root.name} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)

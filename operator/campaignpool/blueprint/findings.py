@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from campaignpool.blueprint.catalog import Index
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
 from campaignpool.blueprint.queries import queries_of
+from campaignpool.blueprint.quote import ident
 from campaignpool.blueprint.sql import snapshot
 from campaignpool.blueprint.sql.collisions import collision, unstable
-from campaignpool.blueprint.sql.naming import IN, ident, member
+from campaignpool.blueprint.sql.naming import IN, member
 from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.ledger.database import Connection
 

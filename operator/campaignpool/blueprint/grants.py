@@ -14,9 +14,9 @@ from campaignpool.blueprint import catalog
 from campaignpool.blueprint.catalog import Column
 from campaignpool.blueprint.compile import compiler
 from campaignpool.blueprint.compile.expressions import variables_of
-from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind
+from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.queries import queries_of
-from campaignpool.blueprint.sql.naming import ident
+from campaignpool.blueprint.quote import ident
 from campaignpool.ledger.database import Connection
 
 OPERATOR, SEEDER, APP = "campaign_pool_operator", "campaign_pool_seeder", "campaign_pool_app"
@@ -114,9 +114,9 @@ def _tables(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
 
 def _sequences(plan: ClonePlan) -> Iterator[Right]:
     for table in plan.tables:
-        for name, kind in table.keys.items():
-            column = table.facts.column[name]
-            if kind is KeyKind.NUMBERED or (kind is KeyKind.DEFAULT and not column.identity):
+        for column in table.facts.columns:
+            default = column.name not in table.copied and not column.identity
+            if column.name in table.numbered or (column.draws and default):
                 yield from _drawn_from(column)
     for insert, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
         for column in facts.columns:

@@ -21,12 +21,12 @@ def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
         if table.where:
             yield f"table {name}, where", _query(plan, name, table.where, "boolean")
         for column, expression in table.sets.items():
-            yield f"table {name}, set {column}", _query(plan, name, expression, table.facts.column[column].type)
+            yield f"table {name}, set {column}", _query(plan, name, expression, table.facts.column[column].base)
     if plan.images is not None:
         blobs = plan.images.blobs
         yield "images, path", _query(plan, blobs.name, plan.images.path, "text")
         for column, expression in plan.images.sets.items():
-            kind = blobs.column[column].type
+            kind = blobs.column[column].base
             yield f"images, set {column}", _query(plan, blobs.name, expression, kind)
     yield from _claim_probes(plan)
 
@@ -34,15 +34,15 @@ def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
 def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
-        yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].type)
+        yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].base)
     for facts, values in claims.inserted(plan):
         for column, expression in values.items():
-            yield f"onClaim, table {facts.name}, {column}", _query(plan, None, expression, facts.column[column].type)
+            yield f"onClaim, table {facts.name}, {column}", _query(plan, None, expression, facts.column[column].base)
 
 
 def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
     root = plan.root.facts
-    key = root.column[root.primary_key[0]].type
+    key = root.column[root.primary_key[0]].base
     names = (*VARIABLES, *IMAGE_VARIABLES)
     nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
     value = f"SELECT CAST(({substitute(expression, nothing)}) AS {kind})"

@@ -91,6 +91,11 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
         yield "remapped", ", ".join(remapped)
     if table.sets:
         yield "set", ", ".join(f"{name} = {expression}" for name, expression in table.sets.items())
+    if table.numbers:
+        yield (
+            "drawn",
+            f"{', '.join(table.numbers)}: left to {'its default' if len(table.numbers) == 1 else 'defaults'}",
+        )
     if outside := list(_outside(plan, table, checked.outside)):
         yield "outside", f"{', '.join(outside)}: copied {'as it is' if len(outside) == 1 else 'as they are'}"
     for column, count in _per_column(table, survey.nulled):

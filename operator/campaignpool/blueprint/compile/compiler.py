@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
-from campaignpool.blueprint.catalog import Catalog, ForeignKey, TableFacts
+from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
 from campaignpool.blueprint.compile import graph
 from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, variables_of
 from campaignpool.blueprint.compile.images import image_plan
@@ -22,6 +22,7 @@ from campaignpool.blueprint.compile.plan import (
     anchor_targets,
     step,
 )
+from campaignpool.blueprint.quote import ident
 from campaignpool.errors import BlueprintError
 
 
@@ -238,8 +239,13 @@ class _Compiler:
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
             )
-        copied = tuple(c.name for c in facts.columns if not c.generated and c.name not in new | made.keys())
-        return replace(table, keys=made, copied=copied)
+        free = [c for c in facts.columns if not c.generated and c.name not in new | made.keys()]
+        drawn = [c for c in free if c.draws and c.name not in uses.leaving]
+        # A default knows nothing of the template's row: a value that is NULL there stays NULL.
+        given = {c.name: _unless_null(c) for c in drawn if not c.not_null}
+        copied = tuple(c.name for c in free if c not in drawn)
+        numbers = tuple(c.name for c in drawn if c.not_null)
+        return replace(table, keys=made, copied=copied, sets={**table.sets, **given}, numbers=numbers)
 
     def _reachable(self, tables: tuple[TablePlan, ...]) -> None:
         """Every table must hang on the root by its anchors."""
@@ -302,6 +308,10 @@ class _Compiler:
                         f"onClaim: column {column.name} of {facts.name} may not be NULL and has no default: "
                         "give it a value"
                     )
+
+
+def _unless_null(column: Column) -> str:
+    return f"CASE WHEN {ident(column.name)} IS NOT NULL THEN {column.default} END"
 
 
 def _nulls(facts: TableFacts, key: ForeignKey, keys: list[ForeignKey]) -> tuple[str, ...]:

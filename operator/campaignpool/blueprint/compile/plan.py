@@ -141,6 +141,7 @@ class TablePlan:
         polymorphic: Polymorphic references.
         sets: Columns that are set to an expression.
         copied: Columns that are copied as they are.
+        numbers: Columns beside the keys whose default draws a number or a random value; left to the default.
     """
 
     position: int
@@ -151,6 +152,7 @@ class TablePlan:
     polymorphic: tuple[PolymorphicReference, ...]
     sets: Mapping[str, str]
     copied: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
 
     @property
     def key_column(self) -> Column | None:
@@ -164,24 +166,19 @@ class TablePlan:
         return self.keys[self.key_column.name] if self.key_column else KeyKind.NONE
 
     @property
-    def placed(self) -> bool:
-        """Whether its rows are numbered in the snapshot."""
-        return bool(self.spliced or self.numbered)
-
-    @property
     def spliced(self) -> tuple[str, ...]:
         """The columns that are spliced."""
         return tuple(name for name, kind in self.keys.items() if kind is KeyKind.SPLICED)
 
     @property
-    def told_by_suffix(self) -> bool:
-        """Whether a suffix says which row of the template a row is."""
-        return len(self.spliced) == 1 and self.facts.primary_key == self.spliced
-
-    @property
     def numbered(self) -> tuple[str, ...]:
         """The columns that are drawn and taken by position."""
         return tuple(name for name, kind in self.keys.items() if kind is KeyKind.NUMBERED)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The columns that are left to their defaults, in the order in which these are drawn."""
+        return (*(name for name, kind in self.keys.items() if kind is KeyKind.DEFAULT), *self.numbers)
 
     @property
     def anchors(self) -> tuple[str, ...]:

@@ -151,7 +151,7 @@ def _claim(root: TableFacts, owner: str | None) -> list[Setting]:
     found += [
         Setting(name, "true", "into sight")
         for name in ("active", "is_active")
-        if name in root.column and root.column[name].type == "boolean"
+        if name in root.column and root.column[name].base == "boolean"
     ]
     if "updated_at" in root.column:
         found.append(Setting("updated_at", "now()", "the application's own way to say that a row changed"))
@@ -173,9 +173,9 @@ def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
         notes = []
         for column in own.columns:
             needed = column.not_null and not column.has_default and not column.generated and column.name not in values
-            if needed and column.type in names.TIMES:
+            if needed and column.base in names.TIMES:
                 values[column.name] = "now()"
-            elif needed and column.type == "uuid" and column.name in own.primary_key:
+            elif needed and column.base == "uuid" and column.name in own.primary_key:
                 values[column.name] = "gen_random_uuid()"
             elif needed:
                 notes.append(Note(f"{column.name} is required and has no default: give it a value", look=True))

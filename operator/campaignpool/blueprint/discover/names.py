@@ -35,11 +35,11 @@ def filters(table: TableFacts, *, root: bool) -> list[str]:
         return []
     found = []
     for column in table.columns:
-        if column.type == "boolean" and column.name in _KEEP:
+        if column.base == "boolean" and column.name in _KEEP:
             found.append(quoted(column.name))
-        elif column.type == "boolean" and column.name in _DROP:
+        elif column.base == "boolean" and column.name in _DROP:
             found.append(f"{quoted(column.name)} IS NOT TRUE")
-        elif column.type in TIMES and column.name in _GONE:
+        elif column.base in TIMES and column.name in _GONE:
             found.append(f"{quoted(column.name)} IS NULL")
     return found
 
@@ -61,12 +61,12 @@ def quoted(name: str) -> str:
 
 def secret(column: Column) -> bool:
     """Whether a column seems to hold something that no two rows may share, or nobody may know."""
-    return column.type in TEXTS and _SECRET.search(column.name) is not None
+    return column.base in TEXTS and _SECRET.search(column.name) is not None
 
 
 def happenings(table: TableFacts) -> list[str]:
     """Give columns that say when something began, ended or was done: what is played has them."""
-    return [column.name for column in table.columns if column.type in TIMES and _HAPPENS.match(column.name)]
+    return [column.name for column in table.columns if column.base in TIMES and _HAPPENS.match(column.name)]
 
 
 def records(table: TableFacts) -> bool:
@@ -95,8 +95,8 @@ def pairs(table: TableFacts) -> list[tuple[str, str]]:
     for column in table.columns:
         stem = column.name.removesuffix("_type")
         id_column = table.column.get(f"{stem}_id")
-        if stem == column.name or id_column is None or id_column.name in bound or column.type in _NO_TYPE_NAME:
+        if stem == column.name or id_column is None or id_column.name in bound or column.base in _NO_TYPE_NAME:
             continue
-        if id_column.type in INTEGERS | TEXTS | {"uuid"}:
+        if id_column.base in INTEGERS | TEXTS | {"uuid"}:
             found.append((column.name, id_column.name))
     return found

@@ -51,7 +51,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
             for each in await _loose(connection, reached, oid, key, open_, pairs)
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
-    flags = [column.name for column in root.columns if column.type == "boolean"]
+    flags = [column.name for column in root.columns if column.base == "boolean"]
     return Facts(
         catalog=found,
         names=shortest,
@@ -107,14 +107,14 @@ async def _keys_of(
     connection: Connection, ids: Sequence[str], tables: Iterable[TableFacts], column: Column | None
 ) -> dict[int, int]:
     """Give, by oid, how many of some ids are keys of which tables; only tables whose keys are of their kind."""
-    kind = column.type if column else "uuid"
+    kind = column.base if column else "uuid"
     if kind not in INTEGERS and kind != "uuid":
         kind = "integer" if ids and all(each.isdecimal() and len(each) < 19 for each in ids) else "uuid"
         ids = ids if kind == "integer" else [each for each in ids if names.is_uuid(each)]
     fitting = [
         facts
         for facts in tables
-        if len(facts.primary_key) == 1 and _fits(facts.column[facts.primary_key[0]].type, kind)
+        if len(facts.primary_key) == 1 and _fits(facts.column[facts.primary_key[0]].base, kind)
     ]
     if not ids or not fitting:
         return {}
@@ -130,7 +130,7 @@ async def _census(connection: Connection, reached: Walk, oid: int, template: str
     table = reached.reached[oid]
     facts = table.facts
     where = " AND ".join(names.filters(facts, root=table.is_root)) or None
-    flags = [column.name for column in facts.columns if column.type == "boolean"]
+    flags = [column.name for column in facts.columns if column.base == "boolean"]
     sums = [0] * (2 + len(flags) + len(facts.columns))
     for condition in queries.branches(reached.reached, oid, template):
         counts = await connection.fetchval(queries.census(facts, condition, where))
@@ -156,13 +156,13 @@ async def _loose(
     conditions = queries.branches(reached.reached, oid, template)
     found = []
     for column in facts.columns:
-        numbered = column.type in INTEGERS and column.name.endswith("_id")
-        if column.name in bound or not (numbered or column.type == "uuid" or column.type in _TEXTUAL):
+        numbered = column.base in INTEGERS and column.name.endswith("_id")
+        if column.name in bound or not (numbered or column.base == "uuid" or column.base in _TEXTUAL):
             continue
         query = queries.values(facts, column.name, conditions, uuids=not numbered)
         ids = [row["id"] for row in await connection.fetch(query)]
         hits = await _keys_of(connection, ids, tables.values(), column if numbered else None)
         # Text that holds ids of nothing we know is no concern of anybody's.
-        if ids and (hits or numbered or column.type == "uuid"):
-            found.append(LooseIds(oid, column.name, len(ids), hits, numbered or column.type == "uuid"))
+        if ids and (hits or numbered or column.base == "uuid"):
+            found.append(LooseIds(oid, column.name, len(ids), hits, numbered or column.base == "uuid"))
     return found

@@ -64,7 +64,7 @@ def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:
 
 def _name(root: TableFacts) -> Iterator[Setting]:
     for name in ("name", "title"):
-        if name in root.column and root.column[name].type in names.TEXTS:
+        if name in root.column and root.column[name].base in names.TEXTS:
             yield Setting(name, "$name", "a name that no other campaign has, until somebody gives it one")
             return
 
@@ -91,13 +91,13 @@ def _template_flags(facts: Facts, root: TableFacts) -> Iterator[Setting]:
 
 def _unseen(root: TableFacts) -> Iterator[Setting]:
     for name in ("active", "is_active"):
-        if name in root.column and root.column[name].type == "boolean":
+        if name in root.column and root.column[name].base == "boolean":
             yield Setting(name, "false", "out of sight until somebody claims it")
 
 
 def _times(root: TableFacts) -> Iterator[Setting]:
     for column in root.columns:
-        if column.type not in names.TIMES:
+        if column.base not in names.TIMES:
             continue
         if column.name in names.STAMPS:
             yield Setting(column.name, "now()", "when the clone was made")
@@ -143,8 +143,8 @@ def _unique(table: TableFacts, new: Set[str]) -> Iterator[Setting]:
             continue
         columns = [table.column[name] for name in index.columns if name]
         free = next((column for column in columns if not column.not_null), None)
-        text = next((column for column in columns if column.type in names.TEXTS), None)
-        uuid = next((column for column in columns if column.type == "uuid"), None)
+        text = next((column for column in columns if column.base in names.TEXTS), None)
+        uuid = next((column for column in columns if column.base == "uuid"), None)
         reason = f"unique in the whole table ({index.name})"
         if free:
             yield Setting(free.name, "NULL", reason)

@@ -14,14 +14,12 @@ SELECT t.oid, jsonb_build_object(
     'columns', (
         SELECT jsonb_agg(jsonb_build_object(
             'name', a.attname,
-            'type', format_type(a.atttypid, NULL),
-            'base', (
-                WITH RECURSIVE domain (oid) AS (
-                    SELECT a.atttypid
-                    UNION ALL
-                    SELECT y.typbasetype FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype = 'd')
-                SELECT format_type(domain.oid, NULL)
-                FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype <> 'd'),
+            'type', format_type(a.atttypid, a.atttypmod),
+            'base', format_type(b.oid, -1),
+            'length', CASE WHEN b.oid IN ('bpchar'::regtype, 'varchar'::regtype) AND b.typmod > 4 THEN b.typmod - 4 END,
+            'domain', b.oid <> a.atttypid,
+            'own', b.own OR a.attcollation NOT IN (SELECT o.oid FROM pg_collation o
+                                                   WHERE o.collnamespace = 'pg_catalog'::regnamespace UNION SELECT 0),
             'not_null', a.attnotnull,
             'has_default', a.atthasdef OR a.attidentity <> '',
             'default', CASE
@@ -30,9 +28,26 @@ SELECT t.oid, jsonb_build_object(
                 ELSE pg_get_expr(d.adbin, d.adrelid) END,
             'identity', a.attidentity,
             'generated', a.attgenerated,
-            'sequence', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname)
+            'sequence', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname),
+            'draws', a.attidentity <> '' OR coalesce(a.attgenerated = '' AND y.typcategory <> 'D' AND (
+                pg_get_expr(d.adbin, d.adrelid) ~* '\m(nextval|\w*random\w*|uuid_generate_v\w+|uuidv\d)\s*\('
+                OR EXISTS (
+                    SELECT FROM pg_proc f
+                    WHERE f.pronamespace <> 'pg_catalog'::regnamespace AND f.provolatile = 'v'
+                      AND position(f.proname || '(' IN pg_get_expr(d.adbin, d.adrelid)) > 0
+                      AND f.prosrc ~* 'random|nextval|uuid|ulid')), false)
         ) ORDER BY a.attnum)
-        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
+        LATERAL (
+            -- What the type is a domain over; whether it, or its elements' type, may be altered or dropped.
+            WITH RECURSIVE domain (oid, typmod) AS (
+                SELECT a.atttypid, a.atttypmod
+                UNION ALL
+                SELECT y.typbasetype, y.typtypmod
+                FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype = 'd')
+            SELECT domain.oid, domain.typmod, y.typnamespace <> 'pg_catalog'::regnamespace AS own
+            FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype <> 'd') b
+        JOIN pg_type y ON y.oid = b.oid
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'foreign_keys', coalesce((
         SELECT jsonb_agg(jsonb_build_object(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaignpool.blueprint.catalog import TableFacts
-from campaignpool.blueprint.sql.naming import ident, literal
+from campaignpool.blueprint.quote import ident, literal
 
 IDS = 200
 """How many ids are looked up to tell which table they are keys of."""
@@ -61,7 +61,7 @@ def branches(reached: Mapping[int, Reached], oid: int, template: str, depth: int
     table = reached[oid]
     if table.is_root:
         key = table.facts.column[table.facts.primary_key[0]]
-        return [f"t{depth}.{ident(key.name)} = CAST({literal(template)} AS {key.type})"]
+        return [f"t{depth}.{ident(key.name)} = CAST({literal(template)} AS {key.base})"]
     plain = [_within(reached, hang, template, depth) for hang in table.hangs if not hang.type_column]
     if plain:
         return [" AND ".join(plain)]
@@ -97,12 +97,12 @@ def total(table: TableFacts) -> str:
 def like_the_template(root: TableFacts, template: str) -> str:
     """Write the query that counts, for each boolean of the root, the other rows that hold the template's value."""
     key = root.column[root.primary_key[0]]
-    flags = [ident(column.name) for column in root.columns if column.type == "boolean"]
+    flags = [ident(column.name) for column in root.columns if column.base == "boolean"]
     counts = [f"count(*) FILTER (WHERE o.{name} IS NOT DISTINCT FROM t.{name})" for name in flags]
     return (
         f"SELECT ARRAY[count(*)::bigint, {', '.join(counts) or 'NULL'}] FROM {root.name} t "
         f"JOIN {root.name} o ON o.{ident(key.name)} <> t.{ident(key.name)} "
-        f"WHERE t.{ident(key.name)} = CAST({literal(template)} AS {key.type})"
+        f"WHERE t.{ident(key.name)} = CAST({literal(template)} AS {key.base})"
     )
 
 
@@ -124,7 +124,7 @@ def types(table: TableFacts, type_column: str) -> str:
 
 def ids(table: TableFacts, type_column: str, id_column: str) -> str:
     """Write the query for some ids that stand beside a type, given as $1."""
-    kind = table.column[type_column].type
+    kind = table.column[type_column].base
     return (
         f"SELECT DISTINCT {ident(id_column)}::text AS id FROM (SELECT {ident(id_column)} FROM {table.name} "
         f"WHERE {ident(type_column)} = CAST($1::text AS {kind}) AND {ident(id_column)} IS NOT NULL "
@@ -136,7 +136,7 @@ def key_of(tables: Sequence[TableFacts]) -> str:
     """Write the query for how many of some ids, given as $1, are keys of each table; `table` is its place."""
     parts = [
         f"SELECT {place} AS place, count(*) AS hits FROM {table.name} WHERE {ident(key.name)} "
-        f"= ANY (CAST($1::text[] AS {'uuid' if key.type == 'uuid' else 'bigint'}[]))"
+        f"= ANY (CAST($1::text[] AS {'uuid' if key.base == 'uuid' else 'bigint'}[]))"
         for place, table in enumerate(tables)
         for key in (table.column[table.primary_key[0]],)
     ]

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from campaignpool.blueprint.catalog import Column, TableFacts
 from campaignpool.blueprint.compile.expressions import mentioned, substitute, variables_of
 from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql.functions import Revision, written
-from campaignpool.blueprint.sql.naming import ident, literal, schemas
+from campaignpool.blueprint.sql.naming import schemas
 
 CLAIM_FORM = 2
 """What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
@@ -96,7 +97,7 @@ def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str,
     row = _is(root.facts.column[root.facts.primary_key[0]], key)
     if rules.set_:
         sets = [
-            f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].type})"
+            f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].base})"
             for each, expression in rules.set_.items()
         ]
         found = f"UPDATE {root.facts.name} AS t SET {', '.join(sets)} WHERE {row};"
@@ -105,7 +106,7 @@ def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str,
     inserts = []
     for table, given in inserted(plan):
         targets = ", ".join(ident(each) for each in given)
-        cast = [f"CAST(({substitute(each, values)}) AS {table.column[to].type})" for to, each in given.items()]
+        cast = [f"CAST(({substitute(each, values)}) AS {table.column[to].base})" for to, each in given.items()]
         inserts.append(f"INSERT INTO {table.name} ({targets}) VALUES ({', '.join(cast)});")
     return found, inserts
 
@@ -123,7 +124,7 @@ def _is(column: Column, value: str) -> str:
 def _values(plan: ClonePlan, *, key: str, claimant: str, name: str) -> dict[str, str]:
     """Give what the variables of `onClaim` stand for."""
     root = plan.root.facts
-    campaign = f"CAST({key} AS {root.column[root.primary_key[0]].type})"
+    campaign = f"CAST({key} AS {root.column[root.primary_key[0]].base})"
     return {"campaign": campaign, "name": name, "owner": claimant, "claimant": claimant}
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from campaignpool.blueprint.catalog import Index
 from campaignpool.blueprint.compile.expressions import mentioned
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
+from campaignpool.blueprint.quote import ident
 from campaignpool.blueprint.sql import snapshot
-from campaignpool.blueprint.sql.naming import ident
 from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
 
@@ -21,7 +21,7 @@ def collision(plan: ClonePlan, table: TablePlan, index: Index) -> str | None:
     if not index.unique or _fresh(plan, table, index):
         return None
     generated = [column for column in table.facts.columns if column.generated]
-    if any(mentioned(" ".join(index.keys), [name]) for name in _defaults(table)):
+    if any(mentioned(" ".join(index.keys), [name]) for name in table.drawn):
         return None
     more = "".join(f", ({column.default}) AS {ident(column.name)}" for column in generated)
     made = f"SELECT s.*{more} FROM ({_clones(plan, table)}) s"
@@ -61,11 +61,6 @@ def _fresh(plan: ClonePlan, table: TablePlan, index: Index) -> bool:
         return True
     root = {each.column.name for each in plan.derived[table.position] if each.of_root and each.column.not_null}
     return bool(root & set(names) & set(table.anchors))
-
-
-def _defaults(table: TablePlan) -> list[str]:
-    """Give the columns that the database makes, of which nothing can be said here."""
-    return [name for name, kind in table.keys.items() if kind is KeyKind.DEFAULT]
 
 
 def _clones(plan: ClonePlan, table: TablePlan) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind, TablePlan
+from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
-from campaignpool.blueprint.sql.naming import ORD, function, ident, literal, search_path, snapshot
-from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.blueprint.sql.naming import ORD, function, search_path
+from campaignpool.blueprint.sql.snapshot import Survey, frozen
 from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
 
 _QUEUED = 2
@@ -52,6 +53,10 @@ class Revision:
     def rows(self) -> int:
         """Rows that one campaign takes."""
         return sum(survey.rows for survey in self.surveys)
+
+    def frozen(self, table: TablePlan) -> str:
+        """Give the frozen rows of a table, for FROM."""
+        return frozen(self.plan, table, self.surveys[table.position], self.number)
 
     @cached_property
     def values(self) -> Values:
@@ -129,8 +134,8 @@ def groups(revision: Revision) -> Iterator[list[TablePlan]]:
 def insert(revision: Revision, tables: list[TablePlan], window: str | None = None) -> str:
     """Give the statement that inserts tables which refer to each other; foreign keys are checked at its end.
 
-    Of several tables it gives an array with the number of rows of each. A window (ORDER BY, OFFSET, LIMIT) takes a
-    part of the rows.
+    Of several tables it gives an array with the number of rows of each. A window (OFFSET, LIMIT) takes a part of
+    the rows.
     """
     inserts = [_insert(revision, table, window) for table in tables]
     if len(tables) == 1:
@@ -165,8 +170,7 @@ def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> 
     columns = revision.values.columns(table)
     override = any(table.facts.column[name].identity == "a" for name in columns)
     targets = ", ".join(ident(name) for name in columns)
-    order = f"ORDER BY s.{ORD} " if table.placed else ""
-    rows = f"(SELECT * FROM {snapshot(revision.number, table.position)} s {window or f'{order}OFFSET 0'})"
+    rows = f"(SELECT * FROM {revision.frozen(table)} s ORDER BY s.{ORD} {window or 'OFFSET 0'})"
     # A left join keeps its sides, where the planner would turn a cross join round: each row for all campaigns, then
     # the next row, is what the application's indexes take best (`bench/README.md`).
     return (

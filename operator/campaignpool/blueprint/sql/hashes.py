@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
-from campaignpool.blueprint.sql.naming import ident
+from campaignpool.blueprint.quote import ident
 from campaignpool.blueprint.sql.snapshot import effective, source
 
 CELL_BYTES = 4

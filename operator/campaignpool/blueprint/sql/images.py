@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from campaignpool.blueprint.compile.expressions import substitute
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, TablePlan
-from campaignpool.blueprint.sql.naming import ident, literal, snapshot
+from campaignpool.blueprint.quote import ident, literal
+from campaignpool.blueprint.sql.naming import snapshot
 from campaignpool.blueprint.sql.values import CAMPAIGNS
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def queue(revision: "Revision", images: ImagePlan) -> Iterator[str]:
     targets = ", ".join(ident(name) for name in columns)
     campaigns = f"unnest($1, $2, campaignpool_prefixes) WITH ORDINALITY AS c {CAMPAIGNS}"
     source = (
-        f"{snapshot(revision.number, images.position)} s JOIN {blobs(revision.number)} b "
-        f"ON b.original = s.{ident(images.blob)}::text"
+        f"{revision.frozen(table)} s JOIN {blobs(revision.number)} b ON b.original = s.{ident(images.blob)}::text"
     )
     yield (
         f"INSERT INTO {table.facts.name} ({targets}){_overriding(table, columns)}\n"
@@ -68,7 +68,7 @@ def settle(revision: "Revision", images: ImagePlan) -> list[str]:
     plan = revision.plan
     root, table = plan.root.facts, plan.tables[images.position]
     root_key = root.column[root.primary_key[0]]
-    campaign = f"CAST($2 AS {root_key.type})"
+    campaign = f"CAST($2 AS {root_key.base})"
     mine = "i.campaign = $1 AND i.original = ANY (_done)"
     marked = (
         "UPDATE campaign_pool.image i SET state = 'copied', cause = NULL, file = f.file, "
@@ -91,7 +91,7 @@ def _new_key(images: ImagePlan) -> str:
     key = images.key
     if key.name in images.sets:
         return "NULL"
-    return f"(CAST(({key.default or 'gen_random_uuid()'}) AS {key.type}))::text"
+    return f"(CAST(({key.default or 'gen_random_uuid()'}) AS {key.base}))::text"
 
 
 def _insert_blobs(revision: int, images: ImagePlan, campaign: str, mine: str) -> str:
@@ -106,7 +106,7 @@ def _insert_blobs(revision: int, images: ImagePlan, campaign: str, mine: str) ->
     made |= {name: f"({substitute(expression, values)})" for name, expression in images.sets.items()}
     if images.key.name not in images.sets:
         made[images.key.name] = "campaignpool_blob"
-    typed = [f"CAST({value} AS {images.blobs.column[name].type})" for name, value in made.items()]
+    typed = [f"CAST({value} AS {images.blobs.column[name].base})" for name, value in made.items()]
     always = any(images.blobs.column[name].identity == "a" for name in made)
     rows = (
         "SELECT i.blob AS campaignpool_blob, i.file AS campaignpool_file, r.* FROM campaign_pool.image i "
@@ -120,7 +120,7 @@ def _insert_blobs(revision: int, images: ImagePlan, campaign: str, mine: str) ->
 
 
 def _insert_attachments(plan: ClonePlan, table: TablePlan, images: ImagePlan, columns: list[str], mine: str) -> str:
-    name, kind = table.facts.name, table.facts.column[images.blob].type
+    name, kind = table.facts.name, table.facts.column[images.blob].base
     values = [f"CAST(i.blob AS {kind})" if each == images.blob else f"r.{ident(each)}" for each in columns]
     slot = " AND ".join(f"o.{ident(each)} = r.{ident(each)}" for each in images.slot)
     others = (
@@ -150,7 +150,7 @@ def _records(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
             key = target.column[pair.keys[position]]
             cases.append(
                 f"WHEN {literal(kind)} THEN EXISTS (SELECT FROM {target.name} x "
-                f"WHERE x.{ident(key.name)} = CAST(r.{ident(pair.column)} AS {key.type}))"
+                f"WHERE x.{ident(key.name)} = CAST(r.{ident(pair.column)} AS {key.base}))"
             )
         if cases:
             yield f"CASE r.{ident(pair.type_column)} {' '.join(cases)} ELSE true END"
@@ -159,7 +159,7 @@ def _records(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
 def remove(images: ImagePlan) -> Iterator[str]:
     """Give the statements that delete the blobs that were copied for campaigns, after their attachments."""
     name, key = images.blobs.name, images.key
-    rows = f"t.{ident(key.name)} = CAST(i.blob AS {key.type}) AND i.campaign = ANY ($1)"
+    rows = f"t.{ident(key.name)} = CAST(i.blob AS {key.base}) AND i.campaign = ANY ($1)"
     yield f"IF campaign_pool.cascades(ARRAY[{literal(name)}]::regclass[]) THEN"
     yield (
         "    SELECT array_agg(r.tableoid), array_agg(r.ctid) INTO _tables, _places FROM (SELECT t.tableoid, t.ctid "

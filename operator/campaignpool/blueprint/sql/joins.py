@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from campaignpool.blueprint.catalog import Column
 from campaignpool.blueprint.compile.plan import ClonePlan, Derived, KeyKind, Link, Origin, TablePlan, step
-from campaignpool.blueprint.sql.naming import IN, ORD, ROW, ident, literal, lo, member, place
+from campaignpool.blueprint.quote import ident, literal
+from campaignpool.blueprint.sql.naming import IN, ORD, ROW, lo, member, place
 
 
 class Joins:
@@ -32,9 +33,10 @@ class Joins:
 
     @property
     def sql(self) -> str:
-        """FROM and the joins: `m` and the place of its own, `own`, where it has one."""
-        own = f" JOIN {place(self.table.position)} own ON own.{ROW} = m.{ROW}" if self.table.placed else ""
-        return f"FROM {member(self.table.position)} m{own}{''.join(self._joins.values())}"
+        """FROM and the joins: `m` and its place, `own`."""
+        position = self.table.position
+        own = f"JOIN {place(position)} own ON own.{ROW} = m.{ROW}"
+        return f"FROM {member(position)} m {own}{''.join(self._joins.values())}"
 
     def left_out(self, link: Link) -> str:
         """Say whether the target is a row of the template that is left out."""
@@ -146,7 +148,7 @@ def of_type(link: Link, names: tuple[str, ...], alias: str) -> str:
 
 def cast(given: Column, wanted: Column, value: str) -> str:
     """Cast a target's key to the type of the column that holds it, so that the column's index serves."""
-    return value if wanted.base == given.base else f"CAST({value} AS {wanted.type})"
+    return value if wanted.base == given.base else f"CAST({value} AS {wanted.base})"
 
 
 def _alias(link: Link, n: int) -> str:

@@ -5,20 +5,10 @@ without a qualifier and never meet one of ours.
 """
 
 from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.quote import ident
 
 ORD, IN, DROPPED, ROW = "campaignpool_ord", "campaignpool_in", "campaignpool_dropped", "campaignpool_row"
 KEY = "campaignpool_key"
-
-
-def ident(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Quote a string; a backslash makes it an escape string, so that no setting changes its meaning."""
-    quoted = text.replace("'", "''")
-    return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{quoted}'"
 
 
 def search_path(plan: ClonePlan) -> str:

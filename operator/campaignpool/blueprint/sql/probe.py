@@ -5,9 +5,8 @@ time, until one is left. Only a refusal by the same constraint counts: a part of
 refer to, and that is another refusal.
 """
 
-from campaignpool.blueprint.compile.plan import TablePlan
 from campaignpool.blueprint.sql.functions import Revision, drawn, groups, insert, written
-from campaignpool.blueprint.sql.naming import KEY, ORD, lo, rows, snapshot
+from campaignpool.blueprint.sql.naming import KEY, ORD, snapshot
 
 
 def probe(revision: Revision) -> str:
@@ -20,7 +19,7 @@ def probe(revision: Revision) -> str:
     for tables in groups(revision):
         if len(tables) == 1:
             table = tables[0]
-            window = f"ORDER BY {_order(table)} OFFSET $4 LIMIT $5"
+            window = "OFFSET $4 LIMIT $5"
             body.append(f"IF $3 = {table.position} THEN {insert(revision, tables, window)}; RETURN; END IF;")
             body.append(f"{insert(revision, tables)};")
         else:
@@ -37,17 +36,7 @@ def key(revision: Revision) -> str:
     for table in revision.plan.tables:
         if not revision.surveys[table.position].rows:
             continue
-        source = f"{snapshot(revision.number, table.position)} s ORDER BY {_order(table)} OFFSET $2 LIMIT 1"
-        row = f"SELECT s.{KEY} FROM {source}"
-        if table.told_by_suffix:
-            same = (
-                f"right(replace(t.key, '-', ''), 16) = (SELECT s.{lo(table.number(table.spliced[0]))} FROM {source})"
-            )
-            row = f"SELECT min(t.key) FROM {rows(revision.number)} t WHERE t.place = {table.position} AND {same}"
+        row = f"SELECT s.{KEY} FROM {snapshot(revision.number, table.position)} s ORDER BY s.{ORD} OFFSET $2 LIMIT 1"
         body.append(f"IF $1 = {table.position} THEN RETURN ({row}); END IF;")
     body.append("RETURN NULL;")
     return written(revision, "key", "integer, bigint", "text", [], body)
-
-
-def _order(table: TablePlan) -> str:
-    return f"s.{ORD}" if table.placed else "s.ctid"

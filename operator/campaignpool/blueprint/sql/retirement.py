@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from campaignpool.blueprint.compile.plan import Alternative, Derived, KeyKind, Link, TablePlan
+from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
 from campaignpool.blueprint.sql.joins import of_type
-from campaignpool.blueprint.sql.naming import ident, literal, ref, snapshot
+from campaignpool.blueprint.sql.naming import ref
 from campaignpool.blueprint.sql.snapshot import downwards
 from campaignpool.blueprint.sql.values import spliced
 
@@ -121,8 +122,8 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
     """
     if table.position == 0:
         key = table.facts.column[table.facts.primary_key[0]]
-        return [("", f"t.{ident(key.name)} = ANY ($2::{key.type}[])")]
-    own = f"{snapshot(revision.number, table.position)} s, {_CAMPAIGNS}"
+        return [("", f"t.{ident(key.name)} = ANY ($2::{key.base}[])")]
+    own = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
     exact = _computed(revision, table)
     if exact:
         columns = revision.values.columns(table)
@@ -177,7 +178,7 @@ def _by_anchors(
             if each is None or origin.kind is KeyKind.COPIED:
                 continue  # generated, or the same in every campaign: another column says which one it is
             if each.of_root:
-                conditions.append(f"t.{ident(own)} = ANY ($2::{each.column.type}[])")
+                conditions.append(f"t.{ident(own)} = ANY ($2::{each.column.base}[])")
             elif origin.kind is KeyKind.SPLICED:
                 computed[own] = _again(each)
             else:
@@ -186,7 +187,7 @@ def _by_anchors(
     if any(name in by_name for name in computed):
         computed |= {name: f"s.{ident(name)}" for name in _beside(table, set(computed))}
         own_columns = ", ".join(f"t.{ident(name)}" for name in computed)
-        source = f"{snapshot(revision.number, table.position)} s, {_CAMPAIGNS}"
+        source = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
         conditions.append(f"({own_columns}) IN (SELECT {', '.join(computed.values())} FROM {source})")
     return " AND ".join(conditions)
 
@@ -194,7 +195,7 @@ def _by_anchors(
 def _again(each: Derived) -> str:
     """Give the value of a reference that is spliced."""
     value = spliced(f"s.{ref(each.number)}")
-    return value if each.column.type == "uuid" else f"CAST({value} AS {each.column.type})"
+    return value if each.column.base == "uuid" else f"CAST({value} AS {each.column.base})"
 
 
 def _beside(table: TablePlan, anchors: set[str]) -> list[str]:

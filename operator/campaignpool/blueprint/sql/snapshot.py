@@ -2,31 +2,18 @@
 
 1. `members`: every row of the template, table by table along the anchors, with whether a filter keeps it.
 2. `drops`: rows whose required reference points at a row that was left out go too; repeated until nothing changes.
-3. `places`: for each row kept, its place and the 64 bits that end its key in every campaign.
+3. `places`: for each row kept, its place and the suffix of its key in every campaign.
 4. `survey` and `freeze`: the rows with every reference resolved, counted and stored.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from campaignpool.blueprint.catalog import Column
 from campaignpool.blueprint.compile.plan import Alternative, ClonePlan, KeyKind, Link, TablePlan, anchor_targets
+from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql.joins import Joins, cast, of_type
-from campaignpool.blueprint.sql.naming import (
-    DROPPED,
-    IN,
-    KEY,
-    ORD,
-    ROW,
-    ident,
-    literal,
-    lo,
-    member,
-    of,
-    place,
-    raw,
-    ref,
-    snapshot,
-)
+from campaignpool.blueprint.sql.naming import DROPPED, IN, KEY, ORD, ROW, lo, member, of, place, raw, ref, snapshot
 
 
 @dataclass(frozen=True)
@@ -78,15 +65,14 @@ def members(plan: ClonePlan, template: str) -> Iterator[str]:
 
 def temporary(plan: ClonePlan) -> list[str]:
     """Give the temporary tables that `members` and `places` make."""
-    placed = [place(table.position) for table in plan.tables if table.placed]
-    return [*(member(table.position) for table in plan.tables), *placed]
+    return [name(table.position) for table in plan.tables for name in (member, place)]
 
 
 def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
     """Give conditions that are exclusive and together hold for the rows of the template."""
     if table.position == 0:
         key = table.facts.column[table.facts.primary_key[0]]
-        return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.type})"]
+        return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.base})"]
     anchors = sorted((link for link in table.links if link.anchor), key=lambda link: link.type_column is None)
     first, *rest = ([_holds(plan, table, link, each) for each in link.alternatives] for link in anchors)
     others = [f"({' OR '.join(each)})" for each in rest]
@@ -139,29 +125,30 @@ def _held(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative, alia
 
 
 def places(plan: ClonePlan) -> Iterator[str]:
-    """Give statements that number the rows that are kept, in the order of their keys.
+    """Give statements that number the rows that are kept, and make the suffixes of their keys.
 
-    A suffix is the last 64 bits of the row's own key. Where two rows of the table share those (keys that are
-    spliced themselves never do), it is the row's place, under the variant bits of a uuid.
+    Rows are inserted in the order of their numbers, so that keys and numbers that the database draws ascend as those
+    of the template do. Suffixes ascend as the template's keys do: a rank, then a hash, so that tables share no key.
     """
-    for table in (each for each in plan.tables if each.placed):
-        suffix = {name: f"right(replace({ident(name)}::text, '-', ''), 16)" for name in table.spliced}
-        order = [*suffix.values(), *(ident(name) for name in table.facts.primary_key), ROW]
-        source = f"{member(table.position)} WHERE {IN}"
-        named = {name: lo(table.number(name)) for name in table.spliced}
-        own = [f"{suffix[name]} AS {named[name]}" for name in suffix]
-        distinct = [f"count(*) = count(DISTINCT {suffix[name]}) AS own_{named[name]}" for name in suffix]
-        chosen = [
-            f"CASE WHEN own_{each} THEN {each} ELSE '8' || lpad(to_hex({ORD}), 15, '0') END AS {each}"
-            for each in named.values()
+    for table in plan.tables:
+        drawn = [
+            *table.numbered,
+            *(name for name, kind in table.keys.items() if kind is KeyKind.DEFAULT),
+            *table.drawn,
         ]
-        numbered = ", ".join([ROW, *own, f"row_number() OVER (ORDER BY {', '.join(order)}) AS {ORD}"])
+        order = [ident(name) for name in dict.fromkeys([*drawn, *table.facts.primary_key])]
+        suffixes = [_suffix(table, name) for name in table.spliced]
+        columns = [ROW, f"row_number() OVER (ORDER BY {', '.join([*order, ROW])}) AS {ORD}", *suffixes]
         yield (
             f"CREATE TEMPORARY TABLE campaignpool_place_{table.position} ON COMMIT DROP AS "
-            f"SELECT {', '.join([ROW, ORD, *chosen])} FROM (SELECT {numbered} FROM {source}) n"
-            + (f", (SELECT {', '.join(distinct)} FROM {source}) u" if distinct else "")
+            f"SELECT {', '.join(columns)} FROM {member(table.position)} WHERE {IN}"
         )
         yield f"ANALYZE {place(table.position)}"
+
+
+def _suffix(table: TablePlan, name: str) -> str:
+    rank = f"lpad(to_hex(row_number() OVER (ORDER BY {ident(name)}, {ROW})), 7, '0')"
+    return f"'8' || {rank} || left(md5('{table.position} ' || {ident(name)}::text), 8) AS {lo(table.number(name))}"
 
 
 def survey(plan: ClonePlan, table: TablePlan) -> str:
@@ -201,35 +188,69 @@ def surveyed(table: TablePlan, counts: list[int]) -> Survey:
 def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> Iterator[str]:
     """Give statements that store the rows of a table as the snapshot of a revision."""
     name = snapshot(revision, table.position)
-    order = [ORD] if table.placed else []
-    order += [
-        ref(each.number, each.source(origin)) for each in plan.derived[table.position] for origin in each.origins
-    ]
-    yield (
-        f"CREATE TABLE {name} AS {select(plan, table, found)}" + (f" ORDER BY {', '.join(order)}" if order else "")
-    )
+    columns = ", ".join(f"{each.stored} AS {each.name}" for each in _columns(plan, table, found))
+    yield f"CREATE TABLE {name} AS SELECT {columns} {source(plan, table)} ORDER BY {ORD}"
     yield f"ANALYZE {name}"
 
 
 def select(plan: ClonePlan, table: TablePlan, found: Survey) -> str:
-    """Give the query for what a snapshot holds of a table."""
-    joins = Joins(plan, table)
-    columns = [f"own.{name}" for name in (ORD, *(lo(table.number(each)) for each in table.spliced)) if table.placed]
-    if not table.told_by_suffix:
-        key = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
-        # The key in the template, for messages.
-        told = f"concat_ws(', ', {', '.join(key)})" if key else "NULL::text"
-        columns.append(f"{told} AS {KEY}")
-    columns += [f"m.{ident(name)}" for name in (*table.copied, *table.mentioned)]
+    """Give the query for what a snapshot holds of a table, without storing it."""
+    columns = ", ".join(f"{each.value} AS {each.name}" for each in _columns(plan, table, found))
+    return f"SELECT {columns} {source(plan, table)}"
+
+
+def frozen(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> str:
+    """Give a table of a revision's rows, for FROM, in which every column has the type that expressions expect."""
+    columns = [each for each in _columns(plan, table, found) if each.name != KEY]
+    name = snapshot(revision, table.position)
+    if not any(each.restored for each in columns):
+        return name
+    typed = [f"CAST(f.{c.name} AS {c.restored}) AS {c.name}" if c.restored else f"f.{c.name}" for c in columns]
+    return f"(SELECT {', '.join(typed)} FROM {name} f)"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a snapshot: its name, its value over `source`, and the type of a column that it is taken from."""
+
+    name: str
+    value: str
+    of: Column | None = None
+
+    @property
+    def stored(self) -> str:
+        """The value as it is stored: no column of ours has a type or collation that may be altered or dropped."""
+        if self.of is None:
+            return self.value
+        if self.of.own:
+            return f'CAST({self.value} AS text) COLLATE pg_catalog."default"'
+        return f"CAST({self.value} AS {self.of.base})" if self.of.domain else self.value
+
+    @property
+    def restored(self) -> str | None:
+        """The type to cast back to; None where the column is stored as it is."""
+        return self.of.base if self.of is not None and self.of.own else None
+
+
+def _columns(plan: ClonePlan, table: TablePlan, found: Survey) -> Iterator[_Column]:
+    """Give the columns of a table's snapshot."""
+    joins, facts = Joins(plan, table), table.facts
+    for name in (ORD, *(lo(table.number(each)) for each in table.spliced)):
+        yield _Column(name, f"own.{name}")
+    key = [f"m.{ident(name)}::text" for name in facts.primary_key]
+    # The key in the template, for messages and for references that no column declares.
+    yield _Column(KEY, f"concat_ws(', ', {', '.join(key)})" if key else "NULL::text")
+    for name in (*table.copied, *table.mentioned):
+        yield _Column(ident(name), f"m.{ident(name)}", facts.column[name])
     for n, each in enumerate(joins.derived):
         for origin in each.origins:
-            columns.append(f"{joins.token(each, origin)} AS {ref(each.number, each.source(origin))}")
+            yield _Column(ref(each.number, each.source(origin)), joins.token(each, origin))
             if origin.kind is KeyKind.SET:
-                read = enumerate(joins.read(each, origin))
-                columns += [f"{value} AS {of(each.number, each.source(origin), k)}" for k, value in read]
+                target = plan.tables[origin.table].facts
+                for k, (name, value) in enumerate(zip(each.needs(origin), joins.read(each, origin), strict=True)):
+                    yield _Column(of(each.number, each.source(origin), k), value, target.column[name])
         if found.raw[n]:
-            columns.append(f"{joins.raw(each)} AS {raw(each.number)}")
-    return f"SELECT {', '.join(columns)} {joins.sql} WHERE m.{IN}"
+            yield _Column(raw(each.number), joins.raw(each), each.column)
 
 
 def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:

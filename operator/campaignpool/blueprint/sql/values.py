@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from campaignpool.blueprint.compile.expressions import substitute
 from campaignpool.blueprint.compile.plan import ClonePlan, Derived, KeyKind, Origin, TablePlan
-from campaignpool.blueprint.sql.naming import ORD, ident, literal, lo, of, raw, ref
+from campaignpool.blueprint.quote import ident, literal
+from campaignpool.blueprint.sql.naming import ORD, lo, of, raw, ref
 from campaignpool.blueprint.sql.snapshot import Survey
 
 CAMPAIGNS = "(campaignpool_id, campaignpool_owner, campaignpool_hi, campaignpool_n)"
@@ -43,21 +44,21 @@ class Values:
         """Give the value of a column that is made anew, unless that is left to the database."""
         column = table.facts.column[name]
         if table.keys[name] is KeyKind.NUMBERED:
-            return _cast(self.numbered(table.position, name, f"s.{ORD}"), column.base, column.type)
+            return self.numbered(table.position, name, f"s.{ORD}")
         own = table.position == 0 and table.key_column == column
-        return _cast("c.campaignpool_id" if own else spliced(f"s.{lo(table.number(name))}"), "uuid", column.type)
+        return _cast("c.campaignpool_id" if own else spliced(f"s.{lo(table.number(name))}"), "uuid", column.base)
 
     def reference(self, table: TablePlan, each: Derived) -> str:
         """Give the key of the clone of a reference's target, or the reference itself where it leaves the template."""
         survey = self.surveys[table.position]
         place = self.plan.derived[table.position].index(each)
         if each.of_root and not survey.raw[place] and not survey.empty[place]:
-            return _cast("c.campaignpool_id", "uuid", each.column.type)
+            return _cast("c.campaignpool_id", "uuid", each.column.base)
         found = list(self.sources(each))
         if survey.raw[place]:
             found.append(f"s.{raw(each.number)}")
         if not found:
-            return f"CAST(NULL AS {each.column.type})"
+            return f"CAST(NULL AS {each.column.base})"
         return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
     def sources(self, each: Derived) -> Iterator[str]:
@@ -66,10 +67,10 @@ class Values:
         for origin in (origin for origin in each.origins if self.surveys[origin.table].rows):
             token = f"s.{ref(each.number, each.source(origin))}"
             if origin.kind is KeyKind.SPLICED:
-                yield _cast(spliced(token), "uuid", each.column.type)
+                yield _cast(spliced(token), "uuid", each.column.base)
             elif origin.kind is KeyKind.NUMBERED:
                 base = self.plan.tables[origin.table].facts.column[origin.column].base
-                yield _cast(self.numbered(origin.table, origin.column, token), base, each.column.type)
+                yield _cast(self.numbered(origin.table, origin.column, token), base, each.column.base)
             else:
                 yield f"CASE WHEN {token} THEN {self._read(each, origin)} END"
 
@@ -81,7 +82,7 @@ class Values:
             for k, name in enumerate(each.needs(origin))
         ]
         value = self._set(target, origin.column, target.sets[origin.column])
-        kind = each.column.type
+        kind = each.column.base
         return f"CAST((SELECT {value} FROM (SELECT {', '.join(read) or 'true'}) t) AS {kind})"
 
     def _set(self, table: TablePlan, name: str, expression: str) -> str:
@@ -90,7 +91,7 @@ class Values:
             "name": f"({literal(self.pool.rpartition('/')[2] + '-')} || c.campaignpool_hi)",
             "owner": "nullif(c.campaignpool_owner, '')",
         }
-        return f"CAST(({substitute(expression, values)}) AS {table.facts.column[name].type})"
+        return f"CAST(({substitute(expression, values)}) AS {table.facts.column[name].base})"
 
     def campaign(self) -> str:
         """Give the key of the campaign's own row."""

@@ -1,0 +1,145 @@
+"""Clones hold what the template holds: declared types, the order of keys, numbers and tokens of their own."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from campaignpool.ledger import retiring
+from campaignpool.ledger.database import Connection
+from tests.support import field, ledgers
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def removed(connection: Connection, keys: list[str]) -> None:
+    """Retire and delete what was made."""
+    await retiring.retire(connection, ledgers.POOL, None, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)
+
+
+async def test_values_keep_their_declared_types(connection: Connection) -> None:
+    await connection.execute("""
+        CREATE DOMAIN code AS char(4);
+        CREATE TABLE campaigns (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(), country char(2), flags bit(8), codes char(3)[], code code,
+            price numeric(6,2), at timestamp(0), is_master_template boolean NOT NULL);
+        INSERT INTO campaigns (country, flags, codes, code, price, at, is_master_template)
+        VALUES ('FR', B'10101010', '{abc,de}', 'wxyz', 12.34, '2026-01-01 10:00:00', true);
+    """)
+    text = """
+        root:
+          table: campaigns
+          set: {is_master_template: "false", country: "'DE'", flags: "B'11110000'", code: "'abcd'", price: "99.999"}
+        onClaim: {set: {country: "'AT'"}}
+    """
+    keys = await field.made(connection, text)
+    row = await connection.fetchrow("SELECT * FROM campaigns WHERE id = $1", keys[0])
+    assert row
+    assert (row["country"], row["codes"], row["code"], str(row["price"])) == ("DE", ["abc", "de "], "abcd", "100.00")
+    assert row["flags"].as_string().replace(" ", "") == "11110000"
+    claim = await ledgers.claim(connection, "me")
+    query = "SELECT country FROM campaigns WHERE id::text = $1"
+    assert await connection.fetchval(query, claim["campaign_id"]) == "AT"
+    await removed(connection, keys[1:])
+
+
+async def test_a_value_that_is_too_long_is_refused_and_never_cut(connection: Connection) -> None:
+    await connection.execute("""
+        CREATE TABLE campaigns (id uuid PRIMARY KEY, country char(2), is_master_template boolean NOT NULL);
+        INSERT INTO campaigns VALUES (gen_random_uuid(), 'FR', true);
+    """)
+    with pytest.raises(asyncpg.StringDataRightTruncationError):
+        await field.made(
+            connection, """root: {table: campaigns, set: {is_master_template: "false", country: "'DEU'"}}"""
+        )
+
+
+async def test_keys_of_char_columns_are_whole(connection: Connection) -> None:
+    await connection.execute("""
+        CREATE FUNCTION ulid() RETURNS text LANGUAGE sql VOLATILE AS
+        $$ SELECT upper(substr(md5(random()::text), 1, 26)) $$;
+        CREATE TABLE worlds (id char(26) PRIMARY KEY DEFAULT ulid(), is_master_template boolean NOT NULL);
+        CREATE TABLE items (id char(26) PRIMARY KEY DEFAULT ulid(), world_id char(26) NOT NULL REFERENCES worlds);
+        CREATE TABLE parts (id char(26) PRIMARY KEY DEFAULT ulid(), item_id char(26) NOT NULL REFERENCES items);
+        INSERT INTO worlds (is_master_template) VALUES (true);
+        INSERT INTO items (world_id) SELECT id FROM worlds, generate_series(1, 4) n;
+        INSERT INTO parts (item_id) SELECT id FROM items;
+    """)
+    text = 'root: {table: worlds, set: {is_master_template: "false"}}\ntables: [{name: items}, {name: parts}]'
+    keys = await field.made(connection, text)
+    query = "SELECT count(*) FROM items i JOIN parts p ON p.item_id = i.id WHERE world_id = $1 AND length(p.id) = 26"
+    assert await connection.fetchval(query, keys[0]) == 4
+    await removed(connection, keys)
+
+
+KEYS = {
+    "integers that nothing refers to": "serial",
+    "identities": "bigint GENERATED ALWAYS AS IDENTITY",
+    "random uuids": "uuid DEFAULT gen_random_uuid()",
+    "time-ordered uuids": "uuid DEFAULT campaign_v7()",
+}
+V7 = """
+CREATE FUNCTION campaign_v7() RETURNS uuid LANGUAGE sql VOLATILE AS $$ SELECT (
+    lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000000)::bigint), 12, '0') || '7'
+    || substr(md5(random()::text), 1, 3) || 'b' || substr(md5(random()::text), 1, 15))::uuid $$;
+"""
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("referred", [False, True])
+async def test_new_keys_ascend_as_those_of_the_template_do(connection: Connection, kind: str, referred: bool) -> None:
+    more = "CREATE TABLE notes (id serial PRIMARY KEY, step_id {} NOT NULL REFERENCES steps);"
+    await connection.execute(f"""
+        {field.CAMPAIGNS} {V7}
+        CREATE TABLE steps (id {KEYS[kind]} PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, label text);
+        INSERT INTO steps (campaign_id, label) SELECT id, n::text FROM campaigns, generate_series(1, 50) n;
+        UPDATE steps SET label = label || ' edited' WHERE label::integer % 3 = 1;
+        {more.format("uuid" if "uuid" in KEYS[kind] else "bigint") if referred else ""}
+        {"INSERT INTO notes (step_id) SELECT id FROM steps;" if referred else ""}
+    """)
+    tables = "tables: [{name: steps}, {name: notes}]" if referred else "tables: [{name: steps}]"
+    keys = await field.made(connection, field.ROOT + tables)
+    query = "SELECT array_agg(label ORDER BY id) FROM steps WHERE campaign_id = $1"
+    template = await connection.fetchval("SELECT id FROM campaigns WHERE is_master_template")
+    wanted = await connection.fetchval(query, template)
+    assert [await connection.fetchval(query, key) for key in keys] == [wanted, wanted]
+    await removed(connection, keys)
+
+
+async def test_numbers_and_tokens_beside_the_key_are_the_clones_own(connection: Connection) -> None:
+    await connection.execute("""
+        CREATE SEQUENCE codes;
+        CREATE FUNCTION token() RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT md5(random()::text) $$;
+        CREATE TABLE campaigns (id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+            number bigint GENERATED ALWAYS AS IDENTITY, code text NOT NULL DEFAULT 'C-' || nextval('codes'),
+            kept integer NOT NULL DEFAULT nextval('codes'), made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            is_master_template boolean NOT NULL);
+        CREATE TABLE tickets (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), position integer,
+            campaign_id uuid NOT NULL REFERENCES campaigns, number serial, share uuid DEFAULT gen_random_uuid(),
+            token text DEFAULT token());
+        INSERT INTO campaigns (is_master_template, kept) VALUES (true, 7);
+        INSERT INTO tickets (campaign_id, position) SELECT id, n FROM campaigns, generate_series(1, 9) n;
+        UPDATE tickets SET share = NULL WHERE position = 5;
+    """)
+    text = 'root: {table: campaigns, set: {is_master_template: "false", kept: kept}}\ntables: [{name: tickets}]'
+    keys = await field.made(connection, text)
+    roots = await connection.fetch("SELECT number, code, kept, made_at FROM campaigns")
+    assert len({row["number"] for row in roots}) == len({row["code"] for row in roots}) == 3
+    assert {row["kept"] for row in roots} == {7}
+    assert len({row["made_at"] for row in roots}) == 1
+    query = """
+        SELECT array_agg(position ORDER BY number), count(DISTINCT share), count(share), count(DISTINCT token)
+        FROM tickets WHERE campaign_id = $1
+    """
+    for key in keys:
+        assert list(await connection.fetchrow(query, key) or ()) == [list(range(1, 10)), 8, 8, 9]
+    assert await connection.fetchval("SELECT count(DISTINCT number) = 27 AND count(DISTINCT token) = 27 FROM tickets")
+    await removed(connection, keys)
