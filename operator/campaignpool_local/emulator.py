@@ -10,7 +10,8 @@ from typing import Self
 import yaml
 from aiohttp import web
 
-from campaignpool_local.access import Access
+from campaignpool_local.access.defaults import RoleAggregator
+from campaignpool_local.access.users import Tokens
 from campaignpool_local.deletion import Collector
 from campaignpool_local.jobs import JobController
 from campaignpool_local.objects import Registry
@@ -36,15 +37,16 @@ class Emulator:
             registry = Registry(Store())
             Collector(registry)
             JobController(registry, backoff=self._backoff)
-            pods, access = PodRunner(registry), Access(registry.store)
+            RoleAggregator(registry)
+            pods, tokens = PodRunner(registry), Tokens(registry.store)
             stack.push_async_callback(pods.close)
             application = web.Application(client_max_size=16 * 2**20)
-            application.router.add_route("*", "/{path:.*}", Server(registry, access, pods).answer)
+            application.router.add_route("*", "/{path:.*}", Server(registry, tokens, pods).answer)
             runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{access.secret}"
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{tokens.secret}"
             self._stack = stack.pop_all()
         return self
 

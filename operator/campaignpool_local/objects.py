@@ -9,7 +9,7 @@ from copy import deepcopy
 
 from campaignpool_local.cel import broken_rules, has_rules
 from campaignpool_local.definitions.validation import definition_faults
-from campaignpool_local.resources import NAMESPACES, ResourceType, find
+from campaignpool_local.resources import NAMESPACES, RBAC, ResourceType, find
 from campaignpool_local.schema import shaped
 from campaignpool_local.store import Key, Store, name_of
 from campaignpool_local.values import ApiError, Cause, Json, stamp
@@ -26,6 +26,7 @@ _UNTRIED = (
     " validation"
 )
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_SEGMENT = re.compile(r"[^/%]+")  # the names of roles and bindings may be any part of a path
 _SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _POD_DEFAULTS = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30}
@@ -142,7 +143,7 @@ class Registry:
         name, prefix = given.get("name", ""), given.get("generateName")
         if prefix and not name:  # no vowels, so that it never makes a word
             name = prefix + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-        if not _SUBDOMAIN.fullmatch(name):
+        if not (_SUBDOMAIN.fullmatch(name) or (kind.group == RBAC and _SEGMENT.fullmatch(name))):
             why = f"Invalid value: {json.dumps(name)}: {_SUBDOMAIN_RULE}"
             missing = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
             raise kind.invalid(name, [Cause("metadata.name", "FieldValueInvalid", why) if name else missing])

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from campaignpool_local.store import Key, Store
-from campaignpool_local.values import ApiError, Cause, Json
+from campaignpool_local.values import ApiError, Cause, Json, NoSuchPathError, Value
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS: dict[str, tuple[str, ...]] = {"status": ("get", "patch", "update")}
 NAMESPACES, PODS, JOBS = ("", "namespaces"), ("", "pods"), ("batch", "jobs")
 CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 RBAC = "rbac.authorization.k8s.io"
+_COUNTED = ("apps", "policy", "networking.k8s.io")  # groups whose objects have a generation
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ResourceType:
     @property
     def has_generation(self) -> bool:
         """Whether `metadata.generation` counts the changes of the desired state."""
-        return self.crd is not None or self.key in (JOBS, CRDS)
+        return self.crd is not None or self.key in (JOBS, CRDS) or self.group in _COUNTED
 
     @property
     def schema(self) -> Json:
@@ -79,23 +80,49 @@ class ResourceType:
 
 
 _SOME = tuple(verb for verb in VERBS if verb != "deletecollection")
-_REVIEW = "SelfSubjectAccessReview"
+_SCALED = {**STATUS, "scale": STATUS["status"]}
+_ALL = ("all",)
+_ANSWER = ("create",)
+
+
+def _cluster(group: str, plural: str, kind: str, *short: str, **more: Value) -> ResourceType:
+    return ResourceType(group, plural, kind, short, namespaced=False, **more)
+
+
+def _review(group: str, kind: str, *, namespaced: bool = False) -> ResourceType:
+    return ResourceType(f"{group}.k8s.io", f"{kind.lower()}s", kind, namespaced=namespaced, verbs=_ANSWER)
+
+
 _BUILT_IN = (
-    ResourceType("", "namespaces", "Namespace", ("ns",), namespaced=False, verbs=_SOME, subresources=STATUS),
+    _cluster("", "namespaces", "Namespace", "ns", verbs=_SOME, subresources=STATUS),
+    _cluster("", "nodes", "Node", "no", subresources=STATUS),
     ResourceType("", "configmaps", "ConfigMap", ("cm",)),
     ResourceType("", "secrets", "Secret"),
-    ResourceType("", "serviceaccounts", "ServiceAccount", ("sa",), subresources={"token": ("create",)}),
-    ResourceType("", "pods", "Pod", ("po",), categories=("all",), subresources={**STATUS, "log": ("get",)}),
+    ResourceType("", "serviceaccounts", "ServiceAccount", ("sa",), subresources={"token": _ANSWER}),
+    ResourceType("", "services", "Service", ("svc",), categories=_ALL, subresources=STATUS),
+    ResourceType("", "pods", "Pod", ("po",), categories=_ALL, subresources={**STATUS, "log": ("get",)}),
+    ResourceType("", "resourcequotas", "ResourceQuota", ("quota",), subresources=STATUS),
     ResourceType("", "events", "Event", ("ev",)),
     ResourceType("events.k8s.io", "events", "Event", verbs=()),  # clients look for the group, and use the core one
-    ResourceType("batch", "jobs", "Job", categories=("all",), subresources=STATUS),
+    ResourceType("apps", "deployments", "Deployment", ("deploy",), categories=_ALL, subresources=_SCALED),
+    ResourceType("apps", "replicasets", "ReplicaSet", ("rs",), categories=_ALL, subresources=_SCALED),
+    ResourceType("batch", "jobs", "Job", categories=_ALL, subresources=STATUS),
+    ResourceType("policy", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), subresources=STATUS),
+    ResourceType("networking.k8s.io", "networkpolicies", "NetworkPolicy", ("netpol",)),
+    ResourceType("networking.k8s.io", "ingresses", "Ingress", ("ing",), subresources=STATUS),
     ResourceType("coordination.k8s.io", "leases", "Lease"),
-    ResourceType(*CRDS, "CustomResourceDefinition", ("crd", "crds"), namespaced=False, subresources=STATUS),
+    _cluster("scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc"),
+    _cluster(*CRDS, "CustomResourceDefinition", "crd", "crds", subresources=STATUS),
     ResourceType(RBAC, "roles", "Role"),
     ResourceType(RBAC, "rolebindings", "RoleBinding"),
-    ResourceType(RBAC, "clusterroles", "ClusterRole", namespaced=False),
-    ResourceType(RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
-    ResourceType("authorization.k8s.io", f"{_REVIEW.lower()}s", _REVIEW, namespaced=False, verbs=("create",)),
+    _cluster(RBAC, "clusterroles", "ClusterRole"),
+    _cluster(RBAC, "clusterrolebindings", "ClusterRoleBinding"),
+    _review("authorization", "SelfSubjectAccessReview"),
+    _review("authorization", "SelfSubjectRulesReview"),
+    _review("authorization", "SubjectAccessReview"),
+    _review("authorization", "LocalSubjectAccessReview", namespaced=True),
+    _review("authentication", "SelfSubjectReview"),
+    _review("authentication", "TokenReview"),
 )
 
 
@@ -117,9 +144,6 @@ def find(store: Store, key: Key, version: str = "") -> ResourceType:
     for each in served(store):
         if each.key == key and version in ("", each.version):
             return each
-    raise unknown()
-
-
-def unknown() -> ApiError:
-    """404: nothing is served there."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+    if key[0] not in {each.group for each in _BUILT_IN}:
+        raise NoSuchPathError
+    raise ApiError(404, "NotFound", "the server could not find the requested resource", {})

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import yaml
 from aiohttp import web
 
-from campaignpool_local import discovery
-from campaignpool_local.access import DEED, Access
+from campaignpool_local import discovery, protobuf
+from campaignpool_local.access.authorizer import Authorizer, Deed
+from campaignpool_local.access.reviews import REVIEWS, answer
+from campaignpool_local.access.users import SERVICE_ACCOUNTS, Tokens, User, named
 from campaignpool_local.deletion import delete
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
 from campaignpool_local.pods import PodRunner
-from campaignpool_local.resources import ResourceType, find, served, unknown
+from campaignpool_local.resources import ResourceType, find, served
 from campaignpool_local.tables import table
-from campaignpool_local.values import ApiError, Json, Value
+from campaignpool_local.values import ApiError, Json, NoSuchPathError, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
 
 _APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
@@ -25,12 +27,24 @@ _PATCHES: dict[str, Callable[[Json, Value], Json]] = {
     "application/merge-patch+json": merge,
     _STRATEGIC: strategic,
 }
+_BODIES = ("application/json", "application/yaml", protobuf.CONTENT_TYPE)
 _LONGEST_WATCH = 3600
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 def _as_json(body: Json, code: int = 200, content_type: str = "application/json") -> web.Response:
     return web.Response(body=json.dumps(body).encode(), status=code, headers={"Content-Type": content_type})
+
+
+def _says(request: web.Request, parameter: str) -> bool:
+    """Return whether a parameter of the query says yes, in any spelling."""
+    return request.query.get(parameter, "").lower() in ("1", "t", "true", "all")
+
+
+def _verb(request: web.Request, name: str) -> str:
+    """Return what a request does to a resource, in the words of RBAC."""
+    verb = _VERBS.get(request.method, "get" if name else "watch" if _says(request, "watch") else "list")
+    return "deletecollection" if (verb, name) == ("delete", "") else verb
 
 
 @dataclass(frozen=True)
@@ -42,18 +56,15 @@ class _Call:
     namespace: str
     name: str
     sub: str
-
-    @property
-    def verb(self) -> str:
-        verb = _VERBS.get(self.request.method, "get" if self.name else "watch" if self.says("watch") else "list")
-        return "deletecollection" if (verb, self.name) == ("delete", "") else verb
+    verb: str
+    user: User
 
     def asked(self, parameter: str) -> str:
         return self.request.query.get(parameter, "")
 
     def says(self, parameter: str) -> bool:
-        """Whether a parameter of the query says yes, in any spelling."""
-        return self.asked(parameter).lower() in ("1", "t", "true", "all")
+        """Return whether a parameter of the query says yes, in any spelling."""
+        return _says(self.request, parameter)
 
     def matches(self) -> Predicate:
         chosen = selector(self.asked("labelSelector"), self.asked("fieldSelector"))
@@ -72,12 +83,14 @@ class _Call:
             return scale_of(self.kind, obj)
         return obj if obj["kind"] == "Status" else self.form([obj], version, obj, headed=headed)
 
-    async def body(self, accepted: Collection[str] = ("application/json", "application/yaml")) -> Json:
+    async def body(self, accepted: Collection[str] = _BODIES) -> Json:
         """Read a body of JSON or YAML, empty if there is none; only for a JSON patch it is a list."""
         raw, form = await self.request.read(), self.request.headers.get("Content-Type", "application/json")
         if raw and form.split(";")[0] not in accepted:
             message = "the body of the request was in an unknown format - accepted media types include: "
             raise ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
+        if raw and form == protobuf.CONTENT_TYPE and self.kind.crd is None:
+            return protobuf.decode(raw)
         body: Json = (yaml.safe_load(raw) if "yaml" in form else json.loads(raw)) if raw else {}
         return body
 
@@ -85,8 +98,9 @@ class _Call:
 class Server:
     """Answers requests to the API."""
 
-    def __init__(self, registry: Registry, access: Access, pods: PodRunner) -> None:
-        self._registry, self._store, self._access, self._pods = registry, registry.store, access, pods
+    def __init__(self, registry: Registry, tokens: Tokens, pods: PodRunner) -> None:
+        self._registry, self._store, self._tokens, self._pods = registry, registry.store, tokens, pods
+        self._authorizer = Authorizer(registry.store)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
@@ -94,11 +108,15 @@ class Server:
         if path[-1] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
         try:
-            path, user = self._access.authenticate(path, request.headers.get("Authorization", ""))
+            path, user = self._tokens.authenticate(path, request.headers)
+            user = self._impersonated(request, user)
             place = 2 if path[0] == "api" else 3  # in front of it: the group and the version
             if path[0] in ("api", "apis") and path[place:]:
                 return await self._handle(request, user, path[:place], path[place:])
+            self._authorizer.check(user, Deed("get", path=f"/{'/'.join(path)}"))
             return self._discover(request, "/".join(path))
+        except NoSuchPathError:
+            return web.Response(text="404 page not found\n", status=404)
         except ApiError as error:
             return _as_json(error.status, error.status["code"])
         # A body or a parameter that cannot be read, or is of an odd shape.
@@ -110,32 +128,50 @@ class Server:
         types, accepted = list(served(self._store)), request.headers.get("Accept", "").replace(" ", "")
         if where in ("api", "apis") and discovery.AGGREGATED in accepted:
             return _as_json(discovery.aggregated(types, core=where == "api"), content_type=discovery.AGGREGATED)
-        if found := discovery.documents(types, f"/{self._access.secret}").get(where):
+        if found := discovery.documents(types, f"/{self._tokens.secret}").get(where):
             return _as_json(found)
-        raise unknown()
+        raise NoSuchPathError
 
-    async def _handle(self, request: web.Request, user: str, root: list[str], path: list[str]) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, user: User, root: list[str], path: list[str]) -> web.StreamResponse:
         namespace, group = "", root[1] if root[0] == "apis" else ""
         if path[0] == "namespaces" and path[2:] not in ([], ["status"]):
             namespace, path = path[1], path[2:]
         plural, name, sub = [*path, "", ""][:3]
-        call = _Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub)
-        if plural == "selfsubjectaccessreviews" and call.verb == "create":
-            return _as_json(self._access.review(user, await call.body()), 201)
-        deed = (call.verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
-        self._access.check(user, dict(zip(DEED, deed, strict=True)), call.kind)
+        verb = _verb(request, name)
+        deed = Deed(verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
+        self._authorizer.check(user, deed)
+        call = _Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub, verb, user)
         if call.verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})
+        if plural in REVIEWS:
+            body = await call.body()
+            return _as_json(answer(call.kind, user, body, self._authorizer, self._tokens), 201)
         own = {"create": self._create, "get": self._get, "list": self._list, "watch": self._watch}
         other = self._delete if call.verb.startswith("delete") else self._change
         return await own.get(call.verb, other)(call)
 
     async def _create(self, call: _Call) -> web.StreamResponse:
+        body = await call.body()
         if call.sub == "token":
-            return _as_json(self._access.grant_token(call.namespace, call.name, await call.body()), 201)
-        obj = self._registry.create(call.kind, call.namespace, await call.body(), dry=call.says("dryRun"))
+            account = self._registry.read(find(self._store, SERVICE_ACCOUNTS), call.namespace, call.name)
+            return _as_json(self._tokens.request(call.kind, account, body), 201)
+        self._check_grant(call, body)
+        obj = self._registry.create(call.kind, call.namespace, body, dry=call.says("dryRun"))
         return _as_json(call.one(obj), 201)
+
+    def _check_grant(self, call: _Call, body: Json) -> None:
+        name = call.name or (body.get("metadata") or {}).get("name", "")
+        deed = Deed(call.verb, call.kind.group, call.kind.plural, call.namespace, name)
+        self._authorizer.check_grant(call.user, deed, body)
+
+    def _impersonated(self, request: web.Request, user: User) -> User:
+        """Return whom the user wants to act as, if anybody."""
+        if not (name := request.headers.get("Impersonate-User", "")):
+            return user
+        other = named(name, tuple(request.headers.getall("Impersonate-Group", [])))
+        self._authorizer.check(user, Deed("impersonate", "", "users", name=name))
+        return other
 
     async def _get(self, call: _Call) -> web.StreamResponse:
         stored = self._registry.read(call.kind, call.namespace, call.name)
@@ -195,6 +231,7 @@ class Server:
         if creates:
             return _as_json(call.one(self._registry.create(kind, call.namespace, merge(new, name), dry=dry)), 201)
         new = with_scale(kind, old, new) if call.sub == "scale" else new
+        self._check_grant(call, new)
         return _as_json(call.one(self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)))
 
     async def _delete(self, call: _Call) -> web.StreamResponse:

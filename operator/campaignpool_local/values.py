@@ -56,3 +56,7 @@ class ApiError(Exception):
         more = {} if details is None else {"details": details}
         head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         self.status: Json = {**head, "message": message, "reason": reason, **more, "code": code}
+
+
+class NoSuchPathError(Exception):
+    """Nothing is served under a path: the answer is plain text, not a Status."""

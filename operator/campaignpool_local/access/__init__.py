@@ -1,0 +1,1 @@
+"""Authentication and authorization: users, tokens of service accounts, RBAC, reviews."""
