@@ -57,6 +57,20 @@ bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README
 	@$(UV) sync --quiet --frozen --all-extras --group bench
 	@$(RUN)python -m bench $(NAME)
 
+# With docker or buildah, whichever works here.
+BASE ?= docker.io/library/python:3.13-slim-trixie
+TAG ?= 0.1.0
+images: ## build the operator's and the seeder's image (REGISTRY=ghcr.io/me/ TAG=... BASE=python:...@sha256:...)
+	@if docker info >/dev/null 2>&1; then build="docker build"; \
+	elif command -v buildah >/dev/null; then build="buildah build"; \
+	else echo "make images: neither a running Docker nor buildah is here: install one of them" >&2; exit 1; fi; \
+	for image in operator seeder; do \
+	  $$build --build-arg BASE=$(BASE) --build-arg VERSION=$(TAG) \
+	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	    -f $$([ $$image = operator ] && echo operator || echo jobs/seeder)/Dockerfile \
+	    -t $(REGISTRY)campaignpool-$$image:$(TAG) . || exit 1; \
+	done
+
 e2e: setup ## the tests that need a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
@@ -69,4 +83,4 @@ lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 clean: ## remove what was installed and what ran
 	rm -rf .tools .venv .local
 
-.PHONY: help setup demo kubectl test lint generate bench e2e soak lock clean
+.PHONY: help setup demo kubectl test lint generate bench images e2e soak lock clean
