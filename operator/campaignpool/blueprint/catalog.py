@@ -81,6 +81,24 @@ class Index(_Fact):
     definition: str
 
 
+class Trigger(_Fact):
+    """A trigger that is enabled; `source` is the text of its function."""
+
+    name: str
+    definition: str = ""
+    source: str = ""
+    before: bool = False
+    insert: bool = True
+    delete: bool = False
+
+
+class Rule(_Fact):
+    """A rewrite rule; `insert` is whether it is one of INSERT."""
+
+    name: str
+    insert: bool
+
+
 class TableFacts(_Fact):
     """A table; `name` is qualified and quoted, ready for SQL."""
 
@@ -93,7 +111,23 @@ class TableFacts(_Fact):
     columns: tuple[Column, ...]
     foreign_keys: tuple[ForeignKey, ...]
     indexes: tuple[Index, ...]
-    triggers: tuple[str, ...]
+    triggers: tuple[Trigger, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    children: tuple[str, ...] = ()
+    """Tables that inherit from it and are no partitions."""
+    unlogged: tuple[str, ...] = ()
+    """Of the table and its partitions, those that a crash of the server empties."""
+    foreign_parts: tuple[str, ...] = ()
+    """Partitions that are foreign tables."""
+    row_security: bool = False
+    """Whether row level security applies to the role."""
+    hidden: tuple[str, ...] = ()
+    """Operations that row level security may keep from the role: SELECT, INSERT, DELETE."""
+
+    @property
+    def on_insert(self) -> tuple[str, ...]:
+        """Names of the triggers that fire when a row is inserted."""
+        return tuple(each.name for each in self.triggers if each.insert)
 
     @cached_property
     def column(self) -> Mapping[str, Column]:
@@ -108,10 +142,12 @@ class Catalog:
     Attributes:
         tables: The tables, by the name the blueprint uses; a name that no table has is absent.
         path: The schemas in which the role finds what is not qualified, in order.
+        others: What has one of the names and is no table, such as `a view`.
     """
 
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     path: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 async def read(connection: Connection, names: Iterable[str]) -> Catalog:
@@ -122,15 +158,21 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
         names: Names as a person writes them: `campaigns`, `game.campaigns`, `"Odd Name"`.
     """
     oids = await connection.fetch(
-        "SELECT name, t.oid FROM unnest($1::text[]) AS n (name) "
-        "JOIN pg_class t ON t.oid = to_regclass(name) AND t.relkind IN ('r', 'p')",
+        "SELECT name, t.oid, t.relkind::text AS kind FROM unnest($1::text[]) AS n (name) "
+        "JOIN pg_class t ON t.oid = to_regclass(name)",
         sorted({name for name in names if _resolvable(name)}),
     )
     path = [name for name in await connection.fetchval("SELECT current_schemas(false)") if name[:3] != "pg_"]
     async with search_path(connection, "pg_catalog"):
-        rows = await connection.fetch(CATALOG, [row["oid"] for row in oids])
+        rows = await connection.fetch(CATALOG, [row["oid"] for row in oids if row["kind"] in _TABLES])
     found = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
-    return Catalog({row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}, tuple(path))
+    tables = {row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}
+    others = {row["name"]: _KINDS.get(row["kind"], "no table") for row in oids if row["kind"] not in _TABLES}
+    return Catalog(tables, tuple(path), others)
+
+
+_TABLES = ("r", "p")
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
 
 
 async def catalog_signature(connection: Connection, tables: Iterable[str]) -> str:
@@ -175,6 +217,8 @@ def described(catalog: Catalog) -> dict[str, Any]:
     tables = {name: facts.model_dump(mode="json") for name, facts in sorted(catalog.tables.items())}
     for table in tables.values():
         del table["oid"], table["indexes"]
+        # A trigger of DELETE or UPDATE changes no clone.
+        table["triggers"] = [each for each in table["triggers"] if each["insert"]]
         for key in table["foreign_keys"]:
             key["target"] = names.get(key["target"], "elsewhere")
             del key["target_name"]

@@ -118,8 +118,8 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
                 f"rows of {name} that refer to the template by one of {', '.join(table.anchors)} and not by all, and "
                 f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
             )
-        if table.facts.triggers:
-            yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.triggers)}"
+        if table.facts.on_insert:
+            yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.on_insert)}"
     async for text in _of_deletion(connection, plan):
         yield text
 

@@ -189,7 +189,9 @@ END $$;"""
 
 def _notes(plan: ClonePlan) -> Iterator[str]:
     triggers = [
-        f"--   {table.facts.name}: {', '.join(table.facts.triggers)}" for table in plan.tables if table.facts.triggers
+        f"--   {table.facts.name}: {', '.join(table.facts.on_insert)}"
+        for table in plan.tables
+        if table.facts.on_insert
     ]
     if triggers:
         yield "\n".join(["-- Triggers run with the operator's rights: grant what these need.", *triggers])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
 from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
-from campaignpool.blueprint.compile import graph
+from campaignpool.blueprint.compile import graph, suitable
 from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, variables_of
 from campaignpool.blueprint.compile.images import image_plan
 from campaignpool.blueprint.compile.keys import Uses, keys, leaving
@@ -79,6 +79,7 @@ class _Compiler:
         tables = tuple(self._keyed(table, partly) for table in partly)
         self._reachable(tables)
         self._generated(tables)
+        self.faults += [fault for table in tables for fault in suitable.shared_files(table)]
         self._refuse()
         edges = {
             table.position: {each.target for each in table.references}
@@ -94,12 +95,13 @@ class _Compiler:
     def _facts(self, name: str) -> TableFacts | None:
         facts = self.catalog.tables.get(name)
         if facts is None:
-            self.faults.append(f"table {name} does not exist: correct its name, or qualify it with its schema")
+            self.faults.append(suitable.absent(self.catalog, name))
         return facts
 
     def _table(self, place: int, both: tuple[Table, TableFacts]) -> TablePlan:
         """Give the plan of a table, as far as it can be without the others: no keys, nothing copied."""
         table, facts = both
+        self.faults += suitable.faults(facts)
         self._columns_exist(table, facts)
         self._variables(f"table {facts.name}", table.set_, VARIABLES - {"claimant"})
         references, polymorphic = list(self._references(table, facts)), list(self._polymorphic(table, facts))
@@ -297,6 +299,7 @@ class _Compiler:
             if facts is None:
                 continue
             yield facts
+            self.faults += suitable.hidden(facts, ("INSERT",))
             self._variables(f"onClaim, table {facts.name}", insert.values, VARIABLES)
             for name in insert.values:
                 if name not in facts.column:

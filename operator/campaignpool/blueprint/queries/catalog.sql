@@ -1,5 +1,19 @@
 -- What the database says of some tables. $1: their oids. To be asked with nothing but pg_catalog in the search path:
 -- then every name in a type, a default, an index or a predicate is qualified, and means the same to everybody.
+WITH RECURSIVE parts (root, oid) AS (
+    SELECT o, o FROM unnest($1::oid[]) AS o
+    UNION ALL
+    SELECT parts.root, i.inhrelid
+    FROM parts JOIN pg_inherits i ON i.inhparent = parts.oid JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE c.relispartition
+), policies AS (
+    -- The policies that apply to the role.
+    SELECT p.polrelid, p.polcmd, p.polpermissive, pg_get_expr(p.polqual, p.polrelid) AS read,
+           pg_get_expr(p.polwithcheck, p.polrelid) AS given
+    FROM pg_policy p
+    WHERE p.polrelid = ANY ($1::oid[])
+      AND EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE'))
+)
 SELECT t.oid, jsonb_build_object(
     'oid', t.oid::bigint,
     'name', format('%I.%I', n.nspname, t.relname),
@@ -80,9 +94,36 @@ SELECT t.oid, jsonb_build_object(
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         WHERE i.indrelid = t.oid AND (i.indisvalid OR i.indisready)), '[]'),
     'triggers', coalesce((
-        SELECT jsonb_agg(g.tgname ORDER BY g.tgname)
-        FROM pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 4 = 4
-        ), '[]')
+        SELECT jsonb_agg(jsonb_build_object(
+            'name', g.tgname, 'definition', pg_get_triggerdef(g.oid), 'source', f.prosrc,
+            'before', g.tgtype & 2 = 2, 'insert', g.tgtype & 4 = 4, 'delete', g.tgtype & 8 = 8) ORDER BY g.tgname)
+        FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid
+        WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]'),
+    'rules', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('name', r.rulename, 'insert', r.ev_type = '3') ORDER BY r.rulename)
+        FROM pg_rewrite r WHERE r.ev_class = t.oid AND r.ev_enabled <> 'D'), '[]'),
+    'children', coalesce((
+        SELECT jsonb_agg(i.inhrelid::regclass::text ORDER BY i.inhrelid::regclass::text)
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = t.oid AND NOT c.relispartition), '[]'),
+    'unlogged', coalesce((
+        SELECT jsonb_agg(p.oid::regclass::text ORDER BY p.oid::regclass::text)
+        FROM parts p JOIN pg_class c ON c.oid = p.oid
+        WHERE p.root = t.oid AND c.relpersistence <> 'p' AND c.relkind <> 'p'), '[]'),
+    'foreign_parts', coalesce((
+        SELECT jsonb_agg(p.oid::regclass::text ORDER BY p.oid::regclass::text)
+        FROM parts p JOIN pg_class c ON c.oid = p.oid WHERE p.root = t.oid AND c.relkind = 'f'), '[]'),
+    'row_security', row_security_active(t.oid),
+    -- What row level security may keep from the role: an operation for which no policy holds for every row.
+    'hidden', CASE WHEN row_security_active(t.oid) THEN (
+        SELECT coalesce(jsonb_agg(o.name), '[]')
+        FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('d', 'DELETE')) AS o (command, name)
+        WHERE EXISTS (
+            SELECT FROM policies p WHERE p.polrelid = t.oid AND p.polcmd IN ('*', o.command) AND NOT p.polpermissive)
+        OR NOT EXISTS (
+            SELECT FROM policies p WHERE p.polrelid = t.oid AND p.polcmd IN ('*', o.command) AND p.polpermissive
+              AND CASE WHEN o.command = 'a' THEN coalesce(p.given, p.read) ELSE p.read END = 'true')
+    ) ELSE '[]' END
 ) AS info
 FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE t.oid = ANY ($1::oid[]);

@@ -1,0 +1,68 @@
+"""Which tables a clone can be made in: what the catalog says against one. Pure."""
+
+from collections.abc import Iterator
+
+from campaignpool.blueprint.catalog import Catalog, TableFacts
+from campaignpool.blueprint.compile.plan import TablePlan
+
+
+def absent(catalog: Catalog, name: str) -> str:
+    """Return the fault of a name that no table has."""
+    if name in catalog.others:
+        return f"{name} is {catalog.others[name]}, and rows are cloned in tables only: name the table that holds them"
+    return f"table {name} does not exist: correct its name, or qualify it with its schema"
+
+
+def faults(facts: TableFacts) -> Iterator[str]:
+    """Yield what stands in the way of cloning rows of a table."""
+    name = facts.name
+    if facts.unlogged:
+        what = "" if facts.unlogged == (name,) else f": {', '.join(facts.unlogged)}"
+        yield (
+            f"table {name} is UNLOGGED{what}, so a crash of the server empties it, ready campaigns included: "
+            f"ALTER TABLE {facts.unlogged[0]} SET LOGGED, or leave the table out"
+        )
+    if facts.children:
+        yield (
+            f"table {name} has child tables by inheritance ({', '.join(facts.children)}), whose rows would be cloned "
+            f"as rows of {name}: make them partitions or tables of their own, or leave {name} out"
+        )
+    if facts.foreign_parts:
+        yield (
+            f"partitions of {name} are foreign tables ({', '.join(facts.foreign_parts)}): rows of another server "
+            f"cannot be cloned in one transaction: leave {name} out"
+        )
+    if rules := [rule.name for rule in facts.rules if rule.insert]:
+        yield (
+            f"rules of {name} rewrite INSERT ({', '.join(rules)}), so a clone would not get the rows that are "
+            f"inserted: write them as triggers, or leave {name} out"
+        )
+    yield from hidden(facts, ("SELECT", "INSERT", "DELETE"))
+
+
+def hidden(facts: TableFacts, operations: tuple[str, ...]) -> Iterator[str]:
+    """Yield the fault where row level security keeps rows of a table from the role in the URL."""
+    kept = [each for each in facts.hidden if each in operations]
+    if kept:
+        yield (
+            f"row level security of {facts.name} applies to the role in the URL, and no policy lets it {_list(kept)} "
+            f"every row: give the role BYPASSRLS, or CREATE POLICY campaignpool ON {facts.name} TO the role "
+            "USING (true) WITH CHECK (true)"
+        )
+
+
+def shared_files(table: TablePlan) -> Iterator[str]:
+    """Yield a fault for every large object that clones would share, and that a trigger deletes with a row."""
+    for trigger in table.facts.triggers:
+        if trigger.delete and ("lo_unlink" in trigger.source or "lo_manage" in trigger.definition):
+            for name in table.copied:
+                if table.facts.column[name].base == "oid":
+                    yield (
+                        f"column {name} of {table.facts.name} holds large objects, and trigger {trigger.name} "
+                        "deletes them with a row: the template's would be deleted with the first campaign: "
+                        f"set {name} to NULL, or leave {table.facts.name} out"
+                    )
+
+
+def _list(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

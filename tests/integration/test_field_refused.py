@@ -1,0 +1,134 @@
+"""What a clone cannot be made of is refused before the first clone, with one sentence that says what to do."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from campaignpool.errors import BlueprintError
+from campaignpool.ledger.database import Connection
+from tests.support import field
+
+pytestmark = pytest.mark.integration
+
+HEROES = (
+    "CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns,"
+    " name text, file oid);"
+    "INSERT INTO heroes (campaign_id, name, file) SELECT id, 'h' || n, 0 FROM campaigns, generate_series(1, 3) n;"
+)
+UNLINK = (
+    "CREATE FUNCTION unlink() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN PERFORM lo_unlink(OLD.file); RETURN OLD; END $$;"
+    "CREATE TRIGGER unlink BEFORE DELETE ON heroes FOR EACH ROW EXECUTE FUNCTION unlink();"
+)
+PARTS = (
+    "CREATE TABLE heroes (id serial, campaign_id uuid NOT NULL REFERENCES campaigns, PRIMARY KEY (id))"
+    " PARTITION BY HASH (id);"
+    "CREATE UNLOGGED TABLE part PARTITION OF heroes FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+)
+CASES = {
+    "unlogged": (f"{HEROES} ALTER TABLE heroes SET UNLOGGED", r"heroes is UNLOGGED, .* ALTER TABLE .* SET LOGGED"),
+    "a partition that is unlogged": (
+        PARTS,
+        r"heroes is UNLOGGED: public.part, .* ALTER TABLE public.part SET LOGGED",
+    ),
+    "inheritance": (
+        f"{HEROES} CREATE TABLE kings () INHERITS (heroes)",
+        r"child tables by inheritance \(public.kings\)",
+    ),
+    "a view": (
+        "CREATE VIEW heroes AS SELECT * FROM campaigns",
+        "heroes is a view, .* name the table that holds them",
+    ),
+    "a materialized view": (
+        "CREATE MATERIALIZED VIEW heroes AS SELECT * FROM campaigns",
+        "heroes is a materialized view",
+    ),
+    "a foreign table": (
+        """
+        CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+        CREATE FOREIGN TABLE heroes (id integer) SERVER s
+        """,
+        "heroes is a foreign table",
+    ),
+    "a rule of INSERT": (
+        f"{HEROES} CREATE RULE gone AS ON INSERT TO heroes WHERE NEW.name = 'h2' DO INSTEAD NOTHING",
+        r"rules of public.heroes rewrite INSERT \(gone\)",
+    ),
+    "large objects that a trigger deletes": (
+        HEROES + UNLINK,
+        "column file of public.heroes holds large objects, and trigger unlink",
+    ),
+}
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_table_that_cannot_be_cloned_is_named(connection: Connection, case: str) -> None:
+    schema, message = CASES[case]
+    await connection.execute(field.CAMPAIGNS + schema)
+    with pytest.raises(BlueprintError, match=message):
+        await field.put(connection, field.ROOT + "tables: [{name: heroes}]")
+
+
+async def test_large_objects_that_are_set_are_no_fault(connection: Connection) -> None:
+    await connection.execute(field.CAMPAIGNS + HEROES + UNLINK)
+    assert await field.put(connection, field.ROOT + 'tables: [{name: heroes, set: {file: "NULL"}}]')
+
+
+ROLE = """
+CREATE ROLE hidden_reader;
+CREATE SCHEMA campaign_pool AUTHORIZATION hidden_reader;
+GRANT SELECT, INSERT, DELETE, UPDATE ON campaigns, heroes TO hidden_reader;
+GRANT USAGE ON SEQUENCE heroes_id_seq TO hidden_reader;
+"""
+SECURED = {
+    "a policy that hides rows": (
+        "CREATE POLICY own ON heroes USING (campaign_id::text = current_setting('app.campaign', true))",
+        "SELECT, INSERT and DELETE every row",
+    ),
+    "no policy": ("", "SELECT, INSERT and DELETE every row"),
+    "a policy that shows rows and takes none": (
+        "CREATE POLICY see ON heroes FOR SELECT USING (true); CREATE POLICY go ON heroes FOR DELETE USING (true)",
+        "lets it INSERT every row",
+    ),
+    "a restrictive policy beside a wide one": (
+        """
+        CREATE POLICY wide ON heroes USING (true);
+        CREATE POLICY less ON heroes AS RESTRICTIVE FOR SELECT USING (name <> 'h3')
+        """,
+        "lets it SELECT every row",
+    ),
+    "a wide policy for another role": ("CREATE POLICY wide ON heroes TO pg_monitor USING (true)", "SELECT, INSERT"),
+    "a wide policy": ("CREATE POLICY wide ON heroes TO hidden_reader USING (true)", None),
+    "an owner whom it is forced on": (
+        "ALTER TABLE heroes OWNER TO hidden_reader; ALTER TABLE heroes FORCE ROW LEVEL SECURITY",
+        "SELECT, INSERT and DELETE every row",
+    ),
+    "an owner": ("ALTER TABLE heroes OWNER TO hidden_reader", None),
+}
+
+
+@pytest.mark.parametrize("case", SECURED)
+async def test_row_level_security_never_hides_rows(connection: Connection, case: str) -> None:
+    statements, message = SECURED[case]
+    await connection.execute(
+        f"{field.CAMPAIGNS} {HEROES} {ROLE} ALTER TABLE heroes ENABLE ROW LEVEL SECURITY; {statements}"
+    )
+    try:
+        await connection.execute("SET ROLE hidden_reader")
+        text = field.ROOT + 'tables: [{name: heroes, set: {file: "NULL"}}]'
+        if message is None:
+            (key,) = await field.made(connection, text, count=1)
+            assert await connection.fetchval("SELECT count(*) FROM heroes WHERE campaign_id = $1", key) == 3
+        else:
+            with pytest.raises(BlueprintError, match=f"row level security of public.heroes .*{message}.*BYPASSRLS"):
+                await field.put(connection, text)
+    finally:
+        await connection.execute("RESET ROLE; DROP OWNED BY hidden_reader CASCADE; DROP ROLE hidden_reader")
