@@ -19,10 +19,10 @@ from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support.drawn import schemas
-from tests.support.drawn_sql import blueprint, constraints, ddl, inserts, written
-from tests.support.tables import Schema
-from tests.support.walked import content, expected, faults
+from tests.support.schema_model import Schema
+from tests.support.schema_oracle import content, differences, expected
+from tests.support.schema_sql import blueprint, constraints, ddl, describe, inserts
+from tests.support.schema_strategy import schemas
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -81,7 +81,7 @@ async def holds(connection: Connection, schema: Schema) -> None:
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         await cloned(connection, schema)
     except Exception as error:
-        error.add_note(written(schema))
+        error.add_note(describe(schema))
         raise
     finally:
         await transaction.rollback()
@@ -111,19 +111,19 @@ async def cloned(connection: Connection, schema: Schema) -> None:
     keys = await made(connection, "batch", 2, 2)
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     after = await content(connection, schema)
-    assert faults(schema, before, after, keys) == []
+    assert differences(schema, before, after, keys) == []
     keys += await made(connection, "single", 2, 1)
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     after = await content(connection, schema)
-    assert faults(schema, before, after, keys) == []
+    assert differences(schema, before, after, keys) == []
 
     query = "UPDATE campaign_pool.campaign SET state = 'retiring' WHERE root_key = ANY ($1)"
     await connection.execute(query, keys[1:])
     await removed(connection, 2, 1)
-    assert faults(schema, before, await content(connection, schema), keys[:1]) == []
+    assert differences(schema, before, await content(connection, schema), keys[:1]) == []
     await connection.execute(query, keys)
     await removed(connection, 1)
-    assert faults(schema, before, await content(connection, schema), []) == []
+    assert differences(schema, before, await content(connection, schema), []) == []
 
 
 @settings(

@@ -194,7 +194,7 @@ async def test_a_folder_is_copied_into_another_by_a_job(place: Place) -> None:
         source_folder_path=f"{place.folder}/from", destination_path=f"{place.folder}/to/"
     )
     assert (await place.client.folders.job.get(accepted.job_id)).type == "COPY_FOLDER"
-    await place.copied(accepted.job_id)
+    await place.wait_for_job(accepted.job_id)
     await eventually(lambda: place.names("/to/from"), ["a.txt", "c.txt"])
     await eventually(lambda: place.names("/to/from/deep"), ["b.txt"])
     assert (await place.client.files.get(taken.file_id)).version_info.name == "Version 2"

@@ -142,7 +142,7 @@ def test_a_pool_is_filled_and_says_so(operator: OperatorProcess, game: Game) -> 
     assert (cells["Ready"], cells["Desired"], cells["Claimed"], cells["Status"]) == (5, 5, 0, "Filled")
 
     for reason, times in (("Filled", 1), ("SeedingStarted", 2), ("RevisionInstalled", 1)):
-        assert game.told("Normal", reason) == times
+        assert game.count_events("Normal", reason) == times
     assert operator.metrics()[f'campaignpool_desired{{name="chiwar",namespace="{game.namespace}"}}'] == 5
     assert httpx.get(f"{operator.url}/livez").text == "ok\n"
 
@@ -224,7 +224,7 @@ def test_a_paused_pool_holds_still_and_is_claimed_from(operator: OperatorProcess
     game.patch(paused=False)
     filled(game)
     assert game.states() == {"ready": 2, "claimed": 1}
-    assert game.told("Normal", "Paused") == game.told("Normal", "Resumed") == 1
+    assert game.count_events("Normal", "Paused") == game.count_events("Normal", "Resumed") == 1
 
 
 def test_deletion_removes_what_nobody_claimed_and_nothing_else(operator: OperatorProcess, game: Game) -> None:
@@ -289,7 +289,7 @@ def test_deletion_waits_for_a_secret_that_is_gone(game: Game) -> None:
     degraded = game.has("Degraded", "True", "SecretNotFound")
     assert "chiwar-database" in degraded["message"]
     assert "remove the finalizer campaignpool.dev/finalizer" in degraded["message"]
-    assert game.told("Warning", "SecretNotFound")
+    assert game.count_events("Warning", "SecretNotFound")
     game.put_secret()
     game.touch("now")
     game.gone()
@@ -403,7 +403,7 @@ def test_what_is_mended_heals(game: Game) -> None:
     game.put_secret()
     game.touch("now")
     filled(game)
-    assert game.told("Normal", "Recovered") == 1
+    assert game.count_events("Normal", "Recovered") == 1
 
 
 def test_sizes_above_max_size_are_filled_as_far_as_it_allows(game: Game) -> None:

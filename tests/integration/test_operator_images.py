@@ -149,7 +149,7 @@ def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game:
     game.has("Ready", "True", "Filled")
     game.counted(0, 2 * IMAGES, 0)
     game.has("ImagesDegraded", "False", "AsExpected")
-    eventually(lambda: game.told("Normal", "ImagesCopied") == 2, "told of both")
+    eventually(lambda: game.count_events("Normal", "ImagesCopied") == 2, "told of both")
     assert all(
         message.endswith(f"{IMAGES} of {IMAGES}.") for _, why, message in game.events() if why == "ImagesCopied"
     )
@@ -179,13 +179,13 @@ def test_rows_do_not_wait_for_a_key_that_is_missing(operator: OperatorProcess, g
     degraded = game.has("ImagesDegraded", "True", "SecretNotFound")
     assert f"no Secret {SECRET} in namespace {game.namespace}: create it" in degraded["message"]
     assert game.condition("Degraded")["status"] == "False"
-    assert game.told("Warning", "SecretNotFound") == 1
+    assert game.count_events("Warning", "SecretNotFound") == 1
     assert game.images_jobs() == []
     game.put_key()
     game.touch("now")
     game.counted(0, IMAGES, 0)
     game.has("ImagesDegraded", "False", "AsExpected")
-    assert game.told("Normal", "ImagesRecovered") == 1
+    assert game.count_events("Normal", "ImagesRecovered") == 1
     assert operator.process.poll() is None
 
 
@@ -200,7 +200,7 @@ def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGam
     assert "1 images of 1 campaigns were not copied: " in degraded["message"]
     assert "campaignpool.dev/retry-images" in degraded["message"]
     assert game.images() == (0, IMAGES - 1, 1)
-    assert game.told("Warning", "ImagesPartial") == 1
+    assert game.count_events("Warning", "ImagesPartial") == 1
     game.has("Ready", "True", "Filled")
     game.store.seeded("/template", IMAGES)
     game.retry("1")
@@ -209,7 +209,7 @@ def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGam
     game.has("ImagesDegraded", "False", "AsExpected")
     game.touch("again")
     game.touch("and again")
-    assert game.told("Normal", "ImagesRetried") == 1
+    assert game.count_events("Normal", "ImagesRetried") == 1
 
 
 def test_rows_do_not_wait_for_a_store_that_does_not_answer(game: ImagesGame) -> None:
@@ -247,7 +247,7 @@ def test_no_job_is_made_while_the_breaker_is_open(game: ImagesGame) -> None:
     game.touch("now")
     game.counted(0, 2 * IMAGES, 0)
     game.has("ImagesDegraded", "False", "AsExpected")
-    assert game.told("Warning", "BreakerOpen") == game.told("Normal", "BreakerClosed") == 1
+    assert game.count_events("Warning", "BreakerOpen") == game.count_events("Normal", "BreakerClosed") == 1
 
 
 def test_deletion_deletes_what_was_copied(game: ImagesGame) -> None:
@@ -288,5 +288,5 @@ def test_deletion_gives_up_on_images_after_their_deadline(operator: OperatorProc
     game.claim(game.users()[0])
     game.delete()
     game.gone()
-    assert game.told("Warning", "ImagesLeftBehind") == 1
+    assert game.count_events("Warning", "ImagesLeftBehind") == 1
     assert "images stay behind" in operator.log

@@ -1,4 +1,4 @@
-"""What a clone of a world's template must be, computed from the world alone, and what the database made of it."""
+"""The expected clone of a world's template, computed from the world alone, and the clones read from a database."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,24 +9,24 @@ import asyncpg
 from campaignpool.ledger.database import Connection
 from tests.support.worlds import EXTRAS, Row, Shape, World, quoted
 
-Shapely = tuple[tuple[str, object], ...]
-"""A row without its keys: columns as they are, references as what they point at."""
-Clone = list[Counter[Shapely]]
+Content = tuple[tuple[str, object], ...]
+"""A row without its keys: column values, and for each reference the token of the row it refers to."""
+Clone = list[Counter[Content]]
 """The rows of one campaign, by table."""
-Seen = Callable[[int, str], object]
-"""What a key of a table stands for."""
+Resolve = Callable[[int, str], object]
+"""Return what the key of a table stands for: a row of the clone, a row outside, or None."""
 Database = list[list[Row]]
 """Every row of every table."""
 
 
 def table(world: World, position: int) -> str:
-    """Give a table as SQL writes it."""
+    """Return the qualified and quoted name of a table."""
     shape = world.tables[position]
     return f"{quoted(shape.schema)}.{quoted(shape.name)}"
 
 
 def statements(world: World) -> Iterator[str]:
-    """Give the statements that make a world: types, tables, rows, and last the keys that may form circles."""
+    """Yield the statements that create a world: types, tables, rows, and last the foreign keys."""
     types = quoted(world.types_schema)
     for schema in world.schemas:
         yield f"CREATE SCHEMA {quoted(schema)}"
@@ -82,8 +82,8 @@ def _columns(world: World, position: int) -> Iterator[tuple[str, str]]:
         yield shape.pair.column, shape.pair.type + (" NOT NULL" if shape.pair.required else "")
     yield from (("token", "text NOT NULL"), ("number", "bigint"), ("kept", "boolean"), ("slug", "text"))
     yield "live", "boolean"
-    for each in shape.extras:
-        yield f"x {each}", EXTRAS[each][0].format(types=quoted(world.types_schema))
+    for extra in shape.extras:
+        yield f"x {extra}", EXTRAS[extra][0].format(types=quoted(world.types_schema))
     if shape.generated:
         yield "made up", "text GENERATED ALWAYS AS (token || '!') STORED"
 
@@ -110,7 +110,7 @@ def _literal(value: str | None) -> str:
 
 
 def blueprint(world: World) -> dict[str, Any]:
-    """Give the blueprint, as the resource would have it."""
+    """Return the blueprint of a world, as the resource would contain it."""
     tables = []
     for position, shape in enumerate(world.tables):
         entry: dict[str, Any] = {"name": table(world, position), "set": _sets(shape)}
@@ -128,36 +128,36 @@ def blueprint(world: World) -> dict[str, Any]:
 
 
 def _sets(shape: Shape) -> dict[str, str]:
-    found = {"slug": "NULL"} if "set" in shape.unique else {}
-    return found | ({"live": "false"} if "predicate" in shape.unique else {})
+    sets = {"slug": "NULL"} if "set" in shape.unique else {}
+    return sets | ({"live": "false"} if "predicate" in shape.unique else {})
 
 
 def expected(world: World) -> Clone:
-    """Give what every clone must hold."""
+    """Return the rows that every clone must have."""
     members = _members(world)
     kept = _kept(world, members)
     keys = [_by_key(world, n, rows) for n, rows in enumerate(members)]
     kept_keys = [_by_key(world, n, rows) for n, rows in enumerate(kept)]
 
-    def seen(position: int, key: str) -> object:
+    def resolve(position: int, key: str) -> object:
         if key in kept_keys[position]:
             return "in", kept_keys[position][key]["token"]
         return None if key in keys[position] else ("out", key)
 
-    found: Clone = []
+    clone: Clone = []
     for position, shape in enumerate(world.tables):
         sets: dict[str, str | None] = {
             name: None if value == "NULL" else value for name, value in _sets(shape).items()
         }
         rows = [{**row, **sets} for row in kept[position]]
-        found.append(Counter(_shapely(world, position, row, seen) for row in rows))
-    return found
+        clone.append(Counter(_content(world, position, row, resolve) for row in rows))
+    return clone
 
 
 def repeats(world: World, clone: Clone) -> bool:
-    """Whether every clone would have a key of the template's: one made of nothing but what leaves the template."""
+    """Return whether clones would repeat a primary key, because all its references leave the template."""
     for shape, rows in zip(world.tables, clone, strict=True):
-        held = {each.column for each in shape.refs} & set(shape.primary_key)
+        held = {ref.column for ref in shape.refs} & set(shape.primary_key)
         for row in rows:
             values = [value for name, value in row if name in held]
             if values and all(isinstance(value, tuple) and value[0] == "out" for value in values):
@@ -165,21 +165,19 @@ def repeats(world: World, clone: Clone) -> bool:
     return False
 
 
-def _shapely(
-    world: World, position: int, row: Mapping[str, str | None], seen: Callable[[int, str], object]
-) -> Shapely:
+def _content(world: World, position: int, row: Mapping[str, str | None], resolve: Resolve) -> Content:
     shape = world.tables[position]
     values: dict[str, object] = {name: row[name] for name in shape.columns}
     if position == 0:
-        values.pop("slug")  # its name
+        values.pop("slug")  # the name of the campaign
     if shape.own_key:
         del values[shape.key_column]
     for ref in shape.refs:
         if (key := row[ref.column]) is not None:
-            values[ref.column] = seen(ref.target, key)
+            values[ref.column] = resolve(ref.target, key)
     if shape.pair and (key := row[shape.pair.column]) is not None:
         target = dict(shape.pair.targets).get(row[shape.pair.type_column] or "")
-        values[shape.pair.column] = ("out", key) if target is None else seen(target, key)
+        values[shape.pair.column] = ("out", key) if target is None else resolve(target, key)
     if shape.generated:
         values["made up"] = f"{row['token']}!"
     return tuple(values.items())
@@ -190,7 +188,7 @@ def _by_key(world: World, position: int, rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def _targets(shape: Shape, row: Row) -> Iterator[tuple[str, bool, int, str]]:
-    """Give what a row points at: the column, whether it is required, the table, the key."""
+    """Yield the references of a row: the column, whether it is required, the target table and the key."""
     for ref in shape.refs:
         if (key := row[ref.column]) is not None:
             yield ref.column, ref.required, ref.target, key
@@ -201,25 +199,25 @@ def _targets(shape: Shape, row: Row) -> Iterator[tuple[str, bool, int, str]]:
 
 
 def _members(world: World) -> list[list[Row]]:
-    """Give the template's rows: those that hang on it by all of their anchors."""
-    found: list[list[Row]] = [[] for _ in world.tables]
-    found[0] = world.rows[0][:1]
+    """Return the template's rows: all anchors of such a row refer to rows of the template."""
+    members: list[list[Row]] = [[] for _ in world.tables]
+    members[0] = world.rows[0][:1]
     size = 0
-    while size != sum(map(len, found)):
-        size = sum(map(len, found))
-        keys = [_by_key(world, n, rows) for n, rows in enumerate(found)]
+    while size != sum(map(len, members)):
+        size = sum(map(len, members))
+        keys = [_by_key(world, n, rows) for n, rows in enumerate(members)]
         for position, shape in enumerate(world.tables[1:], 1):
-            found[position] = [
+            members[position] = [
                 row
                 for row in world.rows[position]
                 if {column for column, _, target, key in _targets(shape, row) if key in keys[target]}
                 >= set(shape.anchors)
             ]
-    return found
+    return members
 
 
 def _kept(world: World, members: list[list[Row]]) -> list[list[Row]]:
-    """Leave out what a filter leaves out, and what cannot be without that."""
+    """Return the rows without those that a filter excludes, and without rows that require an excluded row."""
     all_keys = [_by_key(world, n, rows) for n, rows in enumerate(members)]
     kept = [
         [row for row in rows if not (shape.filtered and n) or row["kept"] == "true"]
@@ -242,60 +240,64 @@ def _kept(world: World, members: list[list[Row]]) -> list[list[Row]]:
 
 
 async def read(connection: Connection, world: World) -> Database:
-    """Read every row of every table."""
-    found = []
+    """Return every row of every table."""
+    tables = []
     for position, shape in enumerate(world.tables):
         names = [*shape.columns, *(["made up"] if shape.generated else [])]
         query = ", ".join(f"{quoted(name)}::text AS c{n}" for n, name in enumerate(names))
         rows: list[asyncpg.Record] = await connection.fetch(f"SELECT {query} FROM {table(world, position)}")
-        found.append([dict(zip(names, row, strict=True)) for row in rows])
-    return found
+        tables.append([dict(zip(names, row, strict=True)) for row in rows])
+    return tables
 
 
 def added(before: Database, after: Database) -> Database:
-    """Give the rows that are new; none that was there may be gone or different."""
-    found = []
+    """Return the new rows; assert that no earlier row was changed or deleted."""
+    added_rows = []
     for old, new in zip(before, after, strict=True):
         was, now = (Counter(tuple(row.items()) for row in rows) for rows in (old, new))
-        assert was <= now, f"rows that were there changed: {was - now}"
-        found.append([dict(row) for row in (now - was).elements()])
-    return found
+        assert was <= now, f"existing rows changed: {was - now}"
+        added_rows.append([dict(row) for row in (now - was).elements()])
+    return added_rows
 
 
 def clones(world: World, rows: Database, roots: Sequence[str]) -> list[Clone]:
-    """Sort new rows by the campaign they belong to, and take the keys out of them."""
-    keys = [_by_key(world, n, each) for n, each in enumerate(rows)]
-    for shape, each, table_rows in zip(world.tables, keys, rows, strict=True):
-        assert not shape.single or len(each) == len(table_rows), "two rows share a key"
+    """Return the new rows of every root, without their keys."""
+    keys = [_by_key(world, n, table_rows) for n, table_rows in enumerate(rows)]
+    for shape, by_key, table_rows in zip(world.tables, keys, rows, strict=True):
+        assert not shape.single or len(by_key) == len(table_rows), "two rows share a key"
     assert set(keys[0]) == set(roots)
     owners = _owners(world, rows)
-    found = []
+    result = []
     for root in roots:
 
-        def seen(position: int, key: str, root: str = root) -> object:
+        def resolve(position: int, key: str, root: str = root) -> object:
             row = keys[position].get(key)
             return ("out", key) if row is None else ("in" if owners[id(row)] == root else "in another", row["token"])
 
-        own = [[row for row in each if owners[id(row)] == root] for each in rows]
-        found.append([Counter(_shapely(world, n, row, seen) for row in each) for n, each in enumerate(own)])
-    return found
+        own = [[row for row in table_rows if owners[id(row)] == root] for table_rows in rows]
+        result.append(
+            [Counter(_content(world, n, row, resolve) for row in table_rows) for n, table_rows in enumerate(own)]
+        )
+    return result
 
 
 def _owners(world: World, rows: Database) -> dict[int, str]:
-    """Give the key of the campaign of each row, by the row's identity: that of the rows it hangs on."""
+    """Return the key of every row's campaign, by `id(row)`; a row belongs to the campaign its anchors refer to."""
     owners = {id(row): world.key(0, row) for row in rows[0]}
-    keys = [_by_key(world, n, each) for n, each in enumerate(rows)]
-    waiting = [(shape, row) for shape, each in zip(world.tables[1:], rows[1:], strict=True) for row in each]
+    keys = [_by_key(world, n, table_rows) for n, table_rows in enumerate(rows)]
+    waiting = [
+        (shape, row) for shape, table_rows in zip(world.tables[1:], rows[1:], strict=True) for row in table_rows
+    ]
     while waiting:
         size = len(waiting)
         for shape, row in list(waiting):
-            near = {
+            campaigns = {
                 owners[id(keys[target][key])]
                 for column, _, target, key in _targets(shape, row)
                 if column in shape.anchors and key in keys[target] and id(keys[target][key]) in owners
             }
-            if near:
-                owners[id(row)] = min(near)
+            if campaigns:
+                owners[id(row)] = min(campaigns)
                 waiting.remove((shape, row))
         assert len(waiting) < size, f"rows of no campaign: {waiting}"
     return owners

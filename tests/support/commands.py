@@ -1,4 +1,4 @@
-"""Fixtures: the command `campaignpool blueprint`, and the sample application for it to look at."""
+"""Fixtures: the command `campaignpool blueprint`, and a database of the sample application to run it on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,12 +13,12 @@ from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 
 WHERE = ("--template-where", "is_master_template")
-Given = TypeVar("Given")
+T = TypeVar("T")
 Run = Callable[..., tuple[int, str, str]]
 
 
-def on(url: str, work: Callable[[Connection], Awaitable[Given]]) -> Given:
-    async def run() -> Given:
+def on(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run() -> T:
         connection = await asyncpg.connect(url)
         try:
             return await work(connection)
@@ -38,21 +38,21 @@ def execute(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `campaignpool blueprint …`; gives exit code, output and errors."""
+    """Return a function that runs `campaignpool blueprint …` and returns its exit code, stdout and stderr."""
 
-    def answer(*words: str) -> tuple[int, str, str]:
+    def run(*arguments: str) -> tuple[int, str, str]:
         try:
-            code = main.main(["blueprint", *words])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+            code = main.main(["blueprint", *arguments])
+        except SystemExit as error:
+            code = int(error.code or 0)
         return code, *capsys.readouterr()
 
-    return answer
+    return run
 
 
 @pytest.fixture(scope="session")
 def untouched(postgres_server: EmbeddedPostgres, chiwar_template: str) -> Iterator[str]:
-    """The sample application, which no operator ever saw; whatever is done here leaves no trace."""
+    """Return the URL of a sample database without the ledger; tests must leave it unchanged."""
     yield postgres_server.create_database("cli_app", chiwar_template)
     postgres_server.drop_database("cli_app")
 

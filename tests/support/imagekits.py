@@ -1,10 +1,10 @@
-"""Where tests of images work: in a stand-in for ImageKit, or in a folder of the real service.
+"""Fixtures: a media library for tests of images, in the stand-in for ImageKit or in a folder of the real service.
 
     pytest tests/integration/test_imagekit_standin.py                                      the stand-in
     IMAGEKIT_PRIVATE_KEY=... IMAGEKIT_SCRATCH_FOLDER=/scratch pytest tests/integration/test_imagekit_standin.py
 
-With both variables set the same tests run against ImageKit itself, each in a folder of its own below the scratch
-folder, which it deletes afterwards; those that switch faults on, or need a clock of their own, are skipped.
+With both variables set the same tests run against ImageKit itself, each in its own folder below the scratch
+folder, which the fixture deletes. Tests that inject faults or set the clock are skipped.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit
 
 _KEY, _SCRATCH = os.environ.get("IMAGEKIT_PRIVATE_KEY", ""), os.environ.get("IMAGEKIT_SCRATCH_FOLDER", "")
 IS_REAL = bool(_KEY and _SCRATCH)
-PATIENCE, PAUSE = (120, 1) if IS_REAL else (10, 0.01)
-"""Seconds: for what a list or a job takes, and between two looks at it."""
+TIMEOUT, PAUSE = (120, 1) if IS_REAL else (10, 0.01)
+"""Seconds: how long `eventually` polls, and the pause between two polls."""
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that tests advance by setting `seconds`."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
@@ -41,26 +41,26 @@ class Clock:
 
 @dataclass(frozen=True)
 class Place:
-    """An empty folder of a media library, and a client that may work there."""
+    """An empty folder of a media library, and a client with access to it."""
 
     client: AsyncImageKit
     folder: str
 
-    async def upload(self, name: str, content: bytes = b"something", below: str = "", **more: Any) -> Any:  # noqa: ANN401
-        """Upload a file into the folder, under that name unless more is said."""
-        said = {"use_unique_file_name": False} | more
-        return await self.client.files.upload(file=content, file_name=name, folder=self.folder + below, **said)
+    async def upload(self, name: str, content: bytes = b"something", below: str = "", **options: Any) -> Any:  # noqa: ANN401
+        """Upload a file into the folder or one below it; by default under exactly this name."""
+        options = {"use_unique_file_name": False} | options
+        return await self.client.files.upload(file=content, file_name=name, folder=self.folder + below, **options)
 
-    async def listed(self, below: str = "", **asked: Any) -> list[Any]:  # noqa: ANN401
-        """List what is in the folder or in one below it."""
-        return list(await self.client.assets.list(path=self.folder + below, **asked))
+    async def listed(self, below: str = "", **query: Any) -> list[Any]:  # noqa: ANN401
+        """Return the assets in the folder or in one below it."""
+        return list(await self.client.assets.list(path=self.folder + below, **query))
 
-    async def names(self, below: str = "", **asked: Any) -> list[str]:  # noqa: ANN401
-        """Give the names of what is in the folder or in one below it, in order."""
-        return [asset.name for asset in await self.listed(below, **({"sort": "ASC_NAME"} | asked))]
+    async def names(self, below: str = "", **query: Any) -> list[str]:  # noqa: ANN401
+        """Return the sorted names of the assets in the folder or in one below it."""
+        return [asset.name for asset in await self.listed(below, **({"sort": "ASC_NAME"} | query))]
 
-    async def copied(self, job_id: str) -> None:
-        """Wait until a bulk job is done."""
+    async def wait_for_job(self, job_id: str) -> None:
+        """Wait until a bulk job is completed."""
 
         async def status() -> str:
             return str((await self.client.folders.job.get(job_id)).status)
@@ -69,25 +69,25 @@ class Place:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], wanted: object) -> None:
-    """Look until what is wanted is seen: lists and jobs are behind what was written."""
-    end = time.monotonic() + PATIENCE
-    while (seen := await look()) != wanted:
-        assert time.monotonic() < end, f"seen: {seen}, wanted: {wanted}"
+    """Poll until `look` returns `wanted`, because lists and jobs lag behind writes."""
+    end = time.monotonic() + TIMEOUT
+    while (result := await look()) != wanted:
+        assert time.monotonic() < end, f"last result: {result}, wanted: {wanted}"
         await asyncio.sleep(PAUSE)
 
 
-def client_of(imagekit: ImageKit, **more: Any) -> AsyncImageKit:  # noqa: ANN401
-    """Make a client of a stand-in; close it after use."""
-    return AsyncImageKit(private_key=imagekit.private_key, base_url=imagekit.url, max_retries=0, **more)
+def client_of(imagekit: ImageKit, **options: Any) -> AsyncImageKit:  # noqa: ANN401
+    """Return a client of a stand-in; the caller closes it."""
+    return AsyncImageKit(private_key=imagekit.private_key, base_url=imagekit.url, max_retries=0, **options)
 
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
-    """An empty folder: of a stand-in, or of the real service when the environment names one."""
+    """Yield an empty folder of a stand-in, or of the real service if the environment names one."""
     folder = f"{_SCRATCH.rstrip('/') if IS_REAL else '/scratch'}/{uuid.uuid4().hex}"
     if not IS_REAL:
-        late = Faults(listing_lag_seconds=0.03, job_seconds=0.03)  # as lists and jobs are
-        async with ImageKit(limits=UNLIMITED, faults=late) as imagekit, client_of(imagekit) as client:
+        lag = Faults(listing_lag_seconds=0.03, job_seconds=0.03)  # the real service lags too
+        async with ImageKit(limits=UNLIMITED, faults=lag) as imagekit, client_of(imagekit) as client:
             yield Place(client, folder)
         return
     async with AsyncImageKit(private_key=_KEY, max_retries=8) as client:
@@ -100,13 +100,13 @@ async def place() -> AsyncIterator[Place]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of the stand-in `imagekit`."""
+    """Return the clock of the stand-in `imagekit`."""
     return Clock()
 
 
 @pytest.fixture
 async def imagekit(clock: Clock) -> AsyncIterator[ImageKit]:
-    """A stand-in without limits and faults, with a clock that stands still; never the real service."""
+    """Yield a stand-in without limits and faults, whose clock only tests advance; never the real service."""
     if IS_REAL:
         pytest.skip("only the stand-in can do this")
     async with ImageKit(limits=UNLIMITED, clock=clock) as imagekit:
@@ -115,14 +115,14 @@ async def imagekit(clock: Clock) -> AsyncIterator[ImageKit]:
 
 @pytest.fixture
 async def client(imagekit: ImageKit) -> AsyncIterator[AsyncImageKit]:
-    """A client of the stand-in that tries nothing again."""
+    """Yield a client of the stand-in without retries."""
     async with client_of(imagekit) as client:
         yield client
 
 
 @contextlib.contextmanager
 def imagekit_thread() -> Iterator[ImageKit]:
-    """Run a stand-in without limits in a thread of its own, for code that is not asynchronous."""
+    """Run a stand-in without limits in a thread, for synchronous tests."""
     started: Future[tuple[ImageKit, asyncio.AbstractEventLoop]] = Future()
     stop = asyncio.Event()
 

@@ -1,10 +1,10 @@
-"""A cluster for tests: the emulator, or the one that KUBECONFIG names where that is plainly for tests; a client.
+"""A client for the cluster of the tests: the emulator, or a test cluster that KUBECONFIG names.
 
-On a real cluster, pods have to reach the database and have an image to run:
+On a real cluster, pods have to reach the database and need an image:
 
     KUBECONFIG=... CAMPAIGNPOOL_TEST_DATABASE=postgresql://... CAMPAIGNPOOL_TEST_IMAGE=... pytest -m integration
 
-The URL is that of a superuser, on a server that both the pods and this machine reach by the same name.
+The URL belongs to a superuser; pods and this machine reach the server by the same name.
 """
 
 import base64
@@ -31,39 +31,39 @@ _names = itertools.count(1)
 
 
 def is_for_tests(context: str) -> bool:
-    """Whether a kubeconfig's context says by its name that nobody will miss what is in it."""
+    """Return whether the name of a kubeconfig context says that the cluster is for tests."""
     return context.startswith("kind-") or context == "campaignpool-local" or "test" in context
 
 
 def kubeconfig_given() -> Path | None:
-    """The kubeconfig to use, None where the emulator is; fails on a cluster that is not plainly for tests."""
-    if not (given := os.environ.get("KUBECONFIG")):
+    """Return the path in KUBECONFIG, or None for the emulator; fail if its context is not a test cluster."""
+    if not (path := os.environ.get("KUBECONFIG")):
         return None
-    context = yaml.safe_load(Path(given).read_text()).get("current-context", "")
+    context = yaml.safe_load(Path(path).read_text()).get("current-context", "")
     if not is_for_tests(context):
-        pytest.fail(f"KUBECONFIG's context is {context!r}, which is not plainly for tests: name one kind-… or …test…")
-    return Path(given)
+        pytest.fail(f"KUBECONFIG's context is {context!r}, which is no test cluster: name it kind-… or …test…")
+    return Path(path)
 
 
-def eventually(check: Callable[[], T], what: str = "", deadline: float = DEADLINE) -> T:
-    """Ask until the answer is truthy and give it; fail after the deadline with the last one."""
+def eventually(check: Callable[[], T], description: str = "", deadline: float = DEADLINE) -> T:
+    """Call `check` until it returns a truthy value and return that; fail the test after `deadline` seconds."""
     end = time.monotonic() + deadline
-    while not (answer := check()):
+    while not (result := check()):
         if time.monotonic() > end:
-            pytest.fail(f"not within {deadline:.0f} s: {what or check}; the last answer: {answer!r}")
+            pytest.fail(f"not within {deadline:.0f} s: {description or check}; last result: {result!r}")
         time.sleep(POLL_SECONDS)
-    return answer
+    return result
 
 
 class Kube:
-    """A client that speaks JSON, from a kubeconfig."""
+    """A JSON client for the API server of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
         config = yaml.safe_load(kubeconfig.read_text())
-        context = next(each["context"] for each in config["contexts"] if each["name"] == config["current-context"])
-        cluster = next(each["cluster"] for each in config["clusters"] if each["name"] == context["cluster"])
-        users = {each["name"]: each.get("user") or {} for each in config.get("users") or ()}
+        context = next(entry["context"] for entry in config["contexts"] if entry["name"] == config["current-context"])
+        cluster = next(entry["cluster"] for entry in config["clusters"] if entry["name"] == context["cluster"])
+        users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
         user = users.get(context.get("user", ""), {})
         headers = {"Authorization": f"Bearer {user['token']}"} if user.get("token") else {}
         verify: ssl.SSLContext | bool = True
@@ -75,8 +75,8 @@ class Kube:
         self._client.close()
 
     def get(self, path: str, **headers: str) -> dict[str, Any] | None:
-        answer = self._client.get(path, headers=headers)
-        return None if answer.status_code == httpx.codes.NOT_FOUND else _json(answer)
+        response = self._client.get(path, headers=headers)
+        return None if response.status_code == httpx.codes.NOT_FOUND else _json(response)
 
     def items(self, path: str) -> list[dict[str, Any]]:
         return list((self.get(path) or {}).get("items", ()))
@@ -91,26 +91,26 @@ class Kube:
         _json(self._client.delete(path))
 
     def install(self, crd: dict[str, Any]) -> None:
-        """Install a CRD, and wait until its kind is served."""
+        """Create a CRD and wait until the API serves its kind."""
         if self.get(f"{CRDS}/{crd['metadata']['name']}") is None:
             self.create(CRDS, crd)
         eventually(lambda: self._client.get(POOLS.format("default")).is_success, "the kind is served")
 
     def namespace(self) -> str:
-        """Make a namespace."""
+        """Create a namespace and return its name."""
         name = f"test-{os.getpid()}-{next(_names)}"
         self.create("/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.is_success, f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}"
-    result: dict[str, Any] = answer.json()
+def _json(response: httpx.Response) -> dict[str, Any]:
+    assert response.is_success, f"{response.request.method} {response.url}: {response.status_code} {response.text}"
+    result: dict[str, Any] = response.json()
     return result
 
 
 def _tls(cluster: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
-    """Certificates as kubeconfigs have them: as data or as files."""
+    """Return a TLS context with the kubeconfig's certificates, which are inline data or files."""
     authority = cluster.get("certificate-authority-data")
     context = ssl.create_default_context(
         cafile=cluster.get("certificate-authority"),

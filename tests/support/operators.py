@@ -1,4 +1,4 @@
-"""The real operator as a process of its own, and pools of the sample application for it to look after."""
+"""The operator in its own process, and pools of the sample application for it to reconcile."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from tests.support.kube import POOLS, Kube, eventually
 _POOL = Path(__file__).parent.parent.parent / "examples" / "chiwar" / "pool.yaml"
 _SERVING = re.compile(r"serving probes and metrics port=(\d+)")
 NEVER = 3600
-"""Seconds between resyncs: whatever happens in a test was caused by an event."""
+"""Seconds between resyncs, so that only events cause reconciliations in a test."""
 
 
 class OperatorProcess:
@@ -53,29 +53,29 @@ class OperatorProcess:
 
     def _port(self) -> str | None:
         assert self.process.poll() is None, self.log
-        found = _SERVING.search(self.log)
-        return found[1] if found else None
+        match = _SERVING.search(self.log)
+        return match[1] if match else None
 
     def metrics(self) -> dict[str, float]:
-        """Samples by name and labels, as they stand in the text."""
+        """Return the samples by name and labels, as the exposition format writes them."""
         lines = httpx.get(f"{self.url}/metrics").text.splitlines()
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
     def metric(self, name: str) -> float:
-        """The sum of a metric over all its labels."""
+        """Return the sum of a metric over all its labels."""
         return sum(value for key, value in self.metrics().items() if key.partition("{")[0] == name)
 
     def loops(self) -> float:
         return self.metric("campaignpool_reconcile_total")
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
+    def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(signal_number)
         return self.process.wait(15)
 
 
 @contextlib.contextmanager
 def running(kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> Iterator[OperatorProcess]:
-    """Run an operator for a block, which by default begins once it is ready. It is ended with the block."""
+    """Run an operator for the duration of a block; by default, wait until it is ready first."""
     operator = OperatorProcess(kubeconfig, log, *options, ready=ready)
     try:
         yield operator
@@ -86,7 +86,7 @@ def running(kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> I
 
 
 class Game:
-    """A namespace with a Secret and a CampaignPool, and the database behind them."""
+    """A namespace with a Secret and a CampaignPool, and the application's database."""
 
     def __init__(self, kube: Kube, url: str) -> None:
         self.kube, self.url = kube, url
@@ -97,12 +97,12 @@ class Game:
         self.manifest: dict[str, Any] = yaml.safe_load(_POOL.read_text())
 
     def put_secret(self, **data: str) -> None:
-        """Make the Secret; by default with the right URL."""
+        """Create the Secret, by default with the right URL."""
         body = {"metadata": {"name": "chiwar-database"}, "stringData": data or {"url": self.url}}
         self.kube.create(self.secrets, body)
 
     def create(self, **spec: Any) -> None:  # noqa: ANN401 (any YAML)
-        """Create the pool, with these changes to the sample's spec."""
+        """Create the pool, with `spec` merged into the sample's."""
         manifest = copy.deepcopy(self.manifest)
         manifest["spec"] |= {"owners": [], "size": 2, **spec}
         self.kube.create(POOLS.format(self.namespace), manifest)
@@ -111,35 +111,35 @@ class Game:
         self.kube.patch(self.path, {"spec": spec})
 
     def touch(self, text: str) -> None:
-        """Change what changes nothing: asks for a loop."""
+        """Set an annotation, which triggers a reconciliation and changes nothing else."""
         self.kube.patch(self.path, {"metadata": {"annotations": {"touched": text}}})
 
     def delete(self) -> None:
         self.kube.delete(self.path)
 
     def pool(self) -> dict[str, Any]:
-        found = self.kube.get(self.path)
-        assert found is not None, "the pool is gone"
-        return found
+        resource = self.kube.get(self.path)
+        assert resource is not None, "the pool is gone"
+        return resource
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.pool().get("status", {})
         return status
 
     def condition(self, kind: str) -> dict[str, Any]:
-        conditions = {each["type"]: each for each in self.status().get("conditions", ())}
-        found: dict[str, Any] = conditions.get(kind, {})
-        return found
+        conditions = {item["type"]: item for item in self.status().get("conditions", ())}
+        condition: dict[str, Any] = conditions.get(kind, {})
+        return condition
 
     def has(self, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
-        """Wait for a condition at the present generation."""
+        """Wait for a condition at the current generation and return it."""
 
         def check() -> dict[str, Any] | None:
             pool = self.pool()
-            found = {each["type"]: each for each in pool.get("status", {}).get("conditions", ())}.get(kind)
-            if found is None or found["observedGeneration"] != pool["metadata"]["generation"]:
+            condition = {item["type"]: item for item in pool.get("status", {}).get("conditions", ())}.get(kind)
+            if condition is None or condition["observedGeneration"] != pool["metadata"]["generation"]:
                 return None
-            return found if found["status"] == status and reason in (None, found["reason"]) else None
+            return condition if condition["status"] == status and reason in (None, condition["reason"]) else None
 
         return eventually(check, f"{kind} is {status} {reason or ''}; {self.key}")
 
@@ -147,26 +147,26 @@ class Game:
         eventually(lambda: self.kube.get(self.path) is None, f"{self.key} is gone")
 
     def events(self) -> list[tuple[str, str, str]]:
-        found = self.kube.items(f"/api/v1/namespaces/{self.namespace}/events")
-        mine = [each for each in found if each["involvedObject"]["kind"] == "CampaignPool"]
-        return [(each["type"], each["reason"], each["message"]) for each in mine]
+        events = self.kube.items(f"/api/v1/namespaces/{self.namespace}/events")
+        about_pools = [event for event in events if event["involvedObject"]["kind"] == "CampaignPool"]
+        return [(event["type"], event["reason"], event["message"]) for event in about_pools]
 
-    def told(self, kind: str, reason: str) -> int:
-        """Wait for an Event, which follows the status that it speaks of, and give how often it was posted."""
-        return eventually(lambda: [each[:2] for each in self.events()].count((kind, reason)), f"Event {reason}")
+    def count_events(self, kind: str, reason: str) -> int:
+        """Wait for an Event, which follows the status change it reports, and return how often it was posted."""
+        return eventually(lambda: [event[:2] for event in self.events()].count((kind, reason)), f"Event {reason}")
 
     def jobs(self) -> list[dict[str, Any]]:
         return self.kube.items(f"/apis/batch/v1/namespaces/{self.namespace}/jobs")
 
     def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        async def ask() -> list[asyncpg.Record]:
+        async def run() -> list[asyncpg.Record]:
             connection = await asyncpg.connect(self.url)
             try:
                 return list(await connection.fetch(query, *arguments))
             finally:
                 await connection.close()
 
-        return asyncio.run(ask())
+        return asyncio.run(run())
 
     def claim(self, user: str, key: str | None = None) -> asyncpg.Record:
         return self.fetch("SELECT * FROM campaign_pool.claim($1, $2, $3)", self.key, user, key)[0]
@@ -175,7 +175,7 @@ class Game:
         return [row["id"] for row in self.fetch("SELECT id::text FROM users ORDER BY id")]
 
     def states(self) -> dict[str, int]:
-        """Ledger: how many campaigns of the pool are in each state, those that were claimed among them."""
+        """Return the number of the pool's campaigns in each state of the ledger, including claimed ones."""
         query = """SELECT state, count(*) FROM (
                        SELECT pool_id, state FROM campaign_pool.campaign
                        UNION ALL SELECT pool_id, 'claimed' FROM campaign_pool.claimed WHERE released_at IS NULL
@@ -183,7 +183,7 @@ class Game:
         return {row["state"]: row["count"] for row in self.fetch(query, self.key)}
 
     def at(self, **parts: str) -> str:
-        """The database's URL with another host, password or database."""
+        """Return the database's URL with another host, password or database."""
         url = urllib.parse.urlsplit(self.url)
         host, password = parts.get("host", f"{url.hostname}:{url.port}"), parts.get("password", url.password)
         path = f"/{parts['database']}" if "database" in parts else url.path

@@ -1,4 +1,4 @@
-"""Fixtures: one embedded Postgres a session, a fresh database for each test that asks for one."""
+"""Fixtures: one embedded Postgres per session, and a new database for every test that requests one."""
 
 import asyncio
 import itertools
@@ -18,8 +18,8 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
-    """The server; shared by all tests, so never stop or restart this one."""
-    # Not pytest's tmp_path, which pytest closes to other unix users each time a session starts.
+    """Yield the server; all tests share it, so no test may stop or restart it."""
+    # Other unix users cannot read pytest's tmp_path.
     with (
         tempfile.TemporaryDirectory(prefix="campaignpool-tests-") as folder,
         EmbeddedPostgres(Path(folder) / "postgres", settings={"max_connections": "200"}) as server,
@@ -29,29 +29,29 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def new_database(postgres_server: EmbeddedPostgres) -> Iterator[NewDatabase]:
-    """Makes databases, `new_database(template=None) -> url`, and drops them after the test."""
-    made: list[str] = []
+    """Yield `new_database(template=None) -> url`; the databases are dropped after the test."""
+    created: list[str] = []
 
-    def make(template: str | None = None) -> str:
+    def create(template: str | None = None) -> str:
         name = f"test_{next(_numbers)}"
         url = postgres_server.create_database(name, template)
-        made.append(name)
+        created.append(name)
         return url
 
-    yield make
-    for name in made:
+    yield create
+    for name in created:
         postgres_server.drop_database(name)
 
 
 @pytest.fixture
 def database_url(new_database: NewDatabase) -> str:
-    """The URL of an empty database, as superuser."""
+    """Return the URL of an empty database, as superuser."""
     return new_database()
 
 
 @pytest.fixture(scope="session")
 def chiwar_template(postgres_server: EmbeddedPostgres) -> str:
-    """The name of a database to copy: the sample application, full size, with two campaigns of others."""
+    """Return the name of a template database: the sample application at full size, with two other campaigns."""
 
     async def load(url: str) -> None:
         connection = await asyncpg.connect(url)
@@ -66,5 +66,5 @@ def chiwar_template(postgres_server: EmbeddedPostgres) -> str:
 
 @pytest.fixture
 def chiwar_url(new_database: NewDatabase, chiwar_template: str) -> str:
-    """The URL of a database of one's own with the sample application in it, as superuser."""
+    """Return the URL of a new database with the sample application, as superuser."""
     return new_database(chiwar_template)

@@ -1,4 +1,4 @@
-"""Kill a program that may be ending by itself at that very moment."""
+"""Kill a process that may exit at the same moment."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,9 @@ from asyncio.subprocess import Process
 
 
 async def killed_after(process: Process, seconds: float) -> None:
-    """Let it run for so long, then ``kill -9`` it if it still runs, and wait until it is gone.
+    """Send SIGKILL to a process that still runs after `seconds`, and wait for its exit.
 
-    A program that ended between the end of the time and the signal is no error: whoever kills at random moments
-    meets that one too.
+    A process that exits just before the signal is sent is not an error.
     """
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), seconds)

@@ -1,4 +1,4 @@
-"""How long the tests of resilience go on: what a push can wait for, or, with `make soak`, what a night can."""
+"""The size of the resilience tests: short by default, hours with `make soak`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Builders of what a catalog says, for tests of what is pure."""
+"""Builders of catalogs for unit tests."""
 
 from collections.abc import Iterable
 
@@ -13,17 +13,17 @@ def table(
     unique: Iterable[tuple[str, ...]] = (),
     predicate: str | None = None,
 ) -> TableFacts:
-    """A table of the schema `public`.
+    """Return the facts of a table in the schema `public`.
 
     Args:
         oid: Its oid.
         name: Its name.
-        columns: Each `name type`, with `!` behind the type where it is not null; the first is the primary key.
-        keys: Foreign keys, as (column, oid of the target).
-        unique: Columns of each unique index.
-        predicate: Of all unique indexes.
+        columns: `name type`, with `!` after the type for NOT NULL; the first is the primary key.
+        keys: Foreign keys as (column, oid of the target).
+        unique: The columns of every unique index.
+        predicate: The predicate of all unique indexes.
     """
-    split = [(*each.rstrip("!").split(" ", 1), each.endswith("!")) for each in columns]
+    split = [(*column.rstrip("!").split(" ", 1), column.endswith("!")) for column in columns]
     return TableFacts.model_validate(
         {
             "oid": oid,
@@ -51,14 +51,14 @@ def table(
             ],
             "indexes": [
                 {
-                    "name": f"{name}_{'_'.join(each)}_key",
+                    "name": f"{name}_{'_'.join(index)}_key",
                     "unique": True,
                     "nulls_distinct": True,
-                    "columns": each,
+                    "columns": index,
                     "predicate": predicate,
-                    "definition": f"CREATE UNIQUE INDEX x ON public.{name} USING btree ({', '.join(each)})",
+                    "definition": f"CREATE UNIQUE INDEX x ON public.{name} USING btree ({', '.join(index)})",
                 }
-                for each in unique
+                for index in unique
             ],
             "triggers": (),
         }
@@ -66,5 +66,5 @@ def table(
 
 
 def catalog(*tables: TableFacts) -> Catalog:
-    """A catalog in which every table has its plain name."""
-    return Catalog({each.relation: each for each in tables})
+    """Return a catalog that lists every table by its unqualified name."""
+    return Catalog({table.relation: table for table in tables})

@@ -1,4 +1,4 @@
-"""A database with the small application and its pool, and connections to it, for tests that need no more."""
+"""Fixtures: a database with the small application and its pool, and connections to it."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,7 @@ from tests.support import small
 
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[Connection]:
-    """Make the application and its pool, empty, in the test's database; a module may have another of this name."""
+    """Create the application and an empty pool in the test's database, and yield a connection."""
     connection = await asyncpg.connect(database_url)
     await small.made(connection)
     yield connection
@@ -20,7 +20,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def other(database_url: str) -> AsyncIterator[Connection]:
-    """Connect to the test's database once more."""
+    """Yield a second connection to the test's database."""
     other = await asyncpg.connect(database_url)
     yield other
     await other.close()

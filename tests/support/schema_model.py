@@ -1,7 +1,7 @@
-"""A made-up schema as plain values: tables with columns and references, rows that point at rows.
+"""A schema as plain values: tables with columns and references, rows that refer to rows.
 
-`tests.support.drawn` draws it, `tests.support.drawn_sql` makes it in Postgres and declares it. What a
-clone of it must be is said by `tests.support.walked`, from these values alone.
+`schema_strategy` draws it, `schema_sql` writes it as SQL and as a blueprint, and `schema_oracle` computes the
+expected clone from these values alone.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ ODD = (
     "$name", "s", "c", "t", "m", "own", "x0_0", "k", "_rows", "new", "campaign", "ord", "n", "v", "r", "1st",
     "-- dash",
 )  # fmt: skip
-"""Names for tables and columns: reserved, quoted, and the aliases of our own SQL."""
+"""Names for tables and columns: reserved words, names that need quotes, and the aliases in our SQL."""
 
 PLAIN: dict[str, tuple[str, ...]] = {
     "text": ("'it''s'", "'back\\slash'", "''", "'%s $1 $name'"),
@@ -47,7 +47,7 @@ def text(value: str) -> str:
 
 @dataclass
 class Column:
-    """A column: its type, and what stands after it in CREATE TABLE."""
+    """A column: its type, and the constraints that follow it in CREATE TABLE."""
 
     name: str
     type: str
@@ -57,7 +57,7 @@ class Column:
 
 @dataclass
 class Ref:
-    """A reference: columns of its table, the table and columns they hold, and how it is declared."""
+    """A reference: its columns, the table and columns it refers to, and its declaration."""
 
     columns: tuple[str, ...]
     target: "Table"
@@ -80,7 +80,7 @@ class Pair:
 
 @dataclass(eq=False)
 class Row:
-    """A row: whose it is, what it is called, its values as SQL, and the rows it points at, in order of the refs."""
+    """A row: its campaign, a unique token, its values as SQL, and the rows it refers to, in the order of the refs."""
 
     campaign: str
     token: str
@@ -105,58 +105,58 @@ class Table:
     via: bool = True
     where: bool = False
     sets: dict[str, str] = field(default_factory=dict)
-    more: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
     alternative: str | None = None
     rows: list[Row] = field(default_factory=list)
 
     @property
     def sql(self) -> str:
-        """Its name, as SQL writes it."""
+        """The qualified and quoted name."""
         return f"{q(self.schema)}.{q(self.name)}"
 
     @property
     def base(self) -> str:
-        """The type of the key, without its ways."""
+        """The type of the key, without defaults and domains."""
         return {"uuid domain": "uuid", "smallint always": "smallint", "serial": "integer"}.get(
             self.key, "uuid" if self.key in UUID_KEYS else "bigint" if self.key in NUMBER_KEYS else "text"
         )
 
     def of(self, campaign: str) -> list[Row]:
-        """The rows of a campaign."""
+        """Return the rows of a campaign."""
         return [row for row in self.rows if row.campaign == campaign]
 
 
 @dataclass
 class Schema:
-    """A schema: the root first."""
+    """A schema; its first table is the root."""
 
     name: str
     tables: list[Table]
 
 
 def prune(tables: list[Table]) -> None:
-    """Remove rows that lack what they need, or repeat a key made of references, until all is well."""
+    """Remove rows whose required reference is absent or whose key is a duplicate, until none is left."""
     size = -1
     while size != sum(len(table.rows) for table in tables):
         size = sum(len(table.rows) for table in tables)
-        every = {row for table in tables for row in table.rows}
+        remaining = {row for table in tables for row in table.rows}
         for table in tables:
             for row in table.rows:
-                row.targets = [target if target in every else None for target in row.targets]
-            table.rows = [row for row in table.rows if _whole(table, row, every)]
+                row.targets = [target if target in remaining else None for target in row.targets]
+            table.rows = [row for row in table.rows if _is_complete(table, row, remaining)]
             keys: dict[object, Row] = {}
             for row in table.rows:
                 keys.setdefault(tuple(value(table, row, name) for name in table.primary) or row, row)
             table.rows = list(keys.values())
 
 
-def _whole(table: Table, row: Row, every: set[Row]) -> bool:
-    given = all(target or ref.nullable for target, ref in zip(row.targets, table.refs, strict=True))
-    return given and (row.typed is None or row.typed[1] in every)
+def _is_complete(table: Table, row: Row, rows: set[Row]) -> bool:
+    has_required = all(target or ref.nullable for target, ref in zip(row.targets, table.refs, strict=True))
+    return has_required and (row.typed is None or row.typed[1] in rows)
 
 
 def value(table: Table, row: Row, column: str) -> str:
-    """Give the value of a key or a reference, as SQL."""
+    """Return the value of a key or a reference, as SQL."""
     if column in row.values:
         return row.values[column]
     for ref, target in zip(table.refs, row.targets, strict=True):
@@ -171,4 +171,4 @@ def value(table: Table, row: Row, column: str) -> str:
 
 
 def _type(table: Table, column: str) -> str:
-    return next(each.type for each in table.columns if each.name == column)
+    return next(candidate.type for candidate in table.columns if candidate.name == column)

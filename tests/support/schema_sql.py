@@ -1,18 +1,18 @@
-"""A drawn schema as SQL and as a blueprint."""
+"""A random schema as SQL and as a blueprint."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.tables import PLAIN, Column, Row, Schema, Table, q, text, value
+from tests.support.schema_model import PLAIN, Column, Row, Schema, Table, q, text, value
 
 
-def written(schema: Schema) -> str:
-    """Give all that it takes to see what is wrong with a schema."""
+def describe(schema: Schema) -> str:
+    """Return the SQL and the blueprint of a schema, for the report of a failed test."""
     return "\n".join([*ddl(schema), *inserts(schema), *constraints(schema), str(blueprint(schema))])
 
 
 def ddl(schema: Schema) -> Iterator[str]:
-    """Give statements that make the tables, without foreign keys."""
+    """Yield the statements that create the tables, without foreign keys."""
     own = q(schema.name)
     yield f"CREATE SCHEMA {own}"
     yield f"CREATE DOMAIN {own}.key AS uuid"
@@ -27,7 +27,7 @@ def ddl(schema: Schema) -> Iterator[str]:
 
 
 def inserts(schema: Schema) -> Iterator[str]:
-    """Give statements that fill the tables, and let the sequences go on after them."""
+    """Yield the statements that fill the tables and advance their sequences."""
     for table in schema.tables:
         columns = [column for column in table.columns if not column.generated]
         for number, row in enumerate(table.rows):
@@ -35,13 +35,13 @@ def inserts(schema: Schema) -> Iterator[str]:
             names = _list(tuple(column.name for column in columns))
             yield f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE VALUES ({values})"
         if table.key in ("bigserial", "serial", "smallint always", "bigint by default"):
-            name = next((c.name for c in table.columns if c.name in table.primary and _counted(c)), None)
+            name = next((c.name for c in table.columns if c.name in table.primary and _uses_sequence(c)), None)
             if name:
                 yield f"SELECT setval(pg_get_serial_sequence({text(table.sql)}, {text(name)}), 1000)"
     yield f"SELECT setval({text(f'{q(schema.name)}.numbers')}, 1000)"
 
 
-def _counted(column: Column) -> bool:
+def _uses_sequence(column: Column) -> bool:
     return "serial" in column.type or "IDENTITY" in column.rest
 
 
@@ -53,20 +53,20 @@ def _cell(schema: Schema, table: Table, row: Row, column: Column, number: int) -
     if column.name == "label":
         return text(f"label {row.token}")
     for kind, values in PLAIN.items():
-        if column.type == kind.format(schema=q(schema.name)) and column.name not in used(table):
+        if column.type == kind.format(schema=q(schema.name)) and column.name not in reference_columns(table):
             return [*values, "NULL"][number % (len(values) + 1)]
     return value(table, row, column.name)
 
 
-def used(table: Table) -> set[str]:
-    """Give the columns that are keys or references."""
-    found = {*table.primary, *(name for ref in table.refs for name in ref.columns)}
-    found |= {table.alternative} if table.alternative else set()
-    return found | ({table.pair.id, table.pair.type} if table.pair else set())
+def reference_columns(table: Table) -> set[str]:
+    """Return the columns that are keys or references."""
+    columns = {*table.primary, *(name for ref in table.refs for name in ref.columns)}
+    columns |= {table.alternative} if table.alternative else set()
+    return columns | ({table.pair.id, table.pair.type} if table.pair else set())
 
 
 def constraints(schema: Schema) -> Iterator[str]:
-    """Give statements that add foreign keys and indexes."""
+    """Yield the statements that add foreign keys and indexes."""
     for table in schema.tables:
         for ref in table.refs:
             if ref.foreign_key:
@@ -74,11 +74,11 @@ def constraints(schema: Schema) -> Iterator[str]:
                     f"ALTER TABLE {table.sql} ADD FOREIGN KEY ({_list(ref.columns)}) "
                     f"REFERENCES {ref.target.sql} ({_list(ref.target_columns)}) {ref.action} {ref.deferred}"
                 )
-        yield from table.more
+        yield from table.indexes
 
 
 def blueprint(schema: Schema) -> dict[str, Any]:
-    """Give the blueprint that declares the schema."""
+    """Return the blueprint that declares the schema."""
     return {
         "root": {"table": schema.tables[0].sql, "set": schema.tables[0].sets},
         "tables": [_declared(table) for table in reversed(schema.tables[1:])],
@@ -86,19 +86,21 @@ def blueprint(schema: Schema) -> dict[str, Any]:
 
 
 def _declared(table: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": table.sql, "set": table.sets}
+    declaration: dict[str, Any] = {"name": table.sql, "set": table.sets}
     if table.where:
-        found["where"] = '"keep it"'
-    plain = {ref.columns[0]: ref.target.sql for ref in table.refs if not ref.foreign_key}
-    if plain:
-        found["references"] = plain
+        declaration["where"] = '"keep it"'
+    references = {ref.columns[0]: ref.target.sql for ref in table.refs if not ref.foreign_key}
+    if references:
+        declaration["references"] = references
     if table.pair:
-        targets = {name: each.sql for name, each in table.pair.targets.items()}
-        found["polymorphic"] = [{"type": table.pair.type, "id": table.pair.id, "targets": targets}]
+        targets = {name: target.sql for name, target in table.pair.targets.items()}
+        declaration["polymorphic"] = [{"type": table.pair.type, "id": table.pair.id, "targets": targets}]
     if table.via and table.refs:
         columns = [name for n in table.anchors if n is not None for name in table.refs[n].columns]
-        found["via"] = list(dict.fromkeys(columns)) or [table.pair.id] if table.pair else list(dict.fromkeys(columns))
-    return found
+        declaration["via"] = (
+            list(dict.fromkeys(columns)) or [table.pair.id] if table.pair else list(dict.fromkeys(columns))
+        )
+    return declaration
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -1,11 +1,11 @@
-"""Schemas that nobody wrote, with data: tables that hang on a root in every way that we say we can clone."""
+"""Random schemas with data: tables that belong to a root in every way that blueprints support."""
 
 from uuid import UUID
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from tests.support.tables import (
+from tests.support.schema_model import (
     KEYS,
     NUMBER_KEYS,
     ODD,
@@ -27,21 +27,21 @@ from tests.support.tables import (
 @st.composite
 def schemas(draw: st.DrawFn) -> Schema:
     """Draw a schema with its rows."""
-    return _Drawn(draw).schema()
+    return _SchemaDrawer(draw).schema()
 
 
-class _Drawn:
+class _SchemaDrawer:
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
         self.number = 0
-        self.shared = draw(st.booleans())  # whether uuids of a table share their last bits
+        self.shares_low_bits = draw(st.booleans())  # of the uuids of a table
 
-    def some(self, chance: int) -> bool:
-        """Say yes once in so many times; no is simpler."""
-        return self.draw(st.integers(0, chance - 1)) == chance - 1
+    def one_in(self, n: int) -> bool:
+        """Return True once in `n` draws; examples shrink towards False."""
+        return self.draw(st.integers(0, n - 1)) == n - 1
 
     def name(self, taken: list[str], usual: str) -> str:
-        odd = self.draw(st.sampled_from(ODD)) if self.some(3) else usual
+        odd = self.draw(st.sampled_from(ODD)) if self.one_in(3) else usual
         name = odd if odd not in taken else f"{odd}{len(taken)}"
         taken.append(name)
         return name
@@ -51,18 +51,18 @@ class _Drawn:
         names: list[str] = []
         root = Table(schema, self.name(names, "campaigns"), self.draw(st.sampled_from([*UUID_KEYS, *NUMBER_KEYS])))
         tables = [root]
-        self.keyed(root, [])
+        self.add_key(root, [])
         for n in range(self.draw(st.integers(1, 5))):
             tables.append(self.table(schema, self.name(names, f"t{n}"), tables))
         for table in tables:
             for _ in range(self.draw(st.integers(0, 2))):
-                self.reference(table, tables)
+                self.add_any_reference(table, tables)
         for table in tables:
-            self.plain(table, tables)
+            self.add_plain_columns(table, tables)
         for ref in root.refs:
-            ref.foreign_key = True  # a blueprint can declare none for the root
+            ref.foreign_key = True  # a blueprint cannot declare references of the root
         for table in tables:
-            self.unique(table, tables)
+            self.set_unique(table, tables)
         self.fill(tables)
         prune(tables)
         assume(root.of("T"))
@@ -73,8 +73,8 @@ class _Drawn:
         table.columns.append(Column(name, kind, rest))
         return name
 
-    def keyed(self, table: Table, first: list[str]) -> None:
-        """Give a table a key of its own, after columns that belong to the key too."""
+    def add_key(self, table: Table, first: list[str]) -> None:
+        """Add a generated key column; the primary key is the columns `first` and this one."""
         types = {
             "uuid": ("uuid", "NOT NULL"),
             "uuid default": ("uuid", "NOT NULL DEFAULT gen_random_uuid()"),
@@ -93,124 +93,129 @@ class _Drawn:
         table.primary = (*first, name)
 
     def table(self, schema: str, name: str, above: list[Table]) -> Table:
-        """Draw a table that hangs on those above it."""
+        """Return a drawn table that belongs to one or two of the tables above it."""
         table = Table(schema, name, self.draw(st.sampled_from(KEYS)))
-        styles = ["root", "parent", "both", "pair", "one to one", "composite", "no key", "loose"]
+        styles = ["root", "parent", "both", "pair", "one to one", "composite", "no key", "nullable"]
         style = self.draw(st.sampled_from(styles))
-        above = [each for each in above if each.primary]
+        above = [parent for parent in above if parent.primary]
         root, parent = above[0], self.draw(st.sampled_from(above))
-        if style == "pair" and self.pair(table, above):
-            self.keyed(table, [])
+        if style == "pair":
+            self.add_pair(table, above)
+            self.add_key(table, [])
         elif style == "one to one" and len(parent.primary) == 1:
             table.key = parent.key
-            ref = self.refer(table, parent, parent.primary, nullable=False)
+            ref = self.add_reference(table, parent, parent.primary, nullable=False)
             table.primary = ref.columns
             table.anchors = [0]
         elif style == "composite":
-            ref = self.refer(table, root, root.primary, nullable=False)
+            ref = self.add_reference(table, root, root.primary, nullable=False)
             table.anchors = [0]
-            if self.some(2):
+            if self.one_in(2):
                 table.key = self.draw(st.sampled_from([*UUID_KEYS[:2], *NUMBER_KEYS]))
-                self.keyed(table, list(ref.columns))
+                self.add_key(table, list(ref.columns))
             else:
                 table.key = "number"
                 table.primary = (*ref.columns, self.column(table, "no", "integer", "NOT NULL"))
         elif style in ("both", "no key"):
             other = self.draw(st.sampled_from(above))
             for target in (parent, other):
-                self.refer(table, target, target.primary, nullable=False)
-            table.anchors = [0] if self.some(3) else [0, 1]
+                self.add_reference(table, target, target.primary, nullable=False)
+            table.anchors = [0] if self.one_in(3) else [0, 1]
             table.key = "none"
             table.primary = tuple(dict.fromkeys(name for ref in table.refs for name in ref.columns))
             if style == "no key" or parent is other:
                 table.primary = ()
         else:
-            self.keyed(table, [])
+            self.add_key(table, [])
             target = parent if style == "parent" else root
-            self.refer(table, target, target.primary, nullable=style == "loose")
+            self.add_reference(table, target, target.primary, nullable=style == "nullable")
             table.anchors = [0]
-        if table.key in KEYS and self.some(4):
+        if table.key in KEYS and self.one_in(4):
             table.alternative = self.column(table, "public_id", "uuid", "NOT NULL DEFAULT gen_random_uuid() UNIQUE")
         return table
 
-    def unique(self, table: Table, tables: list[Table]) -> None:
-        """Set a unique column that nothing refers to: every clone would repeat it."""
-        held = {ref.target_columns for each in tables for ref in each.refs if ref.target is table}
+    def set_unique(self, table: Table, tables: list[Table]) -> None:
+        """Let the blueprint set a unique column that no reference holds, because every clone would repeat it."""
+        held = {ref.target_columns for source in tables for ref in source.refs if ref.target is table}
         if table.alternative and (table.alternative,) not in held:
             table.sets[table.alternative] = "gen_random_uuid()"
 
-    def pair(self, table: Table, above: list[Table]) -> bool:
-        able = [each for each in above if len(each.primary) == 1]
-        chosen = [each for each in able if not self.some(2)] or able[:1]
-        bases = {each.base for each in chosen}
+    def add_pair(self, table: Table, above: list[Table]) -> None:
+        """Add a polymorphic reference as the anchor."""
+        targets = [target for target in above if len(target.primary) == 1]
+        chosen = [target for target in targets if not self.one_in(2)] or targets[:1]
+        bases = {target.base for target in chosen}
         kind = "text"
-        if bases == {"uuid"} and self.some(2):
+        if bases == {"uuid"} and self.one_in(2):
             kind = "uuid"
-        if bases <= {"bigint", "integer", "smallint"} and self.some(2):
+        if bases <= {"bigint", "integer", "smallint"} and self.one_in(2):
             kind = "bigint"
-        nullable = self.some(2)
+        nullable = self.one_in(2)
         table.pair = Pair(
             self.column(table, "item_type", "text", "" if nullable else "NOT NULL"),
             self.column(table, "item_id", kind, "" if nullable else "NOT NULL"),
-            {f"T'{n}": each for n, each in enumerate(chosen)},
+            {f"T'{n}": target for n, target in enumerate(chosen)},
             nullable,
         )
         table.anchors = [None]
-        return True
 
-    def refer(self, table: Table, target: Table, held: tuple[str, ...], *, nullable: bool, shared: str = "") -> Ref:
-        """Add a reference with columns of its own, but for one that it may share."""
+    def add_reference(
+        self, table: Table, target: Table, held: tuple[str, ...], *, nullable: bool, shared: str = ""
+    ) -> Ref:
+        """Add a reference with new columns, except that `shared` is its first column if given."""
         types = {column.name: column.type for column in target.columns}
         usual = {"bigserial": "bigint", "serial": "integer"}
         columns = []
         for n, name in enumerate(held):
             kind = usual.get(types[name], types[name])
-            kind = "bigint" if kind in ("integer", "smallint") and self.some(4) else kind
+            kind = "bigint" if kind in ("integer", "smallint") and self.one_in(4) else kind
             rest = "" if nullable else "NOT NULL"
             columns.append(shared if n == 0 and shared else self.column(table, f"r{len(table.refs)}_{n}", kind, rest))
         deferred = self.draw(st.sampled_from(["", "", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"]))
         action = self.draw(st.sampled_from(["", "", "ON DELETE CASCADE", "ON DELETE RESTRICT"]))
-        ref = Ref(tuple(columns), target, held, nullable, not self.some(8), deferred, action)
+        ref = Ref(tuple(columns), target, held, nullable, not self.one_in(8), deferred, action)
         if len(held) > 1 or held != target.primary:
             ref.foreign_key = True
         table.refs.append(ref)
         return ref
 
-    def reference(self, table: Table, tables: list[Table]) -> None:
-        """Add a reference to any table, so also to itself or in a circle."""
-        target = self.draw(st.sampled_from([each for each in tables if each.primary]))
+    def add_any_reference(self, table: Table, tables: list[Table]) -> None:
+        """Add a reference to any table, including the table itself; references may form cycles."""
+        target = self.draw(st.sampled_from([candidate for candidate in tables if candidate.primary]))
         held = target.primary
-        if target.alternative and self.some(2):
+        if target.alternative and self.one_in(2):
             held = (target.alternative,)
-        nullable = not self.some(3)
+        nullable = not self.one_in(3)
         own = next((ref for ref in table.refs if ref.target is tables[0] and not ref.nullable), None)
         of_root = any(ref.target is tables[0] and ref.columns == held[:1] for ref in target.refs)
-        shared = own.columns[0] if own and len(held) > 1 and of_root and self.some(2) else ""
+        shared = own.columns[0] if own and len(held) > 1 and of_root and self.one_in(2) else ""
         for name in held if target is table else ():
             if name in table.sets:
-                return  # a reference to a key that is set needs no more than one test: not to itself
-        self.refer(table, target, held, nullable=nullable, shared=shared)
+                return  # references to a key that the blueprint sets are covered between two tables
+        self.add_reference(table, target, held, nullable=nullable, shared=shared)
 
-    def plain(self, table: Table, tables: list[Table]) -> None:
-        """Add what is no key and no reference."""
+    def add_plain_columns(self, table: Table, tables: list[Table]) -> None:
+        """Add the columns that are neither keys nor references."""
         table.columns.append(Column("token", "text", "NOT NULL"))
         roots = sum(ref.target is tables[0] for ref in table.refs)
-        table.via = not (table.anchors == [0] and table.refs[0].target is tables[0] and roots == 1) or self.some(2)
-        table.where = self.some(3) and bool(table.anchors)
+        table.via = not (table.anchors == [0] and table.refs[0].target is tables[0] and roots == 1) or self.one_in(2)
+        table.where = self.one_in(3) and bool(table.anchors)
         if table.where:
             table.columns.append(Column("keep it", "boolean", "NOT NULL"))
         for n in range(self.draw(st.integers(0, 2))):
             kind = self.draw(st.sampled_from(list(PLAIN)))
             self.column(table, f"p{n}", kind.format(schema=q(table.schema)))
-        if self.some(4):
-            table.columns.append(Column("made", "text", "GENERATED ALWAYS AS (upper(token)) STORED", generated=True))
-        if self.some(4):
+        if self.one_in(4):
+            table.columns.append(
+                Column("generated", "text", "GENERATED ALWAYS AS (upper(token)) STORED", generated=True)
+            )
+        if self.one_in(4):
             table.columns.append(Column("label", "text", "UNIQUE"))
             table.sets["label"] = self.draw(st.sampled_from(["label || $campaign", "NULL", "$campaign || label"]))
         anchor = table.refs[table.anchors[0]].columns if table.anchors and table.anchors[0] is not None else ()
-        if anchor and self.some(3):
+        if anchor and self.one_in(3):
             columns = ", ".join(q(name) for name in anchor)
-            form = self.draw(
+            template = self.draw(
                 st.sampled_from(
                     [
                         "({}, token)",
@@ -220,30 +225,30 @@ class _Drawn:
                     ]
                 )
             )
-            table.more.append(f"CREATE UNIQUE INDEX ON {table.sql} {form.format(columns)}")
+            table.indexes.append(f"CREATE UNIQUE INDEX ON {table.sql} {template.format(columns)}")
 
     def fill(self, tables: list[Table]) -> None:
-        """Draw the rows, then what they point at: each in its own campaign, now and then elsewhere."""
+        """Draw the rows, then their references: mostly to rows of the same campaign."""
         for table in tables:
             counts = {"T": 1, "O": 1} if table is tables[0] else None
-            loose = table.anchors == [0] and table.refs[0].nullable if table.anchors else False
-            for campaign in ("T", "O", *(["G"] if loose else [])):
+            may_be_global = table.anchors == [0] and table.refs[0].nullable if table.anchors else False
+            for campaign in ("T", "O", *(["G"] if may_be_global else [])):
                 count = counts[campaign] if counts else self.draw(st.integers(0, 3))
                 for _ in range(count):
-                    self.row(table, campaign)
+                    self.add_row(table, campaign)
         for table in tables:
             for row in table.rows:
-                self.targets(table, row)
+                self.set_targets(table, row)
 
-    def row(self, table: Table, campaign: str) -> None:
-        """Add a row, if what it has to hang on is there."""
-        hangs = [table.refs[n].target for n in table.anchors if n is not None]
-        if campaign != "G" and any(not target.of(campaign) for target in hangs):
+    def add_row(self, table: Table, campaign: str) -> None:
+        """Add a row, unless a table that it must belong to has no row of the campaign."""
+        parents = [table.refs[n].target for n in table.anchors if n is not None]
+        if campaign != "G" and any(not target.of(campaign) for target in parents):
             return
         if table.pair and not any(target.of(campaign) for target in table.pair.targets.values()):
             return
         self.number += 1
-        row = Row(campaign, f"{campaign}{self.number}", keep=not self.some(3) if table.where else True)
+        row = Row(campaign, f"{campaign}{self.number}", keep=not self.one_in(3) if table.where else True)
         held = {name for ref in table.refs for name in ref.columns}
         for column in table.columns:
             if column.name in set(table.primary) - held or column.name == table.alternative:
@@ -255,16 +260,16 @@ class _Drawn:
             return str(self.number)
         if column.name != table.alternative and table.key in TEXT_KEYS:
             return text(f"key{self.number}")
-        high, low = (self.number, 7) if self.shared else (1, self.number)
+        high, low = (self.number, 7) if self.shares_low_bits else (1, self.number)
         return text(str(UUID(int=high << 64 | 8 << 60 | low)))
 
-    def targets(self, table: Table, row: Row) -> None:
-        """Let a row point at others."""
+    def set_targets(self, table: Table, row: Row) -> None:
+        """Draw the rows that a row refers to."""
         for n, ref in enumerate(table.refs):
             row.targets.append(self.target(table, row, n, ref))
         if table.pair:
-            able = [(name, each) for name, t in table.pair.targets.items() for each in t.of(row.campaign)]
-            row.typed = self.draw(st.sampled_from(able))
+            choices = [(name, target) for name, t in table.pair.targets.items() for target in t.of(row.campaign)]
+            row.typed = self.draw(st.sampled_from(choices))
 
     def target(self, table: Table, row: Row, n: int, ref: Ref) -> Row | None:
         own, every = ref.target.of(row.campaign), ref.target.rows
@@ -272,12 +277,12 @@ class _Drawn:
             if row.campaign == "G":
                 return None
             taken = [other.targets[n] for other in table.rows if len(other.targets) > n]
-            free = own if table.primary != ref.columns else [each for each in own if each not in taken]
+            free = own if table.primary != ref.columns else [candidate for candidate in own if candidate not in taken]
             if not free:
                 return None
             return self.draw(st.sampled_from(free))
         sharing = len(set(ref.columns) & {name for other in table.refs[:n] for name in other.columns}) > 0
-        if ref.nullable and self.some(3):
+        if ref.nullable and self.one_in(3):
             return None
-        choice = own if sharing or not self.some(3) else every
-        return self.draw(st.sampled_from(choice)) if choice else None
+        candidates = own if sharing or not self.one_in(3) else every
+        return self.draw(st.sampled_from(candidates)) if candidates else None
