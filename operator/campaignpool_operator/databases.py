@@ -9,7 +9,7 @@ import asyncpg
 
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect, translated
 from campaignpool.ledger.migrate import migrate
-from campaignpool_operator.runtime.config import APPLICATION
+from campaignpool_operator.cluster.client import APPLICATION
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

@@ -15,6 +15,7 @@
 import logging
 from dataclasses import dataclass, field, replace
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import seconds
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
@@ -23,7 +24,7 @@ from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection, translated
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.pools import Ledger
-from campaignpool_operator.apply.apply import apply
+from campaignpool_operator.apply.apply import BATCH, apply
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import FINALIZER, Event, Observed, Pool
@@ -31,7 +32,6 @@ from campaignpool_operator.observe.images import observe_images
 from campaignpool_operator.observe.observe import list_jobs, utcnow
 from campaignpool_operator.plan import images
 from campaignpool_operator.plan.images import ImagesPlan
-from campaignpool_operator.plan.plan import BATCH
 from campaignpool_operator.resource import parse_spec, read_url
 from campaignpool_operator.text import sentence
 
@@ -176,4 +176,4 @@ def _left_behind(observed: Observed) -> tuple[Event, ...]:
     cause = f": {observed.images_fault.message}" if observed.images_fault else ""
     message = f"images of {copying} campaigns are not copied and those of {found.deleting} not deleted{cause}"
     _log.warning("images stay behind", extra={"pool": observed.pool.key, "cause": message})
-    return (Event("Warning", "ImagesLeftBehind", sentence(message)),)
+    return (Event("Warning", Reason.IMAGES_LEFT_BEHIND, sentence(message)),)

@@ -1,18 +1,20 @@
 """Everything one loop knows, as one frozen value: what `observe` reads, and `plan` and `status` judge."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from campaignpool.api.reasons import Reason, find
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint.compilation import Compiled
-from campaignpool.errors import CampaignPoolError, SeedingError
+from campaignpool.errors import CampaignPoolError, ClusterError, SeedingError
 from campaignpool.ledger.images import Finished
 from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.jobs.managed import ManagedJob, PoolRef
+from campaignpool_operator.jobs.pods import JobPods
 
 FINALIZER = "campaignpool.dev/finalizer"
 """Set before a pool is first written into a ledger: a pool without it has nothing to be cleaned up."""
@@ -23,12 +25,12 @@ class Fault:
     """Why a pool cannot be reconciled as its resource asks.
 
     Attributes:
-        reason: CamelCase, as conditions and Events carry it.
+        reason: As conditions and Events carry it.
         message: A sentence that says how to fix it; never a secret.
         retry: It may pass by itself.
     """
 
-    reason: str
+    reason: Reason
     message: str
     retry: bool
 
@@ -37,8 +39,10 @@ class Fault:
         """Return the fault that an error of ours means for the pool."""
         if isinstance(error, SeedingError):
             # Outside of a seeding run this is any statement that the database refused.
-            return cls("DatabaseRefused", f"the database refused a statement of the operator: {error.message}", True)
-        return cls(error.reason, error.message, error.retry)
+            message = f"the database refused a statement of the operator: {error.message}"
+            return cls(Reason.DATABASE_REFUSED, message, retry=True)
+        other = Reason.CLUSTER_REFUSED if isinstance(error, ClusterError) else Reason.UNAVAILABLE
+        return cls(find(error.reason) or other, error.message, error.retry)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Event:
     """An Event on the pool's resource: `Normal` or `Warning`, a reason and a sentence."""
 
     type: str
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -57,7 +61,8 @@ class Pool:
     Attributes:
         raw_status: The status as it stands there, to compare with; `status` is the same, parsed.
         finalizers: All of them, ours and others'.
-        retry_images: Value of the annotation of that name; empty without one.
+        retry: Value of the annotation of that name; empty without one.
+        retry_images: The same of the other one.
         deleted_at: When its deletion was asked for.
     """
 
@@ -72,6 +77,7 @@ class Pool:
     raw_spec: Mapping[str, Any]
     raw_status: Mapping[str, Any]
     status: CampaignPoolStatus
+    retry: str = ""
     retry_images: str = ""
     deleted_at: datetime | None = None
 
@@ -90,11 +96,18 @@ class Pool:
 class Observed:
     """What one loop knows at one moment.
 
+    Three clocks may differ by any amount, so a time is only compared with the clock that wrote it: `cluster_age` and
+    `database_age` do that.
+
     Attributes:
+        now: By the operator's clock.
+        cluster_now: By the API server's; None: as `now`.
+        database_now: By the database's; None: as `now`.
         spec: What is wanted; None where it cannot be read, and then `fault` says why.
         compiled: The blueprint against the database as it is; None after a fault.
         ledger: What exists; None where a fault hides it.
         jobs: The pool's seeding Jobs as the API has them, finished ones too.
+        pods: What is known of the pods of Jobs, by the Job's name.
         orphans: Runs without an outcome whose Job is gone for good.
         quiet: Every change that comes after this sends a notification; else look again soon.
         fault: What keeps the pool from being reconciled.
@@ -106,10 +119,13 @@ class Observed:
 
     pool: Pool
     now: datetime
+    cluster_now: datetime | None = None
+    database_now: datetime | None = None
     spec: CampaignPoolSpec | None = None
     compiled: Compiled | None = None
     ledger: Ledger | None = None
     jobs: tuple[ManagedJob, ...] = ()
+    pods: Mapping[str, JobPods] = field(default_factory=dict)
     orphans: tuple[Run, ...] = ()
     quiet: bool = True
     fault: Fault | None = None
@@ -117,3 +133,11 @@ class Observed:
     images_fault: Fault | None = None
     images_finished: tuple[Finished, ...] = ()
     images_settings: str = ""
+
+    def cluster_age(self, moment: datetime) -> float:
+        """Return the seconds since a time that the API server wrote, never less than none."""
+        return max(0.0, ((self.cluster_now or self.now) - moment).total_seconds())
+
+    def database_age(self, moment: datetime) -> float:
+        """Return the seconds since a time that the database wrote, never less than none."""
+        return max(0.0, ((self.database_now or self.now) - moment).total_seconds())

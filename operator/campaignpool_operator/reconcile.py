@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.backoff import retry_delay
 from campaignpool.errors import CampaignPoolError, ClusterError
@@ -27,7 +28,8 @@ from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.session import Session, Sessions, apply_spec
 from campaignpool_operator.status import events
 from campaignpool_operator.status import images as image_status
-from campaignpool_operator.status.project import condition, project, transitions
+from campaignpool_operator.status.conditions import find
+from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump
 
 TRANSIENT_SECONDS = (2.0, 60.0)
@@ -127,8 +129,6 @@ class Reconciler:
         if fault is not None:
             observed = replace(observed, images_fault=fault)
             todo = replace(todo, images=replace(todo.images, actions=()))
-        if observed.fault is not None and observed.fault.reason == "Conflict":
-            raise ClusterError(observed.fault.message, reason="Conflict")
         return observed, todo
 
     async def _carry_out(self, session: Session, observed: Observed, actions: Sequence[Action]) -> Fault | None:
@@ -138,10 +138,12 @@ class Reconciler:
         done = apply(actions, pool, observed.spec, self._cluster, connection, self._config.seeder_image)
         try:
             async for event in done:
-                if event.reason in ("SeedingStarted", "ImagesStarted"):
-                    self._metrics.job_created(pool.key, images=event.reason == "ImagesStarted")
+                if event.reason in (Reason.SEEDING_STARTED, Reason.IMAGES_STARTED):
+                    self._metrics.job_created(pool.key, images=event.reason is Reason.IMAGES_STARTED)
                 await self._post(pool, event)
         except CampaignPoolError as error:
+            if error.reason == "Conflict":
+                raise
             return Fault.of(error)
         finally:
             await done.aclose()
@@ -177,7 +179,7 @@ class Reconciler:
             return
         # A merge patch leaves alone what it does not name: what is no longer there has to be named.
         removed = dict.fromkeys(pool.raw_status.keys() - wanted.keys())
-        await self._cluster.patch_status(pool.namespace, pool.name, {**removed, **wanted})
+        await self._cluster.patch_status(pool.namespace, pool.name, pool.resource_version, {**removed, **wanted})
         self._metrics.status_writes.inc()
         _log_condition(pool, status)
         for event in (*transitions(pool.status, status), *image_status.events(observed, pool.status, status)):
@@ -197,6 +199,6 @@ class Reconciler:
 
 
 def _log_condition(pool: Pool, status: CampaignPoolStatus) -> None:
-    before, now = condition(pool.status, "Ready"), condition(status, "Ready")
+    before, now = find(pool.status, "Ready"), find(status, "Ready")
     if now is not None and (before is None or before.reason != now.reason):
         _log.info("%s", now.reason, extra={"pool": pool.key, "ready": now.status, "cause": now.message})

@@ -12,7 +12,7 @@ from campaignpool.blueprint import compilation
 from campaignpool.blueprint.catalog import catalog_signature
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile import compiler
-from campaignpool.errors import CampaignPoolError, ConfigurationError
+from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
@@ -91,7 +91,8 @@ class Sessions:
             source = await self._blueprint(pool, spec)
             connection = await self._databases.acquire(pool.key, url)
             session = replace(session, connection=connection)
-            await add_finalizer(self._cluster, pool)
+            pool = await add_finalizer(self._cluster, pool)
+            session = replace(session, pool=pool)
             self._listen(pool.key, url)
             compiled = source if isinstance(source, Fault) else await self._compile(session, spec, url, source)
         except CampaignPoolError as error:
@@ -176,8 +177,16 @@ async def apply_spec(session: Session) -> Session:
         return replace(session, fault=Fault.of(error))
 
 
-async def add_finalizer(cluster: Cluster, pool: Pool) -> None:
-    """Make Kubernetes wait for the operator before it removes a pool. Raises ClusterError."""
-    if FINALIZER not in pool.finalizers:
-        finalizers = [*pool.finalizers, FINALIZER]
-        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
+async def add_finalizer(cluster: Cluster, pool: Pool) -> Pool:
+    """Make Kubernetes wait for the operator before it removes a pool; return the pool as it is then.
+
+    Raises:
+        ClusterError: Among others, with reason `Conflict`.
+    """
+    if FINALIZER in pool.finalizers:
+        return pool
+    finalizers = (*pool.finalizers, FINALIZER)
+    version = await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, list(finalizers))
+    if version is None:
+        raise ClusterError("the resource is gone", reason="Conflict")
+    return replace(pool, finalizers=finalizers, resource_version=version)

@@ -83,7 +83,7 @@ def test_a_pool_fills_and_is_claimed_from(kubeconfig: Path) -> None:
             kubectl("-n", NAMESPACE, "rollout", "status", "deployment/campaignpool-operator", "--timeout=180s")
             kubectl("-n", NAMESPACE, "apply", "-f", "examples/chiwar/pool.yaml")
             kubectl("-n", NAMESPACE, "wait", "campaignpool/chiwar", "--for=condition=Ready", "--timeout=180s")
-            assert kubectl("-n", NAMESPACE, "get", "cpool", "chiwar", "-o", "jsonpath={.status.ready}") == "8"
+            assert kubectl("-n", NAMESPACE, "get", "cp", "chiwar", "-o", "jsonpath={.status.ready}") == "8"
             asyncio.run(_claim(url))
             kubectl(
                 "-n", NAMESPACE, "wait", "campaignpool/chiwar", "--for=jsonpath={.status.claimed}=1", "--timeout=60s"

@@ -430,6 +430,67 @@ def test_another_root_table_is_refused(game: Game) -> None:
     assert game.states() == {"ready": 2}
 
 
+def test_settings_reach_the_ledger_while_the_blueprint_is_broken(game: Game) -> None:
+    game.put_secret()
+    game.create(size=1)
+    filled(game)
+    blueprint = {"inline": None, "configMapRef": {"name": "absent", "key": "blueprint.yaml"}}
+    game.patch(blueprint=blueprint, claims={"onEmpty": "Fail"})
+    game.has("Ready", "False", "ConfigMapNotFound")
+    assert game.claim(game.users()[0])["source"] == "master"
+    with pytest.raises(asyncpg.PostgresError) as empty:
+        game.claim(game.users()[0])
+    assert empty.value.sqlstate == "CP002", "it was told to fail, not to clone"
+
+
+def test_an_owner_called_master_has_a_pool_of_its_own(game: Game) -> None:
+    game.put_secret()
+    game.create(size=1, owners=[{"id": "master", "size": 2}])
+    status = filled(game)
+    assert {owner["id"]: owner["ready"] for owner in status["owners"]} == {"": 1, "master": 2}
+    assert status["replicas"] == 1, "what kubectl scale sets is the size of the master pool"
+    assert len({job["metadata"]["name"] for job in game.jobs()}) == 2
+
+
+def test_stale_campaigns_that_no_claim_may_give_are_replaced(game: Game) -> None:
+    game.put_secret()
+    game.create(size=2, claims={"allowStale": False})
+    filled(game)
+    before = {row["root_key"] for row in game.fetch("SELECT root_key FROM campaign_pool.campaign")}
+    blueprint = game.manifest["spec"]["blueprint"]
+    blueprint["inline"]["root"]["set"]["name"] = "'another'"
+    game.patch(blueprint=blueprint)
+
+    def replaced() -> bool:
+        rows = game.fetch("SELECT root_key, state FROM campaign_pool.campaign")
+        return len(rows) == 2 and {row["state"] for row in rows} == {"ready"} and not before & {r[0] for r in rows}
+
+    eventually(replaced, "all are of the new revision")
+    status = filled(game)
+    assert (status["ready"], status["stale"]) == (2, 0)
+
+
+def test_a_pod_template_that_cannot_be_merged_is_a_condition(operator: OperatorProcess, game: Game) -> None:
+    game.put_secret()
+    game.create(seeding={"podTemplate": {"spec": {"containers": [None]}}})
+    assert "spec.seeding.podTemplate" in game.has("Degraded", "True", "SpecInvalid")["message"]
+    assert "Traceback" not in operator.log
+    game.patch(seeding={"podTemplate": None})
+    filled(game)
+
+
+def test_failed_runs_are_retried_at_once_when_the_annotation_says_so(game: Game) -> None:
+    game.put_secret()
+    game.create(size=1, seeding={"podTemplate": FAILS, "backoffLimit": 0})
+    game.has("Degraded", "True", "SeedingFailed")
+    (first,) = game.jobs()
+    game.kube.patch(game.path, {"metadata": {"annotations": {"campaignpool.dev/retry": "1"}}})
+    eventually(lambda: len(game.jobs()) == 2, "another Job, before the pause is over")
+    assert game.told("Normal", "Retried") == 1
+    assert game.status()["retried"] == "1"
+    assert first in game.jobs()
+
+
 def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: OperatorProcess, game: Game) -> None:
     game.put_secret()
     game.create(seeding={"podTemplate": FAILS, "backoffLimit": 0})

@@ -90,8 +90,8 @@ def test_printer_columns_come_in_the_order_people_expect() -> None:
 
 def test_the_category_all_is_left_alone() -> None:
     names = crd.crd()["spec"]["names"]
-    assert names["shortNames"] == ["cpool"]
-    assert "categories" not in names
+    assert names["shortNames"] == ["cp"]
+    assert names["categories"] == ["campaignpool"]
 
 
 def test_models_take_what_the_schema_takes() -> None:

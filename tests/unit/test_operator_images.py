@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import seconds
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
@@ -20,11 +21,12 @@ from campaignpool_operator.jobs import managed, seeding
 from campaignpool_operator.jobs.images import BACKOFF_SECONDS, KEPT_SECONDS
 from campaignpool_operator.jobs.managed import PoolRef
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
-from campaignpool_operator.plan.images import AT_WORK_SECONDS, plan
+from campaignpool_operator.plan.images import ACTIVE_SECONDS, plan
 from campaignpool_operator.plan.plan import plan as plan_all
 from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.status import images as image_status
-from campaignpool_operator.status.project import condition, project
+from campaignpool_operator.status.conditions import find as condition
+from campaignpool_operator.status.project import project
 from campaignpool_operator.text import dump
 from tests.support.pools import COPIES, NOW, ago, copying, images_job, job, ledger, observed, pool, spec
 
@@ -35,7 +37,7 @@ DUE = ImageTotals(pending=20, copied=5, unfinished=2, due=2, due_since=ago(5), o
 LATER = replace(DUE, due=0, due_since=None, due_in=42.0)
 DONE = ImageTotals(copied=25, last_finished_at=ago(5))
 FAILED = ImageTotals(copied=20, failed=5, partial=1, causes={"the file is not there": 5}, last_finished_at=ago(5))
-MISSING = Fault("SecretNotFound", "there is no Secret imagekit in namespace game: create it", retry=False)
+MISSING = Fault(Reason("SecretNotFound"), "there is no Secret imagekit in namespace game: create it", retry=False)
 OPEN = Account("imagekit-1", 8, "no answer", NOW + timedelta(seconds=40), open=True, waiting=1)
 
 
@@ -72,7 +74,7 @@ def test_what_is_due_later_is_looked_at_then() -> None:
 def test_one_job_is_at_work_at_most() -> None:
     result = plan(copying(DUE, image_jobs=(images_job(3),)))
     assert result.actions == ()
-    assert result.next_check == AT_WORK_SECONDS
+    assert result.next_check == ACTIVE_SECONDS
 
 
 def test_the_number_follows_the_highest_of_the_jobs_that_are_there() -> None:
@@ -91,7 +93,7 @@ def test_images_count_in_nothing_that_seeding_counts() -> None:
 
 def test_images_go_on_in_a_pause_and_with_a_fault_of_the_rows() -> None:
     assert created(copying(DUE, spec=spec(images=COPIES, paused=True))) == [(1, 0)]
-    seen = copying(DUE, fault=Fault("BlueprintInvalid", "no such table", retry=False), compiled=None)
+    seen = copying(DUE, fault=Fault(Reason("BlueprintInvalid"), "no such table", retry=False), compiled=None)
     assert [type(each) for each in plan_all(seen).images.actions] == [CreateImagesJob]
     assert plan_all(seen).actions == ()
     assert plan_all(replace(seen, ledger=None)).images.actions == ()
@@ -124,7 +126,7 @@ def test_each_failure_doubles_the_pause(before: int, pause: int) -> None:
     result = plan(seen)
     assert result.actions == ()
     assert (result.failures.count, result.next_check) == (before + 1, pause)
-    later = replace(seen, now=NOW + timedelta(seconds=pause))
+    later = replace(seen, cluster_now=NOW + timedelta(seconds=pause))
     assert created(later) == [(8, before + 1)], "and the next Job carries the count"
 
 
@@ -132,7 +134,7 @@ def test_the_longest_pause_is_shorter_than_jobs_are_kept() -> None:
     assert BACKOFF_SECONDS[1] < KEPT_SECONDS / 2
 
 
-def test_an_api_server_whose_clock_runs_ahead_does_not_lengthen_the_pause() -> None:
+def test_a_job_that_ended_in_the_future_does_not_lengthen_the_pause() -> None:
     assert plan(copying(DUE, image_jobs=(images_job(1, "Failed", finished_at=ago(-3600)),))).next_check == 10
 
 
@@ -309,7 +311,7 @@ def test_a_breaker_that_nothing_waits_for_is_nobody_s_business() -> None:
 
 
 def test_a_fault_that_hides_the_ledger_leaves_what_was_said() -> None:
-    fault = Fault("DatabaseUnreachable", "no connection", retry=True)
+    fault = Fault(Reason("DatabaseUnreachable"), "no connection", retry=True)
     assert said(copying(DUE, fault=fault, ledger=None))[:2] == ("Unknown", "NotObserved")
     before = project(copying(FAILED), plan_all(copying(FAILED)))
     seen = copying(FAILED, pool=pool(status=before), fault=fault, ledger=None)
@@ -358,7 +360,7 @@ def test_the_end_of_a_campaign_s_images_is_an_event_and_many_are_few() -> None:
     ]
     many = told(copying(DUE), copying(DUE, images_finished=(whole,) * 30))
     assert len(many) == image_status.EVENTS + 1
-    assert many[-1].message == "So ended those of 25 more campaigns, 25 of them whole."
+    assert many[-1].message == "Images of 25 more campaigns ended, 25 of them without failures."
 
 
 def test_what_was_told_is_remembered_to_the_microsecond() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from campaignpool.api.reasons import Reason
 from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError, SeedingError, UnreachableError
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
@@ -19,6 +20,7 @@ class Fake(Cluster):
 
     def __init__(self, secrets: dict[str, Any] | None = None, config_maps: dict[str, Any] | None = None) -> None:
         self.secrets, self.config_maps = secrets or {}, config_maps or {}
+        self._clock = None
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         found: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
@@ -119,11 +121,11 @@ def test_a_status_of_another_version_counts_as_none() -> None:
 @pytest.mark.parametrize(
     ("error", "wanted"),
     [
-        (UnreachableError("no connection"), Fault("DatabaseUnreachable", "no connection", True)),
-        (ClusterError("refused", reason="Forbidden"), Fault("Forbidden", "refused", True)),
+        (UnreachableError("no connection"), Fault(Reason("DatabaseUnreachable"), "no connection", True)),
+        (ClusterError("refused", reason="Forbidden"), Fault(Reason("Forbidden"), "refused", True)),
         (
             SeedingError("no such table"),
-            Fault("DatabaseRefused", "the database refused a statement of the operator: no such table", True),
+            Fault(Reason("DatabaseRefused"), "the database refused a statement of the operator: no such table", True),
         ),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
@@ -24,10 +25,11 @@ from campaignpool_operator.plan.actions import (
     Remove,
     Retire,
 )
-from campaignpool_operator.plan.plan import BATCH, HALT, HELD_SECONDS, plan
+from campaignpool_operator.plan.failures import HALT, HALTED_SECONDS
+from campaignpool_operator.plan.plan import HELD_SECONDS, plan
 from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, run, spec
 
-FAULT = Fault("TemplateNotFound", "no row is the template", retry=False)
+FAULT = Fault(Reason("TemplateNotFound"), "no row is the template", retry=False)
 
 
 def of_type(actions: tuple[Action, ...], kind: type) -> list[Any]:
@@ -93,8 +95,13 @@ def test_what_is_reserved_and_what_is_promised_counts_against_max_size() -> None
 
 def test_targets_above_max_size_are_filled_as_far_as_it_allows() -> None:
     seen = observed(spec=spec(size=5, maxSize=6, owners=[{"id": "a", "size": 5}]))
-    assert created(seen) == [(MASTER, 1, 5), ("a", 1, 1)]
+    assert created(seen) == [(MASTER, 1, 3), ("a", 1, 3)]
     assert plan(seen).capped
+    filled = ledger({MASTER: OwnerCounts(ready=5), "a": OwnerCounts(ready=1)})
+    shared = observed(spec=seen.spec, ledger=filled)
+    assert of_type(plan(shared).actions, Retire) == [Retire(MASTER, 3, 2, "5 are ready, 3 are wanted")], (
+        "the same spec gives the same shares, whatever was before"
+    )
 
 
 def test_the_number_follows_the_highest_that_runs_jobs_and_ledger_know() -> None:
@@ -132,22 +139,22 @@ def test_a_fault_that_hides_the_ledger_leaves_nothing_to_do() -> None:
     assert plan(observed(fault=FAULT, ledger=None)).actions == ()
 
 
-def test_surplus_is_retired_in_small_batches_and_looked_at_again_at_once() -> None:
+def test_surplus_is_retired_and_looked_at_again_at_once() -> None:
     seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=30)}))
     result = plan(seen)
-    assert result.actions == (Retire(MASTER, BATCH, "30 are ready, 5 are wanted"), Remove(BATCH))
+    assert result.actions == (Retire(MASTER, 5, 25, "30 are ready, 5 are wanted"), Remove())
     assert result.next_check == 0
 
 
 def test_owners_that_left_the_spec_lose_what_is_ready() -> None:
     seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=5), "gone": OwnerCounts(ready=2)}))
-    assert of_type(plan(seen).actions, Retire) == [Retire("gone", 2, "2 are ready, 0 are wanted")]
+    assert of_type(plan(seen).actions, Retire) == [Retire("gone", 0, 2, "2 are ready, 0 are wanted")]
 
 
 def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
     counts = {MASTER: OwnerCounts(ready=5), "a": OwnerCounts(ready=2)}
     seen = observed(spec=spec(size=5, maxSize=5, owners=[{"id": "a", "size": 4}]), ledger=ledger(counts))
-    assert of_type(plan(seen).actions, Retire) == [Retire(MASTER, 2, "5 are ready, 5 are wanted")]
+    assert of_type(plan(seen).actions, Retire) == [Retire(MASTER, 3, 2, "5 are ready, 3 are wanted")]
     assert created(seen) == []
 
 
@@ -194,7 +201,7 @@ def test_each_failure_doubles_the_pause(failures: int, pause: int) -> None:
     assert of_type(result.actions, CreateJob) == []
     assert result.next_check == pause
     assert result.failures.cause == "SeedingFailed: a constraint"
-    assert created(replace(seen, now=NOW + timedelta(seconds=pause))) == [(MASTER, failures + 1, 5)]
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=pause))) == [(MASTER, failures + 1, 5)]
 
 
 def test_a_job_that_fails_now_begins_a_pause_at_once() -> None:
@@ -213,13 +220,14 @@ def test_a_success_ends_the_count() -> None:
     assert plan(observed(ledger=ledger({}, *runs))).failures.count == 0
 
 
-def test_seeding_stops_after_many_failures_until_the_resource_changes() -> None:
-    failed = [run(number, "Failed", finished_at=ago(100_000)) for number in range(1, HALT + 1)]
+def test_after_many_failures_one_run_an_hour_is_tried_until_the_resource_changes() -> None:
+    failed = [run(number, "Failed", started_at=ago(1860), finished_at=ago(1800)) for number in range(1, HALT + 1)]
     seen = observed(ledger=ledger({}, *failed))
     result = plan(seen)
     assert result.failures.halted
     assert result.actions == ()
-    assert result.next_check is None
+    assert result.next_check == HALTED_SECONDS - 1800
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(MASTER, HALT + 1, 5)]
     assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
 
 
@@ -307,7 +315,8 @@ def test_no_plan_passes_a_limit(seen: Observed) -> None:
     assert not set(names) & {each.job for each in seen.ledger.runs}
     assert len(set(names)) == len(names)
     for each in of_type(result.actions, Retire):
-        assert 0 < each.count <= min(BATCH, seen.ledger.owners[each.owner].ready)
+        assert each.count > 0
+        assert each.keep + each.count == seen.ledger.owners[each.owner].ready
 
 
 @dataclass
@@ -331,7 +340,7 @@ class World:
             match action:
                 case CreateJob(owner, number, count):
                     self.at_work.append((owner, number, count))
-                case Retire(owner, count):
+                case Retire(owner, _, count):
                     self.ready[owner] -= count
                     self.retiring[owner] = self.retiring.get(owner, 0) + count
                 case Remove():
@@ -379,4 +388,4 @@ def test_campaigns_that_cannot_be_deleted_are_not_tried_for_ever() -> None:
     assert plan(held).actions == ()
     assert plan(held).next_check == HELD_SECONDS
     one_more = plan(observed(ledger=ledger({MASTER: OwnerCounts(ready=5, retiring=3, held=2)})))
-    assert (one_more.actions, one_more.next_check) == ((Remove(BATCH),), 0)
+    assert (one_more.actions, one_more.next_check) == ((Remove(),), 0)

@@ -5,16 +5,19 @@ from datetime import timedelta
 
 import pytest
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER
 from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.facts import Event, Fault, Observed
+from campaignpool_operator.jobs.pods import JobPods
 from campaignpool_operator.plan.plan import Plan, plan
-from campaignpool_operator.status.project import condition, project, transitions
+from campaignpool_operator.status.conditions import find as condition
+from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump, sentence
 from tests.support.pools import NOW, ago, job, ledger, observed, pool, run, spec
 
-FAULT = Fault("DatabaseUnreachable", "no connection to the database: check the host", retry=True)
+FAULT = Fault(Reason("DatabaseUnreachable"), "no connection to the database: check the host", retry=True)
 FULL = {MASTER: OwnerCounts(ready=5, claimed=3)}
 
 
@@ -58,7 +61,7 @@ def test_the_first_fill() -> None:
     assert facts(status, "Ready") == ("False", "Seeding")
     assert facts(status, "Progressing") == ("True", "Seeding")
     assert status.seeding == 5, "what was asked for just now counts"
-    at_work = after(observed(), jobs=(job(),))
+    at_work = after(observed(), jobs=(job(),), pods={job().name: JobPods(started=True)})
     assert dump(status_of(at_work)) == at_work.pool.raw_status, "and the Job's own event changes nothing"
 
 
@@ -100,14 +103,14 @@ def test_a_fault_that_hides_the_ledger_keeps_the_last_known_numbers() -> None:
 
 
 def test_a_fault_of_the_blueprint_shows_the_ledger_as_it_is() -> None:
-    fault = Fault("BlueprintInvalid", "table x: there is no such table", retry=False)
+    fault = Fault(Reason("BlueprintInvalid"), "table x: there is no such table", retry=False)
     status = status_of(after(FILLED, fault=fault, compiled=None, ledger=ledger({MASTER: OwnerCounts(ready=4)})))
     assert status.ready == 4
     assert facts(status, "Ready") == ("False", "BlueprintInvalid")
 
 
 def test_a_spec_that_cannot_be_read() -> None:
-    fault = Fault("SpecInvalid", "spec.size: wrong", retry=False)
+    fault = Fault(Reason("SpecInvalid"), "spec.size: wrong", retry=False)
     assert facts(status_of(observed(fault=fault, spec=None, ledger=None)), "Ready") == ("False", "SpecInvalid")
 
 
@@ -187,7 +190,7 @@ def test_transitions_are_events_and_repetitions_are_not() -> None:
     assert events(FILLED, after(FILLED)) == []
     assert events(FILLED, broken) == [("Warning", "DatabaseUnreachable")]
     assert events(broken, after(broken)) == []
-    other = after(broken, fault=Fault("SecretNotFound", "there is no Secret", retry=False))
+    other = after(broken, fault=Fault(Reason("SecretNotFound"), "there is no Secret", retry=False))
     assert events(broken, other) == [("Warning", "SecretNotFound")]
     mended = after(broken, fault=None, ledger=FILLED.ledger, compiled=FILLED.compiled)
     assert events(broken, mended) == [("Normal", "Filled"), ("Normal", "Recovered")]

@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 
 from campaignpool.api.model import Model
+from campaignpool.api.reasons import troubleshooting
 from campaignpool.api.resource import GROUP, KIND, PLURAL, VERSION
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 
 CRD_PATH = Path("crds/campaignpools.yaml")
 REFERENCE_PATH = Path("docs/api-reference.md")
+TROUBLESHOOTING_PATH = Path("docs/troubleshooting.md")
 HEADER = "# Generated from operator/campaignpool/api by `make generate`; do not edit.\n"
 
 CONDITION = ".status.conditions[?(@.type=='{}')].{}"
@@ -52,28 +54,28 @@ COLUMNS: list[dict[str, Any]] = [
         "type": "integer",
         "jsonPath": ".status.failed",
         "priority": 1,
-        "description": "Not made.",
+        "description": "Campaigns that failed to seed.",
     },
     {
         "name": "Stale",
         "type": "integer",
         "jsonPath": ".status.stale",
         "priority": 1,
-        "description": "Made before.",
+        "description": "Ready campaigns from an older revision.",
     },
     {
         "name": "Paused",
         "type": "boolean",
         "jsonPath": ".spec.paused",
         "priority": 1,
-        "description": "Held still.",
+        "description": "Whether reconciliation is paused.",
     },
     {
         "name": "Message",
         "type": "string",
         "jsonPath": CONDITION.format("Ready", "message"),
         "priority": 1,
-        "description": "The same for people.",
+        "description": "Human-readable status.",
     },
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
@@ -169,7 +171,7 @@ def crd() -> dict[str, Any]:
             "status": {},
             "scale": {
                 "specReplicasPath": ".spec.size",
-                "statusReplicasPath": ".status.ready",
+                "statusReplicasPath": ".status.replicas",
                 "labelSelectorPath": ".status.selector",
             },
         },
@@ -188,7 +190,7 @@ def crd() -> dict[str, Any]:
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
-            "names": {**names, "shortNames": ["cpool"]},
+            "names": {**names, "shortNames": ["cp"], "categories": ["campaignpool"]},
             "versions": [version],
         },
     }
@@ -247,6 +249,7 @@ def generated() -> dict[Path, str]:
     return {
         CRD_PATH: HEADER + yaml.safe_dump(crd(), sort_keys=False, width=110),
         REFERENCE_PATH: reference(),
+        TROUBLESHOOTING_PATH: troubleshooting(),
     }
 
 

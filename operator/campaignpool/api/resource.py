@@ -47,6 +47,12 @@ Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1
 """A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
 
 
+RETRY = f"{GROUP}/retry"
+
+
+"""Annotation that ends the pause after failed runs; any value that was not there before does it."""
+
+
 RETRY_IMAGES = f"{GROUP}/retry-images"
 
 

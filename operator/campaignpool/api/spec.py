@@ -124,6 +124,9 @@ class Seeding(Model):
     """Compute resources of the container that seeds, and of the one that copies images."""
     active_deadline_seconds: int = Field(default=600, ge=10, le=86400)
     """Seconds after which a Job that has not ended is stopped."""
+    start_deadline_seconds: int = Field(default=120, ge=10, le=86400)
+    """Seconds after which a Job without a started pod is replaced, with growing pauses. The time that an image takes
+    to be pulled does not count while nothing goes wrong."""
     backoff_limit: int = Field(default=3, ge=0, le=20)
     """How often Kubernetes retries the pod of a Job before the Job has failed."""
     ttl_seconds_after_finished: int = Field(default=600, ge=0, le=604800)
@@ -210,6 +213,14 @@ class Claims(Model):
     until it has been removed; nothing is cloned on demand."""
 
 
+class Deletion(Model):
+    """What happens when this resource is deleted."""
+
+    timeout: Duration = "5m"
+    """How long the operator tries to remove unclaimed campaigns from a database that it cannot reach or use. After it
+    the resource goes, and an Event says what is left behind."""
+
+
 class CampaignPoolSpec(Model):
     """What is wanted: how many campaigns to keep ready per owner, in which database, cloned from what."""
 
@@ -251,6 +262,8 @@ class CampaignPoolSpec(Model):
     """What becomes of the template's images."""
     claims: Claims = Field(default_factory=Claims, json_schema_extra=FILLED)
     """What a claim does when no campaign is ready."""
+    deletion: Deletion = Field(default_factory=Deletion, json_schema_extra=FILLED)
+    """What happens when this resource is deleted."""
     paused: bool = False
     """No campaign is made or retired while this is true. Claims go on, and so do images."""
 

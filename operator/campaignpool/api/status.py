@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from campaignpool.api.model import Model
 
@@ -12,7 +12,13 @@ STATUS_OWNERS = 20
 """How many owners the status lists, the worst first; the rest is a count."""
 
 
-class Condition(Model):
+class StatusModel(Model):
+    """A part of the status; fields that a later release wrote are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(StatusModel):
     """A condition as the Kubernetes API conventions have it."""
 
     type: str = Field(min_length=1, max_length=316)
@@ -26,10 +32,10 @@ class Condition(Model):
     reason: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     """Why, for machines."""
     message: str = Field(max_length=32768)
-    """Why, for people, and what to mend."""
+    """Why, for people, and how to fix it."""
 
 
-class OwnerStatus(Model):
+class OwnerStatus(StatusModel):
     """How one owner stands."""
 
     id: str
@@ -46,7 +52,7 @@ class OwnerStatus(Model):
     """How many were ever claimed from this owner's pool."""
 
 
-class ImagesStatus(Model):
+class ImagesStatus(StatusModel):
     """How the images of the pool's campaigns stand, claimed ones among them."""
 
     pending: int
@@ -61,7 +67,7 @@ class ImagesStatus(Model):
     """The value of the annotation `campaignpool.dev/retry-images` that was last obeyed."""
 
 
-class LastSeed(Model):
+class LastSeed(StatusModel):
     """The last seeding run that ended well."""
 
     job: str
@@ -78,7 +84,7 @@ class LastSeed(Model):
     """Time it spent cloning, without the start of its process."""
 
 
-class CampaignPoolStatus(Model):
+class CampaignPoolStatus(StatusModel):
     """How things stand, as the ledger has it."""
 
     observed_generation: int | None = Field(default=None, ge=0)
@@ -95,6 +101,9 @@ class CampaignPoolStatus(Model):
     """Campaigns that could not be made, kept for an hour with their cause."""
     stale: int = 0
     """Ready campaigns made from an older blueprint or template; part of `ready`."""
+    replicas: int = 0
+    """Campaigns of the master pool that can be claimed now, for the scale subresource, whose `spec.replicas` is
+    `spec.size`."""
     selector: str | None = None
     """Label selector of the seeding pods, for the scale subresource; not of those that copy images."""
     owners: list[OwnerStatus] = Field(
@@ -109,6 +118,10 @@ class CampaignPoolStatus(Model):
     """The last seeding run that ended well."""
     images: ImagesStatus | None = None
     """How images stand; absent while none are copied."""
+    retried: str | None = None
+    """The value of the annotation `campaignpool.dev/retry` that was last obeyed."""
+    retried_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When that was, by the database's clock: failed runs before it do not count."""
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,

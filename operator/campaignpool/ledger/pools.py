@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from campaignpool.ledger import images as images_
@@ -169,6 +170,12 @@ async def counts(connection: Connection, pool: str) -> dict[str, OwnerCounts]:
             values = dict(row)
             found.setdefault(values.pop("owner"), {}).update(values)
     return {owner: OwnerCounts(**values) for owner, values in found.items()}
+
+
+async def clock(connection: Connection) -> datetime:
+    """Return the time by the database's clock."""
+    now: datetime = await connection.fetchval(_QUERY["clock"])
+    return now
 
 
 async def prune(connection: Connection, pool: str) -> None:

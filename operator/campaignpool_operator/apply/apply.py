@@ -1,8 +1,10 @@
 """Do what was planned: one adapter for the cluster, one for the ledger. Every action can be repeated."""
 
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import images, pools, retiring, seeding
@@ -25,6 +27,12 @@ from campaignpool_operator.plan.actions import (
     Retire,
     RetryImages,
 )
+
+BATCH = 10
+"""Campaigns removed in one transaction: some hundredths of a second each, so no lock is held for long."""
+
+REMOVE_SECONDS = 5.0
+"""One loop removes batches for so long at most, so that it stays short for large pools."""
 
 _OF_JOBS = CreateJob | CreateImagesJob | DeleteJob
 
@@ -73,19 +81,22 @@ class _Ledger:
         match action:
             case InstallRevision(compiled, reason):
                 if await install.install(self._connection, self._pool, compiled):
-                    return Event("Normal", "RevisionInstalled", f"The blueprint is in the database: {reason}.")
+                    message = f"The blueprint was installed in the database: {reason}."
+                    return Event("Normal", Reason.REVISION_INSTALLED, message)
             case FinishRun(run, outcome, reason, message):
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
-            case Retire(owner, count):
+            case Retire(owner, _, count):
                 await retiring.retire(self._connection, self._pool, owner, count)
-            case Remove(batch):
-                await retiring.remove(self._connection, self._pool, batch)
+            case Remove():
+                end = time.monotonic() + REMOVE_SECONDS
+                while await retiring.remove(self._connection, self._pool, BATCH) and time.monotonic() < end:
+                    pass
                 await install.drop_unused(self._connection, self._pool)
             case Prune():
                 await pools.prune(self._connection, self._pool)
             case RetryImages():
                 again = await images.requeue(self._connection, self._pool)
-                return Event("Normal", "ImagesRetried", f"{again} images that failed are tried once more.")
+                return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
         return None
 
 
@@ -103,14 +114,15 @@ class _Jobs:
                 return await self._create_images(number, failures, campaigns)
             case DeleteJob(name, uid, reason, kind):
                 await self._cluster.delete_job(self._pool.namespace, name, uid)
-                return Event("Normal", f"{kind}Superseded", f"Job {name} was deleted: {reason}.")
+                superseded = Reason.SEEDING_SUPERSEDED if kind == "Seeding" else Reason.IMAGES_SUPERSEDED
+                return Event("Normal", superseded, f"Job {name} was deleted: {reason}.")
 
     async def _create_images(self, number: int, failures: int, campaigns: int) -> Event | None:
         job = images_jobs.job(self._pool.ref, self._spec, self._image, number, failures)
         if not await self._make(job):
             return None
         whose = "1 campaign" if campaigns == 1 else f"{campaigns} campaigns"
-        return Event("Normal", "ImagesStarted", f"Job {job.name} processes images of {whose}.")
+        return Event("Normal", Reason.IMAGES_STARTED, f"Job {job.name} processes images of {whose}.")
 
     async def _create(self, owner: str, number: int, count: int) -> Event | None:
         job = seeding_jobs.job(self._pool.ref, self._spec, owner, number, count)
@@ -119,7 +131,7 @@ class _Jobs:
         names = {each.id: each.name or each.id for each in self._spec.owners}
         whom = f"for {names[owner]}" if owner in names else "for the master pool"
         campaigns = "campaign" if count == 1 else "campaigns"
-        return Event("Normal", "SeedingStarted", f"Job {job.name} makes {count} {campaigns} {whom}.")
+        return Event("Normal", Reason.SEEDING_STARTED, f"Job {job.name} makes {count} {campaigns} {whom}.")
 
     async def _make(self, job: JobSpec) -> bool:
         """Create a Job; return False where a loop before this one created it and was interrupted."""
@@ -132,8 +144,8 @@ def _described(action: Action) -> dict[str, object]:
     match action:
         case CreateJob(owner, number, count, reason):
             return {"owner": owner or "master", "number": number, "campaigns": count, "reason": reason}
-        case Retire(owner, count, reason):
-            return {"owner": owner or "master", "campaigns": count, "reason": reason}
+        case Retire(owner, keep, count, reason):
+            return {"owner": owner or "master", "keep": keep, "campaigns": count, "reason": reason}
         case FinishRun(run, outcome, reason, message):
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
         case InstallRevision(_, reason):

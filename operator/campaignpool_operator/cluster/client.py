@@ -11,7 +11,8 @@ The operator needs these rights, here and through kopf's watches, and no others:
 | campaignpool.dev | campaignpools/finalizers | update (for blockOwnerDeletion, where the API server asks for it) |
 | batch | jobs | get, list, watch, create, delete |
 | (core) | secrets, configmaps | get |
-| (core) | events | create |
+| (core) | events | create, list (Warning Events on Jobs and pods) |
+| (core) | pods | list, watch |
 | apiextensions.k8s.io | customresourcedefinitions | list, watch (kopf; cluster-wide only) |
 | (core) | namespaces | list, watch (kopf; cluster-wide only) |
 """
@@ -22,7 +23,11 @@ import binascii
 import json
 import os
 import ssl
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -32,6 +37,12 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool.errors import ClusterError, ConfigurationError
+
+APPLICATION = "campaignpool-operator"
+"""The operator's name: of its connections in `pg_stat_activity`, as User-Agent and as field manager."""
+
+IDENTITY = (f"{GROUP}/owner-id", f"{GROUP}/number")
+"""Annotations that say which Job of a pool a Job is."""
 
 Json: TypeAlias = dict[str, Any]
 
@@ -49,6 +60,15 @@ class Cluster:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        client.user_agent = APPLICATION
+        self._clock: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        """Return the time by the API server's clock, to the second; the local time before its first answer."""
+        if self._clock is None:
+            return datetime.now(UTC)
+        answered, at = self._clock
+        return answered + timedelta(seconds=time.monotonic() - at)
 
     @classmethod
     async def connect(cls) -> "Cluster":
@@ -86,18 +106,26 @@ class Cluster:
         where = f"/namespaces/{quote(namespace)}" if namespace else ""
         return _items(await self._send("GET", f"{_POOLS}{where}/{PLURAL}"))
 
-    async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-        """Merge a patch into a pool's status. A pool that is gone needs none."""
-        await self._find("PATCH", f"{_pool(namespace, name)}/status", body={"status": status}, kind=_MERGE_PATCH)
+    async def patch_status(self, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]) -> None:
+        """Merge a patch into a pool's status. A pool that is gone needs none.
 
-    async def set_finalizers(self, namespace: str, name: str, resource_version: str, finalizers: list[str]) -> None:
-        """Write a pool's finalizers as a whole.
+        Raises:
+            ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
+        """
+        body = {"metadata": {"resourceVersion": resource_version}, "status": status}
+        await self._find("PATCH", f"{_pool(namespace, name)}/status", body=body, kind=_MERGE_PATCH)
+
+    async def set_finalizers(
+        self, namespace: str, name: str, resource_version: str, finalizers: list[str]
+    ) -> str | None:
+        """Write a pool's finalizers as a whole; return its new resourceVersion, or None where it is gone.
 
         Raises:
             ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
         """
         metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
-        await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
+        found = await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
+        return None if found is None else str(found["metadata"]["resourceVersion"])
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         """Return the values of a Secret."""
@@ -119,14 +147,36 @@ class Cluster:
         return _items(await self._send("GET", _jobs(namespace), {"labelSelector": selector}))
 
     async def create_job(self, namespace: str, job: Mapping[str, Any]) -> bool:
-        """Create a Job. False: there is one of its name, and that was left alone."""
+        """Create a Job; return False where this very Job exists: one with its owner and annotations.
+
+        Raises:
+            ClusterError: Among others, with reason `JobNameTaken`: another Job has the name.
+        """
         try:
             await self._send("POST", _jobs(namespace), body=dict(job))
         except ClusterError as error:
-            if error.reason == "AlreadyExists":
-                return False
-            raise
+            if error.reason != "AlreadyExists":
+                raise
+            name = job["metadata"]["name"]
+            existing = await self._find("GET", f"{_jobs(namespace)}/{quote(name)}")
+            if existing is not None and not _is_same(existing["metadata"], job["metadata"]):
+                raise ClusterError(
+                    f"there is a Job {name} in namespace {namespace} that this pool did not create for this purpose: "
+                    "delete or rename it",
+                    reason="JobNameTaken",
+                ) from error
+            return False
         return True
+
+    async def pods(self, namespace: str, selector: str) -> list[Json]:
+        """Return the pods that a label selector chooses."""
+        where = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        return _items(await self._send("GET", where, {"labelSelector": selector}))
+
+    async def warnings(self, namespace: str, uid: str) -> list[Json]:
+        """Return the Warning Events on an object."""
+        where = f"/api/v1/namespaces/{quote(namespace)}/events"
+        return _items(await self._send("GET", where, {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}))
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Job, this one and none of the same name; it is gone when its pods are."""
@@ -140,6 +190,11 @@ class Cluster:
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
         await self._send("POST", f"/api/v1/namespaces/{quote(namespace)}/events", body=dict(event))
+
+    def _set_clock(self, date: str | None) -> None:
+        if date:
+            with suppress(ValueError):
+                self._clock = (parsedate_to_datetime(date), time.monotonic())
 
     async def _find(
         self, method: str, path: str, *, body: Json | None = None, kind: str = "application/json"
@@ -162,6 +217,8 @@ class Cluster:
     ) -> Json:
         """Send one request and give the answer; raises ClusterError with the API's own reason for a refusal."""
         what = f"{method} {path}"
+        if method in ("POST", "PATCH"):
+            query = {**(query or {}), "fieldManager": APPLICATION}
         headers = {"Accept": "application/json", "Content-Type": kind}
         try:
             prepared = await self._client.param_serialize(
@@ -179,6 +236,7 @@ class Cluster:
             raise ClusterError(f"the Kubernetes API did not answer {what} within {REQUEST_SECONDS:.0f} s") from error
         except (ApiException, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise ClusterError(f"no answer from the Kubernetes API to {what}: {type(error).__name__}") from error
+        self._set_clock(response.headers.get("Date"))
         try:
             answer = json.loads(data)
         except ValueError:
@@ -186,6 +244,15 @@ class Cluster:
         if response.status >= 400:
             raise _refusal(what, response.status, answer)
         return dict(answer)
+
+
+def _is_same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether a Job is the one that is wanted, created by a loop before: by its owner and its annotations."""
+    owners = {owner["uid"] for owner in existing.get("ownerReferences") or ()}
+    annotations = existing.get("annotations") or {}
+    return {owner["uid"] for owner in wanted["ownerReferences"]} <= owners and all(
+        annotations.get(key) == value for key, value in wanted["annotations"].items() if key in IDENTITY
+    )
 
 
 def _refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:

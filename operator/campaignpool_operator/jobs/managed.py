@@ -85,6 +85,7 @@ class ManagedJob:
         settings: Hash of what an images Job was made from.
         state: `Active` until the Job has a terminal condition, also while it is being deleted.
         suspended: Somebody, such as Kueue, keeps it from having pods.
+        started_at: When it was first not suspended, or resumed.
         finished_at: When it ended, by the API server's clock.
         reason: CamelCase cause of a failure, as Kubernetes gives it.
     """
@@ -102,9 +103,15 @@ class ManagedJob:
     failures: int = 0
     settings: str = ""
     suspended: bool = False
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str | None = None
     message: str | None = None
+
+    @property
+    def since(self) -> datetime:
+        """When it was created, or resumed after it was suspended, by the API server's clock."""
+        return self.started_at or self.created_at
 
     @property
     def active(self) -> bool:
@@ -198,6 +205,7 @@ def parse(job: Mapping[str, Any]) -> ManagedJob | None:
         deleting=bool(metadata.get("deletionTimestamp")),
         state="Failed" if "Failed" in conditions else "Succeeded" if end else "Active",
         suspended="Suspended" in conditions,
+        started_at=datetime.fromisoformat(status["startTime"]) if status.get("startTime") else None,
         finished_at=datetime.fromisoformat(when) if end else None,
         reason=end.get("reason") if "Failed" in conditions else None,
         message=end.get("message") if "Failed" in conditions else None,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.errors import ClusterError
 from campaignpool.ledger import images
@@ -46,7 +47,7 @@ async def _fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault 
             "images queued under the previous strategy still need the store's key: restore spec.images.secretRef "
             "until status.images.pending is 0"
         )
-        return Fault("SecretRefMissing", message, retry=False)
+        return Fault(Reason.SECRET_REF_MISSING, message, retry=False)
     try:
         secret = await cluster.secret(pool.namespace, reference.name)
     except ClusterError as error:
@@ -56,11 +57,11 @@ async def _fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault 
             f"there is no Secret {reference.name} in namespace {pool.namespace}: create it, with ImageKit's private "
             f"key under the key {reference.key}"
         )
-        return Fault("SecretNotFound", message, retry=False)
+        return Fault(Reason.SECRET_NOT_FOUND, message, retry=False)
     if not secret.get(reference.key, b"").strip():
         message = (
             f"the Secret {reference.name} has no key {reference.key}: add it, with ImageKit's private key, or "
             "correct spec.images.secretRef.key"
         )
-        return Fault("SecretKeyMissing", message, retry=False)
+        return Fault(Reason.SECRET_KEY_MISSING, message, retry=False)
     return None

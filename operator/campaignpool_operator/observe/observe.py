@@ -7,6 +7,7 @@ which counts as nothing in flight; the other way round its campaigns would be as
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from campaignpool.api.reasons import Reason
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import translated
@@ -17,6 +18,7 @@ from campaignpool_operator.facts import Fault, Observed, Pool
 from campaignpool_operator.jobs import managed
 from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.observe.images import observe_images
+from campaignpool_operator.observe.pods import observe_pods
 from campaignpool_operator.session import Session
 
 
@@ -53,21 +55,29 @@ async def observe(session: Session, cluster: Cluster, image: str) -> Observed:
     """
     pool, connection = session.pool, session.connection
     observed = Observed(
-        pool, utcnow(), spec=session.spec, compiled=session.compiled, quiet=session.quiet, fault=session.fault
+        pool,
+        utcnow(),
+        cluster.now(),
+        spec=session.spec,
+        compiled=session.compiled,
+        quiet=session.quiet,
+        fault=session.fault,
     )
     if connection is None:
         return observed
     try:
         jobs = await list_jobs(cluster, pool)
-        observed = replace(observed, jobs=jobs.seeding, image_jobs=jobs.images)
+        pods = await observe_pods(cluster, pool, (*jobs.seeding, *jobs.images))
+        observed = replace(observed, jobs=jobs.seeding, image_jobs=jobs.images, pods=pods)
         with translated():
             facts = await pools.observe(connection, pool.key)
-            observed = _matched(replace(observed, ledger=facts))
+            now = await pools.clock(connection)
+            observed = _matched(replace(observed, ledger=facts, database_now=now))
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))
             observed = await observe_images(cluster, connection, observed, image)
     except CampaignPoolError as error:
-        return replace(observed, fault=Fault.of(error), ledger=None, compiled=None, now=utcnow())
-    return replace(observed, now=utcnow())
+        return replace(observed, fault=Fault.of(error), ledger=None, compiled=None)
+    return replace(observed, now=utcnow(), cluster_now=cluster.now())
 
 
 def _matched(observed: Observed) -> Observed:
@@ -79,7 +89,7 @@ def _matched(observed: Observed) -> Observed:
         f"the pool keeps campaigns of {known}, and its blueprint now names {compiled.root_table}: name the table it "
         "had, or make a new pool of another name"
     )
-    return replace(observed, compiled=None, fault=Fault("RootTableChanged", message, retry=False))
+    return replace(observed, compiled=None, fault=Fault(Reason.ROOT_TABLE_CHANGED, message, retry=False))
 
 
 async def _orphans(cluster: Cluster, observed: Observed, facts: Ledger) -> tuple[Run, ...]:

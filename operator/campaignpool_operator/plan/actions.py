@@ -1,4 +1,4 @@
-"""What a loop can do, each thing as a value with its reason: `plan` and `images` choose, `apply` does."""
+"""What a loop can do, each action as a value with its reason: `plan` and `images` choose, `apply` carries out."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -8,7 +8,7 @@ from campaignpool.blueprint.compilation import Compiled
 
 @dataclass(frozen=True)
 class InstallRevision:
-    """Bring the compiled blueprint into the database."""
+    """Install the compiled blueprint in the database."""
 
     compiled: Compiled
     reason: str
@@ -36,7 +36,7 @@ class FinishRun:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Take back a Job."""
+    """Delete a Job before Kubernetes does."""
 
     name: str
     uid: str
@@ -46,23 +46,22 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class Retire:
-    """Take ready campaigns of an owner out of the pool."""
+    """Take ready campaigns of an owner out of the pool until `keep` are left."""
 
     owner: str
+    keep: int
     count: int
     reason: str
 
 
 @dataclass(frozen=True)
 class Remove:
-    """Delete retiring campaigns with all their rows."""
-
-    batch: int
+    """Delete retiring campaigns with all their rows, batch by batch, for some seconds at most."""
 
 
 @dataclass(frozen=True)
 class Prune:
-    """Forget old failures, old runs, old records of claims, and queues of images that are of no use any more."""
+    """Delete old failures, old runs, old records of claims, and image sets that are of no use any more."""
 
 
 @dataclass(frozen=True)

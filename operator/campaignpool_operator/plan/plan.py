@@ -1,28 +1,27 @@
 """What to do next, purely: from everything one loop observed to a list of actions, each with its reason.
 
-1. Runs whose Job failed or is gone are ended, so that what they had reserved counts no more.
+1. Runs whose Job failed, cannot start or is gone are ended, so that what they had reserved counts no more.
 2. A blueprint that compiles to another plan is installed before anything is made from it.
-3. What owners lack is asked for from Jobs, the neediest owner first; what Jobs at work will still make counts as
+3. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
-4. What owners have too much is retired and removed, in small batches.
+4. What owners have too much is retired and removed.
 
-Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. Runs that
-fail one after the other are followed by growing pauses, and after `HALT` of them by none until the resource changes.
-The clock is part of what was observed: the same input gives the same plan.
+Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. The clocks
+are part of what was observed: the same input gives the same plan.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.backoff import retry_delay
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.install import CLAIM_FORM
 from campaignpool.ledger.pools import Ledger, OwnerCounts
-from campaignpool.ledger.seeding import RUNS_SEEN, Run
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan import images
 from campaignpool_operator.plan.actions import (
     Action,
@@ -34,83 +33,101 @@ from campaignpool_operator.plan.actions import (
     Remove,
     Retire,
 )
+from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs
 from campaignpool_operator.plan.images import ImagesPlan
-
-BATCH = 10
-"""Campaigns retired and removed at a time: some hundredths of a second each, so no lock is held for long."""
-
-BACKOFF_SECONDS = (10, 300)
-"""First and longest pause after a failed run; each that follows is twice as long."""
-
-HALT = 10
-"""Failures in a row after which seeding stops until the resource changes."""
+from campaignpool_operator.plan.targets import claimable, shares
 
 SUPERSEDE_SECONDS = 30
-"""A Job of an older generation that has not begun by then is replaced: its image may be the one that was mended."""
+"""A Job of an older generation that has not begun by then is replaced: the change may have fixed its image."""
+
+LINGER_SECONDS = 10
+"""A Job whose run ended this long ago and that is still active has a sidecar that keeps its pod running."""
 
 UNQUIET_SECONDS = 0.5
-"""A transaction that changes the pool and cannot tell of it any more is looked for this much later."""
+"""A transaction that changes the pool and cannot notify any more is looked for this much later."""
 
 HELD_SECONDS = 300
-"""Campaigns on which other rows hang are looked at again this much later, as `remove` of the ledger has it."""
+"""Campaigns that other rows reference are tried again this much later, as `remove` of the ledger does."""
 
 PRUNE_SECONDS = 3600
-"""Failed campaigns are kept this long, as `ledger.prune` has it."""
-
-
-@dataclass(frozen=True)
-class Failures:
-    """Runs of this generation that failed since one went well.
-
-    Attributes:
-        count: How many, one after the other.
-        resume_at: When seeding goes on; None while nothing failed, and when it does not go on by itself.
-        cause: The last of them, `reason: message`.
-    """
-
-    count: int = 0
-    resume_at: datetime | None = None
-    cause: str = ""
-
-    @property
-    def halted(self) -> bool:
-        """Whether seeding waits for a change of the resource."""
-        return self.count >= HALT
-
-    @property
-    def pause(self) -> int:
-        """Seconds to wait after the last failure."""
-        return int(retry_delay(self.count, *BACKOFF_SECONDS))
+"""Failed campaigns are kept this long, as `prune` of the ledger does."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, and what there is to say about it.
+    """What to do, and what the status reports of it.
 
     Attributes:
         actions: In this order; where one fails, those after it wait for the next loop.
-        in_flight: Campaigns that Jobs at work will still make, by owner.
+        in_flight: Campaigns that active Jobs will still make, by owner.
+        suspended: Those of them that a suspended Job would make.
         lacking: Campaigns that owners lack and no Job makes yet.
         capped: The targets together do not fit into `maxSize`.
-        next_check: Seconds after which to look again by all means; 0: at once. None: whenever something happens.
+        obstacle: Why an active Job does not run.
+        next_check: Seconds until the next loop at the latest; 0: at once. None: whenever something happens.
         images: What to do about images.
     """
 
     actions: tuple[Action, ...] = ()
     in_flight: Mapping[str, int] = field(default_factory=dict)
+    suspended: Mapping[str, int] = field(default_factory=dict)
     lacking: int = 0
     capped: bool = False
-    failures: Failures = Failures()
+    failures: Failures = field(default_factory=Failures)
+    obstacle: Obstacle | None = None
     next_check: float | None = None
     images: ImagesPlan = field(default_factory=ImagesPlan)
 
     @property
     def promised(self) -> dict[str, int]:
-        """Campaigns that Jobs at work and those of this plan will make, by owner."""
-        result = dict(self.in_flight)
+        """Campaigns that Jobs of this plan and active ones will make, by owner; not those of suspended Jobs."""
+        result = {owner: count - self.suspended.get(owner, 0) for owner, count in self.in_flight.items()}
         for action in self.actions:
             if isinstance(action, CreateJob):
                 result[action.owner] = result.get(action.owner, 0) + action.count
+        return result
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is observed, in the form that planning needs."""
+
+    observed: Observed
+    spec: CampaignPoolSpec
+    ledger: Ledger
+    shares: Mapping[str, int]
+    runs: Mapping[str, Run]
+    active: tuple[ManagedJob, ...]
+
+    def counts(self, owner: str) -> OwnerCounts:
+        return self.ledger.owners.get(owner, OwnerCounts())
+
+    def there(self, owner: str) -> int:
+        """Return how many campaigns of an owner can be claimed, or will be once their images are copied."""
+        return claimable(self.spec, self.counts(owner)) + self.counts(owner).imaging
+
+    def pods(self, job: ManagedJob) -> JobPods:
+        return self.observed.pods.get(job.name, JobPods())
+
+    def seeded(self, job: ManagedJob) -> bool:
+        """Return whether the ledger has a Job's run as succeeded: it needs no place any more."""
+        run = self.runs.get(job.name)
+        return run is not None and run.outcome == "Succeeded"
+
+    def remaining(self, job: ManagedJob) -> int:
+        """Return what a Job will still make: the ledger is the truth about what it made."""
+        run = self.runs.get(job.name)
+        if run is None:
+            return job.count
+        # A failed run of an active Job is tried again by the Job's next pod, unless the Job is being deleted.
+        if run.outcome == "Succeeded" or (run.outcome == "Failed" and job.deleting):
+            return 0
+        return max(0, job.count - run.campaigns)
+
+    def by_owner(self, jobs: tuple[ManagedJob, ...]) -> dict[str, int]:
+        result: dict[str, int] = {}
+        for job in jobs:
+            result[job.owner] = result.get(job.owner, 0) + self.remaining(job)
         return result
 
 
@@ -119,128 +136,94 @@ def plan(observed: Observed) -> Plan:
     spec, ledger = observed.spec, observed.ledger
     if spec is None or ledger is None:
         return Plan()
-    ended = tuple(_ended(observed, ledger))
-    failures = _failures(observed, ledger, ended)
     runs = {run.job: run for run in ledger.runs}
-    active = [job for job in observed.jobs if job.active]
-    in_flight = _by_owner(active, {job.name: _remaining(job, runs.get(job.name)) for job in active})
-    targets = spec.targets()
+    active = tuple(job for job in observed.jobs if job.active)
+    state = _State(observed, spec, ledger, shares(spec), runs, active)
+    stopped = tuple(_stopped(state))
+    ended = (*ended_runs(observed, ledger), *(each for each in stopped if isinstance(each, FinishRun)))
+    failures = count_failures(observed, ledger, ended)
+    in_flight = state.by_owner(tuple(job for job in active if not _names(stopped, job)))
     lacks = {
         owner: lack
-        for owner, target in targets.items()
-        if (lack := target - _counts(ledger, owner).whole - in_flight.get(owner, 0)) > 0
+        for owner, share in state.shares.items()
+        if (
+            lack := share
+            - claimable(spec, state.counts(owner))
+            - state.counts(owner).imaging
+            - in_flight.get(owner, 0)
+        )
+        > 0
     }
     copying = images.plan(observed)
     result = Plan(
         actions=ended,
         in_flight=in_flight,
+        suspended=state.by_owner(tuple(job for job in active if job.suspended)),
         lacking=sum(lacks.values()),
-        capped=sum(targets.values()) > spec.max_size,
+        capped=sum(spec.targets().values()) > spec.max_size,
         failures=failures,
+        obstacle=next((found for job in active if not job.deleting and (found := state.pods(job).obstacle)), None),
         next_check=copying.next_check,
         images=copying,
     )
     if observed.fault is not None:
         return result
-    actions: list[Action] = list(ended)
-    actions += _superseded(observed, active, runs)
+    actions: list[Action] = [*ended, *(each for each in stopped if isinstance(each, DeleteJob))]
+    actions += _superseded(state, stopped)
     if observed.compiled is not None:
         actions += _installation(observed.pool.key, ledger, observed.compiled)
-    waiting = failures.halted or (failures.resume_at is not None and failures.resume_at > observed.now)
-    if not (spec.paused or waiting or observed.compiled is None):
-        actions += _creations(observed, spec, ledger, lacks, active, runs)
-    surplus: list[Action] = [] if spec.paused else list(_surplus(spec, ledger))
+    if not (spec.paused or failures.wait or observed.compiled is None):
+        actions += _creations(state, lacks)
+    surplus: list[Action] = [] if spec.paused else list(_surplus(state))
     actions += surplus
     held = sum(counts.held for counts in ledger.owners.values())
     retiring = sum(counts.retiring for counts in ledger.owners.values()) - held
     if surplus or retiring:
-        actions.append(Remove(BATCH))
+        actions.append(Remove())
     actions += _pruning(observed, ledger)
-    waits = (_next_check(observed, failures, more=bool(surplus or retiring), held=bool(held)), copying.next_check)
+    # What was installed makes campaigns stale: only the next loop sees how many.
+    again = bool(surplus or retiring) or any(isinstance(each, InstallRevision) for each in actions)
+    waits = (_next_check(observed, failures, again=again, held=bool(held)), copying.next_check)
     return replace(
         result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
     )
 
 
-def _counts(ledger: Ledger, owner: str) -> OwnerCounts:
-    return ledger.owners.get(owner, OwnerCounts())
+def _names(actions: tuple[FinishRun | DeleteJob, ...], job: ManagedJob) -> bool:
+    return any(isinstance(each, DeleteJob) and each.uid == job.uid for each in actions)
 
 
-def _remaining(job: ManagedJob, run: Run | None) -> int:
-    """Give what a Job will still make: the ledger is the truth about what it made."""
-    if run is None:
-        return job.count
-    # A run that failed while its Job is still at work will be tried again by the Job's next pod.
-    return 0 if run.outcome == "Succeeded" else max(0, job.count - run.campaigns)
-
-
-def _by_owner(active: list[ManagedJob], remaining: Mapping[str, int]) -> dict[str, int]:
-    result: dict[str, int] = {}
-    for job in active:
-        result[job.owner] = result.get(job.owner, 0) + remaining[job.name]
-    return result
-
-
-def _ended(observed: Observed, ledger: Ledger) -> Iterator[FinishRun]:
-    """End runs whose Job has ended without ending them: its pod was killed, or never started."""
-    runs = {run.job: run for run in ledger.runs}
-    for job in observed.jobs:
-        run = runs.get(job.name)
-        if job.active or (run is not None and run.outcome is not None):
+def _stopped(state: _State) -> Iterator[FinishRun | DeleteJob]:
+    """Yield the end of active Jobs that will do no more: their seeder ended, or no pod of theirs starts."""
+    deadline = state.spec.seeding.start_deadline_seconds
+    for job in state.active:
+        if job.deleting:
             continue
-        if run is None and len(ledger.runs) >= RUNS_SEEN and job.number <= ledger.numbers.get(job.owner, 0):
-            continue  # so many runs followed that the latest ones do not show it any more
-        if job.state == "Failed":
-            yield FinishRun(job.run, "Failed", job.reason or "JobFailed", job.message)
-        elif run is not None and run.campaigns >= job.count:
-            yield FinishRun(job.run, "Succeeded")
-        else:
-            message = "the Job ended well without making what it was asked for: is seeding.image a seeder?"
-            yield FinishRun(job.run, "Failed", "JobIncomplete", message)
-    for run in observed.orphans:
-        facts = (run.job, run.owner, run.number, run.count, run.generation)
-        yield FinishRun(facts, "Failed", "JobDeleted", "the Job was deleted before it ended")
+        run, pods = state.runs.get(job.name), state.pods(job)
+        if run is not None and run.outcome == "Succeeded":
+            if run.finished_at is not None and state.observed.database_age(run.finished_at) > LINGER_SECONDS:
+                yield DeleteJob(job.name, job.uid, "its run succeeded, and another container keeps its pod running")
+        elif pods.exit_code is not None:
+            if run is None or run.outcome is None:
+                message = f"the seeder of Job {job.name} ended with exit code {pods.exit_code} and made too little"
+                yield FinishRun(job.run, "Failed", Reason.CONTAINER_FAILED, message)
+            yield DeleteJob(job.name, job.uid, "its seeder failed, and another container keeps its pod running")
+        elif (
+            run is None
+            and not (pods.started or pods.pulling or job.suspended)
+            and state.observed.cluster_age(job.since) > deadline
+        ):
+            late = f"no pod of Job {job.name} started within {deadline} s"
+            obstacle = pods.obstacle or Obstacle(Reason.POD_NOT_STARTED, late)
+            yield FinishRun(job.run, "Failed", obstacle.reason, obstacle.message)
+            yield DeleteJob(job.name, job.uid, f"no pod of it started within {deadline} s")
 
 
-def _failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, ...]) -> Failures:
-    """Count the failures since the last success, those included that are ended only now."""
-    born, generation = observed.pool.created_at, observed.pool.generation
-    finished = [
-        (run.finished_at, run.outcome == "Succeeded", run.generation, run.reason, run.message)
-        for run in ledger.runs
-        # A pool of the same name may have been here before; its failures are not this one's.
-        if run.finished_at is not None and run.started_at >= born
-    ]
-    times = {job.name: job.finished_at for job in observed.jobs}
-    finished += [
-        (times.get(each.run[0]) or observed.now, each.outcome == "Succeeded", each.run[4], each.reason, each.message)
-        for each in ended
-    ]
-    finished.sort(key=lambda each: each[0], reverse=True)
-    count, last, cause = 0, None, ""
-    for when, good, of, reason, message in finished:
-        if good:
-            break
-        if of != generation:
-            continue
-        if last is None:
-            last, cause = when, ": ".join(part for part in (reason, message) if part)
-        count += 1
-    if last is None:
-        return Failures()
-    failures = Failures(count, None, cause)
-    if failures.halted:
-        return failures
-    # A database whose clock runs ahead must not lengthen the pause.
-    resume_at = min(last, observed.now) + timedelta(seconds=failures.pause)
-    return Failures(count, resume_at, cause)
-
-
-def _superseded(observed: Observed, active: list[ManagedJob], runs: Mapping[str, Run]) -> Iterator[DeleteJob]:
-    for job in active:
-        age = (observed.now - job.created_at).total_seconds()
-        older = job.generation < observed.pool.generation
-        if older and not job.deleting and job.name not in runs and age > SUPERSEDE_SECONDS:
+def _superseded(state: _State, stopped: tuple[FinishRun | DeleteJob, ...]) -> Iterator[DeleteJob]:
+    for job in state.active:
+        older = job.generation < state.observed.pool.generation
+        begun = job.name in state.runs or state.observed.cluster_age(job.created_at) <= SUPERSEDE_SECONDS
+        if older and not job.deleting and not begun and not _names(stopped, job):
             yield DeleteJob(job.name, job.uid, "the resource changed before the Job began")
 
 
@@ -255,67 +238,55 @@ def _installation(pool: str, ledger: Ledger, compiled: Compiled) -> Iterator[Ins
         yield InstallRevision(compiled, "what runs along with a claim changed, or an older release installed it")
 
 
-def _creations(
-    observed: Observed,
-    spec: CampaignPoolSpec,
-    ledger: Ledger,
-    lacks: Mapping[str, int],
-    active: list[ManagedJob],
-    runs: Mapping[str, Run],
-) -> Iterator[CreateJob]:
-    slots = min(spec.max_concurrent, spec.database.max_connections) - len(active)
-    # Rows that a Job at work has reserved are counted as seeding; what it has yet to reserve is promised.
+def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
+    spec, ledger = state.spec, state.ledger
+    slots = min(spec.max_concurrent, spec.database.max_connections)
+    slots -= sum(1 for job in state.active if not state.seeded(job))
+    # Rows that an active Job has reserved are counted as seeding; what it has yet to reserve is promised.
     promised = 0
-    for job in active:
-        run = runs.get(job.name)
-        promised += max(0, _remaining(job, run) - (run.reserved if run else 0))
+    for job in state.active:
+        run = state.runs.get(job.name)
+        promised += max(0, state.remaining(job) - (run.reserved if run else 0))
     unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
     room = spec.max_size - unclaimed - promised
-    targets = spec.targets()
-    for owner in sorted(lacks, key=lambda owner: (_counts(ledger, owner).ready / targets[owner], owner)):
+    usable = {owner: claimable(spec, state.counts(owner)) for owner in lacks}
+    for owner in sorted(lacks, key=lambda owner: (usable[owner] / state.shares[owner], owner)):
         count = min(lacks[owner], room)
         if slots <= 0 or count <= 0:
             return
-        known = [job.number for job in observed.jobs if job.owner == owner]
+        known = [job.number for job in state.observed.jobs if job.owner == owner]
         known += [run.number for run in ledger.runs if run.owner == owner]
         number = 1 + max([ledger.numbers.get(owner, 0), *known])
-        yield CreateJob(owner, number, count, f"{_counts(ledger, owner).ready} of {targets[owner]} are ready")
+        yield CreateJob(owner, number, count, f"{usable[owner]} of {state.shares[owner]} are ready")
         slots -= 1
         room -= count
 
 
-def _surplus(spec: CampaignPoolSpec, ledger: Ledger) -> Iterator[Retire]:
-    """Give what to retire: what passes an owner's target, then, from the richest owners, what passes maxSize."""
-    targets = spec.targets()
-    surplus = {owner: max(0, counts.ready - targets.get(owner, 0)) for owner, counts in ledger.owners.items()}
-    kept = sum(counts.whole + counts.seeding for counts in ledger.owners.values()) - sum(surplus.values())
-    ratio = {owner: _counts(ledger, owner).ready / target for owner, target in targets.items() if target}
-    for owner in sorted(ratio, key=lambda owner: (-ratio[owner], owner)):
-        if kept <= spec.max_size:
-            break
-        more = min(kept - spec.max_size, _counts(ledger, owner).ready - surplus.get(owner, 0))
-        surplus[owner] = surplus.get(owner, 0) + more
-        kept -= more
-    for owner, count in sorted(surplus.items()):
-        if count > 0:
-            reason = f"{_counts(ledger, owner).ready} are ready, {targets.get(owner, 0)} are wanted"
-            yield Retire(owner, min(count, BATCH), reason)
+def _surplus(state: _State) -> Iterator[Retire]:
+    """Yield what to retire: what passes an owner's share, and what no claim may give."""
+    for owner, counts in sorted(state.ledger.owners.items()):
+        usable, share = claimable(state.spec, counts), state.shares.get(owner, 0)
+        keep = min(usable, share)
+        if counts.ready > keep:
+            stale = f", {counts.stale} of them stale" if usable < counts.ready else ""
+            reason = f"{counts.ready} are ready{stale}, {share} are wanted"
+            yield Retire(owner, keep, counts.ready - keep, reason)
 
 
 def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
     failed = sum(counts.failed for counts in ledger.owners.values())
     ends = [run.finished_at for run in ledger.runs if run.outcome == "Failed" and run.finished_at]
-    old = failed and (not ends or (observed.now - min(ends)).total_seconds() > PRUNE_SECONDS)
+    old = failed and (not ends or observed.database_age(min(ends)) > PRUNE_SECONDS)
     if old or ledger.prunable:
         yield Prune()
 
 
-def _next_check(observed: Observed, failures: Failures, *, more: bool, held: bool) -> float | None:
-    if more:
+def _next_check(observed: Observed, failures: Failures, *, again: bool, held: bool) -> float | None:
+    if again:
         return 0.0
     waits: list[float] = [] if observed.quiet else [UNQUIET_SECONDS]
     if held:
         waits.append(HELD_SECONDS)
-    if failures.resume_at is not None and failures.resume_at > observed.now:
-        waits.append((failures.resume_at - observed.now).total_seconds())
+    if failures.wait:
+        waits.append(failures.wait)
     return min(waits, default=None)

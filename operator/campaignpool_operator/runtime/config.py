@@ -5,9 +5,6 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-APPLICATION = "campaignpool-operator"
-"""The operator's name: of its connections in `pg_stat_activity`, and as a client of the Kubernetes API."""
-
 DEFAULT_SEEDER_IMAGE = "campaignpool-seeder:0.1.0"
 
 

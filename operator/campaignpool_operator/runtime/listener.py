@@ -17,7 +17,7 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.ledger.pools import CHANNEL
-from campaignpool_operator.runtime.config import APPLICATION
+from campaignpool_operator.cluster.client import APPLICATION
 
 PROBE_SECONDS = 30.0
 """A connection that died in silence is noticed by a query this often."""

@@ -5,8 +5,8 @@ from hashlib import sha256
 from typing import Any
 
 from campaignpool.api.resource import GROUP, KIND, VERSION
+from campaignpool_operator.cluster.client import APPLICATION
 from campaignpool_operator.facts import Event, Pool
-from campaignpool_operator.runtime.config import APPLICATION
 from campaignpool_operator.text import stamp
 
 _MESSAGE = 1024

@@ -1,20 +1,19 @@
-"""What is said of images, purely: their part of the status, the condition ImagesDegraded, and Events.
+"""Images in the status, purely: their figures, the condition ImagesDegraded, and Events.
 
-An Event is worth the end of a campaign's images, never one image; a loop that finds many of them posts a few, and how
-many more there were.
+The end of a campaign's images is an Event, never that of one image; a loop that finds many posts a few and a count.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from campaignpool.api.reasons import Reason, find
 from campaignpool.api.resource import RETRY_IMAGES
 from campaignpool.api.status import CampaignPoolStatus, ImagesStatus
 from campaignpool.ledger.images import Finished, ImageTotals
 from campaignpool_operator.facts import FINALIZER, Event, Observed
 from campaignpool_operator.plan.actions import RetryImages
 from campaignpool_operator.plan.images import ImagesPlan
+from campaignpool_operator.status.judgement import Judgement
 
 KIND = "ImagesDegraded"
 
@@ -24,17 +23,8 @@ EVENTS = 5
 _AT_ONCE = f"to try again at once, give the annotation {RETRY_IMAGES} a new value"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Status, reason and message of the condition."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-
-
 def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
-    """Give the figures of images; None where none were ever copied, the last known ones where a fault hides them."""
+    """Return the figures of images; None where none were ever copied, the last ones where a fault hides them."""
     before = observed.pool.status.images
     if observed.ledger is None or observed.spec is None:
         return before
@@ -55,37 +45,38 @@ def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
     )
 
 
-def judge(observed: Observed, todo: ImagesPlan) -> Verdict | None:
-    """Say how images stand; None where a fault hides it, and what was said before holds."""
+def judge(observed: Observed, todo: ImagesPlan) -> Judgement | None:
+    """Judge how images stand; None where a fault hides it."""
     if observed.ledger is None or observed.spec is None:
         return None
     images, fault, failures = observed.ledger.images, observed.images_fault, todo.failures
     if fault is not None:
-        return Verdict("True", fault.reason, f"{fault.message}{_ending(observed)}")
+        return "True", fault.reason, f"{fault.message}{_ending(observed)}"
+    if todo.obstacle is not None:
+        return "True", todo.obstacle.reason, todo.obstacle.message
     if (account := images.blocked) is not None and account.open_until is not None:
         cause = f" ({account.cause.rstrip('.')})" if account.cause else ""
         message = f"calls of ImageKit failed one after the other{cause}; they are tried again every minute or so"
-        return Verdict("True", "BreakerOpen", message)
+        return "True", Reason.BREAKER_OPEN, message
     if failures.count:
         times = "the last images Job" if failures.count == 1 else f"{failures.count} images Jobs in a row"
         cause = "; ".join(each.rstrip(".") for each in (failures.cause, images.cause) if each)
-        return Verdict(
-            "True", "ImagesJobFailed", f"{times} failed ({cause}); another is made after a pause; {_AT_ONCE}"
-        )
+        message = f"{times} failed ({cause}); another is created after a pause; {_AT_ONCE}"
+        return "True", Reason.IMAGES_JOB_FAILED, message
     if images.failed:
         causes = "; ".join(f"{cause.rstrip('.')} ({count})" for cause, count in images.causes.items())
         failed = f"{images.failed} images of {images.partial} campaigns were not copied: {causes}"
-        return Verdict("True", "ImagesFailed", f"{failed}; mend the cause; {_AT_ONCE}")
+        return "True", Reason.IMAGES_FAILED, f"{failed}; fix the cause; {_AT_ONCE}"
     if images.stalled:
         cause = f": {images.cause.rstrip('.')}" if images.cause else ""
-        return Verdict("True", "ImagesStalled", f"images of {images.stalled} campaigns get no further{cause}")
+        return "True", Reason.IMAGES_STALLED, f"images of {images.stalled} campaigns get no further{cause}"
     if not observed.spec.images.copies and not images.unfinished:
-        return Verdict("False", "NotCopied", "images.strategy is Share: nothing is copied")
-    return Verdict("False", "AsExpected", "images are copied as they should be")
+        return "False", Reason.NOT_COPIED, "images.strategy is Share: nothing is copied"
+    return "False", Reason.AS_EXPECTED, "images are copied without errors"
 
 
 def _ending(observed: Observed) -> str:
-    """Say what becomes of images in a pool that is being deleted."""
+    """Return what becomes of images in a pool that is being deleted."""
     if not observed.pool.deleting or observed.ledger is None:
         return ""
     campaigns = observed.ledger.images.unfinished
@@ -96,7 +87,7 @@ def _ending(observed: Observed) -> str:
 
 
 def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStatus) -> Iterator[Event]:
-    """Give the Events about images between two statuses."""
+    """Return the Events about images between two statuses."""
     yield from _ends(observed.images_finished)
     was = next((each for each in before.conditions if each.type == KIND), None)
     current = next((each for each in now.conditions if each.type == KIND), None)
@@ -105,12 +96,12 @@ def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStat
     news = was is None or (was.status, was.reason) != (current.status, current.reason)
     images = observed.ledger.images if observed.ledger is not None else ImageTotals()
     closed = not any(account.open_until for account in images.accounts)
-    if news and closed and was is not None and was.reason == "BreakerOpen":
-        yield Event("Normal", "BreakerClosed", "Calls of ImageKit go through again.")
+    if news and closed and was is not None and was.reason == Reason.BREAKER_OPEN:
+        yield Event("Normal", Reason.BREAKER_CLOSED, "Calls of ImageKit go through again.")
     if current.status == "True" and news:
-        yield Event("Warning", current.reason, current.message)
+        yield Event("Warning", find(current.reason) or Reason.UNKNOWN, current.message)
     elif current.status == "False" and was is not None and was.status == "True":
-        yield Event("Normal", "ImagesRecovered", current.message)
+        yield Event("Normal", Reason.IMAGES_RECOVERED, current.message)
 
 
 def _ends(finished: tuple[Finished, ...]) -> Iterator[Event]:
@@ -119,10 +110,16 @@ def _ends(finished: tuple[Finished, ...]) -> Iterator[Event]:
         copied = f"{each.copied} of {each.images}"
         if each.failed:
             cause = f": {each.cause.rstrip('.')}" if each.cause else ""
-            yield Event("Warning", "ImagesPartial", f"Images of {campaign} are not all copied: {copied}{cause}.")
+            yield Event(
+                "Warning", Reason.IMAGES_PARTIAL, f"Images of {campaign} are not all copied: {copied}{cause}."
+            )
         else:
-            yield Event("Normal", "ImagesCopied", f"Images of {campaign} are copied: {copied}.")
+            yield Event("Normal", Reason.IMAGES_COPIED, f"Images of {campaign} are copied: {copied}.")
     more = finished[EVENTS:]
     if more:
         whole = sum(1 for each in more if not each.failed)
-        yield Event("Normal", "ImagesCopied", f"So ended those of {len(more)} more campaigns, {whole} of them whole.")
+        yield Event(
+            "Normal",
+            Reason.IMAGES_COPIED,
+            f"Images of {len(more)} more campaigns ended, {whole} of them without failures.",
+        )

@@ -40,6 +40,9 @@ SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fin
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
+-- name: clock
+SELECT clock_timestamp();
+
 -- name: quiet
 -- Whether no transaction is under way that found the operator awake and did not ring. After fall_asleep, before looking.
 -- Claims hold a lock of their own from before they look, all others that of the bell.
