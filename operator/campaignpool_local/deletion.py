@@ -2,7 +2,8 @@
 
 import asyncio
 
-from campaignpool_local.objects import CRD_FINALIZER, Registry, is_free, shown
+from campaignpool_local.admission.kinds import CRD_FINALIZER
+from campaignpool_local.objects import Registry, is_free, shown
 from campaignpool_local.resources import CRDS, NAMESPACES, PODS, ResourceType, find
 from campaignpool_local.store import Change, Key, Places, name_of
 from campaignpool_local.values import Json, Value, stamp

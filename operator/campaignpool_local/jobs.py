@@ -5,8 +5,9 @@ from copy import deepcopy
 from datetime import datetime
 from typing import NamedTuple
 
+from campaignpool_local.admission.jobs import CONTROLLER_UID
 from campaignpool_local.deletion import delete
-from campaignpool_local.objects import CONTROLLER_UID, Registry
+from campaignpool_local.objects import Registry
 from campaignpool_local.resources import JOBS, PODS, find
 from campaignpool_local.store import Change
 from campaignpool_local.values import Json, condition, now, stamp

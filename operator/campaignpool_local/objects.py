@@ -1,22 +1,21 @@
-"""From a request to a stored object: identity, defaults, validation, generations; what sets single kinds apart."""
+"""From a request to a stored object: identity, versions, generations; what its kind says comes from admission."""
 
-import base64
-import json
-import re
 import secrets
 import uuid
+from collections.abc import Callable
 from copy import deepcopy
 
+from campaignpool_local.admission.jobs import status_faults
+from campaignpool_local.admission.kinds import STRATEGIES
+from campaignpool_local.admission.names import metadata_faults
 from campaignpool_local.cel import broken_rules, has_rules
-from campaignpool_local.definitions.validation import definition_faults
-from campaignpool_local.resources import NAMESPACES, RBAC, ResourceType, find
+from campaignpool_local.faults import invalid
+from campaignpool_local.resources import JOBS, NAMESPACES, ResourceType, find
 from campaignpool_local.schema import shaped
 from campaignpool_local.store import Key, Store, name_of
 from campaignpool_local.values import ApiError, Cause, Json, stamp
 from campaignpool_local.violations import violations
 
-CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
 """The metadata that clients may write; the rest is the server's."""
 _BLOCKING = ("Required", "NotSupported", "TypeInvalid", "TooLong", "TooMany")
@@ -25,109 +24,55 @@ _UNTRIED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
     " validation"
 )
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_SEGMENT = re.compile(r"[^/%]+")  # the names of roles and bindings may be any part of a path
-_SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-_POD_DEFAULTS = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30}
-_JOB_DEFAULTS = {
-    "parallelism": 1,
-    "completions": 1,
-    "backoffLimit": 6,
-    "manualSelector": False,
-    "completionMode": "NonIndexed",
-    "suspend": False,
-    "podReplacementPolicy": "TerminatingOrFailed",
-}
-_FIXED = ("template", "selector", "completions", "parallelism", "completionMode")
-"""What cannot change in a Job; here it has one pod at a time, so that its parallelism is nothing to play with."""
-
-
-def _job_faults(obj: Json, old: Json | None) -> list[Cause]:
-    """Fill in a Job and give its faults."""
-    uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
-    obj["spec"] = spec = {**_JOB_DEFAULTS, **obj.get("spec", {})}
-    template = spec.setdefault("template", {})
-    pod, where = template.setdefault("spec", {}), "spec.template.spec"
-    if old is not None:
-        changed = [key for key in _FIXED if spec.get(key) != old["spec"].get(key)]
-        why = "Invalid value: {}: field is immutable"
-        return [Cause(f"spec.{key}", "FieldValueInvalid", why.format(json.dumps(spec.get(key)))) for key in changed]
-    spec["selector"] = {"matchLabels": {CONTROLLER_UID: uid}}
-    labels = template.setdefault("metadata", {}).setdefault("labels", {})
-    labels.update({CONTROLLER_UID: uid, JOB_NAME: name, "controller-uid": uid, "job-name": name})
-    obj["metadata"].setdefault("labels", dict(labels))
-    obj["status"], faults = {}, []
-    if pod.get("restartPolicy") not in ("OnFailure", "Never"):
-        why = 'Required value: valid values: "OnFailure", "Never"'
-        faults.append(Cause(f"{where}.restartPolicy", "FieldValueRequired", why))
-    if not pod.get("containers"):
-        faults.append(Cause(f"{where}.containers", "FieldValueRequired", "Required value"))
-    elif len(pod["containers"]) > 1 or {spec["parallelism"], spec["completions"]} != {1}:
-        why = "Unsupported value: this emulator runs Jobs of one pod with one container"
-        faults.append(Cause(f"{where}.containers", "FieldValueNotSupported", why))
-    return faults
-
-
-def _strategy(kind: ResourceType, obj: Json, old: Json | None) -> list[Cause]:
-    """Do to an object what its built-in kind wants, and give the faults."""
-    metadata, spec = obj["metadata"], obj.get("spec") or {}
-    match kind.kind:
-        case "Job":
-            return _job_faults(obj, old)
-        case "Secret":
-            given = {key: base64.b64encode(text.encode()).decode() for key, text in obj.pop("stringData", {}).items()}
-            obj |= {"type": "Opaque", **obj, "data": {**(obj.get("data") or {}), **given}}
-        case "Namespace":
-            metadata["labels"] = {**metadata.get("labels", {}), "kubernetes.io/metadata.name": metadata["name"]}
-            obj |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}} if old is None else {}
-        case "Pod":
-            obj |= {"spec": {**_POD_DEFAULTS, **spec}, "status": obj.get("status") or {"phase": "Pending"}}
-        case "CustomResourceDefinition":
-            if faults := definition_faults(obj):
-                return faults
-            kinds = {"singular": spec["names"]["kind"].lower(), "listKind": f"{spec['names']['kind']}List"}
-            spec["names"] = {**kinds, **spec["names"]}
-            metadata["finalizers"] = metadata.get("finalizers") or [CRD_FINALIZER]
-            since = metadata["creationTimestamp"]
-            holds = {"status": "True", "lastTransitionTime": since, "reason": "", "message": ""}
-            conditions = [{"type": each, **holds} for each in ("NamesAccepted", "Established")]
-            stored = [version["name"] for version in spec["versions"] if version["storage"]]
-            obj["status"] = {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": stored}
-        case _:
-            pass
-    return []
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # of generated names: without vowels, so that they never make a word
 
 
 def shown(kind: ResourceType, obj: Json) -> Json:
-    """Give a stored object as this version shows it: with the defaults that its schema has by now."""
+    """Return a stored object as this version shows it: with the defaults that its schema has by now."""
     return obj if kind.crd is None else {**shaped(obj, kind.schema), "apiVersion": kind.api_version}
 
 
 def _admitted(kind: ResourceType, obj: Json, old: Json | None, *, status: bool = False) -> Json:
-    """Give the object with its defaults, or raise a 422 with all its faults."""
+    """Return the object with its defaults, or raise a 422 with all its faults."""
+    given, metadata = obj.get("kind") or kind.kind, obj["metadata"]
     obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
-    if kind.crd is None:
-        faults = [] if status else _strategy(kind, obj, old)
-    else:
-        obj, schema = shaped(obj, kind.schema), kind.schema
-        if status:  # only this part is looked at, so that a spec of old rules never stops a status
-            schema = {"properties": {"status": (schema.get("properties") or {}).get("status") or {}}}
-        faults = list(violations(obj, schema))
-        if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
-            faults += broken_rules(obj, old, schema)
-        elif has_rules(schema):
-            faults.append(Cause("<nil>", "FieldValueInvalid", f"Invalid value: null: {_UNTRIED}"))
+    faults = [] if given == kind.kind else [invalid("kind", given, f"must be {kind.kind}")]
+    faults += metadata_faults(metadata, kind.kind, kind.group, old and old["metadata"])
+    if kind.crd is not None:
+        obj, more = _custom(kind, obj, old, status=status)
+        faults += more
+    elif not status and kind.kind in STRATEGIES:
+        faults += STRATEGIES[kind.kind](obj, old)
+    elif status and kind.key == JOBS:
+        faults += status_faults(obj.get("status") or {})
     if faults:
-        raise kind.invalid(obj["metadata"]["name"], faults)
+        raise kind.invalid(metadata.get("name", ""), faults)
     return obj
 
 
+def _custom(kind: ResourceType, obj: Json, old: Json | None, *, status: bool) -> tuple[Json, list[Cause]]:
+    """Return a custom resource with its defaults, and its faults by its schema."""
+    obj, schema = shaped(obj, kind.schema), kind.schema
+    if status:  # only this part is looked at, so that a spec of old rules never stops a status
+        schema = {"properties": {"status": (schema.get("properties") or {}).get("status") or {}}}
+    faults = list(violations(obj, schema))
+    if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
+        faults += broken_rules(obj, old, schema)
+    elif has_rules(schema):
+        faults.append(Cause("<nil>", "FieldValueInvalid", f"Invalid value: null: {_UNTRIED}"))
+    return obj, faults
+
+
 class Registry:
-    """What the server and the controllers write through; the objects that it is given become its own."""
+    """What the server and the controllers write through; the objects that it is given become its own.
+
+    Every `gate` sees a new object before it is stored, and raises an error if it must not be.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.gates: list[Callable[[ResourceType, Json], None]] = []
         for name in ("default", "kube-system"):
             self.create(find(store, NAMESPACES), "", {"metadata": {"name": name}})
 
@@ -140,28 +85,49 @@ class Registry:
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""
         given = body.get("metadata") or {}
+        if given.get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        if given.get("namespace") not in (None, "", namespace):
+            message = "the namespace of the provided object does not match the namespace sent on the request"
+            raise ApiError(400, "BadRequest", message)
         name, prefix = given.get("name", ""), given.get("generateName")
-        if prefix and not name:  # no vowels, so that it never makes a word
-            name = prefix + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-        if not (_SUBDOMAIN.fullmatch(name) or (kind.group == RBAC and _SEGMENT.fullmatch(name))):
-            why = f"Invalid value: {json.dumps(name)}: {_SUBDOMAIN_RULE}"
-            missing = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
-            raise kind.invalid(name, [Cause("metadata.name", "FieldValueInvalid", why) if name else missing])
+        if prefix and not name:
+            name = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(5))
         metadata = {key: given[key] for key in _CLIENTS if given.get(key)}
         metadata |= {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
         metadata |= {"generation": 1} if kind.has_generation else {}
         if kind.namespaced:
-            metadata["namespace"] = self.read(find(self.store, NAMESPACES), "", namespace)["metadata"]["name"]
+            metadata["namespace"] = namespace
+            self._check_namespace(kind, name, namespace)
         if "status" in kind.subresources:
             body.pop("status", None)
         obj = _admitted(kind, {**body, "metadata": metadata}, None)
         if self.store.get(kind.key, *name_of(obj)):
             raise ApiError(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists', kind.about(name))
+        for gate in self.gates:
+            gate(kind, obj)
         return obj if dry else self.store.put(kind.key, obj)
+
+    def _check_namespace(self, kind: ResourceType, name: str, namespace: str) -> None:
+        """Raise an error unless a namespace is there, and goes on to be."""
+        found = self.read(find(self.store, NAMESPACES), "", namespace)
+        if "deletionTimestamp" in found["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
+            details = {**kind.about(name), "causes": [{**cause, "field": "metadata.namespace"}]}
+            raise ApiError(403, "Forbidden", f'{kind.qualified} "{name}" is forbidden: {why}', details)
 
     def update(self, kind: ResourceType, old: Json, wanted: Json, *, status: bool = False, dry: bool = False) -> Json:
         """Put a changed object in place of the stored one, its status alone or the rest."""
         metadata, given = old["metadata"], wanted.get("metadata") or {}
+        if given.get("name") not in (None, "", metadata["name"]):
+            message = (
+                f"the name of the object ({given['name']}) does not match the name on the URL ({metadata['name']})"
+            )
+            raise ApiError(400, "BadRequest", message)
+        if given.get("uid") not in (None, "", metadata["uid"]):
+            why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {metadata['uid']}"
+            raise kind.conflict(metadata["name"], why)
         if given.get("resourceVersion") not in (None, "", metadata["resourceVersion"]):
             raise kind.conflict(metadata["name"], _MODIFIED)
         if status:

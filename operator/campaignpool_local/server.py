@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -12,7 +12,9 @@ from campaignpool_local import discovery, protobuf
 from campaignpool_local.access.authorizer import Authorizer, Deed
 from campaignpool_local.access.reviews import REVIEWS, answer
 from campaignpool_local.access.users import SERVICE_ACCOUNTS, Tokens, User, named
+from campaignpool_local.admission.decoding import decoded, strict
 from campaignpool_local.deletion import delete
+from campaignpool_local.faults import invalid
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
 from campaignpool_local.pods import PodRunner
@@ -32,8 +34,14 @@ _LONGEST_WATCH = 3600
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-def _as_json(body: Json, code: int = 200, content_type: str = "application/json") -> web.Response:
-    return web.Response(body=json.dumps(body).encode(), status=code, headers={"Content-Type": content_type})
+def _as_json(
+    body: Json, code: int = 200, warnings: Sequence[str] = (), content_type: str = "application/json"
+) -> web.Response:
+    answer = web.Response(body=json.dumps(body).encode(), status=code, headers={"Content-Type": content_type})
+    for each in warnings:
+        escaped = each.replace("\\", "\\\\").replace('"', '\\"')
+        answer.headers.add("Warning", f'299 - "{escaped}"')
+    return answer
 
 
 def _says(request: web.Request, parameter: str) -> bool:
@@ -157,8 +165,19 @@ class Server:
             account = self._registry.read(find(self._store, SERVICE_ACCOUNTS), call.namespace, call.name)
             return _as_json(self._tokens.request(call.kind, account, body), 201)
         self._check_grant(call, body)
+        body, warnings = self._decoded(call, body)
         obj = self._registry.create(call.kind, call.namespace, body, dry=call.says("dryRun"))
-        return _as_json(call.one(obj), 201)
+        return _as_json(call.one(obj), 201, warnings)
+
+    @staticmethod
+    def _decoded(call: _Call, body: Json) -> tuple[Json, list[str]]:
+        """Return a body as its kind has it, and warnings; raise a 400 for what does not fit."""
+        found, unknown = decoded(call.kind, body)
+        if unknown and call.asked("fieldValidation") == "Strict":
+            raise strict(call.kind, unknown)
+        if call.asked("fieldValidation") == "Ignore":
+            return found, []
+        return found, [f'unknown field "{path}"' for path in unknown]
 
     def _check_grant(self, call: _Call, body: Json) -> None:
         name = call.name or (body.get("metadata") or {}).get("name", "")
@@ -229,10 +248,22 @@ class Server:
         if call.verb == "patch":
             new = apply(old, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
         if creates:
-            return _as_json(call.one(self._registry.create(kind, call.namespace, merge(new, name), dry=dry)), 201)
+            head = {key: body[key] for key in ("apiVersion", "kind") if key in body}
+            new, warnings = self._decoded(call, merge(new, {**head, **name}))
+            obj = self._registry.create(kind, call.namespace, new, dry=dry)
+            return _as_json(call.one(obj), 201, warnings)
         new = with_scale(kind, old, new) if call.sub == "scale" else new
+        new, warnings = self._decoded(call, new)
         self._check_grant(call, new)
-        return _as_json(call.one(self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)))
+        if (
+            call.verb == "update"
+            and kind.crd
+            and not call.sub
+            and not (new.get("metadata") or {}).get("resourceVersion")
+        ):
+            raise kind.invalid(call.name, [invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+        obj = self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)
+        return _as_json(call.one(obj), warnings=warnings)
 
     async def _delete(self, call: _Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")

@@ -55,7 +55,8 @@ class ApiError(Exception):
         super().__init__(message)
         more = {} if details is None else {"details": details}
         head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-        self.status: Json = {**head, "message": message, "reason": reason, **more, "code": code}
+        why = {"reason": reason} if reason else {}
+        self.status: Json = {**head, "message": message, **why, **more, "code": code}
 
 
 class NoSuchPathError(Exception):
