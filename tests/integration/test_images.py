@@ -14,12 +14,10 @@ import chiwar
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger import image_queue, retiring
 from campaignpool_local.imagekit import Faults, ImageKit, Limits, Rate
-from campaignpool_seeder.batches import StoppedError
-from campaignpool_seeder.images.account import Account, OutOfReachError
-from campaignpool_seeder.images.desk import Desk
-from campaignpool_seeder.images.hold import Pause
-from campaignpool_seeder.images.orphans import Search
-from campaignpool_seeder.images.store import KeyRefusedError, RefusedError, StoreUnavailableError
+from campaignpool_seeder.images.account import Account, CircuitOpenError
+from campaignpool_seeder.images.orphans import OrphanSearch
+from campaignpool_seeder.images.store import KeyRefusedError, StoreRefusedError, StoreUnavailableError
+from campaignpool_seeder.session import LedgerSession, StoppableSleep, StoppedError
 from tests.support.albums import FOLDER, ODD, World, blueprint, put_template
 from tests.support.ledgers import POOL, claim, filled, installed
 
@@ -306,11 +304,11 @@ async def test_an_outage_is_waited_for_and_costs_no_image(world: World) -> None:
 @BOTH
 async def test_an_outage_without_an_end_ends_the_job_and_no_image(world: World, strategy: str) -> None:
     world.imagekit.faults = Faults(outage_until=math.inf)
-    ended: OutOfReachError | None = None
+    ended: CircuitOpenError | None = None
     for _ in range(10):
         try:
             await world.job(strategy=strategy)
-        except OutOfReachError as error:
+        except CircuitOpenError as error:
             ended = error
             break
         await world.later(60)
@@ -376,7 +374,7 @@ async def test_ten_jobs_together_stay_within_the_rate(world: World) -> None:
     await filled(world.connection, "", 9, job="more")
     async with ImageKit(limits=Limits(writes=Rate(150, 20))) as world.imagekit:
         await put_template(world.connection, world.imagekit)
-        pause = Pause(asyncio.Event())
+        pause = StoppableSleep(asyncio.Event())
         jobs = (world.job(pause=pause, requests_per_second=100, burst=20) for _ in range(10))
         states = await asyncio.gather(*jobs)
     assert sum(each["done"] for each in states) == 10
@@ -434,7 +432,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[World], object], str]] = {
         lambda world: world.connection.execute(
             "UPDATE campaign_pool.image SET source = regexp_replace(source, '^/template', '')"
         ),
-        "no folder in common but the root",
+        "share no folder but the root",
     ),
     "holds": (
         lambda world: world.connection.execute(
@@ -446,7 +444,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[World], object], str]] = {
         lambda world: world.connection.execute(
             f"UPDATE campaign_pool.image SET source = regexp_replace(source, '^/template', '{FOLDER}')"
         ),
-        "images.folder is in it",
+        "spec.images.folder is inside it",
     ),
     "absent": (
         lambda world: world.connection.execute(
@@ -466,7 +464,7 @@ async def test_a_folder_that_cannot_be_copied_says_how_to_mend_it(world: World, 
     with pytest.raises(ConfigurationError) as refused:
         await world.job(strategy="CopyFolder")
     assert why in refused.value.message
-    assert "set images.strategy to CopyEach" in refused.value.message
+    assert "set spec.images.strategy to CopyEach" in refused.value.message
     album = await world.album()
     assert (album["state"], album["cause"]) == ("pending", refused.value.message)
     assert world.copies() == []
@@ -564,7 +562,7 @@ async def test_one_that_had_failed_and_is_there_after_all_is_not_lost(world: Wor
     late = f"/template/{ODD[1]}"
     other = f"/template/{ODD[0]}"
     store = world.store()
-    store.refuses = {late: RefusedError("no"), other: StoreUnavailableError("ImageKit answers 500")}
+    store.refuses = {late: StoreRefusedError("no"), other: StoreUnavailableError("ImageKit answers 500")}
 
     async def come() -> None:
         world.imagekit.files.put(f"{FOLDER}/{album['campaign'].hex}/template/sub", "no_extension", b"late")
@@ -580,7 +578,7 @@ async def test_it_stays_within_its_share_of_connections(world: World) -> None:
     await world.connection.execute(
         "SELECT set_config('application_name', $1, false)", f"campaignpool-seeder images of {POOL}"
     )
-    with pytest.raises(Exception, match=r"raise database\.maxConnections"):
+    with pytest.raises(Exception, match=r"raise spec\.database\.maxConnections"):
         await world.job(max_connections=1)
 
 
@@ -597,9 +595,9 @@ async def test_folders_that_no_campaign_has_are_found_and_then_deleted(world: Wo
     async def nothing(*_: object) -> None:
         pass
 
-    async with Desk(world.url, nothing, nothing) as desk:
-        account = Account(desk, store.account, 100, 100, world.pause.now)
-        search = Search(desk, store, account, world.pause)
+    async with LedgerSession(world.url, nothing, nothing) as session:
+        account = Account(session, store.account, 100, 100, world.pause.now)
+        search = OrphanSearch(session, store, account, world.pause)
         now = datetime.fromtimestamp(world.clock.seconds, UTC)
         assert [each.path for each in await search.run(FOLDER, delete=False, now=now)] == [orphan]
         assert world.copies() == sorted([*kept, f"{young}/a.png"])

@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 
 from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit
-from campaignpool_seeder.images.hold import Pause
 from campaignpool_seeder.images.imagekit import account_name
+from campaignpool_seeder.session import StoppableSleep
 from tests.support.albums import FOLDER, Passing, World, put_template
 from tests.support.imagekits import Clock
 from tests.support.ledgers import POOL, filled
@@ -73,13 +73,13 @@ async def test_it_copies_what_is_due(world: World) -> None:
         world, *job("CopyFolder"), key=f"{KEY}\n"
     )  # as `kubectl create secret --from-file` has it
     assert code == 0, said
-    assert "nothing is due done=1" in said
+    assert "queue is empty done=1" in said
     assert "HTTP Request" not in said
     assert await world.faults() == []
     rows = await world.connection.fetch("SELECT name FROM campaign_pool.account")
     assert [row["name"] for row in rows] == [account_name(KEY)]
     code, said = await finished(world, *job(), "--json-logs")
-    assert (code, [json.loads(line)["message"] for line in said.splitlines()]) == (0, ["nothing is due"])
+    assert (code, [json.loads(line)["message"] for line in said.splitlines()]) == (0, ["queue is empty"])
 
 
 async def test_a_key_that_is_refused_is_said_once_and_not_shown(world: World) -> None:
@@ -100,7 +100,7 @@ async def test_asked_to_stop_it_ends_between_two_calls(world: World) -> None:
     assert (album["state"], album["lease_until"]) == ("pending", None)
     copied = len(world.copies())
     assert world.imagekit.calls["copy_file"] == copied < world.template  # no call was broken off
-    assert await world.job(pause=Pause(asyncio.Event())) == {"done": 1}
+    assert await world.job(pause=StoppableSleep(asyncio.Event())) == {"done": 1}
     assert world.imagekit.calls["copy_file"] == world.template + 1
     assert await world.faults() == []
 
@@ -119,13 +119,13 @@ async def test_killed_at_random_moments_it_leaves_nothing_twice_and_nothing_half
         await process.communicate()
         if (await world.album())["state"] == "done":
             break
-    await world.job(pause=Pause(asyncio.Event()))
+    await world.job(pause=StoppableSleep(asyncio.Event()))
     assert (await world.album())["state"] == "done"
     assert await world.faults() == []
 
 
 async def test_orphans_are_reported_and_deleted_on_demand(world: World) -> None:
-    await world.job(pause=Pause(asyncio.Event()))
+    await world.job(pause=StoppableSleep(asyncio.Event()))
     kept = world.copies()
     orphan = f"{FOLDER}/{'a' * 32}"
     now, world.imagekit.files._now = world.imagekit.files._now, lambda: time.time() - 7200

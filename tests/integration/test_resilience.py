@@ -14,7 +14,7 @@ from campaignpool.errors import TransientError
 from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
-from campaignpool_seeder.config import Request
+from campaignpool_seeder.arguments import SeedArgs
 from campaignpool_seeder.run import run
 from tests.support.ledgers import POOL, installed
 from tests.support.profile import LONG
@@ -48,8 +48,8 @@ def url(server: EmbeddedPostgres) -> str:
     return url
 
 
-def request(url: str, job: str) -> Request:
-    return Request(
+def request(url: str, job: str) -> SeedArgs:
+    return SeedArgs(
         url=url,
         pool=POOL,
         job=job,

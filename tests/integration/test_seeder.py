@@ -17,9 +17,9 @@ from campaignpool.errors import TransientError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from campaignpool_seeder import config
+from campaignpool_seeder import arguments
 from campaignpool_seeder.exits import EX_TEMPFAIL, exit_code
-from campaignpool_seeder.run import PAUSES, run
+from campaignpool_seeder.run import run
 from tests.support.ledgers import POOL, installed
 from tests.support.processes import killed_after
 
@@ -133,9 +133,9 @@ async def test_it_stays_within_its_share_of_connections(connection: Connection, 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    with pytest.raises(TransientError, match="or lower maxConcurrent") as refused:
-        await run(config.parse(words, chiwar_url), asyncio.Event(), sleep)
-    assert pauses == list(PAUSES)
+    with pytest.raises(TransientError, match=r"or lower spec.seeding.maxConcurrent") as refused:
+        await run(arguments.parse(words, chiwar_url), asyncio.Event(), sleep)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert exit_code(refused.value) == EX_TEMPFAIL
     assert (await pools.observe(connection, POOL)).runs == ()
 
@@ -193,7 +193,7 @@ async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, c
     await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
     code, said = await finished(chiwar_url, "--fallback", "None", count=5)
     assert code == 65
-    assert "set aside" not in said
+    assert "quarantined" not in said
     assert (await pools.observe(connection, POOL)).owners[""].failed == 5
 
 

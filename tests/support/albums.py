@@ -22,11 +22,9 @@ from campaignpool_local.imagekit import UNLIMITED, ImageKit
 from campaignpool_local.postgres import EmbeddedPostgres
 from campaignpool_seeder.images import imagekit as adapter
 from campaignpool_seeder.images.account import Account
-from campaignpool_seeder.images.config import Request
-from campaignpool_seeder.images.desk import Desk
-from campaignpool_seeder.images.hold import Pause
-from campaignpool_seeder.images.work import Images
-from campaignpool_seeder.run import refuse_past_share
+from campaignpool_seeder.images.arguments import ImagesArgs
+from campaignpool_seeder.images.worker import ImageWorker
+from campaignpool_seeder.session import LedgerSession, StoppableSleep, require_connection_slot
 from tests.support.imagekits import Clock
 from tests.support.ledgers import MANIFEST, POOL, filled, installed
 from tests.support.postgres import NewDatabase
@@ -43,7 +41,7 @@ SET counted_at = counted_at - {0}, blocked_until = blocked_until - {0}, open_unt
 """
 
 
-class Passing(Pause):
+class Passing(StoppableSleep):
     """Lets time pass instead of waiting."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
@@ -80,8 +78,8 @@ class Watched(adapter.ImageKit):
             raise self.refuses[source]
         await super().copy_file(source, folder)
 
-    async def is_done(self, job: str) -> bool:
-        done = await super().is_done(job)
+    async def is_job_finished(self, job: str) -> bool:
+        done = await super().is_job_finished(job)
         if done and self.after_bulk:
             self.after_bulk()
         return done
@@ -103,7 +101,7 @@ class World:
         self.stores.append(Watched(key or self.imagekit.private_key, self.imagekit.url, **more))
         return self.stores[-1]
 
-    def request(self, **changes: Any) -> Request:  # noqa: ANN401
+    def request(self, **changes: Any) -> ImagesArgs:  # noqa: ANN401
         facts: dict[str, Any] = {
             "url": self.url,
             "key": self.imagekit.private_key,
@@ -120,25 +118,28 @@ class World:
             "lease": timedelta(minutes=2),
             "json_logs": False,
         }
-        return Request(**{**facts, **changes})
+        return ImagesArgs(**{**facts, **changes})
 
-    async def job(self, store: Watched | None = None, pause: Pause | None = None, **changes: Any) -> Counter[str]:  # noqa: ANN401
+    async def job(
+        self,
+        store: Watched | None = None,
+        pause: StoppableSleep | None = None,
+        **changes: Any,  # noqa: ANN401
+    ) -> Counter[str]:
         """Run one Job to its end."""
         request, store = self.request(**changes), store or self.store()
 
         async def admit(connection: Connection) -> None:
-            await refuse_past_share(connection, f"images of {request.pool}", request.max_connections)
+            await require_connection_slot(connection, f"images of {request.pool}", request.max_connections)
 
         async def at_once(_: float) -> None:
             pass
 
         pause = pause or self.pause
-        async with Desk(request.url, admit, at_once) as desk:
-            chance = random.Random(1)
-            account = Account(
-                desk, store.account, request.requests_per_second, request.burst, pause.now, chance=chance
-            )
-            return await Images(request, desk, store, account, pause).run()
+        async with LedgerSession(request.url, admit, at_once) as session:
+            rng = random.Random(1)
+            account = Account(session, store.account, request.requests_per_second, request.burst, pause.now, rng=rng)
+            return await ImageWorker(request, session, store, account, pause).run()
 
     async def later(self, seconds: float) -> None:
         """Let time pass between two Jobs."""

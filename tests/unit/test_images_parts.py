@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from campaignpool_seeder.exits import EX_CONFIG, EX_TEMPFAIL, exit_code
 from campaignpool_seeder.images import __main__ as program
-from campaignpool_seeder.images import config, store
+from campaignpool_seeder.images import arguments, store
 from campaignpool_seeder.images import imagekit as adapter
-from campaignpool_seeder.images.backoff import BULK_LOOK_SECONDS, LONGEST_SECONDS, POLL_SECONDS, jittered
+from campaignpool_seeder.images.delays import BULK_LIST_SECONDS, LONGEST_SECONDS, POLL_SECONDS, full_jitter
 from campaignpool_seeder.images.layout import lay_out, parts
 
 NAMES = st.sampled_from(["a", "b", "2", "a b", "a_b", "Ä-1.png", "none", ".x"])
 SOURCES = st.dictionaries(
     st.text("0123456789", min_size=1, max_size=4), st.lists(NAMES, min_size=1, max_size=5).map("/".join), max_size=12
 )
-spelled = adapter.ImageKit("private_x").spelled
+normalize = adapter.ImageKit("private_x").normalize_folder
 
 
 def same(folder: str) -> str:
@@ -29,7 +29,7 @@ def same(folder: str) -> str:
 
 @given(SOURCES)
 def test_no_two_copies_have_one_place_and_all_are_in_the_folder(sources: dict[str, str]) -> None:
-    found = lay_out(sources, "/c/1", spelled)
+    found = lay_out(sources, "/c/1", normalize)
     assert found.targets.keys() == sources.keys()
     assert len(set(found.targets.values())) == len(sources)
     assert all(target.startswith("/c/1/") for target in found.targets.values())
@@ -40,7 +40,7 @@ def test_no_two_copies_have_one_place_and_all_are_in_the_folder(sources: dict[st
 def test_the_order_of_the_files_makes_no_difference(sources: dict[str, str], chance: random.Random) -> None:
     pairs = list(sources.items())
     chance.shuffle(pairs)
-    assert lay_out(dict(pairs), "/c/1", spelled) == lay_out(sources, "/c/1", spelled)
+    assert lay_out(dict(pairs), "/c/1", normalize) == lay_out(sources, "/c/1", normalize)
 
 
 @given(SOURCES)
@@ -67,24 +67,24 @@ def test_what_is_regular_is_where_a_copy_of_the_common_folder_brings_it(sources:
     ],
 )
 def test_copies_stand_as_the_files_do(sources: list[str], common: str, target: str) -> None:
-    found = lay_out({str(number): source for number, source in enumerate(sources)}, "/c", spelled)
+    found = lay_out({str(number): source for number, source in enumerate(sources)}, "/c", normalize)
     assert (found.common, found.targets["0"]) == (common, target)
 
 
 def test_a_name_that_is_taken_gets_a_folder_that_is_free() -> None:
     sources = {"1": "/2/2/x", "2": "/2/x", "3": "/2/x", "4": "/2/x"}
-    found = lay_out(sources, "/c", spelled)
+    found = lay_out(sources, "/c", normalize)
     assert found.targets == {"1": "/c/2/2/x", "2": "/c/2/x", "3": "/c/3/2/x", "4": "/c/4/2/x"}
     assert found.regular == {"1", "2"}
 
 
 @given(st.integers(0, 10_000), st.randoms(), st.floats(0.1, 60))
 def test_a_pause_is_within_its_bounds(failures: int, chance: random.Random, first: float) -> None:
-    assert 0 <= jittered(failures, chance, first) <= min(LONGEST_SECONDS, first * 2 ** min(failures, 30))
+    assert 0 <= full_jitter(failures, chance, first) <= min(LONGEST_SECONDS, first * 2 ** min(failures, 30))
 
 
 def test_pauses_spread_over_all_their_range() -> None:
-    pauses = [jittered(20, random.Random(seed)) for seed in range(200)]
+    pauses = [full_jitter(20, random.Random(seed)) for seed in range(200)]
     assert min(pauses) < LONGEST_SECONDS * 0.05
     assert max(pauses) > LONGEST_SECONDS * 0.95
 
@@ -98,7 +98,7 @@ def test_a_folder_of_a_thousand_files_costs_ten_calls_at_most(seconds: int, imag
         waited, polls = waited + pause, polls + 1
         if waited >= seconds:
             break
-    assert source + 1 + polls + len(BULK_LOOK_SECONDS) <= 10
+    assert source + 1 + polls + len(BULK_LIST_SECONDS) <= 10
     assert list(POLL_SECONDS) == sorted(POLL_SECONDS)
 
 
@@ -111,12 +111,12 @@ def answer(status: int, body: object = None, headers: dict[str, str] | None = No
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
-        (400, store.RefusedError, EX_CONFIG),
+        (400, store.StoreRefusedError, EX_CONFIG),
         (401, store.KeyRefusedError, EX_CONFIG),
         (403, store.KeyRefusedError, EX_CONFIG),
-        (404, store.AbsentError, EX_CONFIG),
+        (404, store.NotFoundError, EX_CONFIG),
         (408, store.StoreBusyError, EX_TEMPFAIL),
-        (409, store.RefusedError, EX_CONFIG),
+        (409, store.StoreRefusedError, EX_CONFIG),
         (423, store.StoreBusyError, EX_TEMPFAIL),
         (429, store.StoreLimitedError, EX_TEMPFAIL),
         (500, store.StoreUnavailableError, EX_TEMPFAIL),
@@ -161,8 +161,8 @@ LEAST = ["--pool", "game/chiwar", "--strategy", "CopyEach", "--folder", "/campai
 
 
 def test_a_job_has_the_defaults_of_the_resource() -> None:
-    found = config.parse(LEAST, "postgresql://u:secret@h/d", "private_hidden\n")
-    assert isinstance(found, config.Request)
+    found = arguments.parse(LEAST, "postgresql://u:secret@h/d", "private_hidden\n")
+    assert isinstance(found, arguments.ImagesArgs)
     assert (found.concurrency, found.requests_per_second, found.burst, found.max_attempts) == (4, 5, 20, 8)
     assert (found.deadline, found.lease, found.max_connections) == (timedelta(hours=2), timedelta(minutes=2), 4)
     assert (found.key, found.endpoint) == ("private_hidden", None)
@@ -171,8 +171,8 @@ def test_a_job_has_the_defaults_of_the_resource() -> None:
 
 
 def test_orphans_is_another_command() -> None:
-    found = config.parse(["orphans", "--folder", "/a", "--delete"], "", "")
-    assert isinstance(found, config.Orphans)
+    found = arguments.parse(["orphans", "--folder", "/a", "--delete"], "", "")
+    assert isinstance(found, arguments.OrphansArgs)
     assert (found.folder, found.delete) == ("/a", True)
 
 
@@ -186,7 +186,7 @@ def test_orphans_is_another_command() -> None:
     ],
 )
 def test_a_duration_is_written_as_kubernetes_does(text: str, length: timedelta) -> None:
-    assert config.duration(text) == length
+    assert arguments.duration(text) == length
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,12 @@ def test_a_duration_is_written_as_kubernetes_does(text: str, length: timedelta) 
 )
 def test_wrong_arguments_are_said(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        config.parse(words, "", "")
+        arguments.parse(words, "", "")
     assert ended.value.code == 2
     assert "error:" in capsys.readouterr().err
 
 
 def test_a_secret_without_a_key_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv(config.KEY_VARIABLE, " ")
+    monkeypatch.setenv(arguments.KEY_VARIABLE, " ")
     assert program.main(LEAST) == EX_CONFIG
     assert "holds no private key" in capsys.readouterr().out

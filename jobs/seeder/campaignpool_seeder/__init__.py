@@ -1,1 +1,4 @@
-"""The seeding Job: makes the campaigns that one run was asked for."""
+"""What Jobs run: this package seeds campaigns; `images` copies and deletes their files.
+
+`session` (the ledger's connection, retries, stopping) and `exits` serve both; neither program imports the other.
+"""

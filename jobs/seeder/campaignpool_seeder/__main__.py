@@ -3,39 +3,36 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 
 from campaignpool.errors import CampaignPoolError
 from campaignpool.log import setup
-from campaignpool_seeder import config
+from campaignpool_seeder import arguments
 from campaignpool_seeder.exits import exit_code
 from campaignpool_seeder.run import run
+from campaignpool_seeder.session import stop_on_signals
 
 log = logging.getLogger("campaignpool_seeder")
 
 
-async def _main(request: config.Request) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _main(request: arguments.SeedArgs) -> int:
+    stop = stop_on_signals()
     began = time.perf_counter()
     try:
-        made = await run(request, stop)
+        campaigns = await run(request, stop)
     except CampaignPoolError as error:
-        log.error(  # noqa: TRY400 (the message says what to mend; a stack trace would bury it)
+        log.error(  # noqa: TRY400 (the message says how to fix it; a stack trace would only hide that)
             error.message, extra={"reason": error.reason, "pool": request.pool, "job": request.job}
         )
         return exit_code(error)
-    log.info("done", extra={"campaigns": made, "seconds": round(time.perf_counter() - began, 3)})
+    log.info("done", extra={"campaigns": campaigns, "seconds": round(time.perf_counter() - began, 3)})
     return 0
 
 
 def main() -> int:
     """Run once."""
-    request = config.parse(None, os.environ.get(config.URL_VARIABLE, ""))
+    request = arguments.parse(None, os.environ.get(arguments.URL_VARIABLE, ""))
     setup(as_json=request.json_logs)
     return asyncio.run(_main(request))
 

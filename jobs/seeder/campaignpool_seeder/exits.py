@@ -1,4 +1,4 @@
-"""What the exit code of a Job tells the one who looks after it; the names are those of sysexits.h."""
+"""Exit codes of the Jobs' containers, with the names of sysexits.h."""
 
 from campaignpool.errors import CampaignPoolError, SeedingError
 
@@ -6,7 +6,7 @@ EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
 
 
 def exit_code(error: CampaignPoolError) -> int:
-    """Give the code that tells the Job whether a retry can help."""
+    """Return the exit code for an error, which decides whether the Job retries its pod."""
     if isinstance(error, SeedingError):
         return EX_DATAERR
     return EX_TEMPFAIL if error.retry else EX_CONFIG

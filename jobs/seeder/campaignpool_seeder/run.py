@@ -1,84 +1,62 @@
-"""One seeding run: reserve, clone in batches, publish. Each step can be repeated, so a killed run is resumed.
+"""One seeding run: reserve campaigns, clone them in batches, finish. Every step can be repeated.
 
-1. `reserve` writes the run and what it still lacks of its campaigns into the ledger, within `maxSize`.
-2. `batches` makes batch after batch, each published by the transaction that made it, until nothing is reserved.
-3. `finish` ends the run in the ledger.
+1. `reserve` records the run and its missing campaigns in the ledger, within `maxSize`.
+2. `batches` clones and publishes one batch in one transaction, until no reserved campaign is left.
+3. `finish_run` ends the run in the ledger.
 
-A lost connection is opened again with backoff, and work goes on after the last batch that was committed.
+A lost connection is reopened with backoff; the run continues after the last committed batch.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from campaignpool.errors import CampaignPoolError, TransientError
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
-from campaignpool_seeder.batches import StoppedError, batches
-from campaignpool_seeder.config import Request
+from campaignpool_seeder.arguments import SeedArgs
+from campaignpool_seeder.batches import batches
+from campaignpool_seeder.session import APPLICATION_NAME, Backoff, Sleep, StoppableSleep, require_connection_slot
 
 log = logging.getLogger(__name__)
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries to reach the database; after the last one the pod ends and the Job decides."""
 
-CANDIDATE = "campaignpool-seeder"
-"""Name of the session until it is let in; then the ledger adds the pool's."""
-
-Sleep = Callable[[float], Awaitable[None]]
-
-
-async def run(request: Request, stop: asyncio.Event, sleep: Sleep = asyncio.sleep) -> int:
-    """Make what the request asks for; give how many campaigns this attempt made.
+async def run(request: SeedArgs, stop: asyncio.Event, sleep: Sleep | None = None) -> int:
+    """Make the campaigns of a run, and return how many this attempt total.
 
     Raises:
         SeedingError: The data refused a clone; the run is ended as failed, with the cause.
-        ConfigurationError: Somebody has to mend something first; the run is ended likewise.
-        TransientError: Out of reach for too long, or stopped; the run stays open for the retry.
+        ConfigurationError: Something must be corrected first; the run is ended as failed, with the cause.
+        TransientError: The retries are used up, or the pod was asked to stop; the run stays open for a retry.
     """
-    made = 0
-    for pause in (*PAUSES, None):
+    backoff = Backoff(sleep or StoppableSleep(stop))
+    total = 0
+    while True:
         try:
-            async with connected(request.url, CANDIDATE) as connection:
-                await refuse_past_share(connection, request.pool, request.max_connections)
-                async for batch in batches(connection, request, stop):
-                    made += batch
+            async with connected(request.url, APPLICATION_NAME) as connection:
+                await require_connection_slot(connection, request.pool, request.max_connections)
+                async for campaigns in batches(connection, request, stop):
+                    total += campaigns
+                    backoff.reset()
                 await _finish(connection, request, "Succeeded")
-                return made
-        except StoppedError:
-            raise
+                return total
         except TransientError as error:
-            if pause is None:
-                raise
-            log.warning("trying again", extra={"reason": error.reason, "cause": error.message, "seconds": pause})
-            await sleep(pause)
+            await backoff.pause(error)
         except CampaignPoolError as error:
             await _record(request, error)
             raise
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
-async def refuse_past_share(connection: Connection, pool: str, most: int) -> None:
-    """Let this session in as one of a pool's seeders. Raises TransientError: `most` are there already."""
-    if not await seeding.acquire_connection_slot(connection, pool, most):
-        raise TransientError(
-            f"the pool's seeders hold {most} connections, or all seeders half of the server's: "
-            "raise database.maxConnections or lower maxConcurrent",
-            reason="TooManyConnections",
-        )
 
 
 async def _finish(
-    connection: Connection, request: Request, outcome: str, reason: str | None = None, message: str | None = None
+    connection: Connection, request: SeedArgs, outcome: str, reason: str | None = None, message: str | None = None
 ) -> None:
     run = (request.job, request.owner, request.number, request.count, request.generation)
     await seeding.finish_run(connection, request.pool, run, outcome, reason, message)
 
 
-async def _record(request: Request, error: CampaignPoolError) -> None:
-    """Leave the cause in the ledger, where that can be reached; the log has it in any case."""
+async def _record(request: SeedArgs, error: CampaignPoolError) -> None:
+    """Write the cause to the ledger, where that can be reached; the log has it in any case."""
     try:
-        async with connected(request.url, CANDIDATE) as connection:
+        async with connected(request.url, APPLICATION_NAME) as connection:
             await _finish(connection, request, "Failed", error.reason, error.message)
     except CampaignPoolError as second:
-        log.warning("the ledger does not have the cause", extra={"reason": second.reason})
+        log.warning("the cause could not be written to the ledger", extra={"reason": second.reason})

@@ -53,10 +53,15 @@ async def connected(url: str, application_name: str) -> AsyncIterator[Connection
         with translated():
             yield connection
     finally:
-        try:
-            await connection.close(timeout=CONNECT_SECONDS)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
+        await close(connection)
+
+
+async def close(connection: Connection) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.close(timeout=CONNECT_SECONDS)
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def connect(url: str, application_name: str) -> Connection:

@@ -1,1 +1,5 @@
-"""The images Job: copies the files of campaigns whose rows are there, deletes those of campaigns that are gone."""
+"""The images Job: copies the files of new campaigns and deletes those of deleted ones.
+
+`worker` leases image sets and runs a strategy on each; `store` is the port to a store of files,
+`imagekit` its adapter.
+"""

@@ -1,78 +1,76 @@
-"""`python -m campaignpool_seeder.images`: one images Job, or a search for orphans, from arguments to an exit code."""
+"""`python -m campaignpool_seeder.images`: one images Job or a search for orphans, from arguments to an exit code."""
 
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 
 from campaignpool.errors import CampaignPoolError, SecretError
 from campaignpool.ledger.database import Connection
 from campaignpool.log import setup
+from campaignpool_seeder.arguments import URL_VARIABLE
 from campaignpool_seeder.exits import exit_code
-from campaignpool_seeder.images import config
+from campaignpool_seeder.images import arguments
 from campaignpool_seeder.images.account import Account
-from campaignpool_seeder.images.desk import Desk
-from campaignpool_seeder.images.hold import Pause
 from campaignpool_seeder.images.imagekit import ImageKit
-from campaignpool_seeder.images.orphans import Search
-from campaignpool_seeder.images.work import Images
-from campaignpool_seeder.run import refuse_past_share
+from campaignpool_seeder.images.orphans import OrphanSearch
+from campaignpool_seeder.images.worker import ImageWorker
+from campaignpool_seeder.session import LedgerSession, StoppableSleep, require_connection_slot, stop_on_signals
 
 log = logging.getLogger("campaignpool_seeder.images")
 
-_CHATTY = ("httpx", "httpcore", "imagekitio")
-"""Loggers that tell of every call."""
+_VERBOSE = ("httpx", "httpcore", "imagekitio")
+"""Loggers with a line for every call."""
 
 
-async def _work(request: config.Request | config.Orphans, stop: asyncio.Event) -> None:
+async def _work(request: arguments.ImagesArgs | arguments.OrphansArgs, stop: asyncio.Event) -> None:
     if not request.key:
         raise SecretError(
-            f"{config.KEY_VARIABLE} is empty: the Secret that images.secretRef names holds no private key",
+            f"{arguments.KEY_VARIABLE} is empty: the Secret that spec.images.secretRef names holds no private key: "
+            "put the account's private key there",
             reason="ImagesKeyMissing",
         )
-    pause = Pause(stop)
+    sleep = StoppableSleep(stop)
 
     async def admit(connection: Connection) -> None:
-        if isinstance(request, config.Request):
-            # Counted apart from the pool's seeders: rows must not wait until images let go of a connection.
-            await refuse_past_share(connection, f"images of {request.pool}", request.max_connections)
+        if isinstance(request, arguments.ImagesArgs):
+            # Counted apart from seeding Jobs, so that images never keep rows waiting for a connection.
+            await require_connection_slot(connection, f"images of {request.pool}", request.max_connections)
 
     began = time.perf_counter()
     async with (
         ImageKit(request.key, request.endpoint) as store,
-        Desk(request.url, admit, asyncio.sleep) as desk,
+        LedgerSession(request.url, admit, sleep) as session,
     ):
-        account = Account(desk, store.account, request.requests_per_second, request.burst, pause.now)
-        if isinstance(request, config.Orphans):
-            found = await Search(desk, store, account, pause).run(request.folder, delete=request.delete)
-            log.info("%d folders without a campaign", len(found), extra={"deleted": request.delete})
+        account = Account(session, store.account, request.requests_per_second, request.burst, sleep.now)
+        if isinstance(request, arguments.OrphansArgs):
+            orphans = await OrphanSearch(session, store, account, sleep).run(request.folder, delete=request.delete)
+            log.info("%d folders without a campaign", len(orphans), extra={"deleted": request.delete})
             return
-        left = await Images(request, desk, store, account, pause).run()
-    log.info("nothing is due", extra={**left, "seconds": round(time.perf_counter() - began, 3)})
+        states = await ImageWorker(request, session, store, account, sleep).run()
+    log.info("queue is empty", extra={**states, "seconds": round(time.perf_counter() - began, 3)})
 
 
-async def _main(request: config.Request | config.Orphans) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _main(request: arguments.ImagesArgs | arguments.OrphansArgs) -> int:
     try:
-        await _work(request, stop)
+        await _work(request, stop_on_signals())
     except CampaignPoolError as error:
-        # The message says what to mend; a stack trace would bury it.
+        # The message says how to fix it; a stack trace would only hide that.
         log.error(error.message, extra={"reason": error.reason})  # noqa: TRY400
         return exit_code(error)
     return 0
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run once."""
-    words = sys.argv[1:] if arguments is None else arguments
-    request = config.parse(words, os.environ.get(config.URL_VARIABLE, ""), os.environ.get(config.KEY_VARIABLE, ""))
+    request = arguments.parse(
+        sys.argv[1:] if words is None else words,
+        os.environ.get(URL_VARIABLE, ""),
+        os.environ.get(arguments.KEY_VARIABLE, ""),
+    )
     setup(as_json=request.json_logs)
-    for name in _CHATTY:
+    for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
     return asyncio.run(_main(request))
 

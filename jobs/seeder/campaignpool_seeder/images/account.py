@@ -1,7 +1,7 @@
-"""One account of a store, whose rate and breaker all who use it share through the ledger.
+"""One account of a store, whose rate limit and circuit breaker all Jobs share through the ledger.
 
-Every call takes a token, also those that only read: ImageKit counts them apart and allows more of them, but they are
-few. A store that does not answer is left alone for a while (the breaker); one call then finds out whether it is back.
+Every call takes a token, reads included: ImageKit counts reads apart and allows more of them, but there are few. A
+store that does not answer opens the breaker; after a while one call tests whether the store answers again.
 """
 
 import logging
@@ -11,15 +11,14 @@ from typing import TypeVar
 
 from campaignpool.errors import CampaignPoolError, TransientError
 from campaignpool.ledger import image_queue
-from campaignpool_seeder.images.backoff import jittered
-from campaignpool_seeder.images.desk import Desk
+from campaignpool_seeder.images.delays import full_jitter
 from campaignpool_seeder.images.store import (
     KeyRefusedError,
     StoreBusyError,
     StoreLimitedError,
     StoreUnavailableError,
 )
-from campaignpool_seeder.run import Sleep
+from campaignpool_seeder.session import LedgerSession, Sleep
 
 log = logging.getLogger(__name__)
 
@@ -27,121 +26,124 @@ BREAKER_FAILURES = 8
 """Failures in a row that open the breaker: at one failure in five by chance, less than once in 300,000 calls."""
 
 BREAKER_SECONDS = 5.0
-"""How long it is open the first time; twice as long each time after, up to 80 seconds."""
+"""How long it is open the first time; doubled each time, up to 80 seconds."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a Job waits for a store that answers nothing before it ends."""
+"""How long a Job waits for a store that does not answer before it exits."""
 
-TRIES = 6
-"""How often a call is made that may be repeated: a listing, a question, a deletion."""
+ATTEMPTS = 6
+"""How often a call is made that may be repeated: a listing, the status of a job, a deletion."""
 
 T = TypeVar("T")
-Call = Callable[[], Awaitable[T]]
+Operation = Callable[[], Awaitable[T]]
 
 
-class OutOfReachError(TransientError):
-    """The breaker of the account was open for too long."""
+class CircuitOpenError(TransientError):
+    """The account's circuit breaker was open for too long."""
 
     default_reason = "StoreUnavailable"
 
 
 class Account:
-    """Makes calls within the account's rate.
+    """Makes calls within the account's rate limit.
 
     Args:
-        desk: To the ledger.
-        name: Of the account.
-        per_second: Calls a second in the long run.
-        burst: Calls at once after a rest that the store allows.
-        now: Gives seconds, of a clock that only goes forward.
+        session: To the ledger.
+        name: The account's name in the ledger.
+        per_second: Calls a second on average.
+        burst: Calls that the store allows at once.
+        now: Returns the seconds of a monotonic clock.
         patience: Seconds to wait for an open breaker.
-        chance: Of the jitter.
+        rng: Source of the jitter.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        session: LedgerSession,
         name: str,
         per_second: float,
         burst: int,
         now: Callable[[], float],
         *,
         patience: float = PATIENCE_SECONDS,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        # One token is left over: calls do not arrive in quite the rhythm in which they leave.
-        self._desk, self.name, self._rate = desk, name, (per_second, max(1, burst - 1))
+        # One token less: calls do not arrive exactly in the rhythm in which they were sent.
+        self._session, self.name, self._rate = session, name, (per_second, max(1, burst - 1))
         self._now, self._patience = now, patience
-        self.chance = chance or random.Random()  # noqa: S311 - spreads calls, and keeps nothing secret
+        self.rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._blocked = 0.0
-        self._silent_since: float | None = None
-        self._cause = "others met it so"
+        self._unavailable_since: float | None = None
+        self._cause = "another worker opened the circuit breaker"
 
-    async def call(self, work: Call[T], sleep: Sleep) -> T:
-        """Make one call when the rate allows it.
+    async def call(self, operation: Operation[T], sleep: Sleep) -> T:
+        """Make one call as soon as the rate limit allows it.
 
         Args:
-            work: The call.
-            sleep: Waits for the call's turn; it is called before every call.
+            operation: The call.
+            sleep: Sleeps until the rate limit allows the call; it is called before every call.
 
         Raises:
-            OutOfReachError: The breaker stays open.
-            CampaignPoolError: What the call raised, or `sleep`.
+            CircuitOpenError: The breaker stays open.
+            CampaignPoolError: Raised by the call or by `sleep`.
         """
-        await self._turn(sleep)
+        await self._wait_for_token(sleep)
         began = self._now()
         try:
-            given = await work()
+            result = await operation()
         except StoreUnavailableError as error:
             self._cause = error.message
-            self._silent_since = self._now() if self._silent_since is None else self._silent_since
-            await self._note("unavailable", began, failed=True, cause=error.message)
+            self._unavailable_since = self._now() if self._unavailable_since is None else self._unavailable_since
+            await self._record("unavailable", began, failed=True, cause=error.message)
             raise
         except StoreLimitedError as error:
             self._blocked = max(self._blocked, self._now() + error.retry_after)
-            await self._note("limited", began, blocked=error.retry_after)
+            await self._record("limited", began, blocked=error.retry_after)
             raise
         except StoreBusyError:
-            await self._note("busy", began)
+            await self._record("busy", began)
             raise
         except KeyRefusedError:
-            await self._note("denied", began)
+            await self._record("denied", began)
             raise
         except CampaignPoolError:
-            await self._note("refused", began)
+            await self._record("refused", began)
             raise
-        await self._note("ok", began)
-        return given
+        await self._record("ok", began)
+        return result
 
-    async def insist(self, work: Call[T], sleep: Sleep) -> T:
-        """Make a call that may be repeated, up to `TRIES` times while the store is busy or does not answer."""
-        for failures in range(1, TRIES):
+    async def call_with_retries(self, operation: Operation[T], sleep: Sleep) -> T:
+        """Make a call that may be repeated, up to `ATTEMPTS` times while the store is busy or does not answer."""
+        for failures in range(1, ATTEMPTS):
             try:
-                return await self.call(work, sleep)
+                return await self.call(operation, sleep)
             except (StoreUnavailableError, StoreBusyError) as error:
-                pause = jittered(failures, self.chance)
-                log.info("asking again", extra={"cause": error.message, "seconds": round(pause, 3)})
-                await sleep(pause)
-        return await self.call(work, sleep)
+                delay = full_jitter(failures, self.rng)
+                log.info("retrying", extra={"cause": error.message, "seconds": round(delay, 3)})
+                await sleep(delay)
+        return await self.call(operation, sleep)
 
-    async def _turn(self, sleep: Sleep) -> None:
+    async def _wait_for_token(self, sleep: Sleep) -> None:
         """Wait until a call is allowed."""
-        began = self._now() if self._silent_since is None else self._silent_since
-        while (wait := await self._desk.ask(image_queue.take_token, self.name, *self._rate)) is None:
+        began = self._now() if self._unavailable_since is None else self._unavailable_since
+        while (wait := await self._session.run(image_queue.take_token, self.name, *self._rate)) is None:
             if self._now() - began > self._patience:
-                raise OutOfReachError(f"the store is out of reach, and calls are stopped for a while: {self._cause}")
-            await sleep(self.chance.uniform(0.5, 1.5))
+                raise CircuitOpenError(
+                    f"the store has not answered for {self._patience:.0f} s, and the circuit breaker stops calls: "
+                    f"{self._cause}: calls resume by themselves once the store answers"
+                )
+            await sleep(self.rng.uniform(0.5, 1.5))
         await sleep(wait)
-        # A 429 may have come while this one waited.
-        while (left := self._blocked - self._now()) > 0:
-            await sleep(left)
+        # Another call may have got a 429 during that sleep.
+        while (remaining := self._blocked - self._now()) > 0:
+            await sleep(remaining)
 
-    async def _note(
+    async def _record(
         self, outcome: str, began: float, *, failed: bool = False, blocked: float = 0, cause: str | None = None
     ) -> None:
         if not failed:
-            self._silent_since = None
-        await self._desk.ask(
+            self._unavailable_since = None
+        await self._session.run(
             image_queue.note_calls,
             self.name,
             {outcome: 1, "seconds": round(max(0.0, self._now() - began), 6)},

@@ -1,8 +1,8 @@
-"""Where the copies of a campaign's files go. Pure.
+"""The paths of a campaign's copies. Pure.
 
-Below the campaign's own folder they stand as the template's files do below the folder that these have in common,
-whose last name stays: `/template/a/1.png` and `/template/b/1.png` become `<folder>/template/a/1.png` and so on. That
-is what copying the common folder as a whole brings, so it makes no difference how a file was copied.
+The copies keep their paths below the folder that all of the template's files share, and that folder's own name:
+`/template/a/1.png` and `/template/b/1.png` become `<folder>/template/a/1.png` and `<folder>/template/b/1.png`.
+Copying the shared folder as a whole gives the same paths, so both strategies agree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,13 +12,13 @@ from itertools import count
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each file of an album goes.
+    """The path of each copy.
 
     Attributes:
-        folder: The campaign's own.
-        common: The folder that all sources are in or below.
-        targets: Path of the copy by the original's key; no two are the same.
-        regular: Originals whose copies come with the common folder; the others have a name that was taken.
+        folder: The campaign's folder.
+        common: The deepest folder that holds all sources.
+        targets: Path of the copy by the original's key; paths are unique.
+        regular: Originals that copying the common folder copies; the others have a path that is taken.
     """
 
     folder: str
@@ -28,17 +28,17 @@ class Layout:
 
 
 def parts(path: str) -> tuple[str, ...]:
-    """Give the names in a path."""
+    """Return the names in a path."""
     return tuple(name for name in path.split("/") if name)
 
 
-def lay_out(sources: Mapping[str, str], folder: str, spelled: Callable[[str], str]) -> Layout:
-    """Say where the copies of files go.
+def lay_out(sources: Mapping[str, str], folder: str, normalize: Callable[[str], str]) -> Layout:
+    """Return the layout of a campaign's copies.
 
     Args:
-        sources: Path by the original's key, of all files of an album: the same ones give the same layout.
-        folder: The campaign's own.
-        spelled: Gives the path that a folder gets when it is written to.
+        sources: Path by the original's key, of all files; the same sources give the same layout.
+        folder: The campaign's folder.
+        normalize: Returns the path under which the store keeps a folder.
     """
     common = _common(parts(path)[:-1] for path in sources.values())
     targets: dict[str, str] = {}
@@ -46,7 +46,7 @@ def lay_out(sources: Mapping[str, str], folder: str, spelled: Callable[[str], st
     others: list[tuple[str, str]] = []
     for original, source in sorted(sources.items(), key=lambda pair: (pair[1], pair[0])):
         *folders, name = parts(source)[max(0, len(common) - 1) :] or ("",)
-        path = "/".join((*(spelled(each) for each in folders), name))
+        path = "/".join((*(normalize(part) for part in folders), name))
         if f"{folder}/{path}" in taken:
             others.append((original, path))
         else:
@@ -61,8 +61,8 @@ def lay_out(sources: Mapping[str, str], folder: str, spelled: Callable[[str], st
 
 
 def _common(folders: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Give the longest beginning that all have."""
-    some = list(folders)
-    first, last = min(some, default=()), max(some, default=())
-    equal = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
-    return first[: min(len(first), len(last))] if equal is None else first[:equal]
+    """Return the longest common prefix."""
+    paths = list(folders)
+    first, last = min(paths, default=()), max(paths, default=())
+    length = next((index for index, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
+    return first[: min(len(first), len(last))] if length is None else first[:length]

@@ -1,14 +1,14 @@
-"""The port to a store of files: what the images Job asks of one, and how a store says no.
+"""The port to a store of files: its operations and its errors.
 
     CampaignPoolError
     ├── TransientError
-    │   ├── StoreUnavailableError  StoreUnavailable: no answer, a broken one, or 5xx; it may be done or not
-    │   └── StoreBusyError         StoreBusy: it says not now; nothing was done
-    │       └── StoreLimitedError  StoreLimited: too many calls, with the time to wait
+    │   ├── StoreUnavailableError  StoreUnavailable: no answer, a malformed one, or 5xx; the outcome is unknown
+    │   └── StoreBusyError         StoreBusy: refused for now; nothing was done
+    │       └── StoreLimitedError  StoreLimited: rate limit, with the time to wait
     ├── CredentialsError
-    │   └── KeyRefusedError        ImagesKeyRefused: the account does not accept the key, or it lacks a right
-    └── RefusedError               StoreRefused: the store understood and will not; the same call fails again
-        └── AbsentError            StoreRefused: what the call names is not there
+    │   └── KeyRefusedError        ImagesKeyRefused: the key is invalid, or lacks a right
+    └── StoreRefusedError               StoreRefused: the same call will fail again
+        └── NotFoundError            StoreRefused: the file, folder or job does not exist
 
 Paths begin with a slash and end without one.
 """
@@ -24,19 +24,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class StoreUnavailableError(TransientError):
-    """The store did not answer as it should: whether it did what was asked has to be looked up."""
+    """The store did not answer, or not properly: the outcome of the call is unknown."""
 
     default_reason = "StoreUnavailable"
 
 
 class StoreBusyError(TransientError):
-    """The store says that it cannot do this now, and did nothing."""
+    """The store refused the call for now, and did nothing."""
 
     default_reason = "StoreBusy"
 
 
 class StoreLimitedError(StoreBusyError):
-    """The account made too many calls.
+    """The account reached its rate limit.
 
     Attributes:
         retry_after: Seconds until the next one is allowed.
@@ -50,25 +50,25 @@ class StoreLimitedError(StoreBusyError):
 
 
 class KeyRefusedError(CredentialsError):
-    """The store does not accept the key, or the key may not do this."""
+    """The store does not accept the key, or the key lacks a right."""
 
     default_reason = "ImagesKeyRefused"
 
 
-class RefusedError(CampaignPoolError):
-    """The store will not do this, now or later."""
+class StoreRefusedError(CampaignPoolError):
+    """The store refuses the call for good."""
 
     default_reason = "StoreRefused"
     retry = False
 
 
-class AbsentError(RefusedError):
-    """The file, folder or job that a call names is not there."""
+class NotFoundError(StoreRefusedError):
+    """The file, folder or job that a call names does not exist."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as the store lists it; `path` is the whole path with the name, `size` is in bytes."""
+    """A file in a listing; `path` includes the name, `size` is in bytes."""
 
     file_id: str
     name: str
@@ -79,7 +79,7 @@ class File:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder as the store lists it; `created` is None where the store does not say."""
+    """A folder in a listing; `created` is None where the store does not report it."""
 
     name: str
     path: str
@@ -88,45 +88,45 @@ class Folder:
 
 @dataclass(frozen=True)
 class Page(Generic[T_co]):
-    """A part of a listing; `next` is where the following one begins, None on the last."""
+    """A page of a listing; `next` is the offset of the following page, None on the last."""
 
     items: Sequence[T_co]
     next: int | None
 
 
 class Store(Protocol):
-    """An account of a store. Every method makes one call, and tries nothing again.
+    """An account of a store. Every method makes one call, without retries.
 
-    Each may raise StoreUnavailableError, StoreBusyError, KeyRefusedError and RefusedError.
+    Each may raise StoreUnavailableError, StoreBusyError, KeyRefusedError and StoreRefusedError.
     """
 
     @property
     def account(self) -> str:
-        """Names the account in the ledger; made from a hash of the key, so that it tells nothing of it."""
+        """Return the account's name in the ledger, a hash of the key that does not reveal it."""
 
-    def spelled(self, folder: str) -> str:
-        """Give the path that a folder gets when it is written to under this one. Makes no call."""
+    def normalize_folder(self, folder: str) -> str:
+        """Return the path under which the store keeps a folder of this name. Makes no call."""
 
     async def files(self, folder: str, start: int = 0) -> Page[File]:
-        """List files in a folder and those below it, the oldest first. A folder that is not there has none."""
+        """List the files in a folder and below it, the oldest first. A folder that does not exist has none."""
 
     async def folders(self, folder: str, start: int = 0) -> Page[Folder]:
-        """List the folders in a folder, without those below them. A folder that is not there has none."""
+        """List the direct subfolders of a folder. A folder that does not exist has none."""
 
     async def copy_file(self, source: str, folder: str) -> None:
-        """Copy a file into a folder, which is made if it is not there; the name stays.
+        """Copy a file into a folder, which is created if missing; the name stays.
 
-        A file of that name which is there already gets new content. AbsentError: there is no such source.
+        An existing file of that name is overwritten. NotFoundError: the source does not exist.
         """
 
     async def copy_folder(self, source: str, folder: str) -> str:
-        """Begin to copy a folder, with all below it, into another; give the job that does it.
+        """Start a job that copies a folder, with everything below it, into another; return the job's id.
 
-        `/a/b` into `/c` becomes `/c/b`. A file that is there already gets new content.
+        `/a/b` into `/c` becomes `/c/b`. Existing files are overwritten.
         """
 
-    async def is_done(self, job: str) -> bool:
-        """Say whether a job is over; how it went shows in a listing. AbsentError: it is forgotten, or never was."""
+    async def is_job_finished(self, job: str) -> bool:
+        """Return whether a job is finished; a listing shows its result. NotFoundError: the store does not know it."""
 
     async def delete_folder(self, folder: str) -> None:
-        """Delete a folder and all below it. AbsentError: it is not there."""
+        """Delete a folder and everything below it. NotFoundError: it does not exist."""
