@@ -171,6 +171,9 @@ async def test_what_its_user_did_meanwhile_stays(world: World) -> None:
     ]
     await world.connection.execute("DELETE FROM carries WHERE weapon_id = $1", gone)
     await world.connection.execute("DELETE FROM image_positions WHERE positionable_id = $1", gone)
+    await world.connection.execute(
+        "UPDATE characters SET equipped_weapon_id = NULL WHERE equipped_weapon_id = $1", gone
+    )
     await world.connection.execute("DELETE FROM weapons WHERE id = $1", gone)
     own = await world.connection.fetchval(
         "INSERT INTO active_storage_blobs (key, filename, service_name, byte_size, checksum, created_at) "
