@@ -127,7 +127,10 @@ def test_check_leaves_nothing_behind_when_the_data_refuses(
     before = dumped(postgres_server, chiwar_url)
     code, text, errors = command("check", "-f", str(discovered), *WHERE, "--database-url", chiwar_url)
     assert (code, text) == (1, "")
-    assert errors == "campaignpool: no more factions\n"
+    assert errors == (
+        "campaignpool: a clone of the template is refused: no more factions "
+        "(fired: trigger no of public.factions): correct the row, or set the column\n"
+    )
     assert dumped(postgres_server, chiwar_url) == before
     assert command("check", "-f", str(discovered), *WHERE, "--no-dry-run", "--database-url", chiwar_url)[0] == 0
 

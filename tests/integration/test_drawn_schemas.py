@@ -19,7 +19,7 @@ from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support.schema_model import Schema
+from tests.support.schema_model import Schema, q
 from tests.support.schema_oracle import content, differences, expected
 from tests.support.schema_sql import blueprint, constraints, ddl, describe, inserts
 from tests.support.schema_strategy import schemas
@@ -89,10 +89,13 @@ async def holds(connection: Connection, schema: Schema) -> None:
 
 async def cloned(connection: Connection, schema: Schema) -> None:
     before = await content(connection, schema)
+    root = schema.tables[0]
+    query = f"SELECT {q(root.primary[0])}::text FROM {root.sql} WHERE token LIKE 'T%'"
+    key = await connection.fetchval(query)
     spec = CampaignPoolSpec.model_validate(
         {
             "database": {"secretRef": {"name": "none"}},
-            "template": {"where": "token LIKE 'T%'"},
+            "template": {"key": key},
             "blueprint": {"inline": blueprint(schema)},
             "size": 1,
             "maxSize": 100,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from campaignpool.errors import BlueprintError
 from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
@@ -56,7 +57,7 @@ async def test_a_value_that_is_too_long_is_refused_and_never_cut(connection: Con
         CREATE TABLE campaigns (id uuid PRIMARY KEY, country char(2), is_master_template boolean NOT NULL);
         INSERT INTO campaigns VALUES (gen_random_uuid(), 'FR', true);
     """)
-    with pytest.raises(asyncpg.StringDataRightTruncationError):
+    with pytest.raises(BlueprintError, match="a clone of the template is refused: value too long"):
         await field.made(
             connection, """root: {table: campaigns, set: {is_master_template: "false", country: "'DEU'"}}"""
         )

@@ -179,7 +179,7 @@ async def test_what_is_no_fault_is_not_called_one(connection: Connection, column
 async def test_names_are_looked_up_as_the_role_does_when_it_compiles(connection: Connection) -> None:
     """And so in every session that clones afterwards."""
     await connection.execute("CREATE SCHEMA tools; CREATE FUNCTION tools.f() RETURNS text RETURN 'x'")
-    text = 'root: {table: worlds, set: {name: "f()"}}'
+    text = 'root: {table: worlds, set: {name: "f()", is_template: "false"}}'
     with pytest.raises(BlueprintError, match=r"set name: function f\(\) does not exist: .* qualify names"):
         await compiled(connection, text)
     await connection.execute("SET search_path = public, tools")

@@ -166,7 +166,9 @@ async def test_what_its_user_did_meanwhile_stays(world: World) -> None:
     gone, changed = [
         row["id"]
         for row in await world.connection.fetch(
-            "SELECT id FROM weapons WHERE campaign_id::text = $1 ORDER BY id LIMIT 2", key
+            "SELECT id FROM weapons w WHERE campaign_id::text = $1 AND NOT EXISTS ("
+            "    SELECT FROM characters WHERE equipped_weapon_id = w.id) ORDER BY id LIMIT 2",
+            key,
         )
     ]
     await world.connection.execute("DELETE FROM carries WHERE weapon_id = $1", gone)

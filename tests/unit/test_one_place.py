@@ -74,8 +74,11 @@ def test_every_statement_that_retires_a_campaign_is_known() -> None:
     assert re.search(r"state = 'ready'.*LIMIT retire\.most\s+FOR UPDATE OF c SKIP LOCKED", retire, flags=re.DOTALL)
 
 
-def test_rows_of_the_application_are_deleted_by_two_functions_alone() -> None:
-    """`retire_r<id>`, which `remove` alone calls, and `on_release_r<id>`, which `release` alone calls."""
+def test_rows_of_the_application_are_deleted_by_three_functions_alone() -> None:
+    """`retire_r<id>`, which `remove` calls, `on_release_r<id>`, which `release` calls, and `clone_r<id>`.
+
+    A clone deletes rows that a trigger made for the new campaign, in the same transaction (`triggerRows: Replace`).
+    """
     calls = {prefix: {name for name, _ in statements(f"'{prefix}_r'")} for prefix in ("retire", "on_release")}
     assert calls == {"retire": {"remove"}, "on_release": {"release"}}
     written = {
@@ -83,7 +86,7 @@ def test_rows_of_the_application_are_deleted_by_two_functions_alone() -> None:
         for path in (SOURCE / "campaignpool" / "blueprint" / "sql").glob("*.py")
         if "DELETE FROM" in path.read_text()
     }
-    assert written == {"retirement.py", "claims.py", "images.py"}
+    assert written == {"retirement.py", "claims.py", "images.py", "functions.py"}
 
 
 def test_nothing_but_the_sql_files_names_the_table_of_campaigns() -> None:

@@ -42,7 +42,7 @@ async def batches(connection: Connection, request: SeedArgs, stop: asyncio.Event
     rows = await seeding.rows_of_campaign(connection, request.pool)
     limit = max(1, min(request.batch_size, ROWS_PER_BATCH // max(1, rows)))
     await seeding.prepare_for_rows(connection, rows * limit)
-    done, size, causes = 0, limit, list[str]()
+    done, size, causes, unexplained = 0, limit, list[str](), False
     while True:
         if stop.is_set():
             raise StoppedError("the pod was asked to stop")
@@ -59,12 +59,15 @@ async def batches(connection: Connection, request: SeedArgs, stop: asyncio.Event
                 log.warning(
                     "the data refused a batch; trying smaller ones", extra={"cause": refused.message, "batch": size}
                 )
-            else:
-                await _quarantine(connection, request, refused, causes)
+            elif not await _quarantine(connection, request, refused, causes):
+                # One more try; a refusal that nothing explains twice would be repeated without end.
+                if unexplained:
+                    raise
+                unexplained = True
             continue
         if not batch.campaigns:
             break
-        done += batch.campaigns
+        done, unexplained = done + batch.campaigns, False
         size = min(limit, size * 2)
         log.info(
             "%d of %d campaigns ready",
@@ -105,14 +108,19 @@ async def _progress(connection: Connection) -> AsyncIterator[None]:
         connection.remove_log_listener(on_notice)
 
 
-async def _quarantine(connection: Connection, request: SeedArgs, refused: SeedingError, causes: list[str]) -> None:
-    """Find the refused row and quarantine its campaign. Raises SeedingError where two in a row have one cause."""
+async def _quarantine(connection: Connection, request: SeedArgs, refused: SeedingError, causes: list[str]) -> bool:
+    """Find the refused row and quarantine its campaign; return whether it is still refused.
+
+    Raises:
+        SeedingError: Two campaigns in a row have one cause.
+    """
     cause = await seeding.diagnose(connection, request.pool, request.job)
     if cause is None:
         log.info("the campaign is not refused any more; trying again", extra={"cause": refused.message})
-        return
+        return False
     await seeding.quarantine(connection, request.pool, request.job, cause)
     log.warning("a campaign is quarantined", extra={"cause": cause})
     causes.append(cause)
     if causes[-2:] == [cause, cause]:
         raise SeedingError(cause)
+    return True

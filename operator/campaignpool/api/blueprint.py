@@ -14,7 +14,7 @@ Expressions are SQL over the row that is being copied, with these variables:
 | `$claimant` | not available | who claims |
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -60,6 +60,12 @@ class Table(Model):
     it holds."""
     polymorphic: list[Polymorphic] = Field(default_factory=list, max_length=8)
     """Polymorphic references of the table."""
+    trigger_rows: Literal["Refuse", "Replace", "Keep"] = "Refuse"
+    """Rows that a trigger adds to this table while a campaign is cloned. `Refuse`: they are an error. `Replace`: they
+    are deleted, and the template's rows are inserted. `Keep`: they are the campaign's; nothing is copied."""
+    restore: list[ColumnName] = Field(default_factory=list, max_length=64)
+    """Columns that triggers change while a campaign is cloned, such as counters: once all rows are inserted, they get
+    the template's values again."""
 
 
 class Root(Model):
@@ -69,6 +75,9 @@ class Root(Model):
     """The table of the campaigns. It cannot change once the pool exists."""
     set_: dict[ColumnName, Expression] = Field(default_factory=dict, alias="set", max_length=64)
     """Columns of the campaign itself that are not copied but set, each to an SQL expression."""
+    restore: list[ColumnName] = Field(default_factory=list, max_length=64)
+    """Columns that triggers change while a campaign is cloned, such as counters: once all rows are inserted, they get
+    the template's values again."""
 
 
 class Insert(Model):

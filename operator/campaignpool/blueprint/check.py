@@ -25,6 +25,7 @@ from campaignpool.blueprint.sql import claims, functions, rehearsal, retirement,
 from campaignpool.blueprint.sql.functions import Revision
 from campaignpool.blueprint.sql.naming import function
 from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.blueprint.verify import verify
 from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
 from campaignpool.ledger import pools, sql
 from campaignpool.ledger.database import Connection
@@ -56,6 +57,7 @@ class Rehearsal:
         cloning: Milliseconds to clone all of them, in one call as the seeder makes it.
         timings: The same once more, statement by statement.
         plans: With `explain`: the plan of each statement, a line a row.
+        warnings: What the clone showed beside the plan, and why it could not be deleted again.
     """
 
     campaigns: int
@@ -63,6 +65,7 @@ class Rehearsal:
     cloning: float
     timings: tuple[Timing, ...]
     plans: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,23 @@ class Checked:
 
 
 async def check(
-    connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint, *, campaigns: int, explain: bool
+    connection: Connection,
+    spec: CampaignPoolSpec,
+    blueprint: Blueprint,
+    *,
+    campaigns: int,
+    explain: bool,
+    name: str | None = None,
 ) -> Checked:
-    """Check a blueprint; `campaigns` are cloned and rolled back, 0 for no dry run.
+    """Check a blueprint.
+
+    Args:
+        connection: To the database.
+        spec: Of the pool.
+        blueprint: The blueprint.
+        campaigns: How many are cloned and rolled back; 0 for no dry run.
+        explain: Whether to keep the plan of each statement.
+        name: Of the CampaignPool, which `$name` begins with.
 
     Raises:
         BlueprintError: The catalog contradicts it, or each clone would violate a unique index.
@@ -114,8 +131,9 @@ async def check(
             warnings = await install.warnings(connection, compiled)
         oids = sorted({key.target for table in plan.tables for key in table.facts.foreign_keys})
         names = {row["oid"]: row["name"] for row in await connection.fetch(queries_of("check")["names"], oids)}
-        done = await _rehearse(connection, spec, compiled, surveys, campaigns, explain) if campaigns else None
-    return Checked(compiled, surveys, print_, names, tuple(warnings), done)
+        pool = f"check-{secrets.token_hex(8)}/{name or _NAME}"
+        done = await _rehearse(connection, pool, spec, compiled, surveys, campaigns, explain) if campaigns else None
+    return Checked(compiled, surveys, print_, names, (*warnings, *(done.warnings if done else ())), done)
 
 
 def statements(checked: Checked) -> list[tuple[str, str]]:
@@ -150,8 +168,13 @@ async def rolled_back(connection: Connection) -> AsyncIterator[None]:
             await transaction.rollback()
 
 
+_NAME = "pool"
+"""Stands for the name of a CampaignPool that is not known yet."""
+
+
 async def _rehearse(
     connection: Connection,
+    pool: str,
     spec: CampaignPoolSpec,
     compiled: Compiled,
     surveys: tuple[Survey, ...],
@@ -159,7 +182,6 @@ async def _rehearse(
     explain: bool,
 ) -> Rehearsal:
     await _ledger(connection)
-    pool = f"campaignpool/check-{secrets.token_hex(8)}"
     began = time.perf_counter()
     await pools.put_pool(connection, pool, compiled.root_table, spec)
     await install.install(connection, pool, compiled)
@@ -173,6 +195,7 @@ async def _rehearse(
         return [(each[0], each[1]) for each in await connection.fetch(query, ids, [""] * campaigns)]
 
     revision = Revision(number, pool, compiled.plan, surveys)
+    verified = await verify(connection, revision, suffix, compiled.condition, retire=True)
     await clone(f"SELECT NULL, {function('clone', number)}($1, $2)")
     # Constraints that wait for the commit would otherwise never be heard.
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -188,6 +211,7 @@ async def _rehearse(
         (cloned - installed) * 1000,
         tuple(_timing(positions, plan) for positions, plan in plans[False]),
         tuple(line for _, line in plans.get(True, [])),
+        verified.warnings,
     )
 
 

@@ -13,6 +13,7 @@ from campaignpool.blueprint import catalog, probing
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.compile import compiler
 from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import claims
 from campaignpool.blueprint.sql.naming import search_path
@@ -31,12 +32,14 @@ class Compiled:
         plan: What becomes of which table.
         template: Key of the template's row, as text.
         plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
+        condition: What chooses the template; None where its key does.
         alone: Whether what a claim writes makes nothing of the application's run.
     """
 
     plan: ClonePlan
     template: str
     plan_hash: str
+    condition: str | None = None
     alone: bool = False
 
     @property
@@ -81,7 +84,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if plan.images is not None:
         described.append("copies images")
     plan_hash = sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    return Compiled(plan, template, plan_hash, await probing.runs_alone(connection, plan))
+    return Compiled(plan, template, plan_hash, spec.template.where, await probing.runs_alone(connection, plan))
 
 
 def _declared(blueprint: Blueprint) -> dict[str, object]:
@@ -113,7 +116,14 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
         ) from error
     if not matches:
         raise TemplateError(f"no row of {root.name} is the template: correct spec.{named}, or create the template")
-    if len(matches) > 1:
+    if len(matches) > 1 and await connection.fetchval(queries_of("template")["has_ledger"]):
+        # Campaigns of pools are no templates, even where an older blueprint left them alike.
+        own = queries_of("template")["campaigns"]
+        key_text = f"{ident(key.name)}::text"
+        matches = await connection.fetch(
+            f"SELECT {key_text} FROM {root.name} t WHERE {condition} AND {key_text} NOT IN ({own}) LIMIT 2"  # noqa: S608
+        )
+    if len(matches) != 1:
         raise TemplateError(
             f"spec.{named} holds for more than one row of {root.name}: narrow it to the one template",
             reason="TemplateAmbiguous",

@@ -16,6 +16,7 @@ from campaignpool.blueprint.sql import claims, functions, images, probe, retirem
 from campaignpool.blueprint.sql.naming import lo, rows, search_path
 from campaignpool.blueprint.sql.naming import snapshot as named
 from campaignpool.blueprint.sql.snapshot import Survey
+from campaignpool.blueprint.verify import verify
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
@@ -71,6 +72,10 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         await _freeze_blobs(connection, plan.images, revision)
     for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
         await connection.execute(write(revision))
+    suffix = await _root_suffix(connection, revision)
+    verified = await verify(connection, revision, suffix, compiled.condition)
+    if verified.faults:
+        raise BlueprintError(list(verified.faults))
     found = await fingerprint.take(connection, plan, rows(number))
     await connection.execute(
         sql.queries()["put_revision"],
@@ -79,7 +84,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         compiled.plan_hash,
         found.text,
         compiled.template,
-        await _root_suffix(connection, revision),
+        suffix,
         plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
         json.dumps(_described(revision, found)),
         revision.rows,

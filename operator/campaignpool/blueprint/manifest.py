@@ -22,10 +22,12 @@ class Declared:
     Attributes:
         blueprint: The blueprint.
         spec: The whole spec, where the file is a CampaignPool manifest.
+        name: Of the CampaignPool, where the file is a manifest of one.
     """
 
     blueprint: Blueprint
     spec: CampaignPoolSpec | None = None
+    name: str | None = None
 
     def with_template(self, template: Template | None) -> CampaignPoolSpec:
         """Give a spec with this template, or the manifest's own.
@@ -92,4 +94,4 @@ def _of_manifest(document: dict[str, Any], source: str) -> Declared:
         raise BlueprintError(
             [f"{source}: the blueprint is in {where}: check that ConfigMap's file, with --template-where"]
         )
-    return Declared(spec.blueprint.inline, spec)
+    return Declared(spec.blueprint.inline, spec, (document.get("metadata") or {}).get("name"))

@@ -189,6 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument(
         "--campaigns", type=_positive, default=1, metavar="N", help="how many the dry run clones (default: 1)"
     )
+    checked.add_argument(
+        "--name", metavar="NAME", help="name of the CampaignPool, which $name begins with (default: the manifest's)"
+    )
     checked.add_argument("--no-dry-run", action="store_true", help="compile and count only; write nothing at all")
     checked.add_argument("--sql", action="store_true", help="print the statements too")
     checked.add_argument("--explain", action="store_true", help="print the plan of each statement of the dry run too")
@@ -305,7 +308,12 @@ def _check(arguments: argparse.Namespace) -> Run:
 
     async def run(connection: Connection) -> int:
         found = await check.check(
-            connection, spec, declared.blueprint, campaigns=campaigns, explain=arguments.explain
+            connection,
+            spec,
+            declared.blueprint,
+            campaigns=campaigns,
+            explain=arguments.explain,
+            name=arguments.name or declared.name,
         )
         _print(*report.render(found, _said(spec.template)))
         if arguments.sql:

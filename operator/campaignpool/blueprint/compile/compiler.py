@@ -62,7 +62,8 @@ class _Compiler:
     positions: dict[int, int] = field(default_factory=dict)  # from the oid of a table to its place
 
     def plan(self) -> ClonePlan:
-        root = Table(name=self.blueprint.root.table, set_=self.blueprint.root.set_)
+        declared_root = self.blueprint.root
+        root = Table(name=declared_root.table, set_=declared_root.set_, restore=declared_root.restore)
         declared = [root, *self.blueprint.tables]
         facts = [self._facts(table.name) for table in declared]
         self._refuse()
@@ -109,17 +110,19 @@ class _Compiler:
         return TablePlan(
             place,
             facts,
-            table.where,
+            "false" if table.trigger_rows == "Keep" else table.where,
             {},
             tuple(replace(each, anchor=each in anchored) for each in references),
             tuple(replace(each, anchor=each in anchored) for each in polymorphic),
             dict(table.set_),
             (),
+            trigger_rows=table.trigger_rows,
+            restore=tuple(table.restore),
         )
 
     def _columns_exist(self, table: Table, facts: TableFacts) -> None:
         pairs = [name for each in table.polymorphic for name in (each.type, each.id)]
-        for name in [*table.set_, *table.references, *pairs, *(table.via or ())]:
+        for name in [*table.set_, *table.references, *pairs, *(table.via or ()), *table.restore]:
             if name not in facts.column:
                 self.faults.append(f"table {facts.name} has no column {name}: correct its name")
             elif name in table.set_ and facts.column[name].generated:
@@ -230,6 +233,8 @@ class _Compiler:
             for each in other.polymorphic
             if table.position in each.keys
         }
+        if table.restore:
+            referred |= {facts.primary_key}  # to find the rows again
         remapped = {name for each in table.references for name in each.columns}
         remapped |= {each.column for each in table.polymorphic}
         new = remapped | set(table.sets)
@@ -241,6 +246,11 @@ class _Compiler:
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
             )
+        anchors = [each for each in table.references if each.anchor]
+        if table.trigger_rows == "Keep" and any(len(each.columns) > 1 for each in anchors):
+            self.faults.append(f"table {facts.name}: `triggerRows: Keep` needs references of one column to anchor it")
+        if table.restore and not facts.primary_key:
+            self.faults.append(f"table {facts.name}: `restore` needs a primary key to find the rows by")
         free = [c for c in facts.columns if not c.generated and c.name not in new | made.keys()]
         drawn = [c for c in free if c.draws and c.name not in uses.leaving]
         # A default knows nothing of the template's row: a value that is NULL there stays NULL.

@@ -142,6 +142,8 @@ class TablePlan:
         sets: Columns that are set to an expression.
         copied: Columns that are copied as they are.
         numbers: Columns beside the keys whose default draws a number or a random value; left to the default.
+        trigger_rows: What becomes of rows that triggers add: `Refuse`, `Replace` or `Keep`.
+        restore: Columns that are written again once all rows are inserted.
     """
 
     position: int
@@ -153,6 +155,8 @@ class TablePlan:
     sets: Mapping[str, str]
     copied: tuple[str, ...]
     numbers: tuple[str, ...] = ()
+    trigger_rows: str = "Refuse"
+    restore: tuple[str, ...] = ()
 
     @property
     def key_column(self) -> Column | None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind, TablePlan
+from campaignpool.blueprint.compile.plan import Alternative, ClonePlan, ImagePlan, KeyKind, Link, TablePlan
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
+from campaignpool.blueprint.sql.joins import cast, of_type
 from campaignpool.blueprint.sql.naming import ORD, function, search_path
 from campaignpool.blueprint.sql.snapshot import Survey, frozen
 from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
@@ -19,6 +20,8 @@ _QUEUED = 2
 
 # How plpgsql reads a name that a column and a variable share.
 _HEAD = "#variable_conflict use_column\n"
+NEW = f"unnest($1, $2, campaignpool_prefixes) WITH ORDINALITY AS c {CAMPAIGNS}"
+"""The campaigns of a batch, as `c`."""
 PREFIXES = (
     "campaignpool_prefixes text[] := ARRAY(SELECT left(replace(u.id::text, '-', ''), 16) "
     "FROM unnest($1) WITH ORDINALITY AS u (id, n) ORDER BY u.n);"
@@ -47,7 +50,8 @@ class Revision:
         """Statements that one batch takes, those that draw keys from sequences included."""
         inserted = [group for group in self.plan.order if any(self.surveys[each].rows for each in group)]
         queued = _QUEUED if copied(self) else 0
-        return len(inserted) + len(list(_drawn(self))) + queued
+        after_triggers = sum((table.trigger_rows == "Replace") + bool(table.restore) for table in self.plan.tables)
+        return len(inserted) + len(list(_drawn(self))) + queued + after_triggers
 
     @property
     def rows(self) -> int:
@@ -81,19 +85,94 @@ def clone(revision: Revision) -> str:
 
     It fails unless every table got exactly its rows: a trigger that swallows one is no clone.
     """
-    declared, body = drawn(revision)
-    declared += ["_rows bigint;", "_made bigint[];"]
-    for tables in groups(revision):
-        plan = copied(revision)
-        if plan is not None and tables[0].position == plan.position:
-            body += images.queue(revision, plan)
-        else:
-            body += _insert_group(revision, tables)
+    declared, body = cloning(revision, checked=True)
+    body.append(f"RETURN {root_keys(revision)};")
+    return written(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+
+
+def root_keys(revision: Revision) -> str:
+    """Give the keys of the new root rows, as an array of texts."""
     root = revision.plan.root
     name = root.facts.primary_key[0]
-    keys = "$1::text[]" if root.keys[name] is KeyKind.SPLICED else f"{keys_of(root, name)}::text[]"
-    body.append(f"RETURN {keys};")
-    return written(revision, "clone", "uuid[], text[]", "text[]", declared, body)
+    return "$1::text[]" if root.keys[name] is KeyKind.SPLICED else f"{keys_of(root, name)}::text[]"
+
+
+def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]:
+    """Give declarations and statements that clone; with `checked` they raise where a table got other rows."""
+    declared, body = drawn(revision)
+    declared += ["_rows bigint;", "_made bigint[];"]
+    images_plan = copied(revision)
+    replaced = {table.position for table in revision.plan.tables if table.trigger_rows == "Replace"}
+    for tables in groups(revision):
+        for table in (each for each in tables if each.position in replaced):
+            body += _delete_hanging(revision, table)
+            replaced.remove(table.position)
+        if images_plan is not None and tables[0].position == images_plan.position:
+            body += images.queue(revision, images_plan)
+        elif checked:
+            body += _insert_group(revision, tables)
+        else:
+            body.append(f"{insert(revision, tables)}{' INTO _made' if len(tables) > 1 else ''};")
+    for position in sorted(replaced):
+        body += _delete_hanging(revision, revision.plan.tables[position])
+    for table in revision.plan.tables:
+        if table.restore and revision.surveys[table.position].rows:
+            body.append(_restore(revision, table))
+    return declared, body
+
+
+def hanging(revision: Revision, table: TablePlan) -> str | None:
+    """Give the condition on `t` that a row is part of one of the new campaigns; None where no row can be.
+
+    It holds for rows of any origin. Only a function that clones can evaluate it, for it knows the keys it drew.
+    """
+    if table.position == 0:
+        key = table.facts.column[table.facts.primary_key[0]]
+        return f"t.{ident(key.name)} = ANY ({root_keys(revision)}::{key.base}[])"
+    conditions = []
+    for link in (link for link in table.links if link.anchor):
+        found = [_hangs(revision, table, link, each) for each in link.alternatives]
+        if not any(found):
+            return None
+        conditions.append(f"({' OR '.join(each for each in found if each)})")
+    return " AND ".join(conditions)
+
+
+def _hangs(revision: Revision, table: TablePlan, link: Link, each: Alternative) -> str | None:
+    target = revision.plan.tables[each.target]
+    if not revision.surveys[each.target].rows:
+        return None
+    values = revision.values.columns(target)
+    pairs = [
+        (f"t.{ident(own)}", cast(target.facts.column[theirs], table.facts.column[own], values[theirs]))
+        for own, theirs in zip(link.columns, each.target_columns, strict=True)
+        if theirs in values
+    ]
+    own = ", ".join(column for column, _ in pairs)
+    keys = ", ".join(value for _, value in pairs)
+    typed = f"{of_type(link, each.types, 't')} AND " if link.type_column else ""
+    return f"({typed}({own}) IN (SELECT {keys} FROM {revision.frozen(target)} s CROSS JOIN {NEW}))"
+
+
+def _delete_hanging(revision: Revision, table: TablePlan) -> Iterator[str]:
+    condition = hanging(revision, table)
+    if condition:
+        yield f"DELETE FROM {table.facts.name} t WHERE {condition};"
+
+
+def _restore(revision: Revision, table: TablePlan) -> str:
+    """Give the statement that writes columns again, which triggers changed meanwhile."""
+    columns = revision.values.columns(table)
+    names = [name for name in table.restore if name in columns]
+    made = ", ".join(
+        f"{columns[name]} AS {ident(name)}" for name in dict.fromkeys([*table.facts.primary_key, *names])
+    )
+    same = " AND ".join(f"t.{ident(name)} = n.{ident(name)}" for name in table.facts.primary_key)
+    sets = ", ".join(f"{ident(name)} = n.{ident(name)}" for name in names)
+    return (
+        f"UPDATE {table.facts.name} t SET {sets} "
+        f"FROM (SELECT {made} FROM {revision.frozen(table)} s CROSS JOIN {NEW}) n WHERE {same};"
+    )
 
 
 def copied(revision: Revision) -> ImagePlan | None:
@@ -175,8 +254,7 @@ def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> 
     # the next row, is what the application's indexes take best (`bench/README.md`).
     return (
         f"INSERT INTO {table.facts.name} ({targets}){' OVERRIDING SYSTEM VALUE' if override else ''}\n"
-        f"SELECT {', '.join(columns.values())}\nFROM {rows} s LEFT JOIN "
-        f"unnest($1, $2, campaignpool_prefixes) WITH ORDINALITY AS c {CAMPAIGNS} ON true"
+        f"SELECT {', '.join(columns.values())}\nFROM {rows} s LEFT JOIN {NEW} ON true"
     )
 
 

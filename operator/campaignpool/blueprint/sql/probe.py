@@ -8,6 +8,9 @@ refer to, and that is another refusal.
 from campaignpool.blueprint.sql.functions import Revision, drawn, groups, insert, written
 from campaignpool.blueprint.sql.naming import KEY, ORD, snapshot
 
+_HEARD = "SET CONSTRAINTS ALL IMMEDIATE;"
+"""What waits for the commit refuses here."""
+
 
 def probe(revision: Revision) -> str:
     """Write `probe_r<id>(ids uuid[], owners text[], place integer, first bigint, count bigint)`.
@@ -20,12 +23,13 @@ def probe(revision: Revision) -> str:
         if len(tables) == 1:
             table = tables[0]
             window = "OFFSET $4 LIMIT $5"
-            body.append(f"IF $3 = {table.position} THEN {insert(revision, tables, window)}; RETURN; END IF;")
+            body.append(f"IF $3 = {table.position} THEN {insert(revision, tables, window)}; {_HEARD} RETURN; END IF;")
             body.append(f"{insert(revision, tables)};")
         else:
             declared.append("_made bigint[];")
             body.append(f"{insert(revision, tables)} INTO _made;")
-            body.append(f"IF $3 IN ({', '.join(str(each.position) for each in tables)}) THEN RETURN; END IF;")
+            places = ", ".join(str(each.position) for each in tables)
+            body.append(f"IF $3 IN ({places}) THEN {_HEARD} RETURN; END IF;")
     declared = list(dict.fromkeys(declared))
     return written(revision, "probe", "uuid[], text[], integer, bigint, bigint", "void", declared, body)
 

@@ -14,7 +14,7 @@ from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
 from campaignpool.blueprint.sql.joins import of_type
-from campaignpool.blueprint.sql.naming import ref
+from campaignpool.blueprint.sql.naming import lo, ref
 from campaignpool.blueprint.sql.snapshot import downwards
 from campaignpool.blueprint.sql.values import spliced
 
@@ -41,7 +41,7 @@ def retire(revision: Revision) -> str:
             )
             body.append(f"{keys_of(table, name)} := ARRAY({found});")
     for group in reversed(plan.order):
-        filled = [plan.tables[each] for each in reversed(group) if revision.surveys[each].rows]
+        filled = [plan.tables[each] for each in reversed(group) if _has_rows(revision, plan.tables[each])]
         if filled:
             body += _guard(revision, filled)
             body += _deletes(revision, filled)
@@ -102,6 +102,8 @@ def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
     else:
         yield f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}] INTO _gone;"
     for number, table in enumerate(tables, 1):
+        if table.trigger_rows == "Keep":
+            continue
         most = f"_campaigns * {revision.surveys[table.position].rows}"
         named = f"table {table.facts.name}".replace("%", "%%")
         message = literal(f"{named} has % rows that are part of the campaign and were not cloned")
@@ -109,6 +111,10 @@ def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
             f"IF _gone[{number}] > {most} THEN RAISE EXCEPTION {message}, _gone[{number}] - {most} "
             "USING ERRCODE = 'CP011'; END IF;"
         )
+
+
+def _has_rows(revision: Revision, table: TablePlan) -> bool:
+    return bool(revision.surveys[table.position].rows) or table.trigger_rows == "Keep"
 
 
 def _using(source: str, word: str) -> str:
@@ -123,6 +129,8 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
     if table.position == 0:
         key = table.facts.column[table.facts.primary_key[0]]
         return [("", f"t.{ident(key.name)} = ANY ($2::{key.base}[])")]
+    if table.trigger_rows == "Keep":
+        return [("", _by_parents(revision, table))]
     own = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
     exact = _computed(revision, table)
     if exact:
@@ -189,6 +197,28 @@ def _by_anchors(
         own_columns = ", ".join(f"t.{ident(name)}" for name in computed)
         source = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
         conditions.append(f"({own_columns}) IN (SELECT {', '.join(computed.values())} FROM {source})")
+    return " AND ".join(conditions)
+
+
+def _by_parents(revision: Revision, table: TablePlan) -> str:
+    """Give the condition that a row hangs on rows that were cloned, for rows that the clone itself did not make."""
+    conditions = []
+    for link in (link for link in table.links if link.anchor):
+        found = []
+        for each in link.alternatives:
+            (own,), (theirs,) = link.columns, each.target_columns
+            target = revision.plan.tables[each.target]
+            base = table.facts.column[own].base
+            if each.target == 0:
+                keys = f"$2::{base}[]"
+            elif target.keys.get(theirs) is KeyKind.SPLICED:
+                value = spliced(f"s.{lo(target.number(theirs))}")
+                keys = f"ARRAY(SELECT CAST({value} AS {base}) FROM {revision.frozen(target)} s, {_CAMPAIGNS})"
+            else:
+                keys = f"{keys_of(target, theirs)}::{base}[]"
+            typed = f"{of_type(link, each.types, 't')} AND " if link.type_column else ""
+            found.append(f"{typed}t.{ident(own)} = ANY ({keys})")
+        conditions.append(f"({' OR '.join(found)})")
     return " AND ".join(conditions)
 
 

@@ -1,0 +1,228 @@
+"""Rehearse a clone of a revision and compare it with the plan; everything is rolled back.
+
+A clone counts rows by its own statements. What triggers, rules, policies or defaults do beside them shows only in the
+tables: rows that were added or changed, keys that did not come back, a constraint that refuses.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from campaignpool.blueprint.catalog import TableFacts, Trigger
+from campaignpool.blueprint.compile.plan import ClonePlan, TablePlan
+from campaignpool.blueprint.queries import queries_of
+from campaignpool.blueprint.sql import verification
+from campaignpool.blueprint.sql.functions import Revision
+from campaignpool.blueprint.sql.naming import function
+from campaignpool.ledger.database import Connection, described
+
+_TIMES = ("date", "timestamp", "time ")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a rehearsal found: what makes every clone wrong, and what is worth knowing."""
+
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+async def verify(
+    connection: Connection, revision: Revision, suffix: bytes | None, condition: str | None, *, retire: bool = False
+) -> Verified:
+    """Clone one campaign of an installed revision in a savepoint and compare it with the plan.
+
+    Args:
+        connection: In a transaction.
+        revision: The revision, whose functions exist.
+        suffix: Of the root's key, as the ledger has it.
+        condition: What chooses the template; a clone must not match it too.
+        retire: Delete the clone again, and warn where that is refused.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        ids = [row["id"] for row in await connection.fetch(queries_of("check")["ids"], suffix, 1)]
+        await connection.execute(verification.rehearse(revision, condition))
+        query = f"SELECT * FROM {function('rehearse', revision.number)}($1, $2)"  # noqa: S608 (a name of ours)
+        rehearsal = connection.transaction()
+        await rehearsal.start()
+        try:
+            found = await connection.fetch(query, ids, [""])
+        except asyncpg.InsufficientPrivilegeError:
+            raise
+        except _REFUSALS as error:
+            await rehearsal.rollback()
+            return Verified((await _refused(connection, revision, ids, error),))
+        await rehearsal.rollback()
+        plan = revision.plan
+        told = [(_is_time(plan, row), _difference(plan, row)) for row in found]
+        faults = tuple(text for time, text in told if not time)
+        warnings = [text for time, text in told if time]
+        if retire and not faults:
+            warnings += await _retired(connection, revision, ids)
+        return Verified(faults, tuple(warnings))
+    finally:
+        if not connection.is_closed():
+            await transaction.rollback()
+
+
+_REFUSALS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.RaiseError,
+    asyncpg.PLPGSQLError,
+    asyncpg.TriggeredDataChangeViolationError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+)
+
+
+def _is_time(plan: ClonePlan, row: asyncpg.Record) -> bool:
+    """Return whether a difference is only that a trigger wrote when a row was inserted."""
+    if row["kind"] != "value":
+        return False
+    base: str = plan.tables[row["place"]].facts.column[row["named"]].base
+    return base.startswith(_TIMES)
+
+
+def _difference(plan: ClonePlan, row: asyncpg.Record) -> str:
+    """Return a difference as a sentence that names table, column, triggers and the way out."""
+    table = plan.tables[row["place"]]
+    name, column, seen, planned = table.facts.name, row["named"], row["seen"], row["planned"]
+    if row["kind"] == "template":
+        return (
+            "spec.template.where holds for a clone too, so the template would be ambiguous: set a column of "
+            f"{name} under `root` so that it does not, or choose the template by its key"
+        )
+    if row["kind"] == "rows":
+        added = list(_writers(plan, table)) if seen > planned else list(_own(table, before=True))
+        if table.position == 0:
+            return (
+                f"the key of {name} is not the one that the clone gave its campaign{_by(added)}: let "
+                "the key stay where it is given, or leave the blueprint's root to another table"
+            )
+        rows = f"a clone has {seen:,} rows of {name} instead of {planned:,}{_by(added)}"
+        if seen > planned:
+            return (
+                f"{rows}: declare `triggerRows: Replace` for {table.facts.relation} to put the template's rows in "
+                "their place, or `triggerRows: Keep` to copy none"
+            )
+        return f"{rows}: leave the table out, or let its rows be inserted"
+    if row["kind"] == "order":
+        return f"rows of {name} hold each other's values in a clone: {seen:,} of {planned:,}{_by(_own(table))}"
+    if column in table.keys or column in table.anchors:
+        return (
+            f"column {column} of {name} is not what the clone gave it in {seen:,} of {planned:,} rows"
+            f"{_by(_own(table))}: let the trigger keep a value that is given"
+        )
+    return (
+        f"column {column} of {name} is not what the template has in {seen:,} of {planned:,} rows of a clone"
+        f"{_by([*_own(table), *_writers(plan, table)])}: name it under `restore` of {table.facts.relation} to write "
+        "it again after all rows, or set it"
+    )
+
+
+def _by(triggers: Iterator[str] | Sequence[str]) -> str:
+    """Return who may have made a difference, as the end of a clause."""
+    names = list(dict.fromkeys(triggers))
+    return f", made by {', '.join(names)}" if names else ", made by a rule, a default or a trigger of another table"
+
+
+def _named(facts: TableFacts, trigger: Trigger) -> str:
+    return f"trigger {trigger.name} of {facts.name}"
+
+
+def _own(table: TablePlan, *, before: bool = False) -> Iterator[str]:
+    """Yield the triggers of a table that fire when a row is inserted."""
+    for trigger in table.facts.triggers:
+        if trigger.insert and (trigger.before or not before):
+            yield _named(table.facts, trigger)
+
+
+def _writers(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
+    """Yield the triggers whose function names a table, or else all that fire when a row is inserted."""
+    fired = [(each.facts, trigger) for each in plan.tables for trigger in each.facts.triggers if trigger.insert]
+    word = re.compile(rf"\b{re.escape(table.facts.relation)}\b", re.IGNORECASE)
+    writing = [(facts, trigger) for facts, trigger in fired if word.search(trigger.source)]
+    yield from (_named(facts, trigger) for facts, trigger in writing or fired)
+
+
+async def _refused(
+    connection: Connection, revision: Revision, ids: list[object], error: asyncpg.PostgresError
+) -> str:
+    """Return why Postgres refuses a clone: table, row of the template, constraint, triggers."""
+    plan = revision.plan
+    place = next((t for t in plan.tables if (t.facts.schema_, t.facts.relation) == _place(error)), None)
+    row = await _row(connection, revision, ids, place, error) if place is not None else None
+    where = f" for the template's row {row}" if row else ""
+    fired = [
+        _named(t.facts, each) for t in ([place] if place else plan.tables) for each in t.facts.triggers if each.insert
+    ]
+    by = f" (fired: {', '.join(fired)})" if fired else ""
+    return f"a clone of the template is refused{where}: {described(error)}{by}: correct the row, or set the column"
+
+
+def _place(error: asyncpg.PostgresError) -> tuple[str | None, str | None]:
+    return getattr(error, "schema_name", None), getattr(error, "table_name", None)
+
+
+async def _row(
+    connection: Connection, revision: Revision, ids: list[object], table: TablePlan, error: asyncpg.PostgresError
+) -> str | None:
+    """Return the key of a template row that is refused in the same way, found by halves."""
+    number, position = revision.number, table.position
+    probe = f"SELECT {function('probe', number)}($1, $2, $3, $4, $5)"
+
+    async def refuses(first: int, count: int) -> bool:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(probe, ids, [""], position, first, count)
+        except asyncpg.PostgresError as other:
+            return _kind(other) == _kind(error)
+        else:
+            return False
+        finally:
+            await transaction.rollback()
+
+    first, count = 0, revision.surveys[position].rows
+    if not await refuses(first, count):
+        return None
+    while count > 1:
+        half = count // 2
+        if await refuses(first, half):
+            count = half
+        elif await refuses(first + half, count - half):
+            first, count = first + half, count - half
+        else:
+            return None
+    key: str | None = await connection.fetchval(
+        f"SELECT {function('key', number)}($1, $2)",
+        position,
+        first,
+    )
+    return key
+
+
+def _kind(error: asyncpg.PostgresError) -> tuple[object, object, object]:
+    names = ("constraint_name", "column_name")
+    return (error.sqlstate, *(getattr(error, name, None) for name in names))  # type: ignore[return-value]
+
+
+async def _retired(connection: Connection, revision: Revision, ids: list[object]) -> list[str]:
+    """Delete a clone again; return a warning where that is refused."""
+    number = revision.number
+    keys = await connection.fetchval(f"SELECT {function('clone', number)}($1, $2)", ids, [""])
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT {function('retire', number)}($1, $2)", ids, keys)
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except asyncpg.PostgresError as error:
+        fired = [_named(t.facts, each) for t in revision.plan.tables for each in t.facts.triggers if each.delete]
+        by = f" (fired: {', '.join(fired)})" if fired else ""
+        return [f"a campaign that nobody claimed cannot be deleted: {described(error)}{by}"]
+    return []
