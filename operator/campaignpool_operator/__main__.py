@@ -3,18 +3,15 @@
 import argparse
 import asyncio
 import logging
-import socket
 import sys
-from typing import Any
 
-import kopf
 from pydantic import ValidationError
 
 from campaignpool.errors import CampaignPoolError
 from campaignpool.log import setup
-from campaignpool_operator.handlers import registry
-from campaignpool_operator.process import VERSION, Operator
-from campaignpool_operator.runtime.config import DEFAULT_SEEDER_IMAGE, Config
+from campaignpool_operator.cluster.client import APPLICATION
+from campaignpool_operator.process import run
+from campaignpool_operator.runtime.config import DEFAULT_SEEDER_IMAGE, VERSION, Config
 
 _EPILOG = """\
 Every option can also be set in the environment, as CAMPAIGNPOOL_ and its name: CAMPAIGNPOOL_RESYNC_SECONDS=10.
@@ -49,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--max-loops", metavar="N", help="pools looked at in the same moment (default: 64)")
     add("--json-logs", action="store_true", help="log one JSON object a line")
-    add("--verbose", action="store_true", help="log what kopf does, too")
+    add("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info; debug: kopf's log, too)")
+    add("--leader-election", action="store_true", help="reconcile only while holding the Lease (default: no Lease)")
+    add("--lease-name", metavar="NAME", help=f"name of the Lease (default: {APPLICATION})")
+    add("--lease-namespace", metavar="NAME", help="namespace of the Lease (default: the pod's own)")
     add("--version", action="version", version=f"campaignpool-operator {VERSION}")
     return result
 
@@ -57,45 +57,24 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run until stopped; gives the exit code."""
     options = vars(parser().parse_args())
-    verbose = options.pop("verbose", False)
     try:
         config = Config(**options)
     except ValidationError as error:
         for each in error.errors():
             sys.stderr.write(f"campaignpool-operator: {'.'.join(map(str, each['loc']))}: {each['msg']}\n")
         return 2
-    setup(as_json=config.json_logs, level=logging.DEBUG if verbose else logging.INFO)
+    level = logging.getLevelNamesMapping()[config.log_level.upper()]
+    setup(as_json=config.json_logs, level=level)
     # kopf says at INFO what it handled, for every event; ours says what was done.
-    logging.getLogger("kopf").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("kopf").setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
     try:
-        asyncio.run(_run(config))
+        asyncio.run(run(config))
     except CampaignPoolError as error:
         logging.getLogger("campaignpool_operator").error(error.message)  # noqa: TRY400 (expected: no stack trace)
         return 1
     except asyncio.CancelledError:
         return 0
     return 0
-
-
-async def _run(config: Config) -> None:
-    operator = Operator(config)
-    # kopf would form an identity from the user's name, which a container's numeric user does not have.
-    # In a pod the host's name is the pod's name. Any: kopf does not export the type.
-    identity: Any = socket.gethostname()
-    # Not in kopf's start-up: what fails there, kopf tries again for ever.
-    await operator.start()
-    try:
-        # kopf gives up on an API that is not there yet, with a stack trace, and asks one without our CRD in vain.
-        await operator.reachable.wait()
-        await kopf.operator(
-            registry=registry(operator),
-            identity=identity,
-            standalone=True,
-            clusterwide=not config.namespaces,
-            namespaces=config.namespaces,
-        )
-    finally:
-        await operator.stop()
 
 
 if __name__ == "__main__":

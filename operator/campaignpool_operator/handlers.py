@@ -14,13 +14,13 @@ import kopf
 
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool_operator.jobs import managed
-from campaignpool_operator.process import Operator
+from campaignpool_operator.loops import Loops
 
 _PREFIX = GROUP
 
 
-def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """Give kopf's registry with the handlers of one operator."""
+def registry(loops: Loops) -> kopf.OperatorRegistry:
+    """Return kopf's registry with the handlers that tell these loops of changes."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -34,20 +34,20 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     # kopf waits for tasks that began after its own start; ours have to end before it looks.
     @kopf.on.cleanup(registry=handlers)
     async def cleanup(**_: object) -> None:
-        await operator.stop()
+        await loops.close()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def pool(event: kopf.RawEvent, **_: object) -> None:
         if event["type"] == "DELETED":
-            operator.pool_gone(event["object"])
+            loops.pool_gone(event["object"])
         else:
-            operator.pool_changed(event["object"])
+            loops.pool_changed(event["object"])
 
     @kopf.on.event(
         "batch", "v1", "jobs", labels={"app.kubernetes.io/managed-by": managed.MANAGED_BY}, registry=handlers
     )
     async def job(event: kopf.RawEvent, **_: object) -> None:
-        operator.job_changed(event["object"])
+        loops.job_changed(event["object"])
 
     return handlers
 
@@ -74,5 +74,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
     settings.peering.standalone = True
-    # A handler does nothing that takes time, so whoever is still there after this hangs.
-    settings.process.ultimate_exiting_timeout = 20
+    # The process outlives kopf, which stops with the lease; `process` bounds the exit.
+    settings.process.ultimate_exiting_timeout = None
+    # Namespaces are given or do not matter, and the CRD is there before kopf starts: no right on either is needed.
+    settings.scanning.disabled = True

@@ -1,29 +1,48 @@
-"""The operator as a whole: its parts from start to stop, and which loops an event asks for."""
+"""The process as a whole: it answers probes, waits until it leads, reconciles, and stops."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import signal
+import uuid
+from contextlib import suppress
 from typing import Any
 
-from campaignpool.api.resource import KIND
-from campaignpool.errors import ClusterError
-from campaignpool_operator.cluster.client import Cluster, Json
-from campaignpool_operator.reconcile import Reconciler
-from campaignpool_operator.runtime.config import Config
+import kopf
+
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.handlers import registry
+from campaignpool_operator.loops import Loops
+from campaignpool_operator.runtime.config import VERSION, Config
 from campaignpool_operator.runtime.health import HealthServer
-from campaignpool_operator.runtime.listener import Listeners
+from campaignpool_operator.runtime.leader import LEASE_SECONDS, Election
 from campaignpool_operator.runtime.metrics import Metrics
-from campaignpool_operator.runtime.scheduler import Scheduler
+from campaignpool_operator.runtime.rights import Rights
 
-VERSION = "0.1.0"
+_AGAIN_SECONDS = 3.0
+"""Pause after the watches ended with an error."""
 
-_RELIST_SECONDS = 3.0
-"""Pause after a list that had no answer."""
+_STOP_SECONDS = 5.0
+"""kopf is asked to stop, and cancelled after this."""
 
-_MISSED_LISTS = 3
-"""The operator is not ready once so many lists in a row had no answer."""
+_KILL_SECONDS = 20
+"""Whoever has not stopped after this hangs."""
 
 _log = logging.getLogger(__name__)
+
+
+async def run(config: Config) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: There is no cluster to talk to.
+    """
+    operator = Operator(config)
+    try:
+        await operator.start()
+        await operator.stopped.wait()
+        asyncio.get_running_loop().call_later(_KILL_SECONDS, signal.raise_signal, signal.SIGKILL)
+    finally:
+        await operator.stop()
 
 
 class Operator:
@@ -34,110 +53,130 @@ class Operator:
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.metrics = Metrics(VERSION)
-        self.http_port: int | None = None
-        self._seen: dict[str, tuple[object, ...]] = {}
-        self._listed_at: float | None = None
-        self.reachable = asyncio.Event()
-        """Set once the API has given the pools for the first time."""
+        self.stopped = asyncio.Event()
+        """Set by the signals that ask the process to stop."""
+        self._config = config
+        self._metrics = Metrics(VERSION)
         self._cluster: Cluster | None = None
-        self._scheduler: Scheduler | None = None
-        self._listeners: Listeners | None = None
-        self._reconciler: Reconciler | None = None
+        self._rights: Rights | None = None
+        self._election: Election | None = None
         self._health: HealthServer | None = None
-        self._lister: asyncio.Task[None] | None = None
+        self._loops: Loops | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Connect, serve probes, begin to list. Raises ConfigurationError where there is no cluster to talk to."""
-        self._cluster = await Cluster.connect()
-        self._listeners = Listeners(self.request)
-        self._reconciler = reconciler = Reconciler(self.config, self._cluster, self._listeners, self.metrics)
-        self._scheduler = Scheduler(
-            reconciler, self.config.max_loops, failed=lambda _: self.metrics.reconciles.labels("error").inc()
-        )
-        if self.config.http_port is not None:
-            self._health = HealthServer(self._wrong, self._unready, self.metrics)
-            self.http_port = await self._health.start(self.config.http_host, self.config.http_port)
-        self._lister = asyncio.create_task(self._list(self._cluster), name="lister")
+        """Connect, serve probes, wait for the Lease in the background. Raises ConfigurationError."""
+        self._handle_signals()
+        config = self._config
+        self._cluster = cluster = await Cluster.connect()
+        self._rights = Rights(cluster, config.namespaces, config.lease_namespace if config.leader_election else None)
+        if config.http_port is not None:
+            self._health = HealthServer(self._stuck, self._unready, self._metrics)
+            await self._health.start(config.http_host, config.http_port)
+        self._begin(self._rights.run(), "rights")
+        if config.leader_election:
+            # A container that restarts in its pod has the pod's name again, and must not take the Lease for its own.
+            identity = f"{config.identity}_{uuid.uuid4().hex[:8]}"
+            self._election = Election(cluster, config.lease_namespace, config.lease_name, identity)
+            cluster.may_write = self._election.leads
+            self._election.start()
+        self._begin(self._lead_when_elected(cluster, self._rights), "leading")
 
     async def stop(self) -> None:
-        """End at once, whatever is under way: the next start goes on with it. May be called again."""
-        if self._lister is not None:
-            self._lister.cancel()
-            await asyncio.gather(self._lister, return_exceptions=True)
-        parts = (self._scheduler, self._listeners, self._reconciler, self._health, self._cluster)
-        self._scheduler = self._listeners = self._reconciler = self._health = self._cluster = None
-        for part in parts:
+        """End the loops, then give up the Lease, then end the rest."""
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._election is not None:
+            await self._election.release()
+        for part in (self._health, self._cluster):
             if part is not None:
                 await part.close()
 
-    def request(self, key: str) -> None:
-        """Ask for the loop of a pool."""
-        if self._scheduler is not None:
-            self._scheduler.enqueue(key)
+    def _handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stopped.set)
 
-    def pool_changed(self, resource: Mapping[str, Any]) -> None:
-        """Ask for the loop of a pool where what changed is not only its status, which we write ourselves."""
-        meta = resource["metadata"]
-        key = f"{meta['namespace']}/{meta['name']}"
-        matters = (
-            meta["uid"],
-            meta.get("generation"),
-            meta.get("deletionTimestamp"),
-            sorted((meta.get("annotations") or {}).items()),
-            sorted((meta.get("labels") or {}).items()),
-        )
-        if self._seen.get(key) != matters:
-            self._seen[key] = matters
-            self.request(key)
+    def _begin(self, work: Any, name: str) -> None:  # noqa: ANN401 (a coroutine)
+        self._tasks.append(asyncio.create_task(work, name=name))
 
-    def pool_gone(self, resource: Mapping[str, Any]) -> None:
-        """Forget a pool, by way of its loop."""
-        key = f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
-        self._seen.pop(key, None)
-        self.request(key)
-
-    def job_changed(self, job: Mapping[str, Any]) -> None:
-        """Ask for the loop of the pool that a Job belongs to."""
-        meta = job["metadata"]
-        for owner in meta.get("ownerReferences") or ():
-            if owner.get("controller") and owner["kind"] == KIND:
-                self.request(f"{meta['namespace']}/{owner['name']}")
-
-    async def _list(self, cluster: Cluster) -> None:
-        """List the pools now and then: finds what a watch missed, and proves that the API answers.
-
-        Pools that are looked after have a resync of their own.
-        """
+    async def _lead_when_elected(self, cluster: Cluster, rights: Rights) -> None:
         while True:
+            if self._election is not None:
+                await self._election.elected()
             try:
-                for namespace in self.config.namespaces or (None,):
-                    for resource in await cluster.pools(namespace):
-                        self._listed(resource)
-                self._listed_at = asyncio.get_running_loop().time()
-                self.reachable.set()
-                pause = self.config.resync_seconds
-            except ClusterError as error:
-                _log.warning("the pools cannot be listed", extra={"reason": error.reason, "cause": error.message})
-                pause = min(_RELIST_SECONDS, self.config.resync_seconds)
-            await asyncio.sleep(pause)
+                await self._lead(cluster, rights)
+            except Exception as error:  # noqa: BLE001 (kopf exports no class of errors; the watches begin again)
+                _log.error("the watches ended and begin again: %s", error)
+                cluster.forbidden.set()
+                await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _listed(self, resource: Json) -> None:
-        meta = resource["metadata"]
-        key = f"{meta['namespace']}/{meta['name']}"
-        if self._scheduler is not None and key not in self._scheduler.pools():
-            self.request(key)
-        self.pool_changed(resource)
+    async def _lead(self, cluster: Cluster, rights: Rights) -> None:
+        """Reconcile until the Lease is lost."""
+        self._loops = loops = Loops(self._config, cluster, self._metrics)
+        loops.start()
+        self._metrics.leader.set(1)
+        stop = asyncio.Event()
+        watches = asyncio.create_task(self._watch(loops, rights, stop), name="watches")
+        deposed = asyncio.create_task(self._election.deposed() if self._election else asyncio.Event().wait())
+        try:
+            await asyncio.wait({watches, deposed}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # kopf takes longer to stop, and only reads: another replica may begin before.
+            await loops.close()
+            if self._election is not None:
+                await self._election.release()
+            raise
+        finally:
+            self._metrics.leader.set(0)
+            self._loops = None
+            deposed.cancel()
+            await loops.close()
+            stop.set()
+            await _ended(watches)
+        await watches
 
-    def _wrong(self) -> str | None:
-        stuck = self._scheduler.stuck() if self._scheduler is not None else []
-        return f"stuck: {', '.join(sorted(stuck))}" if stuck else None
+    async def _watch(self, loops: Loops, rights: Rights, stop: asyncio.Event) -> None:
+        """Have kopf watch pools and Jobs until told to stop."""
+        # kopf gives up on an API that is not there yet or refuses a watch, and asks one without our CRD in vain.
+        await loops.reachable.wait()
+        await rights.granted.wait()
+        # kopf would form an identity from the user's name, which a container's numeric user does not have. Any: kopf
+        # does not export the type.
+        identity: Any = self._config.identity
+        before = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=registry(loops),
+            identity=identity,
+            standalone=True,
+            clusterwide=not self._config.namespaces,
+            namespaces=self._config.namespaces,
+            stop_flag=stop,
+        )
+        self._handle_signals()  # kopf has put its own handlers in their place
+        await kopf.run_tasks(tasks, ignored=before)
+
+    def _stuck(self) -> str | None:
+        return self._loops.stuck() if self._loops is not None else None
 
     def _unready(self) -> str | None:
-        if self._listed_at is None:
-            return "the pools have not been listed yet"
-        silence = asyncio.get_running_loop().time() - self._listed_at
-        if silence > _MISSED_LISTS * self.config.resync_seconds + _MISSED_LISTS:
-            return f"the Kubernetes API has not answered for {silence:.0f} s"
-        return self._wrong()
+        if self._rights is not None and self._rights.missing:
+            return self._rights.missing
+        if self._loops is not None:
+            return self._loops.unready()
+        if self._election is None:
+            return "the watches are being opened again"
+        silence = self._election.silence()
+        if silence > LEASE_SECONDS:
+            return "the lease cannot be read: the Kubernetes API does not answer"
+        return None
+
+
+async def _ended(watches: asyncio.Task[None]) -> None:
+    """Wait until kopf has stopped as it was asked to, and cancel it where it takes too long."""
+    with suppress(TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await asyncio.shield(watches)
+    if not watches.done():
+        watches.cancel()
+        await asyncio.gather(watches, return_exceptions=True)

@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from kopf import OperatorSettings
+from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
 from campaignpool.api.status import CampaignPoolStatus, LastSeed
+from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.handlers import configure
-from campaignpool_operator.process import Operator
+from campaignpool_operator.loops import Loops
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.health import HealthServer
 from campaignpool_operator.runtime.metrics import Metrics
@@ -95,11 +98,11 @@ async def test_probes_answer_with_what_is_wrong() -> None:
     await server.close()
 
 
-class Asked(Operator):
-    """An operator that only notes what it is asked for."""
+class Asked(Loops):
+    """Loops that only note what they are asked for."""
 
-    def __init__(self) -> None:
-        super().__init__(Config(http_port=None))
+    def __init__(self, client: ApiClient) -> None:
+        super().__init__(Config(http_port=None), Cluster(client), Metrics("9"))
         self.asked: list[str] = []
 
     def request(self, key: str) -> None:
@@ -107,8 +110,10 @@ class Asked(Operator):
 
 
 @pytest.fixture
-def asked() -> Asked:
-    return Asked()
+async def asked() -> AsyncIterator[Asked]:
+    client = ApiClient()
+    yield Asked(client)
+    await client.close()
 
 
 def resource(**meta: Any) -> dict[str, Any]:  # noqa: ANN401 (any YAML)
@@ -138,6 +143,6 @@ async def test_a_job_asks_for_the_loop_of_the_pool_that_controls_it(asked: Asked
     assert asked.asked == ["game/chiwar"]
 
 
-async def test_an_operator_that_has_not_listed_is_not_ready(asked: Asked) -> None:
-    assert asked._unready() == "the pools have not been listed yet"
-    assert asked._wrong() is None
+async def test_loops_that_have_not_listed_are_not_ready(asked: Asked) -> None:
+    assert asked.unready() == "the pools have not been listed yet"
+    assert asked.stuck() is None

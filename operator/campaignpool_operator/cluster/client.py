@@ -1,20 +1,7 @@
 """The Kubernetes API, as the operator needs it: the only module that imports `kubernetes`.
 
 Plain JSON in, plain JSON out. What is not there is None; every other refusal, and every silence, is a `ClusterError`.
-
-The operator needs these rights, here and through kopf's watches, and no others:
-
-| group | resource | verbs |
-| --- | --- | --- |
-| campaignpool.dev | campaignpools | get, list, watch, patch (finalizers) |
-| campaignpool.dev | campaignpools/status | patch |
-| campaignpool.dev | campaignpools/finalizers | update (for blockOwnerDeletion, where the API server asks for it) |
-| batch | jobs | get, list, watch, create, delete |
-| (core) | secrets, configmaps | get |
-| (core) | events | create, list (Warning Events on Jobs and pods) |
-| (core) | pods | list, watch |
-| apiextensions.k8s.io | customresourcedefinitions | list, watch (kopf; cluster-wide only) |
-| (core) | namespaces | list, watch (kopf; cluster-wide only) |
+The rights that this takes are listed in `campaignpool_operator.rbac`.
 """
 
 import asyncio
@@ -24,7 +11,7 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -37,6 +24,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool.errors import ClusterError, ConfigurationError
+from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
 """The operator's name: of its connections in `pg_stat_activity`, as User-Agent and as field manager."""
@@ -52,7 +40,9 @@ REQUEST_SECONDS = 20.0
 _POOLS = f"/apis/{GROUP}/{VERSION}"
 _KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
 _MERGE_PATCH = "application/merge-patch+json"
-_NOT_FOUND, _CONFLICT = 404, 409
+_LEASES = "/apis/coordination.k8s.io/v1"
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 
 
 class Cluster:
@@ -62,6 +52,10 @@ class Cluster:
         self._client = client
         client.user_agent = APPLICATION
         self._clock: tuple[datetime, float] | None = None
+        self.forbidden = asyncio.Event()
+        """Set when the API refused a request as forbidden; whoever acts on it clears it."""
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before every change but those of Leases: a replica that no longer leads changes nothing."""
 
     def now(self) -> datetime:
         """Return the time by the API server's clock, to the second; the local time before its first answer."""
@@ -196,6 +190,37 @@ class Cluster:
             with suppress(ValueError):
                 self._clock = (parsedate_to_datetime(date), time.monotonic())
 
+    async def lease(self, namespace: str, name: str) -> Json | None:
+        """Return a Lease."""
+        return await self._find("GET", f"{_leases(namespace)}/{quote(name)}")
+
+    async def create_lease(self, namespace: str, lease: Mapping[str, Any]) -> Json | None:
+        """Create a Lease and return it; None: there is one of its name."""
+        try:
+            return await self._send("POST", _leases(namespace), body=dict(lease))
+        except ClusterError as error:
+            if error.reason == "AlreadyExists":
+                return None
+            raise
+
+    async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> Json:
+        """Replace a Lease and return it; raises ClusterError with reason `Conflict` where it has been changed."""
+        return await self._send("PUT", f"{_leases(namespace)}/{quote(lease['metadata']['name'])}", body=dict(lease))
+
+    async def allows(self, right: Right) -> bool:
+        """Return whether the API server grants a right; True where it lets nobody ask."""
+        plural, _, subresource = right.rule.resource.partition("/")
+        wanted = {"group": right.rule.group, "resource": plural, "verb": right.verb, "namespace": right.namespace}
+        if subresource:
+            wanted["subresource"] = subresource
+        try:
+            answer = await self._send("POST", _REVIEWS, body={"spec": {"resourceAttributes": wanted}})
+        except ClusterError as error:
+            if error.reason == "Forbidden":
+                return True
+            raise
+        return bool((answer.get("status") or {}).get("allowed"))
+
     async def _find(
         self, method: str, path: str, *, body: Json | None = None, kind: str = "application/json"
     ) -> Json | None:
@@ -219,6 +244,8 @@ class Cluster:
         what = f"{method} {path}"
         if method in ("POST", "PATCH"):
             query = {**(query or {}), "fieldManager": APPLICATION}
+        if method != "GET" and not path.startswith((_LEASES, _REVIEWS)) and not self.may_write():
+            raise ClusterError(f"{what} is not sent: this replica no longer holds the lease", reason="LeaseLost")
         headers = {"Accept": "application/json", "Content-Type": kind}
         try:
             prepared = await self._client.param_serialize(
@@ -241,6 +268,8 @@ class Cluster:
             answer = json.loads(data)
         except ValueError:
             answer = {}
+        if response.status == _FORBIDDEN and path != _REVIEWS:
+            self.forbidden.set()
         if response.status >= 400:
             raise _refusal(what, response.status, answer)
         return dict(answer)
@@ -271,3 +300,7 @@ def _pool(namespace: str, name: str) -> str:
 
 def _jobs(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{quote(namespace)}/jobs"
+
+
+def _leases(namespace: str) -> str:
+    return f"{_LEASES}/namespaces/{quote(namespace)}/leases"

@@ -1,11 +1,26 @@
 """The operator's configuration: read once, at the start, from `CAMPAIGNPOOL_*` variables and the command line."""
 
-from typing import Annotated
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from campaignpool_operator.cluster.client import APPLICATION
+
+VERSION = "0.1.0"
+
 DEFAULT_SEEDER_IMAGE = "campaignpool-seeder:0.1.0"
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _own_namespace() -> str:
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or "default"
+    except OSError:
+        return "default"
 
 
 class Config(BaseSettings):
@@ -19,6 +34,10 @@ class Config(BaseSettings):
     """Namespaces to serve, comma-separated; none: the whole cluster."""
     seeder_image: str = Field(default=DEFAULT_SEEDER_IMAGE, min_length=1)
     """Image of the seeding Jobs of pools that name none."""
+    seeder_resources: dict[str, Any] = Field(default_factory=dict)
+    """Requests and limits of the Jobs of pools that set none, as JSON."""
+    seeder_pod_template: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the pods of all Jobs, as JSON; a pool's own `seeding.podTemplate` is merged over them."""
     resync_seconds: float = Field(default=30.0, ge=1, le=3600)
     """Resync interval: a pool is reconciled at least this often."""
     http_host: str | None = None
@@ -27,8 +46,21 @@ class Config(BaseSettings):
     """Port of probes and metrics; 0: a free one, which the log names; `off`: none is served."""
     json_logs: bool = False
     """One JSON object a line instead of text."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged; `debug` also logs what kopf does."""
+    leader_election: bool = False
+    """Of all replicas only the one that holds the Lease reconciles; the others wait."""
+    lease_name: str = Field(default=APPLICATION, min_length=1)
+    """Name of the Lease."""
+    lease_namespace: str = Field(default_factory=_own_namespace)
+    """Namespace of the Lease; by default the pod's own."""
     max_loops: int = Field(default=64, ge=1, le=1000)
     """Most pools that are reconciled at the same time; bounds memory and database connections."""
+
+    @property
+    def identity(self) -> str:
+        """Return the name of the host: in a pod, the pod's name."""
+        return socket.gethostname()
 
     @field_validator("namespaces", mode="before")
     @classmethod

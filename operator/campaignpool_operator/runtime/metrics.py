@@ -8,7 +8,7 @@ maximum over the pools before summing.
 import time
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
@@ -28,6 +28,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Pools(self._statuses, version))
         self._registry.register(_Images(self._images))
+        self.leader = Gauge(
+            "campaignpool_leader", "1 while this replica reconciles, 0 while it waits.", registry=self._registry
+        )
         self.reconciles = Counter(
             "campaignpool_reconcile",
             "Loops by how they ended: ok, fault, deleting, gone, error.",
@@ -71,6 +74,11 @@ class Metrics:
         if self._statuses.pop(key, None) is not None:
             for counter in (self._jobs, self._images_jobs):
                 counter.remove_by_labels(dict(zip(_POOL, key.split("/", 1), strict=True)))
+
+    def drop_all(self) -> None:
+        """Forget all pools: another replica shows them."""
+        for key in list(self._statuses):
+            self.drop(key)
 
     def text(self) -> bytes:
         """Give everything in Prometheus's text format."""
