@@ -1,1 +1,1 @@
-"""Every figure that the project quotes, measured: `python -m bench --help`."""
+"""Benchmarks: they measure every figure that the project quotes. See `python -m bench --help`."""

@@ -1,4 +1,4 @@
-"""Rails' ActiveRecord as a way to make campaigns, where Ruby and its packages are there: drives `activerecord.rb`."""
+"""Rails' ActiveRecord as a way to create campaigns: drives `activerecord.rb` if Ruby is installed."""
 
 import asyncio
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from bench.strategies import OnItsOwn
+from bench.strategies import OwnConnection
 from campaignpool.ledger.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
 PACKAGES = ("ruby", "ruby-activerecord", "ruby-pg")
-"""Packages of Debian that bring what it needs."""
+"""The Debian packages that this strategy needs."""
 
 _SCRIPT = Path(__file__).with_suffix(".rb")
 _VERSIONS = 'require "active_record"; require "pg"; puts RUBY_VERSION, ActiveRecord.version, PG::VERSION'
@@ -23,28 +23,28 @@ _VERSIONS = 'require "active_record"; require "pg"; puts RUBY_VERSION, ActiveRec
 
 @cache
 def versions() -> dict[str, str]:
-    """Give the versions of what it needs, by name; none when something of it is not there."""
+    """Return the versions of Ruby and the gems by name; empty if one of them is not installed."""
     ruby = shutil.which("ruby")
     if ruby is None:
         return {}
-    asked = subprocess.run(  # noqa: S603 (our own command)
+    result = subprocess.run(  # noqa: S603 (our own command)
         [ruby, "-e", _VERSIONS], capture_output=True, text=True, check=False
     )
-    return {} if asked.returncode else dict(zip(("Ruby", "ActiveRecord", "pg"), asked.stdout.split(), strict=True))
+    return {} if result.returncode else dict(zip(("Ruby", "ActiveRecord", "pg"), result.stdout.split(), strict=True))
 
 
 def absence() -> str:
-    """Say why it cannot be measured, and what to install; empty when it can."""
+    """Return why ActiveRecord cannot be measured and what to install; empty if it can."""
     if versions():
         return ""
-    there = "Ruby is on this machine without ActiveRecord or pg" if shutil.which("ruby") else "there is no Ruby here"
-    return f"{there}. On Debian, `apt-get install {' '.join(PACKAGES)}` brings what it needs"
+    missing = "the gems ActiveRecord and pg are" if shutil.which("ruby") else "Ruby is"
+    return f"{missing} not installed. On Debian, run `apt-get install {' '.join(PACKAGES)}`"
 
 
-class ActiveRecord(OnItsOwn):
-    """A process of Ruby over the gem pg, which does nothing but what it is told.
+class ActiveRecord(OwnConnection):
+    """A Ruby process that uses the gem pg and executes the commands it reads.
 
-    What is timed has the line that tells it and the line that answers in it: a fraction of a millisecond.
+    The measured time includes one command line and one reply line, which take a fraction of a millisecond.
     """
 
     name, label = "activerecord", "row by row, Rails' ActiveRecord with validations, pg"
@@ -52,22 +52,22 @@ class ActiveRecord(OnItsOwn):
 
     @override
     async def open(self, connection: Connection) -> None:
-        # The address is in the environment, for the command line of a process is everyone's to read.
+        # The URL is an environment variable because every user can read a process's command line.
         self._process = await asyncio.create_subprocess_exec(
             "ruby", _SCRIPT, str(TEMPLATE_ID), stdin=PIPE, stdout=PIPE, env={**os.environ, "DATABASE_URL": self.url}
         )
 
     @override
     async def begin(self, campaigns: int) -> None:
-        await self._order("begin")
+        await self._command("begin")
 
     @override
     async def make(self, campaigns: int) -> None:
-        await self._order(f"make {campaigns}")
+        await self._command(f"make {campaigns}")
 
     @override
     async def end(self, *, keep: bool) -> None:
-        await self._order("end keep" if keep else "end rollback")
+        await self._command("end keep" if keep else "end rollback")
 
     @override
     async def close(self) -> None:
@@ -75,11 +75,11 @@ class ActiveRecord(OnItsOwn):
             self._process.stdin.close()
         await self._process.wait()
 
-    async def _order(self, line: str) -> None:
-        """Order something and wait until it is done.
+    async def _command(self, line: str) -> None:
+        """Send a command and wait for the reply.
 
         Raises:
-            RuntimeError: The process ended instead; standard error has what it said.
+            RuntimeError: The process exited; the reason is on standard error.
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError(f"{_SCRIPT.name} was started without pipes")

@@ -1,25 +1,24 @@
 # frozen_string_literal: true
 
-# Copies the template as a Rails application does: one record after the other, each validated and saved.
+# Copies the template as a Rails application does: one record at a time, each validated and saved.
 #
-# Connects to the database of DATABASE_URL; the id of the template is the argument. Obeys lines of standard input
-# and answers each with a line when it is done:
+# Connects to DATABASE_URL; the argument is the id of the template. Reads commands from standard input and replies
+# "done" to each:
 #
 #   begin                         begins a transaction
-#   make N                        makes N campaigns
+#   make N                        creates N campaigns
 #   end keep, end rollback        ends the transaction
 #
-# It is kept honest: the template is read with its images preloaded, a few queries a table; a record gets those
-# that it belongs to as objects, which are in memory, so that no validation looks them up; schticks come in the order
-# in which they need each other, so that none is saved twice. An application's callbacks are no part of it, nor
-# what Active Storage does beyond its rows.
+# The comparison is fair: the template is read with its images preloaded, in a few queries per table; records get
+# their parents as objects in memory, so that no validation loads them; schticks are saved after their prerequisites,
+# so that none is saved twice. Callbacks of an application and uploads of Active Storage are excluded.
 
 require "active_record"
 require "pg"
 require "securerandom"
 require "tsort"
 
-# As in every application that was made with Rails 5 or later.
+# The default of applications created with Rails 5 or later.
 ActiveRecord::Base.belongs_to_required_by_default = true
 
 class ApplicationRecord < ActiveRecord::Base
@@ -115,103 +114,105 @@ class ActiveStorageAttachment < ApplicationRecord
   validates :name, presence: true
 end
 
-# A campaign in the making.
+# Creates one copy of the template.
 class Copy
   def initialize(template_id)
     @template = Campaign.find(template_id)
-    @became = {}
+    @copies = {}
   end
 
   def make
     name = "Copy #{SecureRandom.uuid}"
     user = @template.user
-    @campaign = imaged(@template, user: user, name: name, is_master_template: false, seeded_at: Time.now)
-    in_order(hanging(@template.schticks)).each { |row| hung(row, prerequisite: @became[row.prerequisite_id]) }
-    hanging(@template.weapons).each { |row| hung(row) }
-    hanging(@template.factions).each { |row| hung(row) }
-    hanging(@template.junctures).each { |row| hung(row, faction: @became[row.faction_id]) }
-    characters = hanging(@template.characters.where(is_template: true).includes(:character_schticks, :carries))
-    characters.each { |row| character(row, user) }
+    @campaign = copy_with_images(@template, user: user, name: name, is_master_template: false, seeded_at: Time.now)
+    prerequisites_first(active(@template.schticks)).each do |row|
+      copy_into_campaign(row, prerequisite: @copies[row.prerequisite_id])
+    end
+    active(@template.weapons).each { |row| copy_into_campaign(row) }
+    active(@template.factions).each { |row| copy_into_campaign(row) }
+    active(@template.junctures).each { |row| copy_into_campaign(row, faction: @copies[row.faction_id]) }
+    characters = active(@template.characters.where(is_template: true).includes(:character_schticks, :carries))
+    characters.each { |row| copy_character(row, user) }
   end
 
   private
 
-  def hanging(rows)
+  def active(rows)
     rows.where(active: true).with_images.to_a
   end
 
-  # Each after the one that it needs; what is needed and not copied is no matter.
-  def in_order(schticks)
-    known = schticks.index_by(&:id)
-    needed = ->(row, &block) { [known[row.prerequisite_id]].compact.each(&block) }
-    TSort.tsort(->(&block) { schticks.each(&block) }, needed)
+  # Sorts schticks after their prerequisites; prerequisites that are not copied are ignored.
+  def prerequisites_first(schticks)
+    by_id = schticks.index_by(&:id)
+    prerequisites = ->(row, &block) { [by_id[row.prerequisite_id]].compact.each(&block) }
+    TSort.tsort(->(&block) { schticks.each(&block) }, prerequisites)
   end
 
-  def saved(row, changed)
+  def save_copy(row, changed)
     row.dup.tap do |copy|
       copy.assign_attributes(changed)
       copy.save!
     end
   end
 
-  def imaged(row, changed)
-    copy = @became[row.id] = saved(row, changed)
-    row.image_positions.each { |position| saved(position, positionable: copy) }
+  def copy_with_images(row, changed)
+    copy = @copies[row.id] = save_copy(row, changed)
+    row.image_positions.each { |position| save_copy(position, positionable: copy) }
     image = row.image_attachment
-    saved(image, record: copy, blob: image.blob) if image
+    save_copy(image, record: copy, blob: image.blob) if image
     copy
   end
 
-  def hung(row, changed = {})
-    imaged(row, campaign: @campaign, **changed)
+  def copy_into_campaign(row, changed = {})
+    copy_with_images(row, campaign: @campaign, **changed)
   end
 
-  def character(row, user)
-    copy = hung(
+  def copy_character(row, user)
+    copy = copy_into_campaign(
       row,
       user: user,
-      faction: @became[row.faction_id],
-      juncture: @became[row.juncture_id],
-      equipped_weapon: @became[row.equipped_weapon_id],
+      faction: @copies[row.faction_id],
+      juncture: @copies[row.juncture_id],
+      equipped_weapon: @copies[row.equipped_weapon_id],
       notion_page_id: nil,
     )
-    row.character_schticks.each do |known|
-      schtick = @became[known.schtick_id]
-      saved(known, character: copy, schtick: schtick) if schtick
+    row.character_schticks.each do |character_schtick|
+      schtick = @copies[character_schtick.schtick_id]
+      save_copy(character_schtick, character: copy, schtick: schtick) if schtick
     end
-    row.carries.each do |carried|
-      weapon = @became[carried.weapon_id]
-      saved(carried, character: copy, weapon: weapon) if weapon
+    row.carries.each do |carry|
+      weapon = @copies[carry.weapon_id]
+      save_copy(carry, character: copy, weapon: weapon) if weapon
     end
   end
 end
 
-def answer
+def reply
   $stdout.puts "done"
   $stdout.flush
 end
 
-def words
+def read_command
   line = $stdin.gets
-  exit unless line # whoever ordered this is gone: what is open is rolled back
+  exit unless line # the bench has exited; the open transaction is rolled back
   line.split
 end
 
 ActiveRecord::Base.establish_connection(ENV.fetch("DATABASE_URL"))
 template_id = ARGV.fetch(0)
 loop do
-  words # begin
+  read_command # begin
   ActiveRecord::Base.transaction do
-    ActiveRecord::Base.connection.execute("SELECT 1") # a transaction begins with its first statement
-    GC.start # as the harness does before what it times
-    answer
-    command, argument = words
+    ActiveRecord::Base.connection.execute("SELECT 1") # ActiveRecord begins a transaction with its first statement
+    GC.start # as the harness does before the timer starts
+    reply
+    command, argument = read_command
     while command == "make"
       Integer(argument).times { Copy.new(template_id).make }
-      answer
-      command, argument = words
+      reply
+      command, argument = read_command
     end
     raise ActiveRecord::Rollback unless argument == "keep"
   end
-  answer
+  reply
 end

@@ -1,4 +1,4 @@
-"""How a bench measures: cases that take turns inside one call, medians over the rounds, ratios within a round."""
+"""The harness: cases alternate in rounds; figures are medians over rounds, or of the ratios within rounds."""
 
 import gc
 import math
@@ -14,13 +14,13 @@ Step = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Case:
-    """One way of doing the work.
+    """One of the alternatives that a bench compares.
 
     Attributes:
-        name: Names it in the results.
-        units: How many things (campaigns, claims) one run makes; all figures are per unit.
-        before: What a run needs first; not timed.
-        run: What is timed.
+        name: The name in the results.
+        units: The number of campaigns or claims per run; all figures are per unit.
+        before: Prepares a run; not timed.
+        run: The timed step.
         after: Undoes the run; not timed.
     """
 
@@ -33,7 +33,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: seconds, and how far the gauge went (bytes of WAL), each per unit."""
+    """One run: seconds and the increase of the gauge (bytes of WAL), both per unit."""
 
     seconds: float
     gauge: float
@@ -41,33 +41,33 @@ class Sample:
 
 @dataclass(frozen=True)
 class Runs:
-    """What was measured: for each case one sample a round, in the order of the rounds."""
+    """The measurements: one sample per case and round, in the order of the rounds."""
 
     samples: Mapping[str, Sequence[Sample]]
 
     def milliseconds(self, name: str) -> float:
-        """Give the median time of a case, per unit."""
-        return median(each.seconds for each in self.samples[name]) * 1000
+        """Return the median time of a case per unit, in milliseconds."""
+        return median(sample.seconds for sample in self.samples[name]) * 1000
 
     def kilobytes(self, name: str) -> float:
-        """Give the median way of the gauge, per unit, in units of 1024."""
-        return median(each.gauge for each in self.samples[name]) / 1024
+        """Return the median increase of the gauge per unit, divided by 1024."""
+        return median(sample.gauge for sample in self.samples[name]) / 1024
 
     def ratio(self, name: str, base: str) -> float:
-        """Give how many times as long as `base` a case takes: the median of the ratios within each round.
+        """Return the time of a case over the time of `base`: the median of the ratios within each round.
 
-        A round's two runs are neighbours, so what slows the machine for a while slows both.
+        The two runs of a round follow each other, so a temporary slowdown of the machine affects both.
         """
         pairs = zip(self.samples[name], self.samples[base], strict=True)
-        return median(each.seconds / other.seconds for each, other in pairs)
+        return median(sample.seconds / other.seconds for sample, other in pairs)
 
     def gauge_ratio(self, name: str, base: str) -> float:
-        """Give the ratio of the gauge's medians."""
+        """Return the ratio of the medians of the gauge."""
         return self.kilobytes(name) / self.kilobytes(base)
 
-    def and_then(self, more: "Runs") -> "Runs":
-        """Give the rounds of both, these first; the cases are the same."""
-        return Runs({name: [*mine, *more.samples[name]] for name, mine in self.samples.items()})
+    def and_then(self, later: "Runs") -> "Runs":
+        """Return these rounds followed by later ones of the same cases."""
+        return Runs({name: [*samples, *later.samples[name]] for name, samples in self.samples.items()})
 
 
 async def alternate(
@@ -79,93 +79,93 @@ async def alternate(
     gauge: Callable[[], Awaitable[int]] | None = None,
     between: Step | None = None,
 ) -> Runs:
-    """Run every case once a round, each round in another order.
+    """Run every case once per round, in a different order each round, and return the samples.
 
     Args:
-        cases: What takes turns; their names are distinct.
-        rounds: How many rounds count; five or more.
-        warmups: How many rounds come first and do not count.
-        say: Is told how far it is.
+        cases: The alternatives; their names are distinct.
+        rounds: The number of measured rounds, at least five.
+        warmups: The number of unmeasured rounds before them.
+        say: Receives the progress as text.
         gauge: A counter to read before and after each run, outside the timing.
-        between: What is done before each round, outside the timing.
+        between: Called before each round, outside the timing.
     """
     samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
     for number in range(warmups + rounds):
         say(f"warm-up {number + 1} of {warmups}" if number < warmups else f"round {number - warmups + 1} of {rounds}")
         if between:
             await between()
-        for place in order(len(cases), number):
-            sample = await _measure(cases[place], gauge)
+        for index in order(len(cases), number):
+            sample = await _measure(cases[index], gauge)
             if number >= warmups:
-                samples[cases[place].name].append(sample)
+                samples[cases[index].name].append(sample)
     return Runs(samples)
 
 
 async def _measure(case: Case, gauge: Callable[[], Awaitable[int]] | None) -> Sample:
     await case.before()
     gc.collect()
-    mark = await gauge() if gauge else 0
+    gauge_before = await gauge() if gauge else 0
     began = time.perf_counter()
     await case.run()
     seconds = time.perf_counter() - began
-    way = (await gauge() if gauge else 0) - mark
+    increase = (await gauge() if gauge else 0) - gauge_before
     await case.after()
-    return Sample(seconds / case.units, way / case.units)
+    return Sample(seconds / case.units, increase / case.units)
 
 
 def order(count: int, number: int) -> list[int]:
-    """Give the order of `count` cases in a round.
+    """Return the order of `count` cases in a round: a Williams design.
 
-    Over `count` rounds (twice as many where it is odd) every case stands once, or twice, in every place and
-    comes equally often after every other (Williams' design), so that what a run leaves behind favours none.
+    Over `count` rounds (twice as many if it is odd) every case takes every place and follows every other case
+    equally often, so that carry-over effects cancel out.
     """
     row = [(place + 1) // 2 if place % 2 else (count - place // 2) % count for place in range(count)]
     mirrored = count % 2 == 1 and number % 2 == 1
     shift = number // 2 if count % 2 else number
-    shifted = [(each + shift) % count for each in row]
+    shifted = [(index + shift) % count for index in row]
     return shifted[::-1] if mirrored else shifted
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the value that `share` (0 to 1) of the values do not exceed: a value that was measured, none between."""
+    """Return the value that `share` (0 to 1) of the values do not exceed; values are not interpolated."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 @dataclass
 class Progress:
-    """Says what is going on, on standard error: one line that is written over on a terminal, else a line a stage."""
+    """Reports progress on standard error: a line per stage, and on a terminal a line that is overwritten."""
 
     bench: str
     stage: str = ""
     _began: float = field(default_factory=time.monotonic)
 
     def at(self, stage: str) -> None:
-        """Begin a stage."""
+        """Start a stage and print it."""
         self.stage = stage
         self._write(stage, whole_line=True)
 
     def say(self, detail: str) -> None:
-        """Say how far the stage is; only a terminal shows it."""
+        """Print the progress within the stage, on a terminal only."""
         if sys.stderr.isatty():
             self._write(f"{self.stage}: {detail}", whole_line=False)
 
     def _write(self, text: str, *, whole_line: bool) -> None:
-        over = "\r\x1b[K" if sys.stderr.isatty() else ""
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
         end = "\n" if whole_line else ""
-        sys.stderr.write(f"{over}{self.bench} {time.monotonic() - self._began:4.0f} s  {text}{end}")
+        sys.stderr.write(f"{clear}{self.bench} {time.monotonic() - self._began:4.0f} s  {text}{end}")
         sys.stderr.flush()
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure should be: at most, or at least, a bound. A bench reports it and never fails on it."""
+    """An upper or lower bound of a figure. A bench reports whether it is met, and never fails on it."""
 
     figure: str
     bound: Number
     at_least: bool = False
 
     def met(self, figures: Mapping[str, Number]) -> bool:
-        """Say whether the figures meet it."""
+        """Return whether the figures meet the goal."""
         value = figures[self.figure]
         return value >= self.bound if self.at_least else value <= self.bound
 
@@ -175,7 +175,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Plot:
-    """Bars: a group for each key of `groups`, in it a bar for each label; milliseconds on a logarithmic axis."""
+    """A bar chart with a logarithmic axis: for every group the milliseconds by label."""
 
     title: str
     groups: Mapping[str, Mapping[str, float]]
@@ -183,14 +183,14 @@ class Plot:
 
 @dataclass(frozen=True)
 class Result:
-    """What a bench found.
+    """The result of a bench.
 
     Attributes:
-        figures: Figure to number; goes to `bench/results/NAME.json`.
-        versions: Of what was measured, by name, the server's first.
-        text: Markdown between the title and the machine in `bench/README.md`: tables and what they mean.
-        goals: What some of the figures should be.
-        plot: What to draw.
+        figures: The numbers by name, for `bench/results/NAME.json`.
+        versions: Versions of the measured software by name, the server first.
+        text: The Markdown of the section in `bench/README.md`: tables and their explanation.
+        goals: Bounds of some of the figures.
+        plot: The plot of the section.
     """
 
     figures: Mapping[str, Number]
@@ -202,12 +202,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Bench:
-    """A bench: a module of this package that has one as `BENCH`.
+    """A bench; the modules of this package define it as `BENCH`.
 
     Attributes:
-        title: Heading of its section in `bench/README.md`.
+        title: The heading of its section in `bench/README.md`.
         summary: One line for `--help`.
-        run: Measures.
+        run: Measures and returns the result.
     """
 
     title: str

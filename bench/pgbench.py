@@ -1,4 +1,4 @@
-"""Many clients at once, by the server's own `pgbench`: what it is told, and what its log of transactions says."""
+"""Many concurrent clients with Postgres' `pgbench`: its command line and its transaction log."""
 
 import asyncio
 import tempfile
@@ -14,16 +14,16 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool_local.postgres import EmbeddedPostgres
 
 WARMUPS = 12
-"""Transactions that a client does before anything counts: Postgres settles for a plan after five."""
+"""Warm-up transactions per client; Postgres chooses a generic plan after five."""
 
 
 @dataclass(frozen=True)
 class Burst:
-    """What some clients found who each sent their next transaction when the one before was answered.
+    """The latencies of clients that each send the next transaction when the previous one is transactions.
 
     Attributes:
-        clients: How many there were.
-        latencies: Of the transactions that count, in milliseconds.
+        clients: The number of clients.
+        latencies: Of the measured transactions, in milliseconds.
     """
 
     clients: int
@@ -31,28 +31,29 @@ class Burst:
 
     @property
     def per_second(self) -> float:
-        """How many transactions all clients together had answered a second."""
+        """The transactions per second of all clients together."""
         return self.clients / fmean(self.latencies) * 1000
 
     def at(self, share: float) -> float:
-        """Give the latency that a share (0 to 1) of the transactions did not exceed, in milliseconds."""
+        """Return the latency that a share (0 to 1) of the transactions did not exceed, in milliseconds."""
         return percentile(self.latencies, share)
 
 
 def together(bursts: Sequence[Burst]) -> Burst:
-    """Take several bursts of as many clients for one."""
-    return Burst(bursts[0].clients, [each for burst in bursts for each in burst.latencies])
+    """Return several bursts with the same number of clients as one."""
+    return Burst(bursts[0].clients, [latency for burst in bursts for latency in burst.latencies])
 
 
 @dataclass(frozen=True)
 class Script:
-    """What a client does over and over.
+    """The script that every client repeats.
 
     Attributes:
-        text: In the language of pgbench; one transaction that is timed as a whole.
-        variables: What its variables are at the start, the same for all clients.
-        rest: Which of a client's transactions are something else, and do not count: those whose number, from 1,
-            plus the client's times `rest_shift` is a multiple of `rest_every`. 0: all count.
+        text: A pgbench script; pgbench times one run of it as one transaction.
+        variables: The initial values of its variables, the same for all clients.
+        rest_every: Excludes the transactions of a client whose number, from 1, plus `rest_shift` times the client's
+            number is a multiple of this. 0 excludes none.
+        rest_shift: See `rest_every`.
     """
 
     text: str
@@ -61,12 +62,12 @@ class Script:
     rest_shift: int = 0
 
     def counts(self, client: int, number: int) -> bool:
-        """Say whether a client's transaction of this number counts, warm-up aside."""
+        """Return whether a client's transaction of this number is measured, if it is not a warm-up."""
         return not self.rest_every or (number + client * self.rest_shift) % self.rest_every != 0
 
 
-async def run(postgres: EmbeddedPostgres, url: str, script: Script, clients: int, each: int) -> Burst:
-    """Let each of some clients do a script so many times, through prepared statements of a connection of its own.
+async def run(postgres: EmbeddedPostgres, url: str, script: Script, clients: int, transactions: int) -> Burst:
+    """Run a script `transactions` times in every client, with one connection and prepared statements per client.
 
     Raises:
         CampaignPoolError: A client failed.
@@ -74,14 +75,14 @@ async def run(postgres: EmbeddedPostgres, url: str, script: Script, clients: int
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix="pgbench-") as folder:
         file = Path(folder, "script.sql")
         await asyncio.to_thread(file.write_text, script.text)
-        where = urlsplit(url)
-        words = ["--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--transactions={each}"]
-        words += [f"--define={name}={value}" for name, value in script.variables.items()]
-        words += ["--log", f"--log-prefix={folder}/log", f"--file={file}"]
-        words += [f"--host={where.hostname}", f"--port={where.port}", f"--username={where.username}"]
+        server = urlsplit(url)
+        options = ["--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--transactions={transactions}"]
+        options += [f"--define={name}={value}" for name, value in script.variables.items()]
+        options += ["--log", f"--log-prefix={folder}/log", f"--file={file}"]
+        options += [f"--host={server.hostname}", f"--port={server.port}", f"--username={server.username}"]
         process = await asyncio.create_subprocess_exec(
-            *(str(postgres.binary("pgbench")), *words, where.path.lstrip("/")),
-            env={"PGPASSWORD": where.password or "", "LC_ALL": "C"},
+            *(str(postgres.binary("pgbench")), *options, server.path.lstrip("/")),
+            env={"PGPASSWORD": server.password or "", "LC_ALL": "C"},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -97,21 +98,21 @@ def _read(folder: Path) -> str:
 
 
 def parse(log: str, script: Script) -> list[float]:
-    """Give the latencies that count from a log of transactions, in milliseconds.
+    """Return the latencies of the measured transactions of a pgbench log, in milliseconds.
 
-    What counts began when every client was warm, and ended before the first had nothing left to do. A line of the log
-    is the client, its transactions so far, microseconds, the script, and when it ended (seconds, microseconds); those
-    of a client stand in order.
+    Measured are transactions that start after the warm-up of all clients and end before the first client is finished.
+    A line of the log has the client, its transactions so far, the latency in microseconds, the script, and the end
+    (seconds, microseconds). The lines of a client are in order.
     """
     clients: dict[int, list[tuple[int, int]]] = {}
     for line in log.splitlines():
-        client, _, took, _, seconds, micros = (int(word) for word in line.split()[:6])
-        clients.setdefault(client, []).append((seconds * 1_000_000 + micros, took))
-    warm = max(done[WARMUPS - 1][0] for done in clients.values())
-    over = min(done[-1][0] for done in clients.values())
+        client, _, latency, _, seconds, microseconds = (int(field) for field in line.split()[:6])
+        clients.setdefault(client, []).append((seconds * 1_000_000 + microseconds, latency))
+    measured_from = max(transactions[WARMUPS - 1][0] for transactions in clients.values())
+    measured_to = min(transactions[-1][0] for transactions in clients.values())
     return [
-        took / 1000
-        for client, done in clients.items()
-        for number, (ended, took) in enumerate(done, start=1)
-        if ended - took >= warm and ended <= over and script.counts(client, number)
+        latency / 1000
+        for client, transactions in clients.items()
+        for number, (ended, latency) in enumerate(transactions, start=1)
+        if ended - latency >= measured_from and ended <= measured_to and script.counts(client, number)
     ]

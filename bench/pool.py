@@ -1,4 +1,4 @@
-"""What the pool costs and gives: whole seeding Jobs, claims, and the same work row by row."""
+"""The time of seeding Jobs and claims, compared with creating campaigns row by row."""
 
 import asyncio
 import subprocess
@@ -25,23 +25,22 @@ GOALS = (Goal("seconds_per_campaign_job_1", 2),)
 CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
 
 _ABOUT = """\
-A Job is the whole process `python -m campaignpool_seeder`, from start to exit, for 1 campaign and for {batch} of
-{rows:,} rows; row by row is the same work through asyncpg with the checks of an ORM's models, in a process that runs
-and is connected already. They take turns; medians of {rounds} rounds.
+A Job is the process `python -m campaignpool_seeder`, from start to exit, for 1 campaign and for {batch} campaigns of
+{rows:,} rows. Row by row is the same work on asyncpg with the queries of an ORM's validations, in a process that is
+already running and connected. They alternate; times are medians of {rounds} rounds.
 
-Claims come from one client through a prepared statement of asyncpg, each in a transaction of its own, each with a
-key, each committed to disk; the pool was filled before and nothing refills it meanwhile. The operator is taken to
-be waiting at every claim, so that every claim notifies it, which is the most that one can cost. A claim from an empty
-pool makes a campaign then and there (`onEmpty: Clone`).
+One client claims with a prepared statement of asyncpg. Every claim has a key and its own transaction, which is
+committed to disk. The pool is filled before and not refilled. The operator is waiting before every claim, so every
+claim notifies it, which is the most expensive case. A claim from an empty pool clones a campaign (`onEmpty: Clone`).
 {policy}"""
 
 
 async def run(progress: Progress) -> Result:
-    """Measure everything."""
+    """Measure Jobs and claims and return the result."""
     progress.at("starting Postgres, loading the sample application")
     async with sample.running() as server:
         url = await server.database("pool", campaigns=20)
-        progress.at("whole Jobs and the same row by row")
+        progress.at("Jobs, and the same work row by row")
         jobs = await _jobs(url, progress)
         progress.at(f"filling the pool for {CLAIMS} claims")
         async with session(url) as claimer, connected(url, "bench") as operator:
@@ -50,7 +49,7 @@ async def run(progress: Progress) -> Result:
             progress.at("claims")
             claims = await _claims(claimer, operator, WARM_CLAIMS, CLAIMS, {"master"})
             progress.at("claims from an empty pool")
-            await _take_the_rest(operator)
+            await _empty_pool(operator)
             clones = await _claims(claimer, operator, 2 * ROUNDS, CLONING_CLAIMS, {"clone"})
         about = _ABOUT.format(batch=BATCH, rows=server.rows, rounds=ROUNDS, policy=sample.POLICY)
         versions = {"Postgres": server.version}
@@ -78,7 +77,7 @@ async def _jobs(url: str, progress: Progress) -> Runs:
 
 
 def _job(url: str, observer: Connection, count: int) -> Case:
-    """Give a whole seeding process as a case; what it made is deleted after."""
+    """Return a seeding process as a case; its campaigns are deleted afterwards."""
     numbers = iter(range(1000))
     name = f"job_{count}"
 
@@ -91,7 +90,7 @@ def _job(url: str, observer: Connection, count: int) -> Case:
 
     async def after() -> None:
         if await retiring.retire(observer, sample.POOL, "", count) != count:
-            raise RuntimeError(f"a Job of {count} did not make as many campaigns")
+            raise RuntimeError(f"a Job did not create {count} campaigns")
         while await retiring.remove(observer, sample.POOL, count):
             pass
         await sample.vacuum(observer)
@@ -102,26 +101,26 @@ def _job(url: str, observer: Connection, count: int) -> Case:
 async def _claims(
     claimer: Connection, operator: Connection, warmups: int, count: int, sources: set[str]
 ) -> list[float]:
-    """Claim one after the other; give the seconds of each that counts.
+    """Claim sequentially and return the seconds of every claim after the warm-up.
 
     Raises:
-        RuntimeError: A claim was served from elsewhere than the pool was set up for, or gave what another had.
+        RuntimeError: A claim has an unexpected source or returns a campaign a second time.
     """
     statement = await claimer.prepare(CLAIM)
     seconds: list[float] = []
-    given: set[str] = set()
+    claimed: set[str] = set()
     for number in range(warmups + count):
         await pools.begin_waiting(operator, sample.POOL)
         began = time.perf_counter()
         row = await statement.fetchrow(sample.POOL, str(NEW_USER_ID), f"{min(sources)}-{number}")
         seconds.append(time.perf_counter() - began)
-        if row is None or row["source"] not in sources or row["campaign_id"] in given:
-            raise RuntimeError(f"claim {number} gave {row and dict(row)}")
-        given.add(row["campaign_id"])
+        if row is None or row["source"] not in sources or row["campaign_id"] in claimed:
+            raise RuntimeError(f"claim {number} returned {row and dict(row)}")
+        claimed.add(row["campaign_id"])
     return seconds[warmups:]
 
 
-async def _take_the_rest(connection: Connection) -> None:
+async def _empty_pool(connection: Connection) -> None:
     while await connection.fetchval(
         "SELECT count(*) FROM campaign_pool.campaign WHERE state = 'ready'"
     ) and await connection.fetchrow(CLAIM, sample.POOL, str(NEW_USER_ID), None):
@@ -148,13 +147,13 @@ def _table(figures: dict[str, Number]) -> str:
         return figures[f"seconds_per_campaign_{name}"] * 1000
 
     return table(
-        ("what", "median, ms", "p99, ms"),
+        ("operation", "median, ms", "p99, ms"),
         [
-            ("a Job of 1: a campaign", seconds("job_1"), None),
-            (f"a Job of {BATCH}: a campaign", seconds(f"job_{BATCH}"), None),
-            ("row by row: a campaign", seconds("row_by_row"), None),
-            ("a claim from a filled pool", figures["claim_p50_ms"], figures["claim_p99_ms"]),
-            ("a claim from an empty pool", figures["claim_clone_p50_ms"], figures["claim_clone_p99_ms"]),
+            ("Job of 1, per campaign", seconds("job_1"), None),
+            (f"Job of {BATCH}, per campaign", seconds(f"job_{BATCH}"), None),
+            ("row by row, per campaign", seconds("row_by_row"), None),
+            ("claim from a filled pool", figures["claim_p50_ms"], figures["claim_p99_ms"]),
+            ("claim from an empty pool", figures["claim_clone_p50_ms"], figures["claim_clone_p99_ms"]),
         ],
     )
 
@@ -162,10 +161,10 @@ def _table(figures: dict[str, Number]) -> str:
 def _plot(figures: dict[str, Number]) -> Plot:
     waits = {
         "row by row": figures["seconds_per_campaign_row_by_row"] * 1000,
-        "a claim from an empty pool": figures["claim_clone_p50_ms"],
-        "a claim from a filled pool": figures["claim_p50_ms"],
+        "claim from an empty pool": figures["claim_clone_p50_ms"],
+        "claim from a filled pool": figures["claim_p50_ms"],
     }
     return Plot("How long a user waits for a campaign", {"median": waits})
 
 
-BENCH = Bench("The pool", "whole seeding Jobs, and what a claim takes", run)
+BENCH = Bench("The pool", "the time of seeding Jobs and of claims", run)

@@ -1,4 +1,4 @@
-"""What becomes of a bench's result: the file in `bench/results`, the section of `bench/README.md`, the plot."""
+"""The output of a bench: the file in `bench/results`, the section of `bench/README.md` and the plot."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _DIGITS = 4
 
 
 def write(name: str, bench: Bench, result: Result) -> None:
-    """Write a bench's results, plot and section."""
+    """Write the results, the plot and the README section of a bench."""
     RESULTS.mkdir(exist_ok=True)
     figures = {figure: rounded(value) for figure, value in result.figures.items()}
     versions = {
@@ -31,8 +31,8 @@ def write(name: str, bench: Bench, result: Result) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(figures | facts, indent=2, ensure_ascii=False) + "\n")
     draw(result.plot, RESULTS / f"{name}.svg")
-    listed = ", ".join(f"{what} {which}" for what, which in versions.items())
-    files = f"All figures: [results/{name}.json](results/{name}.json). Again: `make bench NAME={name}`."
+    listed = ", ".join(f"{component} {release}" for component, release in versions.items())
+    files = f"All figures: [results/{name}.json](results/{name}.json). Repeat with `make bench NAME={name}`."
     parts = [
         f"## {bench.title}",
         result.text,
@@ -44,7 +44,7 @@ def write(name: str, bench: Bench, result: Result) -> None:
 
 
 def with_section(text: str, name: str, section: str) -> str:
-    """Put a section between its markers, or at the end of the text where there are none yet."""
+    """Return the text with a section between its markers, or at the end if the text has no such markers."""
     begin, end = f"<!-- bench:{name} -->", f"<!-- end of bench:{name} -->"
     block = f"{begin}\n{section.strip()}\n{end}"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -54,15 +54,15 @@ def with_section(text: str, name: str, section: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table; numbers stand to the right, with three digits that mean something."""
-    lines = [[shown(cell) for cell in row] for row in rows]
+    """Return a Markdown table; numbers are right-aligned and have three significant digits."""
+    lines = [[format_cell(cell) for cell in row] for row in rows]
     right = [all(_is_number(line[place]) for line in lines) for place in range(len(head))]
-    rule = ["---:" if each else "---" for each in right]
+    rule = ["---:" if is_right else "---" for is_right in right]
     return "\n".join(f"| {' | '.join(line)} |" for line in [list(head), rule, *lines])
 
 
-def shown(cell: object) -> str:
-    """Write a cell: a float with three significant digits, a large integer in groups, None as a dash."""
+def format_cell(cell: object) -> str:
+    """Return a cell as text: floats with three significant digits, integers with separators, None as a dash."""
     if cell is None:
         return "–"
     if isinstance(cell, float):
@@ -72,18 +72,18 @@ def shown(cell: object) -> str:
 
 
 def rounded(value: float) -> float:
-    """Give a figure with four significant digits; an integer stays one."""
+    """Return a figure with four significant digits; integers are unchanged."""
     return value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
 
 
 def machine() -> str:
-    """Say what was measured on: processors, memory, system."""
+    """Return the processors, memory and operating system of this machine."""
     return f"{os.cpu_count()} × {_processor()}, {_memory()} GB, {platform.system()} {platform.release()}"
 
 
 def draw(plot: Plot, path: Path) -> None:
-    """Draw bars, the same bytes for the same figures."""
-    import matplotlib as mpl  # noqa: PLC0415 (half a second that `--help` need not wait for)
+    """Draw the plot as an SVG whose bytes depend only on the figures."""
+    import matplotlib as mpl  # noqa: PLC0415 (takes half a second, which `--help` does not need)
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "campaignpool"
@@ -94,8 +94,8 @@ def draw(plot: Plot, path: Path) -> None:
     height = 0.8 / len(plot.groups)
     for number, (group, bars) in enumerate(plot.groups.items()):
         places = [labels.index(label) + number * height for label in bars]
-        drawn = axes.barh(places, list(bars.values()), height, label=group)
-        axes.bar_label(drawn, [shown(float(value)) for value in bars.values()], padding=3, fontsize=8)
+        patches = axes.barh(places, list(bars.values()), height, label=group)
+        axes.bar_label(patches, [format_cell(float(value)) for value in bars.values()], padding=3, fontsize=8)
     names = [label.replace("`", "") for label in labels]
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names)
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""Other ways to make campaigns that an application might take: a mapping table, executemany, an ORM."""
+"""Other ways in which an application might create campaigns: a mapping table, executemany, an ORM."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from bench.shape import RECORDS, Shape, shapes
-from bench.strategies import OnAsyncpg, OnItsOwn
+from bench.strategies import OnAsyncpg, OwnConnection
 from campaignpool.ledger.database import Connection
 from chiwar.ids import TEMPLATE_ID
 
 
 class MappingTable(OnAsyncpg):
-    """Set-based, with a temporary table from old keys to new ones; references are remapped by joining it."""
+    """Set-based: a temporary table maps old keys to new ones, and joins with it remap references."""
 
     name, label = "mapping_table", "set-based with a temporary mapping table"
     _map: list[str]
@@ -26,14 +26,14 @@ class MappingTable(OnAsyncpg):
     @override
     async def open(self, connection: Connection) -> None:
         await super().open(connection)
-        found = await shapes(self.connection)
+        tables = await shapes(self.connection)
         self._map = [
             f"INSERT INTO pg_temp.map SELECT n, t.id, gen_random_uuid()"
-            f" FROM {each.table} t, generate_series(1, $2::int) n WHERE {each.where}"
-            for each in found
-            if each.table in RECORDS
+            f" FROM {shape.table} t, generate_series(1, $2::int) n WHERE {shape.where}"
+            for shape in tables
+            if shape.table in RECORDS
         ]
-        self._inserts = [_insert_by_map(each) for each in found]
+        self._inserts = [_insert_by_map(shape) for shape in tables]
 
     @override
     async def make(self, campaigns: int) -> None:
@@ -47,7 +47,7 @@ class MappingTable(OnAsyncpg):
 
 
 def _insert_by_map(shape: Shape) -> str:
-    """Write the insert of a table for all campaigns; `c` are the campaigns, `r…` the targets of references."""
+    """Return the INSERT of a table for all campaigns; `c` are the campaigns, `r…` the targets of references."""
     values = {name: f"t.{name}" for name in shape.columns} | dict(shape.sets)
     joins = []
     if shape.table in RECORDS:
@@ -66,9 +66,9 @@ def _insert_by_map(shape: Shape) -> str:
 
 
 class ExecuteMany(OnAsyncpg):
-    """The template's rows read table by table, remapped here, and written by one executemany a table."""
+    """Reads the template's rows by table, remaps them in Python, and writes them with one executemany per table."""
 
-    name, label = "executemany", "executemany, a table at a time, asyncpg"
+    name, label = "executemany", "executemany per table, asyncpg"
     _shapes: list[Shape]
 
     @override
@@ -78,42 +78,46 @@ class ExecuteMany(OnAsyncpg):
 
     @override
     async def make(self, campaigns: int) -> None:
-        became: list[dict[UUID, UUID]] = [{} for _ in range(campaigns)]
+        new_keys: list[dict[UUID, UUID]] = [{} for _ in range(campaigns)]
         now = datetime.now(UTC).replace(tzinfo=None)
         for shape in self._shapes:
             names = ", ".join(shape.columns)
             rows = await self.connection.fetch(
                 f"SELECT {names} FROM {shape.table} t WHERE {shape.where}", TEMPLATE_ID
             )
-            written = [tuple(copied(dict(row), shape, new, now).values()) for new in became for row in in_order(rows)]
-            places = ", ".join(f"${place}" for place in range(1, len(shape.columns) + 1))
-            await self.connection.executemany(f"INSERT INTO {shape.table} ({names}) VALUES ({places})", written)
+            copies = [
+                tuple(copy_row(dict(row), shape, mapping, now).values())
+                for mapping in new_keys
+                for row in prerequisites_first(rows)
+            ]
+            parameters = ", ".join(f"${number}" for number in range(1, len(shape.columns) + 1))
+            await self.connection.executemany(f"INSERT INTO {shape.table} ({names}) VALUES ({parameters})", copies)
 
 
-def copied(row: dict[str, Any], shape: Shape, became: dict[UUID, UUID], now: datetime) -> dict[str, Any]:
-    """Give the copy of a row, with new keys, and note in `became` what its key became."""
+def copy_row(row: dict[str, Any], shape: Shape, new_keys: dict[UUID, UUID], now: datetime) -> dict[str, Any]:
+    """Return the copy of a row with new keys, and add its key to `new_keys`."""
     for name in shape.references:
-        row[name] = became.get(row[name]) if row[name] else None
+        row[name] = new_keys.get(row[name]) if row[name] else None
     if shape.keyed:
-        row["id"] = became.setdefault(row["id"], uuid4())
+        row["id"] = new_keys.setdefault(row["id"], uuid4())
     for name, expression in shape.sets.items():
-        known: dict[str, object] = {"now()": now, "false": False, "NULL": None}
-        row[name] = known[expression] if expression in known else f"Copy {row['id']}"
+        constants: dict[str, object] = {"now()": now, "false": False, "NULL": None}
+        row[name] = constants[expression] if expression in constants else f"Copy {row['id']}"
     return row
 
 
-def in_order(rows: list[Any]) -> list[Any]:
-    """Put rows that others of the same table need before these: schticks and their prerequisites."""
+def prerequisites_first(rows: list[Any]) -> list[Any]:
+    """Return the rows sorted so that schticks follow their prerequisites."""
     if not rows or "prerequisite_id" not in rows[0]:
         return rows
-    known = {row["id"] for row in rows}
+    ids = {row["id"] for row in rows}
     done: set[UUID] = set()
     ordered: list[Any] = []
     waiting = deque(rows)
     while waiting:
         row = waiting.popleft()
-        needed = row["prerequisite_id"]
-        if needed is None or needed in done or needed not in known:
+        prerequisite = row["prerequisite_id"]
+        if prerequisite is None or prerequisite in done or prerequisite not in ids:
             done.add(row["id"])
             ordered.append(row)
         else:
@@ -121,15 +125,15 @@ def in_order(rows: list[Any]) -> list[Any]:
     return ordered
 
 
-class Orm(OnItsOwn):
-    """SQLAlchemy's ORM over psycopg, its models reflected from the database: an INSERT for each object.
+class Orm(OwnConnection):
+    """SQLAlchemy's ORM on psycopg, with models reflected from the database: one INSERT per object.
 
-    It reads the template as objects, a query a table, makes a new object for each, and flushes after every one,
-    as an application does that needs each record saved before the next; without validations.
+    It reads the template as objects with a query per table, creates a new object for each, and flushes after every
+    one, as an application does that saves each record before the next. It runs no validations.
     """
 
     name, label = "orm", "row by row, SQLAlchemy ORM, psycopg"
-    each = True
+    flushes_every_row = True
     _engine: Engine
     _session: Session
     _models: dict[str, Any]
@@ -155,19 +159,19 @@ class Orm(OnItsOwn):
             self._clone()
 
     def _clone(self) -> None:
-        became: dict[UUID, UUID] = {}
+        new_keys: dict[UUID, UUID] = {}
         now = datetime.now(UTC).replace(tzinfo=None)
         for shape in self._shapes:
             model = self._models[shape.table]
-            columns = [each.key for each in inspect(model).column_attrs]
+            columns = [column.key for column in inspect(model).column_attrs]
             query = select(model).from_statement(
                 text(f"SELECT t.* FROM {shape.table} t WHERE {shape.where.replace('$1', ':template')}")
             )
-            found = self._session.scalars(query, {"template": TEMPLATE_ID}).all()
-            rows = [{name: getattr(row, name) for name in columns if name in shape.columns} for row in found]
-            for row in in_order(rows):
-                self._session.add(model(**copied(row, shape, became, now)))
-                if self.each:
+            objects = self._session.scalars(query, {"template": TEMPLATE_ID}).all()
+            rows = [{name: getattr(row, name) for name in columns if name in shape.columns} for row in objects]
+            for row in prerequisites_first(rows):
+                self._session.add(model(**copy_row(row, shape, new_keys, now)))
+                if self.flushes_every_row:
                     self._session.flush()
             self._session.flush()
 
@@ -183,7 +187,7 @@ class Orm(OnItsOwn):
 
 
 class OrmBatched(Orm):
-    """The same with one flush a table, which SQLAlchemy turns into INSERTs of many rows."""
+    """The same with one flush per table, which SQLAlchemy turns into multi-row INSERTs."""
 
-    name, label = "orm_batched", "SQLAlchemy ORM, one flush a table, psycopg"
-    each = False
+    name, label = "orm_batched", "SQLAlchemy ORM, one flush per table, psycopg"
+    flushes_every_row = False

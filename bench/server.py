@@ -1,4 +1,4 @@
-"""The server that is measured, and the sample application in it with any number of campaigns."""
+"""The Postgres server of the benches, and databases of the sample application with any number of campaigns."""
 
 import fcntl
 import os
@@ -26,19 +26,19 @@ FOLDER = Path(__file__).parents[1] / ".local" / "bench"
 POOL = "bench/chiwar"
 SETTINGS = {
     "shared_buffers": "1GB",
-    "max_wal_size": "16GB",  # no checkpoint but those that a bench orders
+    "max_wal_size": "16GB",  # only benches trigger checkpoints
     "checkpoint_timeout": "1d",
     "autovacuum": "off",  # VACUUM runs between the rounds instead
     "jit": "off",
 }
-"""What differs from Postgres' defaults, beside the embedded server's own; commits are durable."""
+"""Settings that differ from Postgres' defaults, besides those of the embedded server; commits are durable."""
 
 POLICY = (
-    "The server: embedded Postgres over TCP on the same machine, commits durable (fsync and full_page_writes on), "
+    "Server: embedded Postgres over TCP on the same machine, commits durable (fsync and full_page_writes on), "
     + ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
     + "."
 )
-"""How the server is set, for people."""
+"""The settings of the server as a sentence for reports."""
 
 _BASE = "base"
 _FILL_BATCH = 20
@@ -46,12 +46,12 @@ _FILL_BATCH = 20
 
 @dataclass(frozen=True)
 class Server:
-    """A running server with a database, ready to be copied, in which the sample application has a clone plan.
+    """A running server with a template database, in which the sample application's revision is installed.
 
     Attributes:
         postgres: The server.
         version: Its version.
-        rows: That one campaign takes.
+        rows: The number of rows of one campaign.
     """
 
     postgres: EmbeddedPostgres
@@ -61,29 +61,29 @@ class Server:
     async def database(
         self, name: str, *, campaigns: int = 0, copy_of: str = _BASE, say: Callable[[str], None] = lambda _: None
     ) -> str:
-        """Make a database with at least so many pooled campaigns, all made by the clone function; give its URL.
+        """Create a database with ready campaigns, all created by the clone function, and return its URL.
 
         Args:
-            name: Its name.
-            campaigns: How many pooled campaigns it has at the end, those of the copied one included.
-            copy_of: The database to start from; nobody may be connected to it.
-            say: Is told how far it is.
+            name: The name of the database.
+            campaigns: The minimum number of ready campaigns, including those of the template database.
+            copy_of: The template database, which must have no connections.
+            say: Receives the progress as text.
         """
         url = self.postgres.create_database(name, copy_of)
         async with connected(url, "bench") as connection:
-            made = int(await connection.fetchval("SELECT count(*) FROM campaign_pool.campaign"))
-            await fill(connection, f"fill-{name}", campaigns - made, say)
+            existing = int(await connection.fetchval("SELECT count(*) FROM campaign_pool.campaign"))
+            await fill(connection, f"fill-{name}", campaigns - existing, say)
             await connection.execute("VACUUM (ANALYZE)")
             await connection.execute("CHECKPOINT")
         return url
 
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is connected."""
+        """Drop a database, and terminate its connections."""
         self.postgres.drop_database(name)
 
 
 async def fill(connection: Connection, job: str, count: int, say: Callable[[str], None]) -> None:
-    """Make and publish campaigns in the pool, in batches."""
+    """Create and publish campaigns in the pool, in batches."""
     left = await seeding.reserve(connection, POOL, job, "", 1, count, 1) if count > 0 else 0
     while left > 0:
         say(f"{count - left} of {count} campaigns")
@@ -92,20 +92,20 @@ async def fill(connection: Connection, job: str, count: int, say: Callable[[str]
 
 @asynccontextmanager
 async def running(settings: Mapping[str, str] = SETTINGS) -> AsyncIterator[Server]:
-    """Start the server, with the sample application in it, for the length of a block; its data is deleted after.
+    """Run the server with the sample application for the duration of a block, then delete its data.
 
     Args:
-        settings: What differs from Postgres' defaults.
+        settings: Settings that differ from Postgres' defaults.
 
     Raises:
-        CampaignPoolError: A bench is running already; two would measure each other.
+        CampaignPoolError: Another bench is running; both would slow each other down.
     """
     FOLDER.parent.mkdir(exist_ok=True)
     with FOLDER.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CampaignPoolError("a bench is running already: wait for its end") from None
+            raise CampaignPoolError("another bench is running: wait until it ends") from None
         shutil.rmtree(FOLDER, ignore_errors=True)
         async with _started(settings) as server:
             yield server
@@ -124,7 +124,7 @@ async def _started(settings: Mapping[str, str]) -> AsyncIterator[Server]:
 
 
 def manifest() -> dict[str, Any]:
-    """Give the spec of the sample's pool, as its file has it."""
+    """Return the spec of the sample's pool from pool.yaml."""
     path = Path(sys.modules["chiwar"].__file__ or "").with_name("pool.yaml")
     spec: dict[str, Any] = yaml.safe_load(path.read_text())["spec"]
     return spec
@@ -135,25 +135,25 @@ async def _prepare(connection: Connection) -> int:
     await migrate(connection)
     await put_pool(connection, POOL, max_size=10_000)
     await connection.execute("VACUUM (ANALYZE)")
-    found = await pools.observe(connection, POOL)
-    if found.revision is None:
-        raise CampaignPoolError("the pool has no clone plan after its installation")
-    return found.revision.rows
+    ledger = await pools.observe(connection, POOL)
+    if ledger.revision is None:
+        raise CampaignPoolError("the pool has no revision after its installation")
+    return ledger.revision.rows
 
 
 async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alone: bool = False) -> None:
-    """Make a pool as the sample application's manifest describes it, with a clone plan.
+    """Create a pool from the sample application's manifest and install its revision.
 
     Args:
-        connection: To a database with the sample application and the ledger.
-        pool: Its name.
-        max_size: How many campaigns it may hold.
-        root_alone: Whether a campaign is to be its row in the root table and nothing below it.
+        connection: A connection to a database with the sample application and the ledger.
+        pool: The name of the pool.
+        max_size: The `maxSize` of the pool.
+        root_alone: Whether a campaign consists only of its row in the root table.
     """
     spec = CampaignPoolSpec.model_validate(manifest()).model_copy(update={"max_size": max_size})
     blueprint = spec.blueprint.inline
     if blueprint is None:
-        raise CampaignPoolError("pool.yaml has no inline blueprint: the benches need one")
+        raise CampaignPoolError("pool.yaml has no inline blueprint, which the benches need")
     if root_alone:
         blueprint = blueprint.model_copy(update={"tables": []})
     compiled = await compilation.compile_blueprint(connection, spec, blueprint)
@@ -162,16 +162,16 @@ async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alo
 
 
 async def vacuum(connection: Connection) -> None:
-    """Clear away what was rolled back, so that every round begins with the same tables."""
+    """Remove the rows of rolled back transactions, so that every round starts with the same tables."""
     await connection.execute(f"VACUUM (INDEX_CLEANUP ON) {', '.join(COLUMNS)}, campaign_pool.campaign")
 
 
 async def wal(connection: Connection) -> int:
-    """Give how many bytes of WAL the server has written in its life."""
+    """Return the number of bytes of WAL that the server has written so far."""
     return int(await connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
 def seeder(url: str, job: str, count: int) -> tuple[list[str], dict[str, str]]:
-    """Give the command and the environment of a whole seeding Job, as its pod has them."""
-    words = ["--pool", POOL, "--job", job, "--count", str(count)]
-    return [sys.executable, "-m", "campaignpool_seeder", *words], {**os.environ, "CAMPAIGNPOOL_DATABASE_URL": url}
+    """Return the command and the environment of a seeding Job's pod."""
+    arguments = ["--pool", POOL, "--job", job, "--count", str(count)]
+    return [sys.executable, "-m", "campaignpool_seeder", *arguments], {**os.environ, "CAMPAIGNPOOL_DATABASE_URL": url}

@@ -1,20 +1,20 @@
-"""What a clone of the sample application is, for those ways of making one that do not read the blueprint."""
+"""The rows of a clone of the sample application, for strategies that do not read the blueprint."""
 
 from dataclasses import dataclass, field
 
 from campaignpool.ledger.database import Connection
 
 RECORDS = ("campaigns", "factions", "junctures", "weapons", "schticks", "characters")
-"""Tables whose rows others refer to, polymorphically too."""
+"""Tables whose rows other rows refer to, including polymorphic references."""
 
-_KNOWN = (
+_OF_COPIED_CHARACTER = (
     "EXISTS (SELECT FROM characters c"
     " WHERE c.id = t.character_id AND c.campaign_id = $1 AND c.is_template AND c.active)"
 )
 
 
 def _of_records(kind: str, column: str) -> str:
-    """Give the condition that a polymorphic pair points at a row that is copied; the pair's index serves it."""
+    """Return the condition that a polymorphic reference, which is indexed, refers to a copied row."""
     parts = [f"SELECT '{_TYPES[table]}', t.id FROM {table} t WHERE {_WHERE[table]}" for table in RECORDS]
     return f"(t.{kind}, t.{column}) IN ({' UNION ALL '.join(parts)})"
 
@@ -24,8 +24,10 @@ _WHERE = {
     "campaigns": "t.id = $1",
     **dict.fromkeys(("factions", "junctures", "weapons", "schticks"), "t.campaign_id = $1 AND t.active"),
     "characters": "t.campaign_id = $1 AND t.is_template AND t.active",
-    "character_schticks": f"{_KNOWN} AND EXISTS (SELECT FROM schticks s WHERE s.id = t.schtick_id AND s.active)",
-    "carries": f"{_KNOWN} AND EXISTS (SELECT FROM weapons w WHERE w.id = t.weapon_id AND w.active)",
+    "character_schticks": (
+        f"{_OF_COPIED_CHARACTER} AND EXISTS (SELECT FROM schticks s WHERE s.id = t.schtick_id AND s.active)"
+    ),
+    "carries": f"{_OF_COPIED_CHARACTER} AND EXISTS (SELECT FROM weapons w WHERE w.id = t.weapon_id AND w.active)",
 }
 _WHERE["image_positions"] = _of_records("positionable_type", "positionable_id")
 _WHERE["active_storage_attachments"] = _of_records("record_type", "record_id")
@@ -57,14 +59,14 @@ _SETS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What becomes of one table.
+    """How the rows of one table are copied.
 
     Attributes:
         table: Its name.
-        where: Which of its rows `t` are copied from the template `$1`.
-        columns: The columns to insert; a bigint key is left to the database.
-        references: The columns among them that refer to rows that are copied, all of them uuids.
-        sets: The columns among them that are set, to SQL in which `c.id` is the new campaign.
+        where: The condition on the rows `t` to copy; `$1` is the template.
+        columns: The columns to insert, without a bigint key, which the database draws.
+        references: The columns among them that refer to copied rows; all are uuids.
+        sets: The columns among them that get a new value, as SQL in which `c.id` is the new campaign.
     """
 
     table: str
@@ -75,12 +77,12 @@ class Shape:
 
     @property
     def keyed(self) -> bool:
-        """Whether the key is a uuid that has to be made."""
+        """Whether the key is a uuid, which the strategy draws."""
         return "id" in self.columns
 
 
 async def shapes(connection: Connection) -> list[Shape]:
-    """Give every table in the order of insertion, with the columns that the database has."""
+    """Return the tables in the order of insertion, with the columns they have in the database."""
     rows = await connection.fetch(
         "SELECT table_name AS table, array_agg(column_name::text ORDER BY ordinal_position) AS columns"
         " FROM information_schema.columns"

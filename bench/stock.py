@@ -1,7 +1,7 @@
-"""Campaigns to claim: a pool that is filled by the product's own functions, and beside it what the limit writes to.
+"""A pool of campaigns to claim, filled with the product's functions, and the tables that the limit writes to.
 
-A claim touches the ledger, the campaign's row in the root table and a membership, and none of the thousands of rows
-below. So the campaigns of this pool are their root rows alone; a hundred thousand of them are made in seconds.
+A claim writes to the ledger, to the campaign's row in the root table and to a membership, and to none of the other
+rows of a campaign. So the campaigns of this pool consist of their root row; creating 100,000 of them takes seconds.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from campaignpool_operator.runtime.listener import DEBOUNCE_SECONDS
 
 POOL = "bench/claims"
 BESIDE = "bench/beside"
-"""The pool that is refilled beside the limit, as the other one is beside claims; nobody claims from it."""
+"""The pool that clients refill while the limit is measured; they do not claim from it."""
 
 REFILL_EVERY = 25
-"""Where a pool is refilled while it is claimed from: every so many claims of a client, the client does it."""
+"""In refilled bursts, a client refills the pool after this many of its claims."""
 
 CLAIMANTS = 1000
 BELLS_PER_SECOND = 1 / DEBOUNCE_SECONDS
-"""The operator asks to be told as often as it looks, and it looks so often while it is told all the time."""
+"""How often a busy operator observes the pool and requests the next notification."""
 _BATCH = 5000
-_PLENTY = 10_000_000
-_REFILL_MOST = 1000
-_CLONED_AT_MOST = 0.05
+_UNLIMITED_SIZE = 10_000_000
+_MAX_REFILL = 1000
+_MAX_CLONED_SHARE = 0.05
 
-# Keys are as random as the ids of requests, for their place in an index costs time.
-_DRAW = """\
+# Keys are random, like request ids, because their order affects the cost of the index.
+_VARIABLES = """\
 \\set i :i + 1
 \\set user random(1, :users)
 """
@@ -42,8 +42,8 @@ _KEY = "md5(:run::text || ' ' || :client_id::text || ' ' || :i::text)::uuid::tex
 
 _CLAIM = f"SELECT campaign_id, source FROM campaign_pool.claim(:pool::text, {_CLAIMANT}, {_KEY});\n"
 
-# Which campaign is no question: it is known to the client in advance, and no other client has it. It is the one that
-# lies there longest, as for a claim: what was written a moment ago is still in the processor's caches.
+# Every client knows its next campaign in advance and shares it with no other client. It is the oldest one, as for a
+# claim, because recently written rows would still be in the processor's caches.
 _LIMIT = f"""\
 \\set n :base + :i * :crowd + :client_id
 SELECT campaign_id, source
@@ -59,8 +59,8 @@ SELECT campaign_pool.seed(:pool::text, :run::text || ' ' || :client_id::text || 
 
 _STAGING = """
 CREATE SCHEMA staging;
--- As the design has it, indexes included: of a claim the ledger changes one row, and keeps it. The function gives
--- what `claim` gives, by the rights of its owner, as any would have to.
+-- A claim updates one row of the ledger, with all its indexes. The function returns the columns of `claim` and runs
+-- with its owner's rights, as every solution has to.
 CREATE TABLE staging.campaign (LIKE campaign_pool.campaign INCLUDING ALL) WITH (fillfactor = 70);
 CREATE FUNCTION staging.claim(the_id uuid, the_claimant text, the_key text)
 RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
@@ -84,19 +84,19 @@ FROM generate_series(1, $claimants) n;
 """
 
 _STAGE = """
-WITH made AS (
+WITH staged AS (
     INSERT INTO staging.campaign (id, pool_id, revision_id, owner, state, slot, run, root_key, ready_at)
-    SELECT each.id, p.id, p.revision_id, '', 'ready', n, 'staged', each.id::text, clock_timestamp()
+    SELECT new.id, p.id, p.revision_id, '', 'ready', n, 'staged', new.id::text, clock_timestamp()
     FROM campaign_pool.pool p, generate_series($2::bigint, $3::bigint) n,
-         LATERAL (SELECT (lpad(to_hex(n), 16, '0') || $4::text)::uuid AS id) each
+         LATERAL (SELECT (lpad(to_hex(n), 16, '0') || $4::text)::uuid AS id) new
     WHERE p.name = $1
     RETURNING id
 )
 INSERT INTO campaigns (
     id, user_id, name, description, is_master_template, active, seeded_at, image_url, created_at, updated_at)
-SELECT made.id, t.user_id, 'claims-' || left(replace(made.id::text, '-', ''), 16), t.description, false, false, now(),
-       t.image_url, now(), now()
-FROM made, campaigns t WHERE t.is_master_template
+SELECT staged.id, t.user_id, 'claims-' || left(replace(staged.id::text, '-', ''), 16), t.description, false, false,
+       now(), t.image_url, now(), now()
+FROM staged, campaigns t WHERE t.is_master_template
 """
 
 _SUFFIX = """
@@ -117,14 +117,14 @@ _TABLES = "campaign_pool.campaign, campaign_pool.bell, staging.campaign, users, 
 
 
 class Stock:
-    """A pool with `size` ready campaigns, and as many that the limit passes by.
+    """A pool with `size` ready campaigns, and as many rows in the table of the limit.
 
     Args:
         postgres: The server.
         url: The database.
-        operator: A connection of its own to it.
-        size: How many are ready.
-        vacuumed: Whether what is dead is cleared away before each burst, as autovacuum does where it is on.
+        operator: A connection to it.
+        size: The number of ready campaigns.
+        vacuumed: Whether VACUUM runs before every burst, in place of autovacuum.
     """
 
     def __init__(
@@ -137,13 +137,13 @@ class Stock:
         self._vacuumed = vacuumed
         self._runs = count(1)
         self._staged = 0
-        self._passed = 0
+        self._used = 0
         self._suffix = ""
 
     async def prepare(self, say: Callable[[str], None]) -> None:
-        """Make the pools, the claimants and the limit's own ledger, and fill them; once a database."""
+        """Create and fill the pools, the claimants and the limit's ledger; call it once per database."""
         for pool in (POOL, BESIDE):
-            await server.put_pool(self._operator, pool, max_size=_PLENTY, root_alone=True)
+            await server.put_pool(self._operator, pool, max_size=_UNLIMITED_SIZE, root_alone=True)
         await self._operator.execute(_STAGING.replace("$claimants", str(CLAIMANTS)))
         self._suffix = str(await self._operator.fetchval(_SUFFIX, POOL))
         await self._stage(self.size)
@@ -151,56 +151,60 @@ class Stock:
         await self._operator.execute("VACUUM (ANALYZE)")
         await self._operator.execute("CHECKPOINT")
 
-    async def claims(self, clients: int, each: int, *, refilled: bool) -> Burst:
-        """Fill the pool, and claim from it by as many clients at once, each so many times.
+    async def claims(self, clients: int, claims: int, *, refilled: bool) -> Burst:
+        """Fill the pool and claim from it with concurrent clients.
 
         Args:
-            clients: How many.
-            each: How often each claims.
-            refilled: Whether the clients fill it up again while they claim. It begins with as many more than its size
-                as they claim together, until they fill it up.
+            clients: The number of clients.
+            claims: The number of claims of every client.
+            refilled: Whether the clients refill the pool. It starts with as many campaigns above its size as the
+                clients claim until they refill it.
         """
-        most = self.size + clients * (REFILL_EVERY if refilled else each)
+        most = self.size + clients * (REFILL_EVERY if refilled else claims)
         await self._fill(most)
         await self._operator.execute("UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, most)
         before = await self._claimed()
-        burst = await self._run(_CLAIM, clients, each, refilled, pool=POOL, batch=_REFILL_MOST)
-        await self._operator.execute("UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, _PLENTY)
-        claimed, cloned = (now - then for now, then in zip(await self._claimed(), before, strict=True))
-        if claimed != clients * each or cloned > claimed * _CLONED_AT_MOST * refilled:
-            raise CampaignPoolError(f"{clients} × {each} claims gave {claimed} campaigns, {cloned} of them cloned")
+        burst = await self._run(_CLAIM, clients, claims, refilled, pool=POOL, batch=_MAX_REFILL)
+        await self._operator.execute(
+            "UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, _UNLIMITED_SIZE
+        )
+        claimed, cloned = (now - earlier for now, earlier in zip(await self._claimed(), before, strict=True))
+        if claimed != clients * claims or cloned > claimed * _MAX_CLONED_SHARE * refilled:
+            raise CampaignPoolError(
+                f"{clients} × {claims} claims returned {claimed} campaigns, {cloned} of them cloned"
+            )
         return burst
 
-    async def limit(self, clients: int, each: int, *, refilled: bool) -> Burst:
-        """Do the same writes by as many clients at once, each so many times; `refilled`: another pool, meanwhile."""
+    async def limit(self, clients: int, claims: int, *, refilled: bool) -> Burst:
+        """Do the writes of as many claims; if `refilled`, the clients refill another pool."""
         await self._operator.execute(_EMPTY, BESIDE)
-        base = self._passed + 1 - clients
-        await self._stage(clients * each)
-        self._passed += clients * each
-        own: dict[str, int | str] = {"base": base, "crowd": clients, "suffix": self._suffix}
-        burst = await self._run(_LIMIT, clients, each, refilled, pool=BESIDE, batch=REFILL_EVERY, **own)
+        base = self._used + 1 - clients
+        await self._stage(clients * claims)
+        self._used += clients * claims
+        variables: dict[str, int | str] = {"base": base, "crowd": clients, "suffix": self._suffix}
+        burst = await self._run(_LIMIT, clients, claims, refilled, pool=BESIDE, batch=REFILL_EVERY, **variables)
         if await self._operator.fetchval("SELECT count(*) FROM staging.campaign WHERE state = 'ready'") != self.size:
-            raise CampaignPoolError("the limit did not write what it was to write")
+            raise CampaignPoolError("the limit did not update the expected rows")
         return burst
 
-    async def _run(self, text: str, clients: int, each: int, refilled: bool, **variables: int | str) -> Burst:
+    async def _run(self, text: str, clients: int, transactions: int, refilled: bool, **variables: int | str) -> Burst:
         if self._vacuumed:
             await self._operator.execute(f"VACUUM {_TABLES}")
         shift = max(1, REFILL_EVERY // clients)
-        more: dict[str, int | str] = {"i": 0, "users": CLAIMANTS, "run": f"run-{next(self._runs)}"}
-        text = _DRAW + text
+        common: dict[str, int | str] = {"i": 0, "users": CLAIMANTS, "run": f"run-{next(self._runs)}"}
+        text = _VARIABLES + text
         if refilled:
             text += _REFILL
-            more |= {"every": REFILL_EVERY, "shift": shift}
-        script = Script(text, more | variables, REFILL_EVERY if refilled else 0, shift)
-        async with self._bell():
-            return await pgbench.run(self._postgres, self.url, script, clients, each)
+            common |= {"every": REFILL_EVERY, "shift": shift}
+        script = Script(text, common | variables, REFILL_EVERY if refilled else 0, shift)
+        async with self._waiting_operator():
+            return await pgbench.run(self._postgres, self.url, script, clients, transactions)
 
     async def _fill(self, size: int, say: Callable[[str], None] = lambda _: None) -> None:
-        """Make campaigns until so many are ready."""
-        lacking = size - int(await self._operator.fetchval(_READY, POOL))
+        """Create campaigns until `size` are ready."""
+        missing = size - int(await self._operator.fetchval(_READY, POOL))
         job = f"fill-{next(self._runs)}"
-        left = await seeding.reserve(self._operator, POOL, job, "", 1, lacking, 1) if lacking > 0 else 0
+        left = await seeding.reserve(self._operator, POOL, job, "", 1, missing, 1) if missing > 0 else 0
         while left > 0:
             say(f"{size - left} of {size} campaigns")
             left -= (await seeding.seed(self._operator, POOL, job, _BATCH)).campaigns
@@ -216,42 +220,42 @@ class Stock:
         return (row[0], row[1]) if row else (0, 0)
 
     @asynccontextmanager
-    async def _bell(self) -> AsyncIterator[None]:
-        """For the length of a block, ask to be told of changes as often as the operator does, and wake when told."""
-        over, told = asyncio.Event(), asyncio.Event()
+    async def _waiting_operator(self) -> AsyncIterator[None]:
+        """For the duration of a block, wait for notifications as a busy operator does."""
+        stopped, notified = asyncio.Event(), asyncio.Event()
 
-        async def ask() -> None:
-            while not over.is_set():
+        async def wait() -> None:
+            while not stopped.is_set():
                 await pools.begin_waiting(self._operator, POOL)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), 1 / BELLS_PER_SECOND)
+                    await asyncio.wait_for(stopped.wait(), 1 / BELLS_PER_SECOND)
 
         async def listen() -> None:
-            while await told.wait() and not over.is_set():
-                told.clear()
+            while await notified.wait() and not stopped.is_set():
+                notified.clear()
                 await pools.wake(listener, POOL)
 
-        def tell(*_: object) -> None:
-            told.set()
+        def on_notification(*_: object) -> None:
+            notified.set()
 
         async with connected(self.url, "bench") as listener:
-            await listener.add_listener(pools.CHANNEL, tell)
+            await listener.add_listener(pools.CHANNEL, on_notification)
             await pools.begin_waiting(self._operator, POOL)
-            asking = asyncio.create_task(ask())
+            waiting = asyncio.create_task(wait())
             listening = asyncio.create_task(listen())
             try:
                 yield
             finally:
-                over.set()
-                told.set()
-                await asyncio.gather(asking, listening)
+                stopped.set()
+                notified.set()
+                await asyncio.gather(waiting, listening)
 
 
 @asynccontextmanager
 async def stocked(
     base: server.Server, size: int, say: Callable[[str], None], *, name: str = "stock", vacuumed: bool = True
 ) -> AsyncIterator[Stock]:
-    """Make a database with a full pool for the length of a block; with its size, `name` names it."""
+    """Create a database with a full pool for the duration of a block; its name is `name` and the size."""
     name = f"{name}_{size}"
     url = await base.database(name)
     try:

@@ -1,7 +1,7 @@
-"""Ways to make campaigns: ours, and the limit, which is what any of them must at least do.
+"""Strategies to create campaigns: campaignpool's, and the limit, which does only the writes that all have to do.
 
-Those that go through asyncpg share one session: one backend may be a sixth faster than its neighbour for all its
-life, by where its memory happens to lie, and that must not be taken for a difference between ways.
+The strategies on asyncpg share one session, because the memory layout of a backend makes it up to a sixth faster or
+slower for its lifetime, which would look like a difference between strategies.
 """
 
 import re
@@ -21,11 +21,11 @@ from chiwar.ids import TEMPLATE_OWNER_ID
 
 
 class Strategy(ABC):
-    """A way to make campaigns.
+    """A way to create campaigns.
 
     Attributes:
-        name: Names it in figures.
-        label: Names it in tables.
+        name: The name in figures.
+        label: The name in tables.
     """
 
     name: str
@@ -33,15 +33,15 @@ class Strategy(ABC):
 
     @abstractmethod
     async def open(self, connection: Connection) -> None:
-        """Make what is needed once; the connection stays the caller's."""
+        """Prepare what is needed once; the caller closes the connection."""
 
     @abstractmethod
     async def begin(self, campaigns: int) -> None:
-        """Begin a transaction, and do what is not timed."""
+        """Begin a transaction and do the work that is not timed."""
 
     @abstractmethod
     async def make(self, campaigns: int) -> None:
-        """Make the campaigns: what is timed."""
+        """Create the campaigns; this is timed."""
 
     @abstractmethod
     async def end(self, *, keep: bool) -> None:
@@ -49,19 +49,19 @@ class Strategy(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close what `open` opened."""
+        """Release the resources of `open`."""
 
 
 @asynccontextmanager
 async def session(url: str) -> AsyncIterator[Connection]:
-    """Connect, with the search path of our functions: another one at every call would spoil the plans kept."""
+    """Yield a connection with the search path of our functions, because changing it invalidates cached plans."""
     async with connected(url, "bench") as connection:
         await connection.execute("SET search_path = pg_catalog, public, pg_temp")
         yield connection
 
 
 class OnAsyncpg(Strategy):
-    """A way that goes through asyncpg."""
+    """A strategy that uses the shared asyncpg session."""
 
     connection: Connection
     _transaction: Transaction
@@ -81,10 +81,10 @@ class OnAsyncpg(Strategy):
 
     @override
     async def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the session belongs to the caller."""
 
     async def new_ids(self, campaigns: int) -> list[UUID]:
-        """Draw ids as a reservation does."""
+        """Return new ids, drawn as a reservation draws them."""
         rows = await self.connection.fetch(
             "SELECT campaign_pool.new_id(r.root_suffix) AS id FROM campaign_pool.pool p"
             " JOIN campaign_pool.revision r ON r.id = p.revision_id, generate_series(1, $2)"
@@ -95,15 +95,15 @@ class OnAsyncpg(Strategy):
         return [row["id"] for row in rows]
 
     async def function(self) -> str:
-        """Give the name of the pool's clone function."""
+        """Return the name of the pool's clone function."""
         number = await self.connection.fetchval("SELECT revision_id FROM campaign_pool.pool WHERE name = $1", POOL)
         return f"campaign_pool.clone_r{number}"
 
 
 class Seed(OnAsyncpg):
-    """Ours as the seeder does it: `seeding.seed`, which clones and publishes a batch; reserved before."""
+    """campaignpool as the seeder uses it: `seeding.seed` clones and publishes a batch that is already reserved."""
 
-    name, label = "ours", "ours: `seeding.seed`, a whole batch"
+    name, label = "ours", "campaignpool: `seeding.seed`, a whole batch"
 
     @override
     async def begin(self, campaigns: int) -> None:
@@ -114,13 +114,13 @@ class Seed(OnAsyncpg):
     async def make(self, campaigns: int) -> None:
         batch = await seeding.seed(self.connection, POOL, "measured", campaigns)
         if batch.campaigns != campaigns:
-            raise RuntimeError(f"{batch.campaigns} campaigns made instead of {campaigns}")
+            raise RuntimeError(f"{batch.campaigns} campaigns were created instead of {campaigns}")
 
 
 class CloneFunction(OnAsyncpg):
-    """Ours without the ledger: the generated function alone."""
+    """campaignpool without the ledger: only the generated function."""
 
-    name, label = "clone_function", "ours: the generated function alone"
+    name, label = "clone_function", "campaignpool: the generated function alone"
     _call: str
     _ids: list[UUID]
 
@@ -140,11 +140,10 @@ class CloneFunction(OnAsyncpg):
 
 
 class Limit(OnAsyncpg):
-    """The limit: `INSERT … SELECT` of the same rows, remapped already, from tables without indexes.
+    """The limit: `INSERT … SELECT` of the same rows, already remapped, from tables without indexes.
 
-    The staging tables have the targets' columns and are filled by our own function, turned to them, so they
-    hold what it would insert, in its order, with ids as new as its own. The statements stand in a function
-    too: one round trip, plans kept.
+    A copy of the clone function fills the staging tables, so they contain the rows that it would insert, in its order
+    and with new ids. The statements are in a function too: one round trip, and cached plans.
     """
 
     name, label = "limit", "limit: `INSERT … SELECT` of rows remapped in advance"
@@ -163,7 +162,7 @@ class Limit(OnAsyncpg):
             await self.connection.execute("DROP SCHEMA IF EXISTS staging CASCADE; CREATE SCHEMA staging")
             for name, columns in inserts:
                 await self.connection.execute(f"CREATE UNLOGGED TABLE staging.{name} (LIKE public.{name})")
-                body.append(await self._key_drawn_early(name, columns))
+                body.append(await self._insert_with_drawn_key(name, columns))
             staged = source.replace(f"{function}(", "staging.fill(").replace(
                 "INSERT INTO public.", "INSERT INTO staging."
             )
@@ -174,8 +173,8 @@ class Limit(OnAsyncpg):
                 + "\nEND $function$"
             )
 
-    async def _key_drawn_early(self, name: str, columns: str) -> str:
-        """Give the insert of a table; a key that the target would draw is drawn when the staging table is filled."""
+    async def _insert_with_drawn_key(self, name: str, columns: str) -> str:
+        """Return the INSERT of a table; keys from a sequence are drawn when the staging table is filled."""
         sequence = await self.connection.fetchval("SELECT pg_get_serial_sequence($1, 'id')", f"public.{name}")
         names = columns
         if sequence:
@@ -188,7 +187,7 @@ class Limit(OnAsyncpg):
         ids = await self.new_ids(campaigns)
         await self.connection.execute(f"TRUNCATE {', '.join(self._tables)}")
         await self.connection.fetchval("SELECT staging.fill($1, $2)", ids, [""] * campaigns)
-        # Hint bits are set and statistics are there before the clock runs.
+        # Set hint bits and collect statistics before the timer starts.
         await self.connection.execute(f"VACUUM (ANALYZE) {', '.join(self._tables)}")
         await super().begin(campaigns)
 
@@ -197,16 +196,16 @@ class Limit(OnAsyncpg):
         await self.connection.fetchval("SELECT staging.insert()")
 
 
-class OnItsOwn(Strategy):
-    """A way that connects by itself, to `url`, which is set before it is opened."""
+class OwnConnection(Strategy):
+    """A strategy that opens its own connection to `url`, which the bench sets before `open`."""
 
     url: str
 
 
 class RowByRow(OnAsyncpg):
-    """What an application does through its ORM, without the ORM's own cost."""
+    """The statements of an application's ORM, without the overhead of the ORM."""
 
-    name, label = "row_by_row", "row by row with the checks of models, asyncpg"
+    name, label = "row_by_row", "row by row with the queries of model validations, asyncpg"
 
     @override
     async def make(self, campaigns: int) -> None:

@@ -1,4 +1,4 @@
-"""Counts round trips on the wire: a relay between a client and the server that sees who speaks when."""
+"""Counts round trips between a client and the server with a TCP relay."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Relay:
-    """A relay that runs.
+    """A running relay.
 
     Attributes:
-        url: Connect here instead.
-        round_trips: How often the client spoke and then waited for the server, since it was last set to 0.
+        url: The URL that clients connect to.
+        round_trips: How often the server replied after the client had sent data, since the last reset to 0.
     """
 
     url: str = ""
     round_trips: int = 0
-    _client_spoke: bool = False
+    _client_sent: bool = False
 
     async def serve(self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Relay one connection to its end."""
+        """Relay one connection until it is closed."""
         server_reader, server_writer = await asyncio.open_connection(host, port)
         try:
             async with asyncio.TaskGroup() as both:
@@ -33,9 +33,9 @@ class Relay:
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, by_client: bool) -> None:
         while data := await source.read(65536):
-            if self._client_spoke and not by_client:
+            if self._client_sent and not by_client:
                 self.round_trips += 1
-            self._client_spoke = by_client
+            self._client_sent = by_client
             sink.write(data)
             await sink.drain()
         if sink.can_write_eof():
@@ -44,7 +44,7 @@ class Relay:
 
 @asynccontextmanager
 async def relay(url: str) -> AsyncIterator[Relay]:
-    """Relay connections to the server of a URL for the length of a block."""
+    """Relay connections to the server of a URL for the duration of a block."""
     parts = urlsplit(url)
     running = Relay()
 

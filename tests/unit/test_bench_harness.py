@@ -95,7 +95,7 @@ def test_a_section_is_put_at_the_end_and_then_replaced_where_it_stands() -> None
 def test_a_table_puts_numbers_to_the_right() -> None:
     assert report.table(("way", "ms", "ratio"), [("ours", 1234.5, 1.004), ("limit", 12.345, None)]) == (
         "| way | ms | ratio |\n| --- | ---: | ---: |\n| ours | 1,234 | 1.00 |\n"
-        f"| limit | 12.3 | {report.shown(None)} |"
+        f"| limit | 12.3 | {report.format_cell(None)} |"
     )
 
 
