@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
 
@@ -73,3 +74,86 @@ async def test_no_table_of_ours_has_a_type_or_collation_that_is_not_of_postgres(
           AND (typnamespace <> 'pg_catalog'::regnamespace OR collnamespace <> 'pg_catalog'::regnamespace)
     """)
     assert found == []
+
+
+DROPPED = {
+    "a table": ("DROP TABLE weapons", {"heroes": 3}),
+    "a table in a circle": ("ALTER TABLE heroes DROP COLUMN weapon_id; DROP TABLE weapons", {"heroes": 3}),
+    "a column that anchors": ("ALTER TABLE weapons DROP COLUMN campaign_id", {"heroes": 3, "weapons": 9}),
+    "a table that is renamed without a key": (
+        "ALTER TABLE weapons DROP CONSTRAINT weapons_campaign_id_fkey; ALTER TABLE weapons RENAME TO arms",
+        {"heroes": 3, "arms": 9},
+    ),
+    "the root": ("DROP TABLE campaigns CASCADE", {"heroes": 3, "weapons": 3}),
+}
+TWO = f"""
+{field.CAMPAIGNS}
+CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, name text);
+CREATE TABLE weapons (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, name text);
+INSERT INTO heroes (campaign_id, name) SELECT id, 'h' || n FROM campaigns, generate_series(1, 3) n;
+INSERT INTO weapons (campaign_id, name) SELECT id, 'w' || n FROM campaigns, generate_series(1, 3) n;
+"""
+
+
+@pytest.mark.parametrize("case", DROPPED)
+async def test_campaigns_are_removed_although_tables_or_columns_are_gone(connection: Connection, case: str) -> None:
+    migration, left = DROPPED[case]
+    await connection.execute(TWO)
+    if case == "a table in a circle":
+        await connection.execute("""
+            ALTER TABLE heroes ADD COLUMN weapon_id integer REFERENCES weapons;
+            ALTER TABLE weapons ADD COLUMN hero_id integer REFERENCES heroes;
+            UPDATE heroes SET weapon_id = id; UPDATE weapons SET hero_id = id;
+        """)
+    await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
+    await connection.execute(migration)
+    await retiring.retire(connection, ledgers.POOL, None, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 2
+    assert {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in left} == left
+
+
+async def test_a_campaign_that_a_renamed_table_refers_to_is_held_with_its_cause(connection: Connection) -> None:
+    await connection.execute(TWO)
+    keys = await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
+    await connection.execute(f"ALTER TABLE weapons RENAME TO arms; DELETE FROM arms WHERE campaign_id = '{keys[0]}'")
+    await retiring.retire(connection, ledgers.POOL, None, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 1
+    ((cause, count),) = (await retiring.held(connection, ledgers.POOL)).items()
+    assert (count, "arms" in cause) == (1, True)
+
+
+@pytest.mark.parametrize("referred", ["REFERENCES campaigns", ""])
+async def test_a_trigger_that_keeps_deleted_rows_holds_the_campaign(connection: Connection, referred: str) -> None:
+    await connection.execute(f"""
+        {field.CAMPAIGNS}
+        CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL {referred}, deleted_at timestamptz);
+        INSERT INTO heroes (campaign_id) SELECT id FROM campaigns, generate_series(1, 3) n;
+        CREATE FUNCTION soft() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN UPDATE heroes SET deleted_at = now() WHERE id = OLD.id; RETURN NULL; END $$;
+        CREATE TRIGGER soft BEFORE DELETE ON heroes FOR EACH ROW EXECUTE FUNCTION soft();
+    """)
+    await field.made(connection, field.ROOT + "tables: [{name: heroes, references: {campaign_id: campaigns}}]")
+    await retiring.retire(connection, ledgers.POOL, None, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 0
+    ((cause, count),) = (await retiring.held(connection, ledgers.POOL)).items()
+    assert (count, "heroes" in cause) == (2, True)
+
+
+async def test_the_databases_owner_reads_all_of_ours_after_every_revision(connection: Connection) -> None:
+    await connection.execute(TWO)
+    name = await connection.fetchval("SELECT current_database()")
+    owner = f"owner_of_{name}"
+    await connection.execute(f"CREATE ROLE {owner}; ALTER DATABASE {name} OWNER TO {owner}")
+    try:
+        for tables in ("{name: heroes}", "{name: heroes}, {name: weapons}"):
+            await field.put(connection, f"{field.ROOT}tables: [{tables}]")
+            await connection.execute(f"SET ROLE {owner}")
+            ours = (
+                "SELECT oid::regclass::text AS name FROM pg_class WHERE relnamespace = 'campaign_pool'::regnamespace"
+            )
+            for row in await connection.fetch(f"{ours} AND relkind IN ('r', 'v', 'S')"):
+                await connection.execute(f"SELECT FROM {row['name']}")
+            await connection.execute("RESET ROLE")
+    finally:
+        await connection.execute(f"RESET ROLE; ALTER DATABASE {name} OWNER TO CURRENT_USER; DROP OWNED BY {owner}")
+        await connection.execute(f"DROP ROLE {owner}")

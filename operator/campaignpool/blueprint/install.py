@@ -12,6 +12,7 @@ from campaignpool.blueprint import findings, fingerprint
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind
 from campaignpool.blueprint.fingerprint import Fingerprint
+from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import claims, functions, images, probe, retirement, snapshot
 from campaignpool.blueprint.sql.naming import lo, rows, search_path
 from campaignpool.blueprint.sql.naming import snapshot as named
@@ -72,6 +73,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         await _freeze_blobs(connection, plan.images, revision)
     for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
         await connection.execute(write(revision))
+    await connection.execute(queries_of("install")["let_owner_read"])
     suffix = await _root_suffix(connection, revision)
     verified = await verify(connection, revision, suffix, compiled.condition)
     if verified.faults:

@@ -39,15 +39,38 @@ def retire(revision: Revision) -> str:
                 f"SELECT t.{ident(name)}::{base} FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
                 for source, condition in _located(revision, table)
             )
-            body.append(f"{keys_of(table, name)} := ARRAY({found});")
+            body.append(f"IF {_is_there(table)} THEN {keys_of(table, name)} := ARRAY({found}); END IF;")
     for group in reversed(plan.order):
         filled = [plan.tables[each] for each in reversed(group) if _has_rows(revision, plan.tables[each])]
         if filled:
-            body += _guard(revision, filled)
-            body += _deletes(revision, filled)
+            body += [f"IF {' AND '.join(map(_is_there, filled))} THEN", *_both(revision, filled)]
+            if len(filled) > 1:
+                body.append("ELSE")
+                for table in filled:
+                    body += [f"IF {_is_there(table)} THEN", *_both(revision, [table]), "END IF;"]
+            body.append("END IF;")
     if plan.images is not None:
         body += images.remove(plan.images)
     return written(revision, "retire", "uuid[], text[]", "void", declared, body)
+
+
+def _both(revision: Revision, tables: list[TablePlan]) -> list[str]:
+    return [*_guard(revision, tables), *_deletes(revision, tables)]
+
+
+def _is_there(table: TablePlan) -> str:
+    """Give the condition that a table still has the columns by which its rows are found.
+
+    The application may have dropped or renamed some since: what is gone is passed over, and Postgres itself refuses
+    where rows that are left refer to the campaign.
+    """
+    pairs = [each.type_column for each in table.polymorphic if each.anchor]
+    names = dict.fromkeys([*table.facts.primary_key, *table.anchors, *pairs])
+    return (
+        f"(SELECT count(*) = {len(names)} FROM pg_attribute a "
+        f"WHERE a.attrelid = to_regclass({literal(table.facts.name)}) "
+        f"AND a.attname IN ({', '.join(map(literal, names))}))"
+    )
 
 
 def _kept(revision: Revision, table: TablePlan) -> Iterator[str]:
@@ -109,6 +132,15 @@ def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
         message = literal(f"{named} has % rows that are part of the campaign and were not cloned")
         yield (
             f"IF _gone[{number}] > {most} THEN RAISE EXCEPTION {message}, _gone[{number}] - {most} "
+            "USING ERRCODE = 'CP011'; END IF;"
+        )
+        left = " UNION ALL ".join(
+            f"SELECT FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
+            for source, condition in _located(revision, table)
+        )
+        message = literal(f"{named} keeps rows that were deleted: a trigger or a rule of DELETE prevents it")
+        yield (
+            f"IF _gone[{number}] < {most} AND EXISTS ({left}) THEN RAISE EXCEPTION {message} "
             "USING ERRCODE = 'CP011'; END IF;"
         )
 
