@@ -1,15 +1,18 @@
-"""What happens between the wish to delete a pool and its end. Every step can be repeated, so a restart costs nothing.
+"""The deletion of a pool. Every step can be repeated, so a restart costs nothing.
 
 1. The ledger closes the pool: claims stop, or get what is still ready, as `claims.whileDeleting` says. Claimed
    campaigns are not touched.
-2. Jobs at work are deleted; their pods' end is waited for, for only then nothing new can appear.
-3. Open runs end, and what was reserved and never made is forgotten.
-4. What is ready retires and is removed, batch by batch, so that claims that are allowed find something to the last.
-5. Once nothing is left and no claim is under way, the pool is buried.
-6. Images are waited for: those of claimed campaigns are copied, those of removed ones deleted, by images Jobs as
-   ever. `images.deadline` after the deletion was asked for this ends, and what is left stays behind, with a Warning.
-7. The revisions that made campaigns go.
-8. The finalizer goes, and Kubernetes lets go of the resource.
+2. Active Jobs are deleted, and the operator waits until their pods have ended: only then nothing new can appear.
+3. Open runs end, and reservations are removed.
+4. Ready campaigns retire and are removed, batch by batch, so that claims that are allowed find some to the last.
+5. Once nothing is left and no claim is open, the pool's row is marked as deleted.
+6. Images are waited for: those of claimed campaigns are copied, those of removed ones deleted, by images Jobs.
+   `images.deadline` after the deletion was asked for this ends with a Warning.
+7. The revisions that made campaigns are dropped.
+8. The finalizer is removed.
+
+A deletion always ends. The operator remembers the database of a pool, for the Secret may go first; and where steps go
+on failing, the finalizer is removed after `deletion.timeout` with a Warning that says what is left behind.
 """
 
 import logging
@@ -17,8 +20,9 @@ from dataclasses import dataclass, field, replace
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import seconds
-from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.spec import CampaignPoolSpec, Deletion
 from campaignpool.blueprint import install
+from campaignpool.errors import CampaignPoolError, ConfigurationError, SecretError, TransientError
 from campaignpool.ledger import images as ledger_images
 from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection, translated
@@ -80,7 +84,7 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
     if FINALIZER not in pool.finalizers:
         return Step(None, observed)
     spec = parse_spec(pool)
-    url = await read_url(cluster, pool, spec)
+    url = await _url(cluster, databases, pool, spec)
     jobs = await list_jobs(cluster, pool)
     observed = replace(observed, spec=spec, jobs=jobs.seeding, image_jobs=jobs.images)
     connection = await databases.acquire(pool.key, url)
@@ -90,10 +94,49 @@ async def drain(cluster: Cluster, databases: Databases, pool: Pool, image: str) 
     finally:
         await databases.release(pool.key, connection)
     if step.delay is None:
-        finalizers = [each for each in pool.finalizers if each != FINALIZER]
-        await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
+        await _remove_finalizer(cluster, pool)
         _log.info("finalizer removed", extra={"pool": pool.key})
     return step
+
+
+async def _url(cluster: Cluster, databases: Databases, pool: Pool, spec: CampaignPoolSpec) -> str:
+    """Return the database's URL, or the one it was last found at where the Secret is gone. Raises SecretError."""
+    try:
+        return await read_url(cluster, pool, spec)
+    except SecretError:
+        if (url := databases.url_of(pool.key)) is not None:
+            return url
+        raise
+
+
+def timeout_left(cluster: Cluster, pool: Pool) -> float:
+    """Return the seconds until `deletion.timeout` has passed since the deletion was asked for; never less than 0."""
+    try:
+        timeout = parse_spec(pool).deletion.timeout
+    except ConfigurationError:
+        timeout = Deletion().timeout
+    asked_at = pool.deleted_at or cluster.now()
+    return max(0.0, seconds(timeout) - (cluster.now() - asked_at).total_seconds())
+
+
+async def give_up(cluster: Cluster, pool: Pool, error: CampaignPoolError) -> Event:
+    """Remove the finalizer of a pool that cannot be cleaned up; return the Event that says what is left behind.
+
+    Raises:
+        ClusterError: The finalizer could not be removed.
+    """
+    await _remove_finalizer(cluster, pool)
+    message = (
+        f"the pool was deleted without removing its unclaimed campaigns, its image sets and its revisions from the "
+        f"database ({error.message.rstrip('.')}); `campaignpool purge` removes them once the database can be reached"
+    )
+    _log.warning("left behind", extra={"pool": pool.key, "reason": error.reason, "cause": error.message})
+    return Event("Warning", Reason.LEFT_BEHIND, sentence(message))
+
+
+async def _remove_finalizer(cluster: Cluster, pool: Pool) -> None:
+    finalizers = [each for each in pool.finalizers if each != FINALIZER]
+    await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
 
 
 async def _drain(
@@ -105,13 +148,16 @@ async def _drain(
     for job in active:
         if not job.deleting:
             await cluster.delete_job(pool.namespace, job.name, job.uid)
+    if active and not timeout_left(cluster, pool):
+        names = ", ".join(job.name for job in active)
+        raise TransientError(f"the pods of these Jobs do not end: {names}: delete them by force")
     delay: float | None = WAIT_SECONDS if active else None
     if not active and await pools.known(connection, pool.key):
         delay = await _emptied(connection, pool.key)
     observed = await _with_ledger(cluster, connection, observed, image)
     if delay is not None:
         return Step(delay, observed)
-    if (left := _time_for_images(observed)) > 0:
+    if (left := _time_for_images(cluster, observed)) > 0:
         return await _images(cluster, connection, observed, spec, image, left)
     await _clear(connection, pool.key)
     return Step(None, observed, events=_left_behind(observed))
@@ -135,26 +181,32 @@ async def _removed(connection: Connection, key: str) -> bool:
 
 
 async def _clear(connection: Connection, key: str) -> None:
-    """Drop what made the campaigns, and say what stays behind."""
+    """Drop what made the campaigns, and log which campaigns are left in place."""
     await install.drop_unused(connection, key)
     for cause, campaigns in (await retiring.held(connection, key)).items():
-        # Deleting them would take rows along that are not ours: they stay, and a person may look.
-        _log.warning("campaigns stay behind", extra={"pool": key, "campaigns": campaigns, "cause": cause})
+        # Deleting them would delete rows that were not cloned.
+        extra = {"pool": key, "campaigns": campaigns, "cause": cause}
+        _log.warning("campaigns left in place: other rows reference them", extra=extra)
 
 
 async def _with_ledger(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
-    """Add how the ledger stands by now, and what is in the way of images."""
+    """Return what was observed with the ledger as it is now, and what keeps images from being processed."""
     key = observed.pool.key
     facts = Ledger(owners=await pools.counts(connection, key), images=await ledger_images.observe(connection, key))
     return await observe_images(cluster, connection, replace(observed, ledger=facts), image)
 
 
-def _time_for_images(observed: Observed) -> float:
-    """Give how many seconds images are still waited for; none where none are left to copy or delete."""
+def _time_for_images(cluster: Cluster, observed: Observed) -> float:
+    """Return how many seconds images are still waited for; 0 where none are left to copy or delete.
+
+    Without the store's key nothing can be done for them, as in a namespace that is being deleted: that is a failure.
+    """
     if observed.ledger is None or observed.spec is None or not observed.ledger.images.unfinished:
         return 0.0
-    waited = observed.now - (observed.pool.deleted_at or observed.now)
-    return seconds(observed.spec.images.deadline) - waited.total_seconds()
+    waited = (cluster.now() - (observed.pool.deleted_at or cluster.now())).total_seconds()
+    left = max(0.0, seconds(observed.spec.images.deadline) - waited)
+    hopeless = observed.images_fault is not None and not observed.images_fault.retry
+    return min(left, timeout_left(cluster, observed.pool)) if hopeless else left
 
 
 async def _images(
@@ -168,12 +220,12 @@ async def _images(
 
 
 def _left_behind(observed: Observed) -> tuple[Event, ...]:
-    """Say what is given up on: images that were neither copied nor deleted in the time there was for it."""
+    """Return an Event for images that were neither copied nor deleted in time."""
     found = observed.ledger.images if observed.ledger is not None else ImageTotals()
     if not found.unfinished:
         return ()
     copying = found.unfinished - found.deleting
     cause = f": {observed.images_fault.message}" if observed.images_fault else ""
     message = f"images of {copying} campaigns are not copied and those of {found.deleting} not deleted{cause}"
-    _log.warning("images stay behind", extra={"pool": observed.pool.key, "cause": message})
+    _log.warning("images left in place", extra={"pool": observed.pool.key, "cause": message})
     return (Event("Warning", Reason.IMAGES_LEFT_BEHIND, sentence(message)),)

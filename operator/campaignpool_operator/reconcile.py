@@ -7,6 +7,7 @@ line. Between loops only the number of faults in a row is remembered, for the ba
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from campaignpool.api.reasons import Reason
@@ -16,7 +17,7 @@ from campaignpool.errors import CampaignPoolError, ClusterError
 from campaignpool_operator.apply.apply import apply
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
-from campaignpool_operator.deletion import drain
+from campaignpool_operator.deletion import drain, give_up, timeout_left
 from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
 from campaignpool_operator.observe.observe import observe, utcnow
 from campaignpool_operator.plan.actions import Action
@@ -36,6 +37,9 @@ TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)
 """First and longest pause after a fault; each that follows is twice as long. The second kind needs a person, who may
 also change the resource to be answered at once."""
+
+HICCUP_SECONDS = 0.5
+"""The first transient fault, such as one lost connection, is retried after this long before any condition changes."""
 
 ACTIVE_SECONDS = 5.0
 """While Jobs are active, reconcile this often, whatever events arrive."""
@@ -85,6 +89,20 @@ class Reconciler:
             extra = {"pool": key, "reason": error.reason, "cause": error.message}
             _log.warning("Kubernetes API request failed; will retry", extra=extra)
             return "fault", self._pause(key, Fault.of(error))
+        except Exception as error:  # noqa: BLE001 (whatever a loop raises ends as a condition)
+            _log.exception("the loop of %s failed", key)
+            return await self._report_defect(key, error)
+
+    async def _report_defect(self, key: str, error: Exception) -> tuple[str, float]:
+        """Write a condition for what no loop should raise."""
+        # Not the error's text: it may quote a value.
+        message = f"the operator failed with {type(error).__name__}; its log has the details"
+        fault = Fault(Reason.INTERNAL_ERROR, message, retry=True)
+        with suppress(ClusterError):
+            resource = await self._cluster.pool(*key.split("/", 1))
+            if resource is not None:
+                await self._write_status(Observed(read_pool(resource), utcnow(), fault=fault), Plan())
+        return "error", self._pause(key, fault)
 
     def _gone(self, key: str) -> tuple[str, None]:
         self._listeners.drop(key)
@@ -103,8 +121,19 @@ class Reconciler:
             observed, todo = await self._apply(session, observed, todo)
         finally:
             await self._sessions.close(session)
+        if self._is_hiccup(observed):
+            return "fault", HICCUP_SECONDS
         await self._write_status(observed, todo)
         return self._next(observed, todo)
+
+    def _is_hiccup(self, observed: Observed) -> bool:
+        """Return whether a fault may be over at once: the first in a row of a pool that has a status to keep."""
+        pool, fault = observed.pool, observed.fault
+        if fault is None or not fault.retry or self._faults.get(pool.key) or not pool.status.conditions:
+            return False
+        self._faults[pool.key] = 1
+        self._sessions.recheck(pool.key)
+        return True
 
     def _next(self, observed: Observed, todo: Plan) -> tuple[str, float]:
         """Return the loop's result, and the seconds until the next."""
@@ -154,13 +183,17 @@ class Reconciler:
         try:
             step = await drain(self._cluster, self._databases, pool, self._config.seeder_image)
         except CampaignPoolError as error:
-            if isinstance(error, ClusterError):
+            if error.reason == "Conflict":
                 raise
             self._sessions.recheck(pool.key)
-            way_out = f"to give up on what is in the database, remove the finalizer {FINALIZER}"
+            left = timeout_left(self._cluster, pool)
+            if not left:
+                await self._post(pool, await give_up(self._cluster, pool, error))
+                return self._gone(pool.key)
+            way_out = f"the resource goes without it after spec.deletion.timeout, or when {FINALIZER} is removed"
             fault = replace(Fault.of(error), message=f"{error.message}; {way_out}")
             await self._write_status(Observed(pool, utcnow(), fault=fault), Plan())
-            return "fault", self._pause(pool.key, fault)
+            return "fault", min(self._pause(pool.key, fault), left + 0.1)
         for event in step.events:
             await self._post(pool, event)
         if step.delay is None:

@@ -265,7 +265,7 @@ def test_deletion_leaves_and_names_what_others_hang_on(operator: OperatorProcess
     game.delete()
     game.gone()
     assert game.states() == {"retiring": 1}
-    said = [line for line in operator.log.splitlines() if "campaigns stay behind" in line and game.key in line]
+    said = [line for line in operator.log.splitlines() if "campaigns left in place" in line and game.key in line]
     assert len(said) == 1
     assert "invitations" in said[0]
 
@@ -280,19 +280,22 @@ def test_deletion_ends_jobs_at_work(game: Game) -> None:
     eventually(lambda: not game.jobs(), "the Jobs are gone")
 
 
-def test_deletion_waits_for_a_secret_that_is_gone(game: Game) -> None:
+def test_deletion_needs_no_secret(game: Game) -> None:
     game.put_secret()
     game.create()
     filled(game)
     game.kube.delete(f"{game.secrets}/chiwar-database")
     game.delete()
-    degraded = game.has("Degraded", "True", "SecretNotFound")
-    assert "chiwar-database" in degraded["message"]
-    assert "remove the finalizer campaignpool.dev/finalizer" in degraded["message"]
-    assert game.count_events("Warning", "SecretNotFound")
-    game.put_secret()
-    game.touch("now")
     game.gone()
+    assert game.states() == {}
+
+
+def test_a_namespace_that_is_deleted_takes_its_pool_along(game: Game) -> None:
+    game.put_secret()
+    game.create()
+    filled(game)
+    game.kube.delete(f"/api/v1/namespaces/{game.namespace}")
+    eventually(lambda: game.kube.get(f"/api/v1/namespaces/{game.namespace}") is None, "the namespace is gone")
     assert game.states() == {}
 
 
@@ -486,7 +489,7 @@ def test_failed_runs_are_retried_at_once_when_the_annotation_says_so(game: Game)
     (first,) = game.jobs()
     game.kube.patch(game.path, {"metadata": {"annotations": {"campaignpool.dev/retry": "1"}}})
     eventually(lambda: len(game.jobs()) == 2, "another Job, before the pause is over")
-    assert game.told("Normal", "Retried") == 1
+    assert game.count_events("Normal", "Retried") == 1
     assert game.status()["retried"] == "1"
     assert first in game.jobs()
 
@@ -582,6 +585,22 @@ class TestRestarts:
         with running(own_game.kube.kubeconfig, tmp_path / "log"):
             own_game.gone()
         assert own_game.states() == {}
+
+    def test_a_pool_that_cannot_be_cleaned_up_goes_after_a_time_and_says_what_is_left(
+        self, own_game: Game, tmp_path: Path
+    ) -> None:
+        own_game.create(size=1, deletion={"timeout": "4s"})
+        with running(own_game.kube.kubeconfig, tmp_path / "log"):
+            filled(own_game)
+        own_game.kube.delete(f"{own_game.secrets}/chiwar-database")
+        with running(own_game.kube.kubeconfig, tmp_path / "log"):
+            own_game.has("Degraded", "True", "SecretNotFound")
+            own_game.delete()
+            told = "after spec.deletion.timeout"
+            eventually(lambda: told in own_game.condition("Degraded")["message"], "the way out is named")
+            own_game.gone()
+            assert own_game.count_events("Warning", "LeftBehind") == 1
+        assert own_game.states() == {"ready": 1}
 
     def test_it_waits_for_an_api_that_does_not_know_pools_yet(
         self, template: str, new_database: NewDatabase, tmp_path: Path

@@ -272,8 +272,8 @@ def test_deletion_finishes_images_of_claims_and_says_what_is_in_the_way(game: Im
     campaign = game.claim(game.users()[0])["campaign_id"]
     game.delete()
     degraded = game.has("ImagesDegraded", "True", "SecretNotFound")
-    assert "until spec.images.deadline has passed" in degraded["message"]
-    assert "remove the finalizer campaignpool.dev/finalizer" in degraded["message"]
+    assert "until spec.deletion.timeout has passed" in degraded["message"]
+    assert "finalizer campaignpool.dev/finalizer is removed" in degraded["message"]
     eventually(lambda: game.states() == {"claimed": 1}, "what nobody claimed is gone")
     game.put_key()
     game.touch("now")
@@ -289,4 +289,4 @@ def test_deletion_gives_up_on_images_after_their_deadline(operator: OperatorProc
     game.delete()
     game.gone()
     assert game.count_events("Warning", "ImagesLeftBehind") == 1
-    assert "images stay behind" in operator.log
+    assert "images left in place" in operator.log

@@ -152,8 +152,8 @@ class Cluster:
             if error.reason != "AlreadyExists":
                 raise
             name = job["metadata"]["name"]
-            existing = await self._find("GET", f"{_jobs(namespace)}/{quote(name)}")
-            if existing is not None and not _is_same(existing["metadata"], job["metadata"]):
+            answer = await self._send("GET", _jobs(namespace), {"fieldSelector": f"metadata.name={name}"})
+            if any(not _is_same(existing["metadata"], job["metadata"]) for existing in _items(answer)):
                 raise ClusterError(
                     f"there is a Job {name} in namespace {namespace} that this pool did not create for this purpose: "
                     "delete or rename it",

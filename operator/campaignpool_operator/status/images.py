@@ -81,8 +81,8 @@ def _ending(observed: Observed) -> str:
         return ""
     campaigns = observed.ledger.images.unfinished
     return (
-        f"; the pool waits for images of {campaigns} campaigns until spec.images.deadline has passed: to give up on "
-        f"them now, remove the finalizer {FINALIZER}"
+        f"; the pool waits for images of {campaigns} campaigns until spec.deletion.timeout has passed, or until the "
+        f"finalizer {FINALIZER} is removed"
     )
 
 
