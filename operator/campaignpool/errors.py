@@ -1,18 +1,20 @@
-"""Every error of campaignpool; the class says whether trying again can help, and names the reason.
+"""Every error of campaignpool; the class decides about retries and has a default reason.
 
     CampaignPoolError             reason in CamelCase, message for a person
     ├── ConfigurationError        needs a change by a person: retried with long pauses only
     │   ├── SecretError           SecretNotFound, SecretKeyMissing, DatabaseUrlInvalid
     │   ├── TemplateError         TemplateNotFound, TemplateAmbiguous
-    │   ├── BlueprintError        BlueprintInvalid: a list of faults, each naming table, column and mend
+    │   ├── BlueprintError        BlueprintInvalid: a list of faults, each with table, column and fix
     │   └── CredentialsError      DatabaseAuthenticationFailed, DatabasePermissionDenied
     ├── TransientError            may pass by itself: retried with backoff
     │   ├── UnreachableError      DatabaseUnreachable
     │   └── ClusterError          the Kubernetes API refused or did not answer
     ├── SeedingError              the data refused the clone; nothing of it was kept
-    └── ClaimError                for applications: see `campaignpool.claim_errors`
+    ├── DefectError               InternalError: a defect of campaignpool itself
+    └── ClaimError                for applications: see `campaignpool.client.errors`
 
-None of these ever carries a secret: messages are built from names of things, never from URLs or values.
+`campaignpool.sqlstates` says which error of the database is which of these. No message contains a secret or a row's
+values: messages are built from names.
 """
 
 from typing import ClassVar
@@ -36,14 +38,14 @@ class CampaignPoolError(Exception):
 
 
 class ConfigurationError(CampaignPoolError):
-    """Something a person has to mend."""
+    """Something that a person must correct."""
 
     default_reason = "ConfigurationInvalid"
     retry = False
 
 
 class SecretError(ConfigurationError):
-    """The Secret with the database's URL is missing, lacks its key, or holds no such URL."""
+    """The Secret with the database's URL is missing, lacks its key, or its value is not a database URL."""
 
     default_reason = "SecretNotFound"
 
@@ -64,7 +66,7 @@ class BlueprintError(ConfigurationError):
     """The blueprint is malformed or contradicts the database.
 
     Attributes:
-        faults: One sentence a fault, each naming the table or field and the mend.
+        faults: One sentence a fault, each with the table or field and the fix.
     """
 
     default_reason = "BlueprintInvalid"
@@ -96,4 +98,11 @@ class SeedingError(CampaignPoolError):
     """The data refused the clone: a constraint, a trigger, a row count. Nothing of the batch was kept."""
 
     default_reason = "SeedingFailed"
+    retry = False
+
+
+class DefectError(CampaignPoolError):
+    """The database refuses a statement that campaignpool wrote: a defect of campaignpool."""
+
+    default_reason = "InternalError"
     retry = False

@@ -128,8 +128,8 @@ def test_check_leaves_nothing_behind_when_the_data_refuses(
     code, text, errors = command("check", "-f", str(discovered), *WHERE, "--database-url", chiwar_url)
     assert (code, text) == (1, "")
     assert errors == (
-        "campaignpool: a clone of the template is refused: no more factions "
-        "(fired: trigger no of public.factions): correct the row, or set the column\n"
+        "campaignpool: a clone of the template is refused: no more factions: "
+        "raised by function no() (fired: trigger no of public.factions): correct the row, or set the column\n"
     )
     assert dumped(postgres_server, chiwar_url) == before
     assert command("check", "-f", str(discovered), *WHERE, "--no-dry-run", "--database-url", chiwar_url)[0] == 0

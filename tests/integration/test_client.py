@@ -212,8 +212,13 @@ class Cut(asyncpg.Connection):  # type: ignore[type-arg] # only types know that 
 
     cuts = 0
 
-    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:  # type: ignore[override] # no more is used
-        rows = await super().fetch(query, *args)
+    async def fetch(  # type: ignore[override] # no more is used
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,  # noqa: ASYNC109 (asyncpg's own)
+    ) -> list[asyncpg.Record]:
+        rows = await super().fetch(query, *args, timeout=timeout)
         if Cut.cuts:
             Cut.cuts -= 1
             self.terminate()
@@ -261,6 +266,33 @@ async def test_patience_has_an_end(connection: Connection, chiwar_url: str) -> N
     assert str(urlsplit(chiwar_url).password) not in str(failed.value)
     assert (await Client(chiwar_url, POOL).claim(NEW, key=failed.value.key)).key == failed.value.key
     assert len(await claimed(connection)) == 1
+
+
+async def test_a_pool_without_a_free_connection_does_not_hold_a_claim(
+    connection: Connection,  # noqa: ARG001 (there is a pool to claim from)
+    chiwar_url: str,
+) -> None:
+    bounds = {"patience": timedelta(seconds=0.1), "timeout": timedelta(seconds=0.1)}
+    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+        campaigns = Client(pool, POOL, **bounds)
+        async with pool.acquire():
+            with pytest.raises(Unreachable, match="TimeoutError"):
+                await asyncio.wait_for(campaigns.claim(NEW, key="k"), 30)
+        assert (await Client(pool, POOL).claim(NEW, key="k")).key == "k"
+
+
+async def test_a_statement_that_is_never_answered_ends_in_time_and_leaves_the_pool_whole(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """The lock of another transaction stands for a server that is gone in the middle of a claim."""
+    bounds = {"patience": timedelta(seconds=0.1), "timeout": timedelta(seconds=0.3)}
+    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+        campaigns = Client(pool, POOL, **bounds)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE campaign_pool.campaign IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(Unreachable, match="TimeoutError"):
+                await asyncio.wait_for(campaigns.claim(NEW, key="k"), 30)
+        assert (await Client(pool, POOL).claim(NEW, key="k")).key == "k"
 
 
 async def test_a_wrong_password_is_not_tried_again(chiwar_url: str) -> None:

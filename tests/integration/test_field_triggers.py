@@ -138,7 +138,7 @@ CHANGES = {
     ),
     "a trigger that refuses": (
         before("notes", "RAISE 'not like this';"),
-        "a clone of the template is refused: not like this .fired: trigger change of public.notes",
+        "not like this: raised by function change.. .fired: trigger change of public.notes",
     ),
     "a deferred constraint trigger": (DEFERRED, "a clone of the template is refused: no member"),
     "a constraint that is not valid": (

@@ -189,6 +189,26 @@ async def test_a_row_without_a_suffix_of_its_own_is_named_by_its_key(connection:
     assert f"table public.{table}, row {row['id']} of the template, constraint no" in said
 
 
+async def test_a_refusal_at_the_commit_ends_the_run_and_names_the_function(
+    connection: Connection, chiwar_url: str
+) -> None:
+    """A deferred constraint trigger lets every statement pass and refuses the commit."""
+    await connection.execute("""
+        CREATE FUNCTION has_member() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'a campaign needs a member' USING ERRCODE = '23514';
+        END $$;
+        CREATE CONSTRAINT TRIGGER has_member AFTER INSERT ON campaigns DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION has_member()""")
+    code, said = await finished(chiwar_url, count=4)
+    assert code == 65
+    assert "a campaign needs a member" in said
+    assert said.count("WARNING") <= 4
+    run = (await pools.observe(connection, POOL)).runs[0]
+    assert run.message is not None
+    assert "a campaign needs a member: raised by function has_member()" in run.message
+
+
 async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, chiwar_url: str) -> None:
     await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
     code, said = await finished(chiwar_url, "--fallback", "None", count=5)
@@ -222,5 +242,5 @@ async def test_a_pool_without_a_plan_is_named(chiwar_url: str) -> None:
     await migrate(connection)
     await connection.close()
     code, said = await finished(chiwar_url)
-    assert code == 65
+    assert code == 78
     assert 'pool "game/chiwar" has no clone plan' in said

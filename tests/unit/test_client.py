@@ -1,14 +1,16 @@
 """The parts of the client that need no database: the statement, the errors, the pauses."""
 
+import asyncio
+import time
 from datetime import timedelta
 from itertools import islice
 
 import asyncpg
 import pytest
 
-from campaignpool.client import client, errors, listener
+from campaignpool.client import client, connections, errors
 from campaignpool.client.client import Client
-from campaignpool.client.errors import ClaimError, InvalidArgument, SchemaOutdated
+from campaignpool.client.errors import ClaimError, InvalidArgument, SchemaOutdated, Unreachable
 
 
 def refusal(state: str, message: str = "no", **fields: str) -> asyncpg.PostgresError:
@@ -57,9 +59,9 @@ def test_a_claim_says_no_more_than_it_has_to() -> None:
 
 
 def test_pauses_grow_to_a_bound_and_differ() -> None:
-    longest = list(islice(listener.pauses(lambda: 0.0), 9))
+    longest = list(islice(connections.pauses(lambda: 0.0), 9))
     assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
-    assert list(islice(listener.pauses(lambda: 0.5), 3)) == pytest.approx([0.0375, 0.075, 0.15])
+    assert list(islice(connections.pauses(lambda: 0.5), 3)) == pytest.approx([0.0375, 0.075, 0.15])
 
 
 async def test_a_claim_on_the_callers_connection_cannot_wait() -> None:
@@ -71,3 +73,24 @@ async def test_a_claim_on_the_callers_connection_cannot_wait() -> None:
         await campaigns.claim("user", wait=timedelta(seconds=1), connection=object())  # type: ignore[arg-type]
     assert refused.value.hint
     assert refused.value.key
+
+
+async def test_a_server_that_accepts_and_never_answers_does_not_hold_a_claim() -> None:
+    """A dead peer behind a load balancer: connecting succeeds, and nothing ever comes back."""
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    campaigns = Client(
+        f"postgresql://me@127.0.0.1:{port}/game",
+        "game/chiwar",
+        patience=timedelta(seconds=0.1),
+        timeout=timedelta(seconds=0.1),
+    )
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="TimeoutError"):
+        await asyncio.wait_for(campaigns.claim("ada", key="k"), 30)
+    assert time.monotonic() - began < 30
+    for writer in writers:
+        writer.close()
+    server.close()
+    await server.wait_closed()

@@ -1,4 +1,4 @@
-"""What errors of the database mean: the class says whether to try again, the message what to mend, never a secret."""
+"""Errors of the driver are raised as ours: the class decides about retries, and no message has a secret."""
 
 import socket
 
@@ -13,7 +13,7 @@ from campaignpool.errors import (
     TransientError,
     UnreachableError,
 )
-from campaignpool.ledger.database import connect, described, translated
+from campaignpool.ledger.database import connect, translated
 
 SECRET = "hunter2"
 
@@ -64,9 +64,3 @@ async def test_a_host_that_does_not_answer_is_named_without_the_password() -> No
     with pytest.raises(UnreachableError, match="check the host and the port") as refused:
         await connect(f"postgresql://me:{SECRET}@127.0.0.1:1/game", "test")
     assert SECRET not in str(refused.value)
-
-
-def test_a_refusal_names_table_and_constraint_and_no_values() -> None:
-    error = asyncpg.CheckViolationError("new row violates it")
-    error.table_name, error.constraint_name, error.detail = "weapons", "positive", f"Failing row contains ({SECRET})."
-    assert described(error) == "new row violates it: table weapons, constraint positive"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from campaignpool import sqlstates
 from campaignpool.api.model import Model
 from campaignpool.api.reasons import troubleshooting
 from campaignpool.api.resource import GROUP, KIND, PLURAL, VERSION
@@ -20,6 +21,7 @@ from campaignpool.api.status import CampaignPoolStatus
 CRD_PATH = Path("crds/campaignpools.yaml")
 REFERENCE_PATH = Path("docs/api-reference.md")
 TROUBLESHOOTING_PATH = Path("docs/troubleshooting.md")
+ERRORS_PATH = Path("docs/errors.md")
 HEADER = "# Generated from operator/campaignpool/api by `make generate`; do not edit.\n"
 
 CONDITION = ".status.conditions[?(@.type=='{}')].{}"
@@ -250,6 +252,7 @@ def generated() -> dict[Path, str]:
         CRD_PATH: HEADER + yaml.safe_dump(crd(), sort_keys=False, width=110),
         REFERENCE_PATH: reference(),
         TROUBLESHOOTING_PATH: troubleshooting(),
+        ERRORS_PATH: sqlstates.page(),
     }
 
 

@@ -101,6 +101,15 @@ class Reason(StrEnum):
     DATABASE_BUSY = (
         "DatabaseBusy", "database", "A statement waited too long for a lock or was cancelled.",
         "Look for long transactions; it is retried.")
+    DATABASE_READ_ONLY = (
+        "DatabaseReadOnly", "database", "The database accepts no writes: it is a standby, or read-only by default.",
+        "Let the URL lead to the primary; it is retried.")
+    DATABASE_OUT_OF_RESOURCES = (
+        "DatabaseOutOfResources", "database", "The server is out of disk space, memory or another resource.",
+        "Free the resource that the message names; it is retried.")
+    SCHEMA_MISMATCH = (
+        "SchemaMismatch", "database", "The blueprint or the ledger does not fit the schema of the database.",
+        "Correct the blueprint where a migration changed the schema; `campaignpool blueprint check` shows all of it.")
     DATABASE_REFUSED = (
         "DatabaseRefused", "database", "The database refused a statement of the operator.",
         "Follow the message; it is retried.")

@@ -16,7 +16,8 @@ from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import verification
 from campaignpool.blueprint.sql.functions import Revision
 from campaignpool.blueprint.sql.naming import function
-from campaignpool.ledger.database import Connection, described
+from campaignpool.ledger.database import Connection
+from campaignpool.sqlstates import described
 
 _TIMES = ("date", "timestamp", "time ")
 

@@ -4,12 +4,11 @@
     claim = await campaigns.claim(user.id, key=request.id)
     print(claim.campaign_id, claim.source)
 
-Whatever is asked is asked again when the connection is lost: a claim has a key, and the same key gives the same
-campaign. Nothing is bound to a session of the database but listening, and that is optional, so a pooler in
-transaction mode may stand between.
+Every call is repeated after a transient error: a claim has a key, and the same key returns the same campaign. Only
+listening needs a session of its own, and it is optional, so a pooler in transaction mode may be in between.
 
-What is refused is a `ClaimError`; the classes are in `campaignpool.claim_errors`, and here too. Other errors of the
-database are left as asyncpg raises them, such as a claimant that is no user.
+Refusals raise a `ClaimError`; its classes are in `campaignpool.client.errors`, and importable from here. All other
+errors of the database are raised unchanged by asyncpg, such as a claimant that is not a user.
 """
 
 import asyncio
@@ -22,26 +21,21 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from campaignpool.client.connections import Connect, Connection, Database, opener, pauses
 from campaignpool.client.errors import (
     InvalidArgument,
     PoolUnknown,
     Unreachable,
     typed,
 )
-from campaignpool.client.listener import (
-    Connect,
-    Connection,
-    Database,
-    Ear,
-    opener,
-    pauses,
-)
+from campaignpool.client.listener import ReadyListener
+from campaignpool.sqlstates import is_transient
 
 RECHECK_SECONDS = 1.0
-"""Who waits asks again after so long even if nothing was heard: a notification can be lost, by a pooler for one."""
+"""A waiting claim polls this often: a notification can be lost, for example by a pooler."""
 
 BOUND_SECONDS = 60.0
-"""For how long a pool's own bound of waiting is taken as known: asking for it costs more than a claim."""
+"""How long `waitSeconds` of a pool is cached: reading it costs more than a claim."""
 
 Source: TypeAlias = Literal["owner", "master", "clone"]
 ImagesState: TypeAlias = Literal["pending", "copying", "done", "partial"]
@@ -50,15 +44,15 @@ Claimant: TypeAlias = str | UUID | int
 
 @dataclass(frozen=True)
 class Claim:
-    """A campaign that belongs to the claimant now.
+    """A campaign that belongs to the claimant.
 
     Attributes:
         campaign_id: Key of its row in the application's table, as text.
-        source: `owner` or `master`: from whose pool; `clone`: made then and there, for the pool was empty.
+        source: `owner` or `master`: the pool it came from; `clone`: made on demand, because the pool was empty.
         claimed_at: When it was claimed first; None from a database of an older release.
         images_state: Whether images of its own are there: `done`; `pending` or `copying`: the template's are shown
             until they are; `partial`: some of the template's are shown for good.
-        key: Under which the same campaign is given again; the client's own if none was passed.
+        key: The same key returns the same campaign again; the client's own if none was passed.
     """
 
     campaign_id: str
@@ -70,12 +64,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Peek:
-    """What a claim would get now; it promises nothing, for another claim may be quicker.
+    """What a claim would get now; another claim may be quicker.
 
     Attributes:
         source: As in `Claim`; None: nothing.
-        owner_ready: Ready campaigns that are kept for the claimant.
-        master_ready: Ready campaigns that are for anybody.
+        owner_ready: Ready campaigns of the claimant's own pool.
+        master_ready: Ready campaigns of the master pool.
     """
 
     source: Source | None
@@ -85,7 +79,7 @@ class Peek:
 
 @dataclass(frozen=True)
 class Health:
-    """How a pool stands.
+    """The state of a pool.
 
     Attributes:
         healthy: A claim is served at once.
@@ -109,14 +103,16 @@ class Client:
     Args:
         database: An `asyncpg.Pool`; or a URL or a function that connects: each call then has a connection of its own.
         pool: `namespace/name` of the CampaignPool.
-        listen: Where to listen while a claim waits: a URL, or a function that connects, that leads to Postgres itself
-            or to a pooler in session mode. By default as `database` says; an `asyncpg.Pool` lends no connection to
-            listen with, so without this a claim that waits looks again every `RECHECK_SECONDS`.
-        patience: For how long a lost connection, a deadlock or a serialization failure is tried again.
+        listen: Where to listen while a claim waits: a URL or a function that connects to Postgres itself, or to a
+            pooler in session mode. By default the `database`; an `asyncpg.Pool` has no connection for this, so
+            without `listen` a waiting claim only polls, every `RECHECK_SECONDS`.
+        patience: For how long a transient error (see docs/errors.md) is retried.
+        timeout: How long one attempt may take, waiting for a connection included. A call ends after `patience` and
+            `timeout` at the latest, also where the server does not answer at all.
 
-    Every method takes `connection`: it is then done on that connection, as a part of its transaction if there is one,
-    and never tried again: after an error of the database's own, run the transaction again with the same key. A
-    `ClaimError` leaves the transaction as it was before the call.
+    Every method takes `connection`: it then runs on that connection, as a part of its transaction if there is one,
+    without retries or a time-out: after any other error of the database, run the transaction again with the same key.
+    A `ClaimError` leaves the transaction unchanged.
     """
 
     def __init__(
@@ -126,13 +122,15 @@ class Client:
         *,
         listen: str | Connect | None = None,
         patience: timedelta = timedelta(seconds=10),
+        timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         self.pool = pool
         self._open = opener(database)
         if listen is None and not isinstance(database, asyncpg.Pool):
             listen = database
-        self._ear = Ear(pool, None if listen is None else opener(listen))
+        self._listener = ReadyListener(pool, None if listen is None else opener(listen))
         self._patience = patience.total_seconds()
+        self._timeout = timeout.total_seconds()
         self._bound: tuple[float, timedelta | None] = (0.0, None)
 
     async def claim(
@@ -149,12 +147,12 @@ class Client:
         Args:
             claimant: Key of the user who gets it.
             key: The same key gives the same campaign, for 30 days. Pass one that outlives this process, such as the
-                id of the request, and a claim can be repeated after a crash; the one that is made otherwise outlives
-                lost connections only.
-            name: What the campaign is to be called; the blueprint's `onClaim` has to use `$name`.
-            wait: Where the pool is empty and its `claims.onEmpty` is `Wait`: how long to wait for a campaign, at most
-                the pool's own `waitSeconds` where this role may read the view `pools`. No connection is held
-                meanwhile but the one that listens.
+                id of the request, and a claim can be repeated after a crash; a generated key only survives lost
+                connections.
+            name: The campaign's name; the blueprint's `onClaim` has to use `$name`.
+            wait: How long to wait for a campaign where the pool is empty and its `claims.onEmpty` is `Wait`; at most
+                the pool's `waitSeconds` where this role may read the view `pools`. Only the listener keeps a
+                connection while the claim waits.
             connection: See the class. It cannot wait.
 
         Raises:
@@ -225,7 +223,7 @@ class Client:
     async def extend(
         self, campaign_id: str, lifetime: timedelta, *, connection: "Connection | None" = None
     ) -> datetime:
-        """Set for how long after its claim a campaign may be released; gives until when.
+        """Set how long after its claim a campaign may be released; return until when.
 
         Raises:
             NotReleasable: It was not claimed from a pool, or its lifetime is over.
@@ -241,7 +239,7 @@ class Client:
         return until
 
     async def peek(self, claimant: Claimant, *, connection: "Connection | None" = None) -> Peek:
-        """Give what a claim of this claimant would get now.
+        """Return what a claim of this claimant would get now.
 
         Raises:
             PoolUnknown, SchemaOutdated, Unreachable: As their classes say.
@@ -254,7 +252,7 @@ class Client:
         return Peek(**rows[0])
 
     async def health(self, *, connection: "Connection | None" = None) -> Health:
-        """Give how the pool stands, for a health check of the application.
+        """Return the state of the pool, for a health check of the application.
 
         Raises:
             PoolUnknown, SchemaOutdated, Unreachable: As their classes say.
@@ -269,23 +267,23 @@ class Client:
     async def _wait(
         self, began: float, claimant: str, key: str, name: str | None, wait: timedelta
     ) -> list[asyncpg.Record]:
-        """Ask whenever campaigns became ready, until the bound; then the database's own error is raised."""
+        """Claim whenever campaigns became ready, until the bound; then raise the database's own error."""
         bound = await self._pools_bound()
         give_up = began + (wait if bound is None else min(wait, bound)).total_seconds()
         statement, arguments = claim_statement(self.pool, claimant, key, name, wait)
-        async with self._ear.waiting() as woken:
+        async with self._listener.waiting() as ready:
             while (left := give_up - time.monotonic()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(RECHECK_SECONDS, left)):
-                        await woken.wait()
-                woken.clear()
+                        await ready.wait()
+                ready.clear()
                 if rows := await self._run(statement, *arguments, key=key):
                     return rows
         statement, arguments = claim_statement(self.pool, claimant, key, name, None)
         return await self._run(statement, *arguments, key=key)
 
     async def _pools_bound(self) -> timedelta | None:
-        """Give how long the pool lets claimants wait; None where this role may not see it."""
+        """Return how long the pool lets claimants wait; None where this role may not read it."""
         until, bound = self._bound
         if time.monotonic() >= until:
             with suppress(asyncpg.InsufficientPrivilegeError):
@@ -297,7 +295,7 @@ class Client:
     async def _run(
         self, statement: str, *arguments: object, key: str | None = None, connection: "Connection | None" = None
     ) -> list[asyncpg.Record]:
-        """Run one statement, again and again while that can help; gives its rows."""
+        """Run one statement, with retries while they can help, and return its rows."""
         try:
             if connection is not None:
                 async with connection.transaction():
@@ -313,23 +311,29 @@ class Client:
         for pause in pauses():
             try:
                 return await self._attempt(statement, *arguments)
-            except _PASSING as error:
+            except (OSError, asyncpg.PostgresError) as error:  # OSError includes TimeoutError
+                if isinstance(error, asyncpg.PostgresError) and not is_transient(error):
+                    raise
                 if time.monotonic() + pause > give_up:
                     raise Unreachable(
-                        f"the database was not reached, or was too busy, for {self._patience:g} s: "
-                        f"{type(error).__name__}",
-                        hint="Try again later, a claim with the same key.",
+                        f"the database was unreachable or too busy for {self._patience:g} s: {type(error).__name__}",
+                        hint="Try again later; repeat a claim with the same key.",
                         key=key,
                     ) from error
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
     async def _attempt(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        async with self._open() as connection:
+        deadline = time.monotonic() + self._timeout
+        async with self._open(self._timeout) as connection:
             try:
-                return await connection.fetch(statement, *arguments)
+                return await connection.fetch(statement, *arguments, timeout=max(0.001, deadline - time.monotonic()))
+            except TimeoutError:
+                # The server may be gone: a connection that is returned would wait for its answer.
+                connection.terminate()
+                raise
             except asyncpg.InterfaceError as error:
-                # Also what a caller did wrong is of this class, such as closing the pool.
+                # A caller's own mistakes are of this class too, such as a pool that is closed.
                 if connection.is_closed():
                     raise ConnectionResetError("the connection was lost") from error
                 raise
@@ -338,7 +342,7 @@ class Client:
 def claim_statement(
     pool: str, claimant: str, key: str, name: str | None, wait: timedelta | None
 ) -> tuple[str, tuple[object, ...]]:
-    """Give the statement of a claim and its arguments: the form that every release has, where it says enough."""
+    """Return the statement of a claim and its arguments."""
     if name is None and wait is None:
         return "SELECT * FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)", (pool, claimant, key)
     return (
@@ -350,16 +354,3 @@ def claim_statement(
 def _claim(row: asyncpg.Record, key: str) -> Claim:
     # The last two are not in the first form: then there were no images of one's own yet.
     return Claim(row["campaign_id"], row["source"], row.get("claimed_at"), row.get("images_state", "done"), key)
-
-
-_PASSING = (
-    OSError,  # a timeout among them
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.InvalidCachedStatementError,  # the schema was upgraded since the connection was opened
-)

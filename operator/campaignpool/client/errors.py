@@ -1,4 +1,4 @@
-"""What a claim may be refused for; `campaignpool.client` raises these.
+"""The errors that `campaignpool.client` raises.
 
 ClaimError                    what was refused, with a hint
 ├── PoolUnknown               CP001  no such pool, or it is being deleted
@@ -7,8 +7,8 @@ ClaimError                    what was refused, with a hint
 ├── KeyConflict               CP004  the key belongs to another claim
 ├── PoolPaused                CP005  nothing is ready, and the pool is paused
 ├── NotReleasable             CP006  the claim cannot be taken back, or is none
-├── InvalidArgument           CP007  another argument makes no sense
-├── SchemaOutdated            the database is of an older release, which lacks what was asked for
+├── InvalidArgument           CP007  another argument is invalid
+├── SchemaOutdated            the schema campaign_pool is of an older release
 └── Unreachable               no connection, or too busy, for as long as `patience` lasts
 """
 
@@ -20,11 +20,11 @@ from campaignpool.errors import CampaignPoolError
 
 
 class ClaimError(CampaignPoolError):
-    """What was asked for was refused.
+    """A call was refused.
 
     Attributes:
-        hint: What to do about it.
-        key: Of the claim that failed; None for what is no claim. The same key is safe to use again.
+        hint: How to fix it.
+        key: The key of the failed claim; None for other calls. The same key is safe to use again.
         sqlstate: The database's code.
         retry: Whether the same thing may succeed later.
     """
@@ -78,13 +78,13 @@ class NotReleasable(ClaimError):
 
 
 class InvalidArgument(ClaimError):
-    """An argument makes no sense: its message says which."""
+    """An argument is invalid: the message says which."""
 
     sqlstate = "CP007"
 
 
 class SchemaOutdated(ClaimError):
-    """The schema `campaign_pool` is of an older release, which lacks what was asked for."""
+    """The schema `campaign_pool` is of an older release that lacks this function."""
 
     sqlstate = "42883"
 
@@ -113,9 +113,9 @@ _KINDS = {
 
 
 def typed(error: asyncpg.PostgresError, key: str | None) -> ClaimError | None:
-    """Give our error for one of the database's; None for one that is not about claims."""
+    """Return our error for one of the database's; None for one that is not about claims."""
     message, hint = str(error.args[0]), getattr(error, "hint", None)
-    # One with a context comes from inside a function: from an expression of the blueprint, not from our call.
+    # An error with a context was raised inside a function, by an expression of the blueprint, not by this call.
     if error.sqlstate == SchemaOutdated.sqlstate and getattr(error, "context", None) is None:
         return SchemaOutdated(message, hint="The operator upgrades the schema: run its latest release.", key=key)
     kind = _KINDS.get(error.sqlstate or "")

@@ -10,14 +10,8 @@ from typing import TypeAlias
 
 import asyncpg
 
-from campaignpool.errors import (
-    CampaignPoolError,
-    CredentialsError,
-    SecretError,
-    SeedingError,
-    TransientError,
-    UnreachableError,
-)
+from campaignpool import sqlstates
+from campaignpool.errors import CampaignPoolError, SecretError, UnreachableError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -90,7 +84,7 @@ async def connect(url: str, application_name: str) -> Connection:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's errors into ours, whose class says whether to try again."""
+    """Raise the driver's errors as ours, whose class decides about retries."""
     try:
         yield
     except CampaignPoolError:
@@ -103,61 +97,23 @@ def translated() -> Iterator[None]:
 
 
 def _translate(error: Exception) -> CampaignPoolError | None:
-    """Give our error for one of the driver's, or None for what is not about the database."""
-    found = next((make for kinds, make in _MEANING if isinstance(error, kinds)), None)
-    return found(error) if found else None
+    """Return our error for one of the driver's, or None for one that is not about the database."""
+    if isinstance(error, asyncpg.PostgresError):
+        return sqlstates.translate(error)
+    make = next((make for kinds, make in _DRIVER if isinstance(error, kinds)), None)
+    return make(error) if make else None
 
-
-def _no_right(error: Exception) -> CampaignPoolError:
-    message = f"the database refuses: {error.args[0]}: grant the right to the role in the URL"
-    return CredentialsError(message, reason="DatabasePermissionDenied")
-
-
-def _busy(error: Exception) -> CampaignPoolError:
-    return TransientError(f"the database was busy and gave up: {error.args[0]}", reason="DatabaseBusy")
-
-
-def _internal(error: Exception) -> CampaignPoolError:
-    # Such as a GRANT on a function that is written anew at the same moment.
-    return _busy(error) if "concurrently" in str(error.args[0]) else SeedingError(described(error))
-
-
-_LOST = "the connection to the database was lost, or the server refuses connections for now"
 
 # The first that fits counts: what is special stands before what is general.
-_MEANING: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], CampaignPoolError]], ...] = (
-    (
-        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
-        lambda _: CredentialsError("the database refuses the user or the password: correct the URL in the Secret"),
-    ),
-    (
-        (asyncpg.InvalidCatalogNameError,),
-        lambda _: CredentialsError(
-            "the server has no database of this name: correct the URL in the Secret", reason="DatabaseNotFound"
-        ),
-    ),
-    ((asyncpg.InsufficientPrivilegeError,), _no_right),
-    (
-        (asyncpg.TooManyConnectionsError,),
-        lambda _: UnreachableError("the server has no connection left", reason="TooManyConnections"),
-    ),
-    (
-        (
-            asyncpg.SerializationError,
-            asyncpg.DeadlockDetectedError,
-            asyncpg.LockNotAvailableError,
-            asyncpg.QueryCanceledError,
-        ),
-        _busy,
-    ),
-    ((asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError), lambda _: UnreachableError(_LOST)),
-    ((asyncpg.InternalServerError,), _internal),
-    ((asyncpg.PostgresError,), lambda error: SeedingError(described(error))),
+_DRIVER: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], CampaignPoolError]], ...] = (
     (
         (asyncpg.ClientConfigurationError,),
         lambda _: SecretError("the Secret's value cannot be read as a database URL", reason="DatabaseUrlInvalid"),
     ),
-    ((asyncpg.InterfaceError, asyncpg.InternalClientError), lambda _: UnreachableError(_LOST)),
+    (
+        (asyncpg.InterfaceError, asyncpg.InternalClientError),
+        lambda _: UnreachableError("the connection to the database was lost, and is opened again"),
+    ),
     ((ssl.SSLError,), lambda _: UnreachableError("the database refuses the TLS handshake: check sslmode in the URL")),
     (
         (TimeoutError,),
@@ -167,14 +123,3 @@ _MEANING: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Campaig
     ),
     ((OSError,), lambda _: UnreachableError("no connection to the database: check the host and the port in the URL")),
 )
-
-
-def described(error: Exception) -> str:
-    """Say what the database refused and where: its message, the table, the constraint, never a row's values."""
-    place = [f"{name} {value}" for key, name in _PLACES.items() if (value := getattr(error, key, None))]
-    hint = f" ({error.hint})" if getattr(error, "hint", None) else ""  # type: ignore[attr-defined] # just asked for
-    # Not str(error): that has the detail too, which quotes the row.
-    return f"{error.args[0] if error.args else 'error'}{': ' if place else ''}{', '.join(place)}{hint}"
-
-
-_PLACES = {"table_name": "table", "constraint_name": "constraint", "column_name": "column"}
