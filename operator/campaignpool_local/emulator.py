@@ -46,7 +46,9 @@ class Emulator:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{tokens.secret}"
+            port = runner.addresses[0][1]
+            pods.service = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+            self.url = f"http://127.0.0.1:{port}/{tokens.secret}"
             self._stack = stack.pop_all()
         return self
 

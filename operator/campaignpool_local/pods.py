@@ -1,69 +1,46 @@
 """Pods as local processes: started in the environment that they declare, watched, stopped, their output kept."""
 
 import asyncio
-import base64
 import contextlib
 import os
-import re
+import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from campaignpool_local.admission.pods import quantity
+from campaignpool_local.containers.container import NOBODY, Container, path_variable
+from campaignpool_local.containers.memory import resident
+from campaignpool_local.containers.volumes import VolumeMissingError, mounts_of
+from campaignpool_local.environment import SourceMissingError, expand, variables_of
 from campaignpool_local.guard import end_with_us
 from campaignpool_local.jobs import has_ended
 from campaignpool_local.objects import Registry
 from campaignpool_local.resources import PODS
-from campaignpool_local.store import Change, Store, name_of
-from campaignpool_local.values import Json, json_path, stamp
+from campaignpool_local.store import Change, name_of
+from campaignpool_local.values import Json, stamp
 
 _LAST_WORDS = 2048
 _POLL_SECONDS = 0.05
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][\w.-]*)\)")
-_SOURCES = {"secret": "secrets", "configMap": "configmaps"}
+_START_ERROR = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed:"
+    " unable to start container process: "
+)
 
 
-class SourceMissingError(Exception):
-    """A Secret or ConfigMap, or a key in one, is not there (yet): the container has to wait."""
-
-
-def expand(text: str, variables: dict[str, str]) -> str:
-    """Put variables in the place of `$(NAME)`; `$$` is a dollar, and what is unknown stays as it is."""
-    return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
-
-
-def _content(source: Json, form: str, pod: Json, store: Store) -> dict[str, str]:
-    """Give what is in the Secret or the ConfigMap that a source refers to, if it does."""
-    for kind, plural in _SOURCES.items():
-        if reference := source.get(kind + form):
-            found = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
-            data = (found or {}).get("data") or {}
-            wanted = [reference["key"]] if "key" in reference else list(data)
-            if found is None and not reference.get("optional"):
-                raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
-            if not (set(wanted) <= data.keys() or reference.get("optional")):
-                raise SourceMissingError(f"couldn't find key {reference['key']} in {kind} {reference['name']}")
-            texts = {key: data[key] for key in wanted if key in data}
-            return {key: base64.b64decode(texts[key]).decode() for key in texts} if kind == "secret" else texts
-    return {}
-
-
-def variables_of(pod: Json, store: Store) -> dict[str, str]:
-    """Give the variables that the container declares, or raise `SourceMissingError`."""
-    container, variables = pod["spec"]["containers"][0], dict[str, str]()
-    for source in container.get("envFrom") or ():
-        found = _content(source, "Ref", pod, store)
-        variables |= {source.get("prefix", "") + key: text for key, text in found.items()}
-    for each in container.get("env") or ():
-        name, source = each["name"], each.get("valueFrom") or {}
-        if not source:
-            variables[name] = expand(each.get("value") or "", variables)
-        elif "fieldRef" in source:
-            variables[name] = str(json_path(pod, source["fieldRef"]["fieldPath"]) or "")
-        variables.update((name, text) for text in _content(source, "KeyRef", pod, store).values())
-    return variables
+def cannot_start(container: Container) -> str:
+    """Return why the command of a container cannot be started, or nothing."""
+    if not container.command:
+        return "no command specified"  # what the image would run is not known here
+    program = container.command[0]
+    if "/" not in program:
+        found = shutil.which(program, path=container.environment["PATH"])
+        return "" if found else f'exec: "{program}": executable file not found in $PATH'
+    if not Path(program).exists():
+        return f'exec: "{program}": stat {program}: no such file or directory'
+    return "" if os.access(program, os.X_OK) else f'exec: "{program}": permission denied'
 
 
 class PodRunner:
@@ -71,6 +48,7 @@ class PodRunner:
 
     def __init__(self, registry: Registry) -> None:
         self._registry, self._store = registry, registry.store
+        self.service: dict[str, str] = {}  # the variables by which containers find the API
         self._logs = tempfile.TemporaryDirectory(prefix="campaignpool-logs-")
         self._tasks: dict[str, asyncio.Task[None]] = {}  # these and the groups of processes by the uid of the pod
         self._groups: dict[str, int] = {}
@@ -124,43 +102,59 @@ class PodRunner:
                 self._registry.write(PODS, {**current, "status": whole, "metadata": metadata})
 
     async def _run(self, pod: Json) -> None:
-        """Start the container of a pod as soon as its variables are there, and report how that goes."""
-        variables = None
-        while variables is None:
+        """Start the container of a pod as soon as its variables and volumes are there, and report how that goes."""
+        ready = None
+        while ready is None:
             try:
-                variables = variables_of(pod, self._store)
+                ready = self._container(pod)
             except SourceMissingError as error:
                 self._report(pod, "Pending", waiting={"reason": "CreateContainerConfigError", "message": str(error)})
                 await asyncio.sleep(_POLL_SECONDS)
-        state: Json = {"exitCode": 128, "reason": "StartError", "startedAt": stamp()}
-        try:
-            state["exitCode"] = code = await self._process(pod, variables, state["startedAt"])
-            state["reason"] = "Error" if code else "Completed"
-            if code and pod["spec"]["containers"][0].get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            except VolumeMissingError:
+                self._report(pod, "Pending", waiting={"reason": "ContainerCreating"})
+                await asyncio.sleep(_POLL_SECONDS)
+        state: Json = {"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z"}
+        if why := cannot_start(ready):
+            state["message"] = f"{_START_ERROR}{why}: unknown"
+        else:
+            state["startedAt"] = stamp()
+            state["exitCode"], state["reason"] = await self._process(pod, ready, state["startedAt"])
+            policy = pod["spec"]["containers"][0].get("terminationMessagePolicy")
+            if state["exitCode"] and policy == "FallbackToLogsOnError":
                 state["message"] = self._text(pod)[-_LAST_WORDS:].decode(errors="replace")
-        except OSError as error:
-            state["message"] = f"exec: {error}"
         phase = "Failed" if state["exitCode"] else "Succeeded"
         self._report(pod, phase, terminated={**state, "finishedAt": stamp()})
+        shutil.rmtree(self._volumes(pod), ignore_errors=True)
 
-    async def _process(self, pod: Json, variables: dict[str, str], started: str) -> int:
-        """Run the container and give its exit code; a signal counts from 128 on, as in a shell."""
-        uid, folder, container = pod["metadata"]["uid"], tempfile.gettempdir(), pod["spec"]["containers"][0]
-        if not container.get("command"):
-            raise OSError("a container needs a command here: what its image would run is not known")
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    def _container(self, pod: Json) -> Container:
+        """Return the container of a pod with all that it needs; raise an error for what is missing."""
+        spec, metadata = pod["spec"]["containers"][0], pod["metadata"]
+        variables = {"PATH": path_variable(), "HOSTNAME": metadata["name"], **self.service}
+        variables |= variables_of(pod, spec, self._store)
+        command = [expand(word, variables) for word in (*(spec.get("command") or ()), *(spec.get("args") or ()))]
+        security = {**(pod["spec"].get("securityContext") or {}), **(spec.get("securityContext") or {})}
+        return Container(
+            command,
+            variables,
+            user=security.get("runAsUser", NOBODY),
+            group=security.get("runAsGroup", 0 if "runAsUser" in security else NOBODY),
+            folder=spec.get("workingDir", ""),
+            read_only=bool(security.get("readOnlyRootFilesystem")),
+            mounts=mounts_of(pod, spec, self._store, self._volumes(pod)),
+        )
+
+    async def _process(self, pod: Json, container: Container, started: str) -> tuple[int, str]:
+        """Run a container; give its exit code, where a signal counts from 128 on as in a shell, and the reason."""
+        uid, limits = pod["metadata"]["uid"], pod["spec"]["containers"][0]["resources"].get("limits") or {}
         with self._log(pod).open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *(expand(word, variables) for word in (*container["command"], *(container.get("args") or ()))),
-                env={"PATH": path, "HOME": folder, "HOSTNAME": pod["metadata"]["name"], **variables},
-                cwd=container.get("workingDir") or folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                *container.start(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._groups[uid] = process.pid
         end_with_us(process.pid, signal.SIGKILL)
+        killed = (
+            asyncio.create_task(self._watch_memory(process.pid, limits["memory"])) if "memory" in limits else None
+        )
         try:
             self._report(pod, "Running", running={"startedAt": started})
             code = await process.wait()
@@ -169,7 +163,24 @@ class PodRunner:
             await process.wait()
             del self._groups[uid]
             end_with_us(process.pid, 0)
-        return 128 - code if code < 0 else code
+            out_of_memory = killed is not None and killed.done()
+            if killed is not None:
+                killed.cancel()
+        if out_of_memory:
+            return 128 + signal.SIGKILL, "OOMKilled"
+        code = 128 - code if code < 0 else code
+        return code, "Error" if code else "Completed"
+
+    @staticmethod
+    async def _watch_memory(leader: int, limit: str) -> None:
+        """Kill a container once its processes hold more memory than it may."""
+        while resident(leader) <= quantity(limit):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_POLL_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
+
+    def _volumes(self, pod: Json) -> Path:
+        return Path(self._logs.name) / f"{pod['metadata']['uid']}-volumes"
 
     def _log(self, pod: Json) -> Path:
         return Path(self._logs.name) / str(pod["metadata"]["uid"])

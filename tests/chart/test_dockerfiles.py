@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import as_foreign_user, bare_environment
+from campaignpool_local.containers.container import Container, path_variable
 
 pytestmark = pytest.mark.integration
 
@@ -79,9 +79,8 @@ def test_what_is_copied_and_installed_is_enough_to_start(image: str, tmp_path: P
     (tmp_path / "operator").rename(tmp_path / "not-the-sources")  # the final stage copies the environment alone
     for module, (code, words) in STARTS[image].items():
         started = subprocess.run(
-            as_foreign_user(str(environment / "bin/python"), "-m", module),
-            env=bare_environment(),
-            cwd="/",
+            Container([str(environment / "bin/python"), "-m", module], {"PATH": path_variable()}).start(),
+            env={},
             capture_output=True,
             text=True,
             check=False,

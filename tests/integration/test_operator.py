@@ -18,9 +18,9 @@ import pytest
 
 import chiwar
 from campaignpool.api.crd import crd
+from campaignpool_local.containers.container import refusal
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support.containers import refusal
 from tests.support.kube import Kube, eventually, is_for_tests, kubeconfig_given
 from tests.support.operators import Game, OperatorProcess, running
 from tests.support.postgres import NewDatabase

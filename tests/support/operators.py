@@ -17,7 +17,7 @@ import asyncpg
 import httpx
 import yaml
 
-from tests.support.containers import as_foreign_user, bare_environment
+from campaignpool_local.containers.container import Container, path_variable
 from tests.support.kube import POOLS, Kube, eventually
 
 _POOL = Path(__file__).parent.parent.parent / "examples" / "chiwar" / "pool.yaml"
@@ -37,8 +37,8 @@ class OperatorProcess:
         with log.open("ab") as output:
             self._before = output.tell()
             self.process = subprocess.Popen(
-                as_foreign_user(*command),
-                env=bare_environment(KUBECONFIG=str(kubeconfig)),
+                Container(command, {"PATH": path_variable(), "KUBECONFIG": str(kubeconfig)}, read_only=True).start(),
+                env={},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

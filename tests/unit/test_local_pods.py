@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from campaignpool_local.environment import SourceMissingError, expand, variables_of
 from campaignpool_local.objects import Registry
-from campaignpool_local.pods import PodRunner, SourceMissingError, expand, variables_of
+from campaignpool_local.pods import PodRunner
 from campaignpool_local.resources import PODS, find
 from campaignpool_local.store import Change, Store
 from campaignpool_local.tables import age
@@ -28,7 +29,7 @@ def variables(container: Json) -> dict[str, str]:
     store = Store()
     for plural, source in SOURCES.items():
         store.put(("", plural), {"metadata": {"name": source["name"], "namespace": "demo"}, "data": source["data"]})
-    return variables_of({"metadata": METADATA, "spec": {"containers": [container]}}, store)
+    return variables_of({"metadata": METADATA, "spec": {}}, container, store)
 
 
 def reference(word: str, name: str, key: str, **more: object) -> Json:
@@ -59,7 +60,7 @@ def test_fields_of_the_pod_are_read() -> None:
     [
         (reference("secretKeyRef", "none", "url"), 'secret "none" not found'),
         (reference("configMapKeyRef", "none", "url"), 'configmap "none" not found'),
-        (reference("secretKeyRef", "dsn", "none"), "couldn't find key none in secret dsn"),
+        (reference("secretKeyRef", "dsn", "none"), "couldn't find key none in Secret demo/dsn"),
         ({"envFrom": [{"secretRef": {"name": "none"}}]}, 'secret "none" not found'),
     ],
     ids=str,

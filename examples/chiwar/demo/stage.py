@@ -1,7 +1,6 @@
 """The laptop cluster of the demo: Postgres, the API emulator and the operator, all ending with this process."""
 
 import asyncio
-import os
 import shutil
 import signal
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from campaignpool_local.containers.container import Container, path_variable
 from campaignpool_local.emulator import Emulator
 from campaignpool_local.guard import end_with_us
 from campaignpool_local.imagekit import ImageKit
@@ -65,12 +65,13 @@ def _make_anew(folder: Path) -> None:
 
 @asynccontextmanager
 async def operator(running: Stage) -> AsyncIterator[None]:
-    """Run the real operator as a process of its own, logging to a file, until the block ends."""
-    environment = {**os.environ, "KUBECONFIG": str(running.kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": "0"}
+    """Run the real operator as its container does, logging to a file, until the block ends."""
+    variables = {"PATH": path_variable(), "KUBECONFIG": str(running.kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": "0"}
+    container = Container([sys.executable, "-m", "campaignpool_operator"], variables, read_only=True)
     with running.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "campaignpool_operator"),
-            env=environment,
+            *container.start(),
+            env={},
             stdout=log,
             stderr=log,
             start_new_session=True,
