@@ -18,7 +18,7 @@ READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 @contextmanager
 def acting(emulator: Emulator, name: str = "", *groups: str) -> Iterator[httpx.Client]:
     headers = [("Impersonate-User", name), *(("Impersonate-Group", group) for group in groups)] if name else []
-    with httpx.Client(base_url=emulator.url, headers=headers) as client:
+    with httpx.Client(base_url=emulator.url, headers=headers, timeout=60) as client:
         yield client
 
 

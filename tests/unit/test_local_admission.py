@@ -39,7 +39,7 @@ DECODING = 'Job in version "v1" cannot be handled as a Job: '
 
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=emulator.url, params={"dryRun": "All"}) as client:
+    with httpx.Client(base_url=emulator.url, params={"dryRun": "All"}, timeout=60) as client:
         yield client
 
 
@@ -288,7 +288,7 @@ def test_a_job_of_wrong_types_is_not_read(api: httpx.Client, name: str) -> None:
     ],
 )
 def test_what_changes_in_a_job(emulator: Emulator, key: str, value: Value, *, fixed: bool) -> None:
-    with httpx.Client(base_url=emulator.url) as api:
+    with httpx.Client(base_url=emulator.url, timeout=60) as api:
         body = {**job(), "metadata": {"generateName": "j-"}}
         name = api.post(JOBS, json=body).raise_for_status().json()["metadata"]["name"]
         headers = {"Content-Type": "application/merge-patch+json"}

@@ -93,7 +93,7 @@ def ended(api: httpx.Client, namespace: str, job: str) -> tuple[Json, str]:
 
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=emulator.url) as client:
+    with httpx.Client(base_url=emulator.url, timeout=60) as client:
         yield client
 
 

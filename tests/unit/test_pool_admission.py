@@ -213,7 +213,7 @@ def pool(spec: Json) -> Json:
 
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{emulator.url}", timeout=20) as client:
+    with httpx.Client(base_url=emulator.url, timeout=60) as client:
         if client.get(f"{CRDS}/{crd.crd()['metadata']['name']}").status_code == httpx.codes.NOT_FOUND:
             client.post(CRDS, json=crd.crd()).raise_for_status()
         yield client
