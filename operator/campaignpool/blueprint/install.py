@@ -73,12 +73,12 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         await _freeze_blobs(connection, plan.images, revision)
     for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
         await connection.execute(write(revision))
-    await connection.execute(queries_of("install")["let_owner_read"])
     suffix = await _root_suffix(connection, revision)
     verified = await verify(connection, revision, suffix, compiled.condition)
     if verified.faults:
         raise BlueprintError(list(verified.faults))
     found = await fingerprint.take(connection, plan, rows(number))
+    await connection.execute(queries_of("install")["let_owner_read"])
     await connection.execute(
         sql.queries()["put_revision"],
         number,
