@@ -158,7 +158,7 @@ async def _install(connection: Connection) -> None:
     if wanted.blueprint.inline is None:
         raise TypeError("the sample's blueprint is not inline")
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await pools.put_pool(connection, sample.POOL, compiled.root_table, wanted)
+    await pools.put_pool(connection, sample.POOL, "bench", wanted)
     await install.install(connection, sample.POOL, compiled)
 
 
@@ -231,13 +231,15 @@ class _Phases:
         await self._campaign()
         surplus = (
             "DELETE FROM campaign_pool.image WHERE (campaign, original) IN (SELECT i.campaign, i.original "
-            "FROM campaign_pool.image i JOIN campaign_pool.album a USING (campaign) WHERE a.state = 'pending' "
+            "FROM campaign_pool.image i JOIN campaign_pool.image_set a USING (campaign) WHERE a.state = 'pending' "
             f"ORDER BY i.original OFFSET {IMAGES})"
         )
         await self._connection.execute(surplus)
-        await self._connection.execute(f"UPDATE campaign_pool.album SET images = {IMAGES} WHERE state = 'pending'")
+        await self._connection.execute(
+            f"UPDATE campaign_pool.image_set SET images = {IMAGES} WHERE state = 'pending'"
+        )
         sources = await self._connection.fetch(
-            "SELECT source FROM campaign_pool.image JOIN campaign_pool.album a USING (campaign) "
+            "SELECT source FROM campaign_pool.image JOIN campaign_pool.image_set a USING (campaign) "
             "WHERE a.state = 'pending'"
         )
         async with ImageKit(limits=limits, faults=faults) as imagekit:
@@ -285,16 +287,18 @@ class _Phases:
 
     async def _until_done(self, imagekit: ImageKit, *words: str) -> None:
         """Run Jobs until no album is left to work on, as the operator does."""
-        open_ = "SELECT count(*) FROM campaign_pool.album WHERE state IN ('pending', 'copying')"
+        open_ = "SELECT count(*) FROM campaign_pool.image_set WHERE state IN ('pending', 'copying')"
         while await self._connection.fetchval(open_):
             await self._finished(imagekit, *words, rate=FAST)
-            copied = await self._connection.fetchval("SELECT copied FROM campaign_pool.album ORDER BY queued_at DESC")
+            copied = await self._connection.fetchval(
+                "SELECT copied FROM campaign_pool.image_set ORDER BY queued_at DESC"
+            )
             self._progress.say(f"{copied} of {IMAGES} copied")
 
     async def _found(self, imagekit: ImageKit, began: float) -> _Found:
         seconds = time.perf_counter() - began
         album = await self._connection.fetchrow(
-            "SELECT campaign, folder FROM campaign_pool.album ORDER BY queued_at DESC LIMIT 1"
+            "SELECT campaign, folder FROM campaign_pool.image_set ORDER BY queued_at DESC LIMIT 1"
         )
         if album is None or not album["folder"]:
             raise RuntimeError("no album was worked on")

@@ -89,7 +89,7 @@ def _job(url: str, observer: Connection, count: int) -> Case:
         await asyncio.to_thread(subprocess.run, command, env=environment, check=True, capture_output=True)
 
     async def after() -> None:
-        if await retiring.retire(observer, sample.POOL, "", count) != count:
+        if await retiring.retire(observer, sample.POOL, "", most=count) != count:
             raise RuntimeError(f"a Job did not create {count} campaigns")
         while await retiring.remove(observer, sample.POOL, count):
             pass

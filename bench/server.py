@@ -157,7 +157,7 @@ async def put_pool(connection: Connection, pool: str, *, max_size: int, root_alo
     if root_alone:
         blueprint = blueprint.model_copy(update={"tables": []})
     compiled = await compilation.compile_blueprint(connection, spec, blueprint)
-    await pools.put_pool(connection, pool, compiled.root_table, spec)
+    await pools.put_pool(connection, pool, "bench", spec)
     await install.install(connection, pool, compiled)
 
 

@@ -25,7 +25,7 @@ REFILL_EVERY = 25
 """In refilled bursts, a client refills the pool after this many of its claims."""
 
 CLAIMANTS = 1000
-BELLS_PER_SECOND = 1 / DEBOUNCE_SECONDS
+NOTIFICATIONS_PER_SECOND = 1 / DEBOUNCE_SECONDS
 """How often a busy operator observes the pool and requests the next notification."""
 _BATCH = 5000
 _UNLIMITED_SIZE = 10_000_000
@@ -61,7 +61,17 @@ _STAGING = """
 CREATE SCHEMA staging;
 -- A claim updates one row of the ledger, with all its indexes. The function returns the columns of `claim` and runs
 -- with its owner's rights, as every solution has to.
-CREATE TABLE staging.campaign (LIKE campaign_pool.campaign INCLUDING ALL) WITH (fillfactor = 70);
+CREATE TABLE staging.campaign (
+    LIKE campaign_pool.campaign INCLUDING DEFAULTS INCLUDING STORAGE,
+    claimed_at timestamptz, claimant text, claim_key text, source text CHECK (source IN ('owner', 'master', 'clone')),
+    CHECK (state IN ('ready', 'claimed')), CHECK ((state = 'claimed') = (claimant IS NOT NULL)), PRIMARY KEY (id)
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX ON staging.campaign (substr(uuid_send(id), 1, 8));
+CREATE UNIQUE INDEX ON staging.campaign (pool_id, claim_key) WHERE claim_key IS NOT NULL;
+CREATE INDEX ON staging.campaign (pool_id, owner, revision_id, slot) WHERE state = 'ready';
+CREATE INDEX ON staging.campaign (pool_id, state) WHERE state <> 'claimed';
+CREATE INDEX ON staging.campaign (pool_id, owner) WHERE state = 'claimed';
+CREATE INDEX ON staging.campaign (pool_id, run);
 CREATE FUNCTION staging.claim(the_id uuid, the_claimant text, the_key text)
 RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
@@ -113,7 +123,11 @@ SELECT count(*) FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id 
 WHERE p.name = $1 AND c.state = 'ready'
 """
 
-_TABLES = "campaign_pool.campaign, campaign_pool.bell, staging.campaign, users, campaigns, campaign_memberships"
+_MAX_SIZE = """
+UPDATE campaign_pool.pool SET settings = settings || jsonb_build_object('max_size', $2::integer) WHERE name = $1
+"""
+
+_TABLES = "campaign_pool.campaign, staging.campaign, users, campaigns, campaign_memberships"
 
 
 class Stock:
@@ -162,12 +176,10 @@ class Stock:
         """
         most = self.size + clients * (REFILL_EVERY if refilled else claims)
         await self._fill(most)
-        await self._operator.execute("UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, most)
+        await self._operator.execute(_MAX_SIZE, POOL, most)
         before = await self._claimed()
         burst = await self._run(_CLAIM, clients, claims, refilled, pool=POOL, batch=_MAX_REFILL)
-        await self._operator.execute(
-            "UPDATE campaign_pool.pool SET max_size = $2 WHERE name = $1", POOL, _UNLIMITED_SIZE
-        )
+        await self._operator.execute(_MAX_SIZE, POOL, _UNLIMITED_SIZE)
         claimed, cloned = (now - earlier for now, earlier in zip(await self._claimed(), before, strict=True))
         if claimed != clients * claims or cloned > claimed * _MAX_CLONED_SHARE * refilled:
             raise CampaignPoolError(
@@ -186,6 +198,10 @@ class Stock:
         if await self._operator.fetchval("SELECT count(*) FROM staging.campaign WHERE state = 'ready'") != self.size:
             raise CampaignPoolError("the limit did not update the expected rows")
         return burst
+
+    async def script(self, text: str, clients: int, transactions: int) -> Burst:
+        """Run another script than claims with concurrent clients."""
+        return await self._run(text, clients, transactions, refilled=False)
 
     async def _run(self, text: str, clients: int, transactions: int, refilled: bool, **variables: int | str) -> Burst:
         if self._vacuumed:
@@ -222,33 +238,23 @@ class Stock:
     @asynccontextmanager
     async def _waiting_operator(self) -> AsyncIterator[None]:
         """For the duration of a block, wait for notifications as a busy operator does."""
-        stopped, notified = asyncio.Event(), asyncio.Event()
+        stopped = asyncio.Event()
 
         async def wait() -> None:
             while not stopped.is_set():
                 await pools.begin_waiting(self._operator, POOL)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stopped.wait(), 1 / BELLS_PER_SECOND)
-
-        async def listen() -> None:
-            while await notified.wait() and not stopped.is_set():
-                notified.clear()
-                await pools.wake(listener, POOL)
-
-        def on_notification(*_: object) -> None:
-            notified.set()
+                    await asyncio.wait_for(stopped.wait(), 1 / NOTIFICATIONS_PER_SECOND)
 
         async with connected(self.url, "bench") as listener:
-            await listener.add_listener(pools.CHANNEL, on_notification)
+            await listener.add_listener(pools.CHANNEL, lambda *_: None)
             await pools.begin_waiting(self._operator, POOL)
             waiting = asyncio.create_task(wait())
-            listening = asyncio.create_task(listen())
             try:
                 yield
             finally:
                 stopped.set()
-                notified.set()
-                await asyncio.gather(waiting, listening)
+                await waiting
 
 
 @asynccontextmanager

@@ -143,7 +143,7 @@ async def _drain(
     cluster: Cluster, connection: Connection, observed: Observed, spec: CampaignPoolSpec, image: str
 ) -> Step:
     pool = observed.pool
-    await pools.close_pool(connection, pool.key)
+    mine = await pools.close_pool(connection, pool.key, pool.uid)
     active = [job for job in observed.jobs if job.active]
     for job in active:
         if not job.deleting:
@@ -152,7 +152,10 @@ async def _drain(
         names = ", ".join(job.name for job in active)
         raise TransientError(f"the pods of these Jobs do not end: {names}: delete them by force")
     delay: float | None = WAIT_SECONDS if active else None
-    if not active and await pools.known(connection, pool.key):
+    if not mine:
+        # The pool was never written, or belongs to another resource of this name: there is nothing to delete.
+        return Step(delay, observed)
+    if not active:
         delay = await _emptied(connection, pool.key)
     observed = await _with_ledger(cluster, connection, observed, image)
     if delay is not None:
@@ -174,7 +177,7 @@ async def _emptied(connection: Connection, key: str) -> float | None:
 async def _removed(connection: Connection, key: str) -> bool:
     """Remove some of what nobody claimed; give whether anything was removed."""
     for number in range(_BATCHES):
-        retired = await retiring.retire(connection, key, None, BATCH)
+        retired = await retiring.retire(connection, key, None, most=BATCH)
         if retired + await retiring.remove(connection, key, BATCH) == 0:
             return number > 0
     return True

@@ -165,13 +165,8 @@ async def apply_spec(session: Session) -> Session:
         return session
     try:
         with translated():
-            if session.compiled is not None:
-                root_table: str | None = session.compiled.root_table
-            else:
-                # Settings are written while the blueprint is broken, too.
-                root_table = (await pools.observe(connection, pool.key)).root_table
-            if root_table is not None:
-                await pools.put_pool(connection, pool.key, root_table, spec)
+            # Settings are written while the blueprint is broken, too.
+            await pools.put_pool(connection, pool.key, pool.uid, spec)
             return replace(session, quiet=await pools.begin_waiting(connection, pool.key))
     except CampaignPoolError as error:
         return replace(session, fault=Fault.of(error))

@@ -18,6 +18,7 @@ from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support import resources
 from tests.support.clones import added, blueprint, clones, expected, read, repeats, statements
 from tests.support.worlds import Ref, Shape, World, quoted, worlds
 
@@ -98,7 +99,7 @@ async def holds(connection: Connection, world: World) -> None:
     wanted = spec(world)
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await pools.put_pool(connection, pool, compiled.root_table, wanted)
+    await resources.put(connection, pool, wanted)
     clone = expected(world)
     if repeats(world, clone):
         with pytest.raises(BlueprintError, match="would hold the same values for every campaign"):
@@ -125,8 +126,8 @@ async def holds(connection: Connection, world: World) -> None:
     claimed = []
     if world.clones > 1:
         claimed.append(await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'me')", pool))
-    await pools.close_pool(connection, pool)
-    await retiring.retire(connection, pool, None, None)
+    await resources.close(connection, pool)
+    await retiring.retire(connection, pool, None)
     assert await retiring.remove(connection, pool, world.clones) == world.clones - len(claimed)
     left = added(before, await read(connection, world))
     assert clones(world, left, claimed) == [clone] * len(claimed)

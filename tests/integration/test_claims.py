@@ -9,7 +9,7 @@ import pytest
 import chiwar
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
-from tests.support.ledgers import POOL, claim, filled, installed, migrated
+from tests.support.ledgers import POOL, claim, filled, installed
 
 pytestmark = pytest.mark.integration
 NEW, OTHER = chiwar.NEW_USERS[:2]
@@ -198,6 +198,8 @@ async def test_a_claim_wakes_the_operator_once(connection: Connection, chiwar_ur
     await claim(connection, NEW)
     assert await asyncio.wait_for(heard.get(), 5) == POOL
     await claim(connection, NEW)
+    assert await asyncio.wait_for(heard.get(), 5) == POOL
+    await claim(connection, NEW)
     await connection.execute("SELECT pg_notify('campaign_pool', 'the end')")
     assert await asyncio.wait_for(heard.get(), 5) == "the end", "nobody looked since, so there was nothing to tell"
     await pools.begin_waiting(connection, POOL)
@@ -219,23 +221,3 @@ async def test_a_claim_that_nobody_will_be_told_of_is_known_to_be_under_way(
     await transaction.commit()
     assert await pools.begin_waiting(operator, POOL)
     await operator.close()
-
-
-async def test_an_upgrade_takes_no_right_from_the_application(chiwar_url: str) -> None:
-    """It was granted the first form of claim, and goes on with the second."""
-    connection = await asyncpg.connect(chiwar_url)
-    await migrated(connection, 4)
-    await connection.execute(
-        'DROP ROLE IF EXISTS "Old claimer"; CREATE ROLE "Old claimer" NOLOGIN;'
-        'GRANT USAGE ON SCHEMA campaign_pool TO "Old claimer";'
-        'GRANT EXECUTE ON FUNCTION campaign_pool.claim TO "Old claimer"'
-    )
-    try:
-        await installed(connection)
-        await connection.execute('SET ROLE "Old claimer"')
-        assert (await claim(connection, NEW))["source"] == "clone"
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("SELECT campaign_pool.release('none')")
-    finally:
-        await connection.execute('RESET ROLE; DROP OWNED BY "Old claimer"; DROP ROLE "Old claimer"')
-        await connection.close()

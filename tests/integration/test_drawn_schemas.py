@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import pools, retiring, seeding
+from campaignpool.ledger import retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support import resources
 from tests.support.schema_model import Schema, q
 from tests.support.schema_oracle import content, differences, expected
 from tests.support.schema_sql import blueprint, constraints, ddl, describe, inserts
@@ -104,7 +105,7 @@ async def cloned(connection: Connection, schema: Schema) -> None:
     assert spec.blueprint.inline
     wanted = expected(schema)
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await pools.put_pool(connection, POOL, compiled.root_table, spec)
+    await resources.put(connection, POOL, spec)
     if not wanted.kept[schema.tables[0].name]:
         with pytest.raises(BlueprintError, match="the template itself would be left out"):
             await install.install(connection, POOL, compiled)

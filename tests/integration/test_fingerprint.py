@@ -15,11 +15,10 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import check, compilation, install
 from campaignpool.blueprint.fingerprint import Fingerprint, take
 from campaignpool.blueprint.sql import hashes
-from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support import ledgers
+from tests.support import ledgers, resources
 from tests.support.postgres import NewDatabase
 
 pytestmark = pytest.mark.integration
@@ -161,7 +160,7 @@ async def test_it_does_not_change_with_the_order_of_tables_or_the_number_of_the_
         for pool, spec in (("a/one", worlds()), ("a/two", turned)):
             assert spec.blueprint.inline
             compiled = await compilation.compile_blueprint(conn, spec, spec.blueprint.inline)
-            await pools.put_pool(conn, pool, compiled.root_table, spec)
+            await resources.put(conn, pool, spec)
             async with conn.transaction():
                 await install.install(conn, pool, compiled)
             await conn.execute("DISCARD TEMP")

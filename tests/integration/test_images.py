@@ -62,7 +62,7 @@ async def test_a_folder_costs_ten_calls_at_most(world: World) -> None:
         "DELETE FROM campaign_pool.image i USING active_storage_blobs b WHERE b.id::text = i.original AND key = $1",
         ODD[3],
     )
-    await world.connection.execute("UPDATE campaign_pool.album SET images = images - 1")
+    await world.connection.execute("UPDATE campaign_pool.image_set SET images = images - 1")
     world.imagekit.faults = Faults(listing_lag_seconds=3, job_seconds=190)
     assert await world.job(strategy="CopyFolder") == {"done": 1}
     assert await world.faults() == []
@@ -207,7 +207,7 @@ async def test_what_somebody_waits_for_comes_first(world: World) -> None:
     await filled(world.connection, "", 2, job="more")
     given = (await claim(world.connection, chiwar.NEW_USERS[0]))["campaign_id"]
     await world.connection.execute(
-        "UPDATE campaign_pool.album a SET queued_at = now() + interval '1 s' FROM campaign_pool.claimed k "
+        "UPDATE campaign_pool.image_set a SET queued_at = now() + interval '1 s' FROM campaign_pool.claimed k "
         "WHERE k.id = a.campaign"
     )
     leased = await image_queue.lease(world.connection, POOL, timedelta(minutes=1))
@@ -216,7 +216,7 @@ async def test_what_somebody_waits_for_comes_first(world: World) -> None:
 
 
 async def retire(world: World) -> None:
-    await retiring.retire(world.connection, POOL, "", None)
+    await retiring.retire(world.connection, POOL, "")
     assert await retiring.remove(world.connection, POOL, 10) == 1
 
 
@@ -245,9 +245,9 @@ async def test_a_folder_that_is_still_being_copied_is_deleted_after_that(world: 
     assert await world.faults() == []
 
 
-async def test_files_in_another_account_are_not_forgotten(world: World) -> None:
+async def test_files_in_another_account_are_not_pruned(world: World) -> None:
     await world.job()
-    await world.connection.execute("UPDATE campaign_pool.album SET store = 'another', folder = folder")
+    await world.connection.execute("UPDATE campaign_pool.image_set SET store = 'another', folder = folder")
     kept = world.copies()
     files = world.imagekit.files
     album = await world.album()
@@ -273,7 +273,7 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
     async def take_over() -> None:
         # In one transaction: between the two statements the job itself would find an album that nobody holds.
         async with world.connection.transaction():
-            await world.connection.execute("UPDATE campaign_pool.album SET next_at = now(), lease_until = now()")
+            await world.connection.execute("UPDATE campaign_pool.image_set SET next_at = now(), lease_until = now()")
             other.append(await image_queue.lease(world.connection, POOL, timedelta(minutes=10)))
 
     store.before[8] = take_over
@@ -479,7 +479,7 @@ async def test_an_album_that_needs_a_person_holds_up_no_other(world: World) -> N
     await filled(world.connection, "", 1, job="more")
     await world.connection.execute(
         "UPDATE campaign_pool.image SET source = '/nowhere' || source "
-        "WHERE campaign = (SELECT campaign FROM campaign_pool.album ORDER BY queued_at, campaign LIMIT 1)"
+        "WHERE campaign = (SELECT campaign FROM campaign_pool.image_set ORDER BY queued_at, campaign LIMIT 1)"
     )
     with pytest.raises(ConfigurationError):
         await world.job(strategy="CopyFolder")

@@ -1,4 +1,4 @@
-"""Images as the ledger tells of them: what the operator sees, what is forgotten, and the commands for people."""
+"""Images as the ledger tells of them: what the operator sees, what is pruned, and the commands for people."""
 
 import json
 from datetime import timedelta
@@ -12,7 +12,7 @@ from campaignpool.ledger import image_queue, images, pools, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.image_queue import ImageFault, ImageSet
 from campaignpool.ledger.images import ImageTotals
-from tests.support import ledgers
+from tests.support import ledgers, resources
 from tests.support.commands import on
 from tests.support.ledgers import POOL
 from tests.support.postgres import NewDatabase
@@ -35,19 +35,6 @@ def url(new_database: NewDatabase, chiwar_template: str) -> str:
 
     on(url, work)
     return url
-
-
-def test_a_pool_knows_that_it_has_images_before_the_first_album(
-    new_database: NewDatabase, chiwar_template: str
-) -> None:
-    """A claim that looked at the pool before would miss the album; one that wrote it would make the others wait."""
-
-    async def work(connection: Connection) -> None:
-        for strategy, with_images in (({"strategy": "Share"}, False), (COPIES, True)):
-            await ledgers.installed(connection, images=strategy)
-            assert await connection.fetchval("SELECT with_images FROM campaign_pool.pool") is with_images
-
-    on(new_database(chiwar_template), work)
 
 
 async def leased(connection: Connection) -> ImageSet:
@@ -80,7 +67,7 @@ async def worked_off(connection: Connection, failing: int = 0) -> int:
 
 
 async def note(connection: Connection, outcomes: dict[str, float], failures: int, succeeded: bool) -> None:
-    query = "SELECT campaign_pool.note_calls($1, $2::text::jsonb, $3, $4, 0, 5, 30, $5)"
+    query = "SELECT campaign_pool.record_calls($1, $2::text::jsonb, $3, $4, 0, 5, 30, $5)"
     await connection.execute(query, ACCOUNT, json.dumps(outcomes), failures, succeeded, "no answer")
 
 
@@ -140,7 +127,9 @@ def test_what_ended_is_told_from_a_moment_on(url: str) -> None:
 
 def test_an_album_that_gets_no_further_is_named(url: str) -> None:
     async def work(connection: Connection) -> None:
-        only = "UPDATE campaign_pool.album SET next_at = CASE campaign WHEN $1 THEN now() ELSE now() + '1 hour' END"
+        only = (
+            "UPDATE campaign_pool.image_set SET next_at = CASE campaign WHEN $1 THEN now() ELSE now() + '1 hour' END"
+        )
         for stalled in (0, 0, 1):
             album = await leased(connection)
             await image_queue.end(connection, album, 60, DEADLINE, "its files are in another account")
@@ -151,7 +140,7 @@ def test_an_album_that_gets_no_further_is_named(url: str) -> None:
     on(url, work)
 
 
-def test_what_is_of_no_use_any_more_is_forgotten(url: str) -> None:
+def test_what_is_of_no_use_any_more_is_pruned(url: str) -> None:
     async def work(connection: Connection) -> None:
         count = await worked_off(connection)
         await worked_off(connection, failing=1)
@@ -171,7 +160,9 @@ def test_what_is_of_no_use_any_more_is_forgotten(url: str) -> None:
         await pools.prune(connection, POOL)
         assert await seen(connection) == ImageTotals()
         assert await connection.fetchval("SELECT count(*) FROM campaign_pool.image") == 0
-        assert await connection.fetchval("SELECT count(*) FROM campaign_pool.album") == 2, "they say whose folders"
+        assert await connection.fetchval("SELECT count(*) FROM campaign_pool.image_set") == 2, (
+            "they say whose folders"
+        )
 
     on(url, work)
 
@@ -181,8 +172,8 @@ def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
         await ledgers.claim(connection, chiwar.NEW_USER_ID)
         await worked_off(connection, failing=1)  # what was claimed comes first
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
-        await pools.close_pool(connection, POOL)
-        await retiring.retire(connection, POOL, None, None)
+        await resources.close(connection, POOL)
+        await retiring.retire(connection, POOL, None)
         while await retiring.remove(connection, POOL, 10):
             pass
         await pools.finish_deletion(connection, POOL)

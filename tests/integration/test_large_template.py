@@ -14,8 +14,9 @@ import pytest
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools, retiring
+from campaignpool.ledger import retiring
 from campaignpool.ledger.migrate import migrate
+from tests.support import resources
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROWS = int(os.environ.get("CAMPAIGNPOOL_LARGE_ROWS", "100000"))
@@ -72,7 +73,7 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     assert spec.blueprint.inline
     await migrate(connection)
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await pools.put_pool(connection, POOL, compiled.root_table, spec)
+    await resources.put(connection, POOL, spec)
     await install.install(connection, POOL, compiled)
 
     said = await seeded(database_url, "large", 2)
@@ -84,7 +85,7 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     peak = int(re.findall(r"peak (\d+)", said)[0])
 
     # A small template takes as much memory: what the seeder holds does not depend on rows.
-    await retiring.retire(connection, POOL, "", 2)
+    await retiring.retire(connection, POOL, "", most=2)
     await retiring.remove(connection, POOL, 2)
     await connection.execute("DELETE FROM places WHERE name <> 'place 1'")
     again = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)

@@ -8,10 +8,9 @@ import pytest
 
 import chiwar
 from campaignpool.blueprint import compilation, install
-from campaignpool.errors import BlueprintError, ConfigurationError, TemplateError
-from campaignpool.ledger import pools, retiring, seeding, sql
+from campaignpool.errors import BlueprintError, TemplateError
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from campaignpool.ledger.migrate import migrate
 from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration
@@ -23,29 +22,6 @@ async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(chiwar_url)
     yield connection
     await connection.close()
-
-
-async def test_migrations_are_applied_once_whoever_comes_first(database_url: str) -> None:
-    connections = [await asyncpg.connect(database_url) for _ in range(4)]
-    applied = await asyncio.gather(*map(migrate, connections))
-    assert sorted(name for names in applied for name in names) == sorted(each.name for each in sql.migrations())
-    for each in connections:
-        await each.close()
-
-
-async def test_a_database_ahead_of_this_release_is_left_alone(connection: Connection) -> None:
-    await installed(connection)
-    await connection.execute("INSERT INTO campaign_pool.migration VALUES (9999, 'later', 'unknown')")
-    assert await migrate(connection) == []
-    assert await filled(connection, "", 1)
-
-
-async def test_a_migration_that_was_changed_is_refused(connection: Connection) -> None:
-    await migrate(connection)
-    await connection.execute("UPDATE campaign_pool.migration SET checksum = 'other' WHERE version = 1")
-    with pytest.raises(ConfigurationError, match="not the one of this release") as refused:
-        await migrate(connection)
-    assert refused.value.reason == "LedgerIncompatible"
 
 
 async def test_a_run_that_begins_again_reserves_nothing_twice(connection: Connection) -> None:
@@ -92,12 +68,12 @@ async def test_retiring_takes_every_row_and_nothing_else(connection: Connection)
 
     before = await counts()
     await filled(connection, "", 4)
-    assert await retiring.retire(connection, POOL, "", 3) == 3
+    assert await retiring.retire(connection, POOL, "", most=3) == 3
     assert await retiring.remove(connection, POOL, 2) == 2
     assert await retiring.remove(connection, POOL, 2) == 1
     assert await retiring.remove(connection, POOL, 2) == 0
     assert (await counts())["campaigns"] == before["campaigns"] + 1
-    await retiring.retire(connection, POOL, "", 3)
+    await retiring.retire(connection, POOL, "", most=3)
     await retiring.remove(connection, POOL, 2)
     assert await counts() == before
 
@@ -118,7 +94,7 @@ async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_ur
             claimed.append((await claim(other, NEW))["campaign_id"])
 
     async def retires() -> None:
-        while await retiring.retire(connection, POOL, "", 2):
+        while await retiring.retire(connection, POOL, "", most=2):
             await retiring.remove(connection, POOL, 2)
 
     await asyncio.gather(claims(), retires())
@@ -231,28 +207,6 @@ async def test_names_are_found_where_the_role_finds_them(connection: Connection)
     assert heard == 1
 
 
-async def test_the_first_seeders_of_a_pool_may_begin_at_the_same_moment(
-    connection: Connection, chiwar_url: str
-) -> None:
-    """What slots are counted by is not made twice, also where an operator of another release made the pool."""
-    await installed(connection)
-    await connection.execute("DROP SEQUENCE IF EXISTS campaign_pool.slot_1, campaign_pool.head_1")
-    await seeding.reserve(connection, POOL, "one", "", 1, 1, 1)
-    await seeding.reserve(connection, POOL, "two", "", 2, 1, 1)
-    other = await asyncpg.connect(chiwar_url)
-    first = connection.transaction()
-    await first.start()
-    await seeding.seed(connection, POOL, "one", 1)
-    second = asyncio.create_task(seeding.seed(other, POOL, "two", 1))
-    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
-    while not await connection.fetchval(waiting, other.get_server_pid()):
-        assert not second.done()
-    await first.commit()
-    assert (await second).campaigns == 1
-    await other.close()
-    assert (await pools.observe(connection, POOL)).owners[""].ready == 2
-
-
 async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner_does(
     connection: Connection,
 ) -> None:
@@ -262,7 +216,7 @@ async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner
     await connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off")
     await connection.execute("SET enable_memoize = off; SET enable_indexscan = off; SET enable_bitmapscan = off")
     await connection.execute("SET enable_hashagg = off; SET enable_sort = off")
-    assert await retiring.retire(connection, POOL, "", 2) == 2
+    assert await retiring.retire(connection, POOL, "", most=2) == 2
 
 
 async def test_a_revision_is_not_dropped_under_a_claim_that_found_it(connection: Connection, chiwar_url: str) -> None:

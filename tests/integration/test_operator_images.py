@@ -258,7 +258,9 @@ def test_deletion_deletes_what_was_copied(game: ImagesGame) -> None:
     game.delete()
     game.gone()
     assert game.states() == {"claimed": 1}
-    folder = game.fetch("SELECT folder FROM campaign_pool.album a JOIN campaign_pool.claimed c ON c.id = a.campaign")
+    folder = game.fetch(
+        "SELECT folder FROM campaign_pool.image_set a JOIN campaign_pool.claimed c ON c.id = a.campaign"
+    )
     assert len(game.copies()) == IMAGES
     assert all(path.startswith(f"{folder[0]['folder']}/") for path in game.copies())
     assert game.attachments(campaign) == IMAGES

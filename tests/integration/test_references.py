@@ -6,9 +6,8 @@ import pytest
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools
 from campaignpool.ledger.migrate import migrate
-from tests.support import ledgers
+from tests.support import ledgers, resources
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +41,7 @@ async def test_a_polymorphic_reference_with_keys_from_several_sequences(database
         assert spec.blueprint.inline
         await migrate(connection)
         compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-        await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
+        await resources.put(connection, ledgers.POOL, spec)
         await install.install(connection, ledgers.POOL, compiled)
         (world,) = await ledgers.filled(connection, "", 1)
         rows = await connection.fetch(

@@ -8,10 +8,10 @@ import pytest
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools, retiring
+from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import ledgers
+from tests.support import ledgers, resources
 
 pytestmark = pytest.mark.integration
 
@@ -48,10 +48,10 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     assert spec.blueprint.inline
     await migrate(connection)
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await pools.put_pool(connection, ledgers.POOL, compiled.root_table, spec)
+    await resources.put(connection, ledgers.POOL, spec)
     await install.install(connection, ledgers.POOL, compiled)
     await ledgers.filled(connection, "", 4)
-    await retiring.retire(connection, ledgers.POOL, "", 4)
+    await retiring.retire(connection, ledgers.POOL, "", most=4)
     yield connection
     await connection.close()
 
@@ -65,14 +65,14 @@ async def causes(connection: Connection) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("hang", "cause"),
     [
-        ("INSERT INTO visits VALUES ($1, 'mine')", "rows of public.visits hang on it by visits_world_id_fkey"),
-        ("INSERT INTO fans SELECT id FROM heroes WHERE world_id = $1", "rows of public.fans hang on it"),
+        ("INSERT INTO visits VALUES ($1, 'mine')", "rows of public.visits reference it by visits_world_id_fkey"),
+        ("INSERT INTO fans SELECT id FROM heroes WHERE world_id = $1", "rows of public.fans reference it"),
         ("INSERT INTO debts VALUES ($1)", 'violates foreign key constraint "debts_world_id_fkey"'),
         ("INSERT INTO late VALUES ($1)", 'violates foreign key constraint "late_world_id_fkey"'),
         ("INSERT INTO heroes (world_id) VALUES ($1)", "public.heroes has 1 rows that are part of the campaign"),
         (
             "UPDATE heroes SET friend_id = (SELECT min(id) FROM heroes WHERE world_id = $1) WHERE id = 1",
-            "rows of public.heroes hang on it by heroes_friend_id_fkey",
+            "rows of public.heroes reference it by heroes_friend_id_fkey",
         ),
     ],
 )

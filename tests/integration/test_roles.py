@@ -23,7 +23,7 @@ from campaignpool.blueprint.compile import compiler
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import small
+from tests.support import resources, small
 from tests.support.commands import Run
 from tests.support.postgres import NewDatabase
 
@@ -34,13 +34,13 @@ _numbers = itertools.count(1)
 
 CLAIMS = {"claim", "claim_many", "release", "extend", "peek", "health"}
 VIEWS = {"pools", "owners", "trends", "images"}
-COPIES = {"lease_album", "hold_album", "image_sources", "pending_images", "settle_images", "fail_images", "end_album"}
-COPIES |= {"drop_album", "take_token", "note_calls"}
-SEEDS = {"admit", "reserve", "seed", "diagnose", "set_aside", "finish", *COPIES}
+COPIES = {"lease_image_set", "renew_lease", "image_sources", "pending_images", "settle_images", "fail_images"}
+COPIES |= {"finish_image_set", "drop_image_set", "take_token", "record_calls"}
+SEEDS = {"acquire_connection_slot", "reserve", "seed", "diagnose", "quarantine", "finish_run", *COPIES}
 COUNTED = {
     "pool": {"id", "name", "revision_id"},
     "revision": {"id", "rows"},
-    "album": {"pool_id", "state", "next_at", "folder"},
+    "image_set": {"pool_id", "state", "next_at", "folder"},
 }
 """Columns that tell a seeder how many rows a campaign has, which images are due, and whose the folders are."""
 
@@ -151,7 +151,7 @@ async def cycle(operator: Connection, application: Connection, version: int) -> 
     await filled(operator, f"job-{version}", 2)
     claim = "SELECT campaign_id FROM campaign_pool.claim($1, 'ann', name => 'The Rift')"
     await application.execute("SELECT campaign_pool.release($1)", await application.fetchval(claim, POOL))
-    await retiring.retire(operator, POOL, None, None)
+    await retiring.retire(operator, POOL, None)
     while await retiring.remove(operator, POOL, 10):
         pass
     assert await retiring.held(operator, POOL) == {}
@@ -169,9 +169,9 @@ async def test_the_operators_role_can_do_all_that_the_operator_does(
     assert await pools.begin_waiting(operator, POOL)
     assert await seeding.acquire_connection_slot(operator, POOL, 4)
     await pools.prune(operator, POOL)
-    await pools.close_pool(operator, POOL)
+    await resources.close(operator, POOL)
     await pools.cancel_runs(operator, POOL)
-    await retiring.retire(operator, POOL, None, 10)
+    await retiring.retire(operator, POOL, None, most=10)
     assert await retiring.remove(operator, POOL, 10) == 2
     assert await pools.finish_deletion(operator, POOL)
     assert await install.drop_unused(operator, POOL) == 1
@@ -190,7 +190,7 @@ async def test_each_right_of_the_operators_role_is_needed(
             await cycle(operator, application, version)
         assert re.search("permission denied|does not exist", str(refused.value)), right
         await realm.owner.execute(f"GRANT {right.privilege} ON {right.on} TO {grants.OPERATOR}")
-        await retiring.retire(operator, POOL, None, None)
+        await retiring.retire(operator, POOL, None)
         await retiring.remove(operator, POOL, 10)
     await cycle(operator, application, 100)
 
@@ -225,9 +225,8 @@ async def test_a_second_login_of_the_operator_takes_the_firsts_place(realm: Real
     )
     realm.logins[grants.OPERATOR], first = "another", realm.logins[grants.OPERATOR]
     second = await asyncpg.connect(realm.at(grants.OPERATOR))
-    await second.execute("DELETE FROM campaign_pool.migration WHERE version = 10")
-    await second.execute("DROP FUNCTION campaign_pool.make_roles, campaign_pool.grant_access")
-    assert await migrate(second) == ["roles"]
+    await second.execute("UPDATE campaign_pool.definition SET checksum = 'other'")
+    assert "roles" in await migrate(second)
     await small.put(second, spec(2), POOL)
     assert await install.drop_unused(second, POOL) == 1
     await second.close()
@@ -381,11 +380,11 @@ async def test_every_function_looks_names_up_in_a_path_of_its_own(operator: Conn
         "    SELECT split_part(s, '=', 2) FROM unnest(f.proconfig) s WHERE s LIKE 'search_path=%') AS path "
         "FROM pg_proc f WHERE f.pronamespace = 'campaign_pool'::regnamespace"
     )
-    assert {row["proname"] for row in rows if row["prosecdef"]} > (CLAIMS | SEEDS) - {"admit"}
+    assert {row["proname"] for row in rows if row["prosecdef"]} > (CLAIMS | SEEDS) - {"acquire_connection_slot"}
     for row in rows:
-        if row["proname"] in {"bell_lock", "claims_lock", "take", "known_on_claim"}:
+        if row["proname"] in {"claims_lock", "notifies", "apply_on_claim"}:
             assert not row["prosecdef"]
-            continue  # two name nothing, and two are called by claims alone, which pin it: once is enough
+            continue  # two name nothing, and one is called by claims alone, which pin it: once is enough
         assert row["path"], row["proname"]
         assert row["path"].startswith("pg_catalog, "), row["proname"]
         assert row["path"].endswith("pg_temp"), row["proname"]

@@ -82,7 +82,7 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
     began = asyncio.get_running_loop().time()
     await (await start(chiwar_url, job="measured", count=4)).wait()
     length = asyncio.get_running_loop().time() - began
-    await retiring.retire(connection, POOL, "", 4)
+    await retiring.retire(connection, POOL, "", most=4)
     for turn in range(20):
         process = await start(chiwar_url, "--batch-size", "1", job=f"job-{turn}", count=4)
         await killed_after(process, chance.uniform(0.3, 1.0) * length)
@@ -91,7 +91,7 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
         assert code == 0, said
         found = await pools.observe(connection, POOL)
         assert (found.owners[""].ready, found.owners[""].seeding) == (4, 0)
-        await retiring.retire(connection, POOL, "", 4)
+        await retiring.retire(connection, POOL, "", most=4)
         await retiring.remove(connection, POOL, 10)
 
 

@@ -34,7 +34,8 @@ PATH = "CASE WHEN service_name = 'imagekit' THEN '/template/' || replace(key, '!
 """Two keys may give one path: one with an exclamation mark and one without."""
 ODD = ("sub/deep-er/Karte-ÄÖ_東京.v2", "sub/no_extension", "twin.webp", "twin.webp!")
 SHIFTED = """
-UPDATE campaign_pool.album SET next_at = next_at - {0}, lease_until = lease_until - {0}, queued_at = queued_at - {0};
+UPDATE campaign_pool.image_set SET
+    next_at = next_at - {0}, lease_until = lease_until - {0}, queued_at = queued_at - {0};
 UPDATE campaign_pool.image SET next_at = next_at - {0} WHERE next_at IS NOT NULL;
 UPDATE campaign_pool.account
 SET counted_at = counted_at - {0}, blocked_until = blocked_until - {0}, open_until = open_until - {0};
@@ -147,7 +148,7 @@ class World:
 
     async def albums(self) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await self.connection.fetch(
-            "SELECT * FROM campaign_pool.album ORDER BY queued_at, campaign"
+            "SELECT * FROM campaign_pool.image_set ORDER BY queued_at, campaign"
         )
         return rows
 
@@ -177,7 +178,7 @@ class World:
             if file is None or file.id not in row["metadata"] or len(file.content) != row["byte_size"]:
                 found.append(f"{row['key']} is not what its blob says")
         counted = await self.connection.fetch(
-            "SELECT a.campaign, a.images, count(i.*) AS copied FROM campaign_pool.album a "
+            "SELECT a.campaign, a.images, count(i.*) AS copied FROM campaign_pool.image_set a "
             "LEFT JOIN campaign_pool.image i ON i.campaign = a.campaign AND i.state = 'copied' GROUP BY 1, 2"
         )
         found += [f"{dict(row)}" for row in counted if row["images"] - row["copied"] > but]

@@ -12,7 +12,7 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import small
+from tests.support import resources, small
 
 PLAYERS = ("ann", "bob", "cid")
 OWNERS = ("", "ann", "bob")
@@ -237,7 +237,7 @@ class Claims(RuleBasedStateMachine):
     def retire(self, owner: str | None, count: int) -> None:
         model = self.model
         fit = sorted(made for whose, made in model.ready.values() if owner in (None, whose))
-        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, count)) == min(count, len(fit))
+        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, most=count)) == min(count, len(fit))
         gone = model.ready.keys() - self.in_state("ready")
         assert sorted(model.ready[key][1] for key in gone) == fit[:count], "older revisions first"
         assert all(owner in (None, model.ready[key][0]) for key in gone)
@@ -290,7 +290,7 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.claimed) > 2 and not self.model.closing)
     @rule()
     def close(self) -> None:
-        self.runner.run(pools.close_pool(self.connection, self.pool))
+        self.runner.run(resources.close(self.connection, self.pool))
         self.model.closing = True
         self.model.deleted |= self.wanted.claims.while_deleting == "Refuse"
 

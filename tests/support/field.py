@@ -5,10 +5,9 @@ from textwrap import dedent
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource, CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import ledgers
+from tests.support import ledgers, resources
 
 CAMPAIGNS = """
 CREATE TABLE campaigns (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text,
@@ -30,7 +29,7 @@ async def put(connection: Connection, text: str, where: str = "is_master_templat
     assert wanted.blueprint.inline
     await migrate(connection)
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await pools.put_pool(connection, ledgers.POOL, compiled.root_table, wanted)
+    await resources.put(connection, ledgers.POOL, wanted)
     return await install.install(connection, ledgers.POOL, compiled)
 
 

@@ -4,10 +4,9 @@ from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
 from campaignpool.blueprint import compilation, install
 from campaignpool.blueprint.compilation import Compiled
-from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import ledgers
+from tests.support import ledgers, resources
 
 
 async def compiled(connection: Connection, text: str) -> Compiled:
@@ -17,7 +16,7 @@ async def compiled(connection: Connection, text: str) -> Compiled:
     assert spec.blueprint.inline
     await migrate(connection)
     found = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-    await pools.put_pool(connection, ledgers.POOL, found.root_table, spec)
+    await resources.put(connection, ledgers.POOL, spec)
     return found
 
 

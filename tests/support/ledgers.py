@@ -8,9 +8,10 @@ import yaml
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools, seeding, sql
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
+from tests.support import resources
 
 POOL = "game/chiwar"
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())
@@ -22,25 +23,13 @@ def spec(**changes: object) -> CampaignPoolSpec:
     return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
 
 
-async def migrated(connection: Connection, version: int) -> None:
-    """Bring the ledger to what an older release made of it: its first migrations, and no more."""
-    await connection.execute("CREATE SCHEMA campaign_pool")
-    await connection.execute(sql.MIGRATION_TABLE)
-    for migration in sql.migrations()[:version]:
-        await connection.execute(migration.sql)
-        await connection.execute(
-            "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
-            *(migration.version, migration.name, migration.checksum),
-        )
-
-
 async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:
     """Migrate the ledger and install the pool's revision, as the operator would."""
     wanted = spec(**changes)
     assert wanted.blueprint.inline
     await migrate(connection)
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await pools.put_pool(connection, pool, compiled.root_table, wanted)
+    await resources.put(connection, pool, wanted)
     await install.install(connection, pool, compiled)
     return wanted
 

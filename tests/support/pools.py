@@ -7,7 +7,6 @@ from typing import Any
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
-from campaignpool.blueprint import install
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.pools import InstalledRevision, Ledger, OwnerCounts
@@ -71,7 +70,7 @@ def compiled(plan_hash: str = HASH) -> Compiled:
 
 def revision(plan_hash: str = HASH) -> InstalledRevision:
     """What is installed."""
-    return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10, claim_form=install.CLAIM_FORM)
+    return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10)
 
 
 def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:

@@ -8,9 +8,10 @@ import asyncpg
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import pools, seeding
+from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
+from tests.support import resources
 
 POOL = "game/small"
 THINGS = 3
@@ -61,7 +62,7 @@ async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL
     """Write what is wanted into the ledger and install its revision, as the operator would."""
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    await pools.put_pool(connection, pool, compiled.root_table, wanted)
+    await resources.put(connection, pool, wanted)
     await install.install(connection, pool, compiled)
 
 
@@ -88,7 +89,7 @@ async def wrong(connection: Connection) -> list[str]:
 _WRONG = """
 WITH live AS (
     SELECT root_key::uuid AS id, 'ledger' AS place, state FROM campaign_pool.campaign
-    WHERE state IN ('ready', 'retiring', 'claimed')
+    WHERE state IN ('ready', 'retiring')
     UNION ALL
     SELECT campaign_id::uuid, 'record', 'claimed' FROM campaign_pool.claimed WHERE released_at IS NULL
 ), twice AS (
@@ -116,8 +117,7 @@ SELECT 'unclaimed campaign ' || w.id || ' has members' FROM whole w JOIN campaig
 ON c.root_key = w.id::text WHERE c.state IN ('ready', 'retiring') AND w.members IS NOT NULL
 UNION ALL
 SELECT 'key ' || key || ' stands in ' || count(*) || ' records' FROM (
-    SELECT key FROM campaign_pool.claimed WHERE key IS NOT NULL
-    UNION ALL SELECT claim_key FROM campaign_pool.campaign WHERE claim_key IS NOT NULL) k
+    SELECT key FROM campaign_pool.claimed WHERE key IS NOT NULL) k
 GROUP BY key HAVING count(*) > 1
 UNION ALL
 SELECT 'things of no world: ' || count(*) FROM things t WHERE NOT EXISTS (

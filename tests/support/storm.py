@@ -17,7 +17,7 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import small
+from tests.support import resources, small
 from tests.support.small import POOL
 
 CUT = (
@@ -271,7 +271,7 @@ class Storm:
                 self.counted[what] += 1
                 if what == "retire":
                     owner = self._chance.choice([None, *OWNERS])
-                    await retiring.retire(connection, POOL, owner, self._chance.randint(1, 5))
+                    await retiring.retire(connection, POOL, owner, most=self._chance.randint(1, 5))
                 elif what == "remove":
                     self.removed += await retiring.remove(connection, POOL, 10)
                     self.counted["dropped"] += await install.drop_unused(connection, POOL)
@@ -300,12 +300,12 @@ class Storm:
 
     async def _delete(self, connection: Connection) -> None:
         """Delete the pool as the operator does: close, wait for its Jobs, empty it, bury it."""
-        await pools.close_pool(connection, POOL)
+        await resources.close(connection, POOL)
         self._may_seed = False
         await self._until_nobody_seeds()
         await pools.cancel_runs(connection, POOL)
         while True:
-            retired = await retiring.retire(connection, POOL, None, 10)
+            retired = await retiring.retire(connection, POOL, None, most=10)
             removed = await retiring.remove(connection, POOL, 10)
             self.removed += removed
             if retired + removed == 0 and await pools.finish_deletion(connection, POOL):

@@ -8,7 +8,7 @@ from itertools import islice
 import asyncpg
 import pytest
 
-from campaignpool.client import client, connections, errors
+from campaignpool.client import connections, errors
 from campaignpool.client.client import Client
 from campaignpool.client.errors import ClaimError, InvalidArgument, SchemaOutdated, Unreachable
 
@@ -47,15 +47,6 @@ def test_who_can_try_again_is_told() -> None:
         "PoolPaused",
         "Unreachable",
     }
-
-
-def test_a_claim_says_no_more_than_it_has_to() -> None:
-    """So that it can be read by releases that know neither name nor wait."""
-    statement, arguments = client.claim_statement("game/chiwar", "user", "key", None, None)
-    assert arguments == ("game/chiwar", "user", "key")
-    assert "wait" not in statement
-    statement, arguments = client.claim_statement("game/chiwar", "user", "key", "Hong Kong", None)
-    assert arguments == ("game/chiwar", "user", "key", "Hong Kong", timedelta())
 
 
 def test_pauses_grow_to_a_bound_and_differ() -> None:

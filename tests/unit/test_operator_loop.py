@@ -88,7 +88,7 @@ async def test_a_loop_that_names_a_delay_comes_again_by_itself(loops: Scheduler,
     await step.began.get()
 
 
-async def test_a_pool_that_is_gone_is_forgotten_and_may_come_back(loops: Scheduler, step: Step) -> None:
+async def test_a_pool_that_is_gone_is_pruned_and_may_come_back(loops: Scheduler, step: Step) -> None:
     step.delays["a"] = None
     loops.enqueue("a")
     await step.began.get()

@@ -244,7 +244,7 @@ def test_a_job_of_an_older_generation_that_has_not_begun_is_taken_back() -> None
     assert plan(begun).actions == ()
 
 
-def test_old_failures_are_forgotten() -> None:
+def test_old_failures_are_pruned() -> None:
     counts = {MASTER: OwnerCounts(ready=5, failed=2)}
     old = run(1, "Failed", finished_at=ago(4000), started_at=ago(3500))
     good = run(2, "Succeeded")

@@ -27,9 +27,9 @@ from campaignpool.blueprint.sql.naming import function
 from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.blueprint.verify import verify
 from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
-from campaignpool.ledger import pools, sql
+from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
-from campaignpool.ledger.migrate import migrate
+from campaignpool.ledger.migrate import is_current, migrate
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ async def _rehearse(
 ) -> Rehearsal:
     await _ledger(connection)
     began = time.perf_counter()
-    await pools.put_pool(connection, pool, compiled.root_table, spec)
+    await pools.put_pool(connection, pool, pool, spec)
     await install.install(connection, pool, compiled)
     installed = time.perf_counter()
     queries = queries_of("check")
@@ -226,8 +226,7 @@ async def _ledger(connection: Connection) -> None:
 
     A migration takes locks that would hold up claims until the rollback.
     """
-    queries = queries_of("check")
-    if not await connection.fetchval(queries["has_ledger"]):
+    if not await connection.fetchval(queries_of("check")["has_ledger"]):
         try:
             await migrate(connection)
         except asyncpg.InsufficientPrivilegeError as error:
@@ -237,8 +236,7 @@ async def _ledger(connection: Connection) -> None:
                 reason="DatabasePermissionDenied",
             ) from error
         return
-    lacking = {each.version for each in sql.migrations()} - set(await connection.fetchval(queries["versions"]))
-    if lacking:
+    if not await is_current(connection):
         raise ConfigurationError(
             "the schema campaign_pool is of an earlier release: let the operator of this release start first, "
             "or check with --no-dry-run",

@@ -1,7 +1,6 @@
 """Compile a blueprint against the database as it is now: catalog, plan, expressions, template. Only reads."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -15,7 +14,6 @@ from campaignpool.blueprint.compile import compiler
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.quote import ident, literal
-from campaignpool.blueprint.sql import claims
 from campaignpool.blueprint.sql.naming import search_path
 from campaignpool.errors import BlueprintError, TemplateError
 from campaignpool.ledger.database import Connection
@@ -33,32 +31,17 @@ class Compiled:
         template: Key of the template's row, as text.
         plan_hash: Of blueprint, catalog, template and algorithm: another hash asks for another revision.
         condition: What chooses the template; None where its key does.
-        alone: Whether what a claim writes makes nothing of the application's run.
     """
 
     plan: ClonePlan
     template: str
     plan_hash: str
     condition: str | None = None
-    alone: bool = False
 
     @property
     def root_table(self) -> str:
         """The table of the campaigns, as the catalog writes it."""
         return self.plan.root.facts.name
-
-    def claim_part(self, pool: str) -> Mapping[str, object] | None:
-        """Give what becomes part of `campaign_pool.claim`; None where that calls the function of the revision.
-
-        The planner is kept from reading tables through in a claim, for the ledger's sake, and what runs along with it
-        is to be planned for as the application has it.
-        """
-        return claims.part(self.plan, pool) if self.alone else None
-
-    def outdates(self, pool: str, held: Mapping[str, object] | None) -> bool:
-        """Say whether what is part of the claim is to be another, and no newer release wrote it."""
-        form = held["form"] if held else 0
-        return held != self.claim_part(pool) and isinstance(form, int) and form <= claims.PART_FORM
 
 
 async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint) -> Compiled:
@@ -84,7 +67,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     if plan.images is not None:
         described.append("copies images")
     plan_hash = sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    return Compiled(plan, template, plan_hash, spec.template.where, await probing.runs_alone(connection, plan))
+    return Compiled(plan, template, plan_hash, spec.template.where)
 
 
 def _declared(blueprint: Blueprint) -> dict[str, object]:

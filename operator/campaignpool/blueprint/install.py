@@ -22,38 +22,27 @@ from campaignpool.errors import BlueprintError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 
+_QUERY = sql.queries("revisions")
 _FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
-CLAIM_FORM = claims.CLAIM_FORM
-"""What claims need of a revision's functions. One of an older form is installed anew, under the same hash: so an
-operator of the release before, at work beside this one, leaves it alone."""
-
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
 async def install(connection: Connection, pool: str, compiled: Compiled) -> bool:
     """Install a revision and make it the one that new campaigns are made from, in one transaction.
 
-    Gives False where the pool has that revision already (another operator was quicker); then what of it is part of
-    the claim is brought up to date.
+    Return False where the pool has that revision already: another operator was quicker.
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
     """
     async with connection.transaction(isolation="repeatable_read"):
-        held = await connection.fetchrow(sql.queries()["lock_pool"], pool)
-        if held is None:
-            return False
-        made: bool = held["plan_hash"] != compiled.plan_hash or held["claim_form"] < CLAIM_FORM
+        held = await connection.fetchrow(_QUERY["lock_pool"], pool)
+        made = held is not None and held["plan_hash"] != compiled.plan_hash
         if made:
             await _install(connection, pool, compiled)
-    # Apart, for that transaction saw the revisions of other pools as they were when it began. And together: where the
-    # writing fails, the ledger is not to say that it was done.
-    part = compiled.claim_part(pool)
-    async with connection.transaction():
-        await connection.execute(
-            sql.queries()["put_claim_part"], pool, part and json.dumps(part, ensure_ascii=False), compiled.plan_hash
-        )
-        await connection.execute(sql.queries()["write_on_claim"])
+    if made:
+        # Apart: that transaction sees the revisions of other pools as they were when it began.
+        await connection.execute(_QUERY["write_apply_on_claim"])
     return made
 
 
@@ -64,7 +53,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     faults += [fault async for fault in findings.collisions(connection, plan)]
     if faults:
         raise BlueprintError(faults)
-    number = int(await connection.fetchval(sql.queries()["next_revision"]))
+    number = int(await connection.fetchval(_QUERY["next_revision"]))
     for table, survey in zip(plan.tables, surveys, strict=True):
         for statement in snapshot.freeze(plan, table, survey, number):
             await connection.execute(statement)
@@ -80,20 +69,20 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     found = await fingerprint.take(connection, plan, rows(number))
     await connection.execute(queries_of("install")["let_owner_read"])
     await connection.execute(
-        sql.queries()["put_revision"],
+        _QUERY["put_revision"],
         number,
         pool,
         compiled.plan_hash,
         found.text,
         compiled.template,
+        plan.root.facts.column[plan.root.facts.primary_key[0]].base,
         suffix,
         plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
         json.dumps(_described(revision, found)),
         revision.rows,
         revision.statements,
-        claims.CLAIM_FORM,
     )
-    await connection.execute(sql.queries()["write_on_claim"])
+    await connection.execute(_QUERY["use_revision"], number, plan.root.facts.name, claims.claimant_type(plan))
 
 
 async def _freeze_blobs(connection: Connection, plan: ImagePlan, revision: functions.Revision) -> None:
@@ -168,9 +157,8 @@ async def drop_unused(connection: Connection, pool: str) -> int:
     One that a claim may still be using is left for the next time.
     """
     dropped = 0
-    for row in await connection.fetch(sql.queries()["unused_revisions"], pool):
-        await connection.execute(sql.queries()["drop_revision"], row["id"])
-        dropped += await connection.fetchval(sql.queries()["is_dropped"], row["id"])
+    for row in await connection.fetch(_QUERY["unused_revisions"], pool):
+        dropped += bool(await connection.fetchval(_QUERY["drop_revision"], row["id"]))
     return dropped
 
 

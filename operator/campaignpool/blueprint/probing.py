@@ -1,16 +1,13 @@
 """Try the expressions of a blueprint against the catalog, without reading a row."""
 
-import re
 from collections.abc import Iterator
 
 import asyncpg
 
 from campaignpool.blueprint import catalog
-from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, bare, substitute
+from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, substitute
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.sql import claims
-from campaignpool.blueprint.sql.naming import schemas
-from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 
 
@@ -69,30 +66,3 @@ async def fault(connection: Connection, path: str, where: str, query: str) -> st
             "neither in the role's search path nor in a schema of the blueprint's tables"
         )
     return None
-
-
-async def runs_alone(connection: Connection, plan: ClonePlan) -> bool:
-    """Say whether what a claim writes makes nothing of the application's run, and reads no table of it but by key.
-
-    So it is where the tables bring nothing along, and the expressions mean the same where nothing is found but what
-    comes with Postgres. Where that cannot be told, as with comments or names in full, the answer is no.
-    """
-    root = plan.root.facts
-    inserted = [(facts.oid, name) for facts, row in claims.inserted(plan) for name in row]
-    written = [*((root.oid, name) for name in plan.blueprint.on_claim.set_), *inserted]
-    oids, names = [oid for oid, _ in written], [name for _, name in written]
-    tables = sorted({root.oid, *oids})
-    if not await connection.fetchval(sql.queries()["nothing_runs_along"], tables, oids, names):
-        return False
-    expressions = list(claims.expressions(plan))
-    text = " ".join(bare(each) for each in expressions)
-    if any("--" in each or "/*" in each for each in expressions) or _QUALIFIED.search(text):
-        return False
-    words = sorted({word.lower() for word in re.findall(r"\w+", text)})
-    if not await connection.fetchval(sql.queries()["nothing_is_hidden"], list(schemas(plan)), words, text):
-        return False
-    values = ", ".join(f"({query})" for _, query in _claim_probes(plan))
-    return not values or await fault(connection, "pg_catalog", "onClaim", f"SELECT {values}") is None
-
-
-_QUALIFIED = re.compile(r"(?<!\bt)\s*\.")

@@ -115,9 +115,9 @@ def _retry(arguments: argparse.Namespace) -> Run:
 
 
 async def _known(connection: Connection, pool: str) -> None:
-    if not await connection.fetchval("SELECT to_regclass('campaign_pool.album') IS NOT NULL"):
+    if not await connection.fetchval("SELECT to_regclass('campaign_pool.image_set') IS NOT NULL"):
         raise ConfigurationError("the operator has not been at this database, or only one that copies no images")
-    if not await pools.known(connection, pool):
+    if not await pools.exists(connection, pool):
         raise ConfigurationError(f"there is no pool {pool} in this database: write NAMESPACE/NAME of a CampaignPool")
 
 

@@ -37,6 +37,8 @@ RECHECK_SECONDS = 1.0
 BOUND_SECONDS = 60.0
 """How long `waitSeconds` of a pool is cached: reading it costs more than a claim."""
 
+_CLAIM = "SELECT * FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3, name => $4, wait => $5)"
+
 Source: TypeAlias = Literal["owner", "master", "clone"]
 ImagesState: TypeAlias = Literal["pending", "copying", "done", "partial"]
 Claimant: TypeAlias = str | UUID | int
@@ -49,7 +51,7 @@ class Claim:
     Attributes:
         campaign_id: Key of its row in the application's table, as text.
         source: `owner` or `master`: the pool it came from; `clone`: made on demand, because the pool was empty.
-        claimed_at: When it was claimed first; None from a database of an older release.
+        claimed_at: When it was claimed first.
         images_state: Whether images of its own are there: `done`; `pending` or `copying`: the template's are shown
             until they are; `partial`: some of the template's are shown for good.
         key: The same key returns the same campaign again; the client's own if none was passed.
@@ -57,7 +59,7 @@ class Claim:
 
     campaign_id: str
     source: Source
-    claimed_at: datetime | None
+    claimed_at: datetime
     images_state: ImagesState
     key: str
 
@@ -169,8 +171,8 @@ class Client:
                 key=key,
             )
         began = time.monotonic()
-        statement, arguments = claim_statement(self.pool, str(claimant), key, name, wait)
-        rows = await self._run(statement, *arguments, key=key, connection=connection)
+        arguments = (self.pool, str(claimant), key, name)
+        rows = await self._run(_CLAIM, *arguments, wait or timedelta(), key=key, connection=connection)
         if not rows and wait:
             rows = await self._wait(began, str(claimant), key, name, wait)
         return _claim(rows[0], key)
@@ -257,9 +259,7 @@ class Client:
         Raises:
             PoolUnknown, SchemaOutdated, Unreachable: As their classes say.
         """
-        rows = await self._run(
-            "SELECT * FROM campaign_pool.health() WHERE pool = $1", self.pool, connection=connection
-        )
+        rows = await self._run("SELECT * FROM campaign_pool.health(of_pool => $1)", self.pool, connection=connection)
         if not rows:
             raise PoolUnknown(f'no pool named "{self.pool}"', hint="Name it namespace/name.")
         return Health(**rows[0])
@@ -270,17 +270,16 @@ class Client:
         """Claim whenever campaigns became ready, until the bound; then raise the database's own error."""
         bound = await self._pools_bound()
         give_up = began + (wait if bound is None else min(wait, bound)).total_seconds()
-        statement, arguments = claim_statement(self.pool, claimant, key, name, wait)
+        arguments = (self.pool, claimant, key, name)
         async with self._listener.waiting() as ready:
             while (left := give_up - time.monotonic()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(RECHECK_SECONDS, left)):
                         await ready.wait()
                 ready.clear()
-                if rows := await self._run(statement, *arguments, key=key):
+                if rows := await self._run(_CLAIM, *arguments, wait, key=key):
                     return rows
-        statement, arguments = claim_statement(self.pool, claimant, key, name, None)
-        return await self._run(statement, *arguments, key=key)
+        return await self._run(_CLAIM, *arguments, timedelta(), key=key)
 
     async def _pools_bound(self) -> timedelta | None:
         """Return how long the pool lets claimants wait; None where this role may not read it."""
@@ -339,18 +338,5 @@ class Client:
                 raise
 
 
-def claim_statement(
-    pool: str, claimant: str, key: str, name: str | None, wait: timedelta | None
-) -> tuple[str, tuple[object, ...]]:
-    """Return the statement of a claim and its arguments."""
-    if name is None and wait is None:
-        return "SELECT * FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)", (pool, claimant, key)
-    return (
-        "SELECT * FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3, name => $4, wait => $5)",
-        (pool, claimant, key, name, wait or timedelta()),
-    )
-
-
 def _claim(row: asyncpg.Record, key: str) -> Claim:
-    # The last two are not in the first form: then there were no images of one's own yet.
-    return Claim(row["campaign_id"], row["source"], row.get("claimed_at"), row.get("images_state", "done"), key)
+    return Claim(row["campaign_id"], row["source"], row["claimed_at"], row["images_state"], key)

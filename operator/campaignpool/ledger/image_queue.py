@@ -1,6 +1,6 @@
 """The queue of images in the ledger: one function a query, values in and values out.
 
-What each does stands in `sql/migrations/0009_images.sql`. An album holds the images of one campaign; whoever works on
+What each does stands in `sql/functions/image_sets.sql`. An album holds the images of one campaign; whoever works on
 it leases it, and may be told at any later call that it is another's by now.
 """
 

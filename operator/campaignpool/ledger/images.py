@@ -1,6 +1,6 @@
 """The queue of images in the ledger, as the operator and people see it: one function a query.
 
-How the worker sees it stands in `campaignpool.ledger.image_queue`, its functions in `sql/migrations/0009_images.sql`.
+How the worker sees it stands in `campaignpool.ledger.image_queue`, its functions in `sql/functions/image_sets.sql`.
 """
 
 import json

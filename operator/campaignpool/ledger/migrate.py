@@ -1,66 +1,104 @@
 """Create the schema `campaign_pool`, or bring it up to date."""
 
+import asyncpg
+
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
-
-_LOCK = 0x63616D70706F6F6C
-"""Advisory lock of the migrations: `camppool` in ASCII."""
+from campaignpool.ledger.sql import Schema
 
 MIGRATION_LOCK_SECONDS = 2
-"""Longest wait of a migration for a lock: claims queue behind it, and are to take less than that."""
+"""Longest wait of a migration for a lock: claims queue behind it, and are not to wait longer than that."""
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('campaign_pool.migrate', 0))"
 
 
-async def migrate(connection: Connection) -> list[str]:
-    """Bring the schema `campaign_pool` up to date and give the names of the migrations that were applied.
+async def migrate(connection: Connection, schema: Schema | None = None) -> list[str]:
+    """Bring the schema up to date in one transaction; return the names of the files that were applied.
 
-    One process at a time, by an advisory lock, and each migration in a transaction of its own, for one may count on
-    everybody seeing what another did. A database that is ahead of this code is left alone: migrations only add, so
-    an older operator goes on working. Claims go on meanwhile: those that meet a lock of a migration wait for it, and
-    the migration itself gives up after `MIGRATION_LOCK_SECONDS`, so that nobody waits behind it for a transaction
-    that takes long.
+    Versions of the tables are applied once. Functions, views and rights are applied when their text differs from what
+    was applied last, but never once a newer release was here: an older operator works beside a newer one. One process
+    at a time, by an advisory lock. Claims continue meanwhile; the transaction gives up after `MIGRATION_LOCK_SECONDS`
+    rather than let them wait behind it for a long transaction.
+
+    Args:
+        connection: To the database.
+        schema: What to apply; by default that of this release.
 
     Raises:
-        ConfigurationError: An applied migration is not the one of this code.
-        asyncpg.LockNotAvailableError: A long transaction is in the way; try again, and it goes on where it ended.
+        ConfigurationError: An applied version of the tables is not the one of this release.
+        asyncpg.LockNotAvailableError: A long transaction is in the way; try again.
     """
-    applied: list[str] = []
-    while (name := await _migrate_once(connection)) is not None:
-        applied.append(name)
-    if applied:
-        await connection.execute(_QUERY["adopt_claimed"])
+    wanted = schema or sql.schema()
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
+        await connection.execute(_LOCK)
+        # Functions may name what a later file creates.
+        await connection.execute("SET LOCAL check_function_bodies = off")
+        # IF NOT EXISTS requires the right to create the schema even where it exists.
+        if not await connection.fetchval("SELECT to_regnamespace('campaign_pool') IS NOT NULL"):
+            await connection.execute("CREATE SCHEMA campaign_pool")
+        applied = [*await _versions(connection, wanted), *await _definitions(connection, wanted)]
+        if applied:
+            await connection.execute(wanted.roles.text)
     return applied
 
 
-async def _migrate_once(connection: Connection) -> str | None:
-    """Apply the next migration and give its name; None where there is none."""
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        # IF NOT EXISTS asks for the right to make it even where it is there.
-        if not await connection.fetchval("SELECT to_regnamespace('campaign_pool') IS NOT NULL"):
-            await connection.execute("CREATE SCHEMA campaign_pool")
-        if not await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
-            await connection.execute(sql.MIGRATION_TABLE)
-        known = {row["version"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.migration")}
-        for migration in sql.migrations():
-            if migration.version in known and known[migration.version]["checksum"] != migration.checksum:
-                raise ConfigurationError(
-                    f"migration {migration.version} of the schema campaign_pool is not the one of this release: "
-                    "install the release that the database was migrated with, or a later one",
-                    reason="LedgerIncompatible",
-                )
-        following = next((each for each in sql.migrations() if each.version not in known), None)
-        if following is None:
-            return None
-        await connection.execute(following.sql)
+async def _versions(connection: Connection, wanted: Schema) -> list[str]:
+    """Apply the versions of the tables that are missing; return their names."""
+    known: dict[int, str] = {}
+    if await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
+        rows = await connection.fetch("SELECT version, checksum FROM campaign_pool.migration")
+        known = {row["version"]: row["checksum"] for row in rows}
+    applied = []
+    for version, file in enumerate(wanted.versions, 1):
+        if known.get(version, file.checksum) != file.checksum:
+            raise ConfigurationError(
+                f"version {version} of the schema campaign_pool is not the one of this release: install the release "
+                "that created the schema, or a later one",
+                reason="LedgerIncompatible",
+            )
+        if version not in known:
+            await connection.execute(file.text)
+            insert = "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)"
+            await connection.execute(insert, version, file.name, file.checksum)
+            applied.append(file.name)
+    return applied
+
+
+async def _definitions(connection: Connection, wanted: Schema) -> list[str]:
+    """Apply the definitions that changed, unless a newer release was here; return their names."""
+    known = {row["file"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.definition")}
+    if any(row["release"] > wanted.release for row in known.values()):
+        return []
+    applied = []
+    for file in (*wanted.definitions, wanted.roles):
+        if file.name in known and known[file.name]["checksum"] == file.checksum:
+            continue
+        if file is not wanted.roles:
+            await connection.execute(file.text)
         await connection.execute(
-            "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)",
-            following.version,
-            following.name,
-            following.checksum,
+            "INSERT INTO campaign_pool.definition VALUES ($1, $2, $3) ON CONFLICT (file) DO UPDATE "
+            "SET checksum = excluded.checksum, release = excluded.release",
+            *(file.name, file.checksum, wanted.release),
         )
-    return following.name
+        applied.append(file.name)
+    # Files that did not change are this release's too: an older one must not replace them.
+    await connection.execute("UPDATE campaign_pool.definition SET release = $1 WHERE release < $1", wanted.release)
+    return applied
 
 
-_QUERY = sql.queries()
+async def is_current(connection: Connection) -> bool:
+    """Return whether the schema is there and of this release, or of a later one."""
+    wanted = sql.schema()
+    try:
+        versions = await connection.fetchval("SELECT count(*) FROM campaign_pool.migration")
+        rows = await connection.fetch("SELECT file, checksum, release FROM campaign_pool.definition")
+    except asyncpg.UndefinedTableError:
+        return False
+    known = {row["file"]: row for row in rows}
+    return versions >= len(wanted.versions) and all(
+        file.name in known
+        and (known[file.name]["checksum"] == file.checksum or known[file.name]["release"] > wanted.release)
+        for file in wanted.definitions
+    )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from campaignpool.ledger import images as images_
-from campaignpool.ledger import sql
+from campaignpool.api.resource import seconds
+from campaignpool.errors import TransientError
+from campaignpool.ledger import claims, images, sql
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
@@ -15,21 +16,16 @@ from campaignpool.ledger.seeding import RUNS_SEEN, Run
 if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding Job does not need them
     from campaignpool.api.spec import CampaignPoolSpec
 
-RECORD_DAYS = 30
-"""How long the record of a claim is kept, and its key remembered; its numbers are kept by the hour after that."""
-
-_PRUNED_AT_ONCE = 10_000
-
 CHANNEL = "campaign_pool"
-"""Channel on which the ledger says that a pool changed; the payload is the pool's name, `namespace/name`."""
+"""Channel of the notifications that a pool changed; the payload is the pool's name, `namespace/name`."""
 
 
 @dataclass(frozen=True)
 class OwnerCounts:
     """How many campaigns an owner has in each state.
 
-    Those that are `imaging` are whole, and wait for images that are required before they are ready.
-    `stale` is a part of `ready`, and `held` one of `retiring`: other rows hang on these, so they are not deleted now.
+    `imaging` campaigns have all their rows, and wait for required images before they are ready. `stale` is a part of
+    `ready`, and `held` one of `retiring`: other rows reference these, so they are not deleted now.
     """
 
     ready: int = 0
@@ -43,7 +39,7 @@ class OwnerCounts:
 
     @property
     def whole(self) -> int:
-        """Those that have all their rows and are nobody's yet."""
+        """Unclaimed campaigns that have all their rows."""
         return self.ready + self.imaging
 
 
@@ -57,8 +53,6 @@ class InstalledRevision:
         template: Key of the template's row, as text.
         rows: That one campaign takes.
         statements: That one batch takes.
-        claim_form: What its functions for claims take and do.
-        claim_part: What of it is part of `campaign_pool.claim`, as `Compiled.claim_part` gives it.
     """
 
     id: int
@@ -67,13 +61,11 @@ class InstalledRevision:
     template: str
     rows: int
     statements: int
-    claim_form: int
-    claim_part: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All that the ledger says of one pool, at one moment.
+    """All that the ledger says of one pool, from one snapshot.
 
     Attributes:
         root_table: The table of the campaigns, as the catalog writes it; None before the pool is known.
@@ -81,8 +73,8 @@ class Ledger:
         owners: Counts by owner.
         runs: The latest runs, the latest first.
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
-        prunable: Records of claims are older than they are kept, or queues of images are of no use any more.
-        images: How the images of its campaigns stand.
+        prunable: `prune` has something to do that the counts do not show.
+        images: The state of its campaigns' images.
     """
 
     root_table: str | None = None
@@ -94,49 +86,54 @@ class Ledger:
     images: ImageTotals = field(default_factory=ImageTotals)
 
 
-async def put_pool(connection: Connection, pool: str, root_table: str, spec: "CampaignPoolSpec") -> None:
-    """Write what the resource says of a pool, only where it differs."""
-    claims, targets = spec.claims, spec.targets()
-    await connection.execute(
-        _QUERY["put_pool"],
-        pool,
-        root_table,
-        spec.max_size,
-        claims.on_empty,
-        float(claims.wait_seconds),
-        spec.paused,
-        claims.allow_stale,
-        claims.lifetime.default,
-        claims.lifetime.maximum,
-        claims.while_deleting,
-        spec.images.required_for_ready and spec.images.copies,
+def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
+    """Return what SQL needs of a spec; `campaign_pool.pool` has a generated column for each key."""
+    claims = spec.claims
+    return {
+        "max_size": spec.max_size,
+        "paused": spec.paused,
+        "on_empty": claims.on_empty,
+        "wait_seconds": float(claims.wait_seconds),
+        "allow_stale": claims.allow_stale,
+        "lifetime_seconds": seconds(claims.lifetime.default),
+        "max_lifetime_seconds": seconds(claims.lifetime.maximum),
+        "while_deleting": claims.while_deleting,
+        "images_required": spec.images.required_for_ready and spec.images.copies,
+    }
+
+
+async def put_pool(connection: Connection, pool: str, uid: str, spec: "CampaignPoolSpec") -> None:
+    """Write what a resource says of its pool, only where it differs. The blueprint need not be compiled.
+
+    Args:
+        connection: To the pool's database.
+        pool: `namespace/name` of the resource.
+        uid: Of the resource. A new resource of the same name brings a deleted pool back; the old one does not.
+        spec: The resource's spec.
+
+    Raises:
+        TransientError: The resource is being deleted, or another one has its name by now: read it again.
+    """
+    targets = spec.targets()
+    written = await connection.fetchval(
+        _QUERY["put_pool"], pool, uid, json.dumps(settings(spec)), list(targets), list(targets.values())
     )
-    await connection.execute(_QUERY["put_bell"], pool)
-    # Here, and not by the first of the seeders, for the others would wait for its whole batch.
-    await connection.execute(_QUERY["put_slots"], pool)
-    await connection.execute(_QUERY["put_targets"], pool, list(targets), list(targets.values()))
+    if not written:
+        raise TransientError(
+            f"the CampaignPool {pool} that was read was deleted: it is read again", reason="ResourceDeleted"
+        )
 
 
 async def begin_waiting(connection: Connection, pool: str) -> bool:
-    """Ask to be told of the next change, and give whether that is certain. To be called before looking.
+    """Ask for a notification of the next change; to be called before the ledger is read.
 
-    False: a transaction is under way that changes the pool and will not tell, for it began while the operator was
-    awake. Whoever looks now has to look again soon.
+    Return False where a transaction is under way that changes the pool and may not notify: read again soon.
     """
-    await connection.execute(_QUERY["fall_asleep"], pool)
-    return bool(await connection.fetchval(_QUERY["quiet"], pool))
-
-
-async def wake(connection: Connection, pool: str) -> None:
-    """Spare claims from telling the operator what it was told and will look at. To be called when it was told.
-
-    It changes nothing where the operator has asked anew meanwhile.
-    """
-    await connection.execute(_QUERY["wake"], pool)
+    return bool(await connection.fetchval(_QUERY["begin_waiting"], pool))
 
 
 async def observe(connection: Connection, pool: str) -> Ledger:
-    """Give all that the ledger says of a pool."""
+    """Return all that the ledger says of a pool."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         facts = await connection.fetchrow(_QUERY["get_pool"], pool)
         if facts is None or facts["deleted_at"] is not None:
@@ -144,13 +141,14 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         owners = await counts(connection, pool)
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
         numbers = await connection.fetch(_QUERY["numbers"], pool)
-        prunable = bool(await connection.fetchval(_QUERY["prunable"], pool, RECORD_DAYS))
-        images = await images_.observe(connection, pool)
-    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "claim_form")
+        prunable = bool(
+            await connection.fetchval(_QUERY["prunable"], pool, claims.RECORD_DAYS, claims.COUNTED_SECONDS)
+        )
+        totals = await images.observe(connection, pool)
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements")
     revision = None
     if facts["revision_id"]:
-        part = json.loads(facts["claim_part"] or "null")
-        revision = InstalledRevision(facts["revision_id"], **{name: facts[name] for name in names}, claim_part=part)
+        revision = InstalledRevision(facts["revision_id"], **{name: facts[name] for name in names})
     return Ledger(
         root_table=facts["root_table"],
         revision=revision,
@@ -158,18 +156,19 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         runs=tuple(Run(**row) for row in runs),
         numbers={row["owner"]: row["number"] for row in numbers},
         prunable=prunable,
-        images=images,
+        images=totals,
     )
 
 
 async def counts(connection: Connection, pool: str) -> dict[str, OwnerCounts]:
-    """Give how many campaigns of a pool are in each state, by owner; also of a pool that is closed."""
-    found: dict[str, dict[str, int]] = {}
-    for query in ("owners", "claimed"):
-        for row in await connection.fetch(_QUERY[query], pool):
-            values = dict(row)
-            found.setdefault(values.pop("owner"), {}).update(values)
-    return {owner: OwnerCounts(**values) for owner, values in found.items()}
+    """Return how many campaigns of a pool are in each state, by owner; also of a closed pool."""
+    by_owner: dict[str, dict[str, int]] = {}
+    for row in await connection.fetch(_QUERY["owners"], pool):
+        values = dict(row)
+        by_owner[values.pop("owner")] = values
+    for owner, claimed in (await claims.claimed(connection, pool)).items():
+        by_owner.setdefault(owner, {})["claimed"] = claimed
+    return {owner: OwnerCounts(**values) for owner, values in by_owner.items()}
 
 
 async def clock(connection: Connection) -> datetime:
@@ -179,34 +178,40 @@ async def clock(connection: Connection) -> datetime:
 
 
 async def prune(connection: Connection, pool: str) -> None:
-    """Forget failed campaigns after an hour, old runs, old queues of images, and claims after `RECORD_DAYS`."""
-    await connection.execute(_QUERY["prune"], pool)
-    await connection.execute(_QUERY["adopt_claimed"])
-    await connection.execute(_QUERY["prune_claimed"], pool, RECORD_DAYS, _PRUNED_AT_ONCE)
-    await images_.prune(connection, pool)
+    """Count old claims, and delete what is kept for a while only.
+
+    Failed campaigns are kept for an hour, runs for a week and the last hundred, records of claims and dropped
+    revisions for `RECORD_DAYS`, hourly figures of claims for `HOURS_DAYS`.
+    """
+    await claims.prune(connection, pool)
+    await connection.execute(_QUERY["prune"], pool, claims.RECORD_DAYS, claims.HOURS_DAYS)
+    await images.prune(connection, pool)
 
 
-async def close_pool(connection: Connection, pool: str) -> None:
-    """Stop claims from a pool that is being deleted, or all but those of what is ready: its claims.whileDeleting."""
-    await connection.execute(_QUERY["close_pool"], pool)
+async def close_pool(connection: Connection, pool: str, uid: str) -> bool:
+    """Stop claims from a pool whose resource is being deleted, or all but those of ready campaigns.
+
+    Return False where the ledger has no pool of this resource: there is nothing to delete.
+    """
+    return bool(await connection.fetchval(_QUERY["close_pool"], pool, uid))
 
 
 async def finish_deletion(connection: Connection, pool: str) -> bool:
-    """End a closed pool of which nothing unclaimed is left, but for the records. False: it is too early."""
-    return bool(await connection.fetchval(_QUERY["bury"], pool))
+    """End a closed pool of which nothing unclaimed is left; its records stay. False: it is too early."""
+    return bool(await connection.fetchval(_QUERY["finish_deletion"], pool))
 
 
 async def cancel_runs(connection: Connection, pool: str) -> None:
-    """End all runs of a closed pool and forget the campaigns that were never made.
+    """End all runs of a closed pool and delete the campaigns that were never made.
 
-    To be called when no Job of the pool is at work any more. Does nothing for a pool that is not in the ledger.
+    To be called when no Job of the pool is active. Does nothing for a pool that is not in the ledger.
     """
-    await connection.execute(_QUERY["abandon"], pool)
+    await connection.execute(_QUERY["cancel_runs"], pool)
 
 
-async def known(connection: Connection, pool: str) -> bool:
-    """Say whether the ledger has a row for a pool, closed or not."""
+async def exists(connection: Connection, pool: str) -> bool:
+    """Return whether the ledger has a row for a pool, closed or not."""
     return await connection.fetchrow(_QUERY["get_pool"], pool) is not None
 
 
-_QUERY = sql.queries()
+_QUERY = sql.queries("pools")

@@ -4,22 +4,29 @@ from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 
 
-async def retire(connection: Connection, pool: str, owner: str | None, count: int | None) -> int:
-    """Take up to `count` ready campaigns of an owner out of the pool, older revisions first; give how many.
+async def retire(
+    connection: Connection, pool: str, owner: str | None, *, keep: int = 0, most: int | None = None
+) -> int:
+    """Take ready campaigns out of a pool until `keep` are ready; return how many were taken.
 
-    None: of every owner, or all of them. What a claim is about to take is passed over.
+    Args:
+        connection: To the pool's database.
+        pool: `namespace/name` of the resource.
+        owner: Whose campaigns; None: of all owners, those that wait for images included.
+        keep: How many are to remain. They are counted under the pool's lock, so two operators do not both retire.
+        most: How many are taken at most; None: all that are too many. Older revisions come first.
     """
-    return int(await connection.fetchval(_QUERY["retire"], pool, owner, count))
+    return int(await connection.fetchval(_QUERY["retire"], pool, owner, keep, most))
 
 
 async def remove(connection: Connection, pool: str, batch: int) -> int:
-    """Delete up to `batch` retiring campaigns with all their rows, in one transaction; give how many."""
+    """Delete up to `batch` retiring campaigns with all their rows, in one transaction; return how many."""
     return int(await connection.fetchval(_QUERY["remove"], pool, batch))
 
 
 async def held(connection: Connection, pool: str) -> dict[str, int]:
-    """Give why retiring campaigns could not be deleted, and how many each cause holds."""
+    """Return why retiring campaigns could not be deleted, and how many, by cause."""
     return {row["cause"]: row["campaigns"] for row in await connection.fetch(_QUERY["held"], pool)}
 
 
-_QUERY = sql.queries()
+_QUERY = sql.queries("retiring")

@@ -122,7 +122,7 @@ async def acquire_connection_slot(connection: Connection, pool: str, most: int) 
 
     From then on it is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
     """
-    return bool(await connection.fetchval(_QUERY["admit"], pool, most))
+    return bool(await connection.fetchval(_QUERY["acquire_connection_slot"], pool, most))
 
 
-_QUERY = sql.queries()
+_QUERY = sql.queries("seeding")

@@ -85,8 +85,8 @@ class _Ledger:
                     return Event("Normal", Reason.REVISION_INSTALLED, message)
             case FinishRun(run, outcome, reason, message):
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
-            case Retire(owner, _, count):
-                await retiring.retire(self._connection, self._pool, owner, count)
+            case Retire(owner, keep):
+                await retiring.retire(self._connection, self._pool, owner, keep=keep)
             case Remove():
                 end = time.monotonic() + REMOVE_SECONDS
                 while await retiring.remove(self._connection, self._pool, BATCH) and time.monotonic() < end:

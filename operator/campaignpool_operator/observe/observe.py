@@ -83,7 +83,7 @@ async def observe(session: Session, cluster: Cluster, image: str) -> Observed:
 def _matched(observed: Observed) -> Observed:
     """Refuse a blueprint whose root table is not the one of the pool's campaigns."""
     known, compiled = observed.ledger.root_table if observed.ledger else None, observed.compiled
-    if compiled is None or known == compiled.root_table:
+    if compiled is None or known is None or known == compiled.root_table:
         return observed
     message = (
         f"the pool keeps campaigns of {known}, and its blueprint now names {compiled.root_table}: name the table it "

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.compilation import Compiled
-from campaignpool.blueprint.install import CLAIM_FORM
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed
@@ -171,7 +170,7 @@ def plan(observed: Observed) -> Plan:
     actions: list[Action] = [*ended, *(each for each in stopped if isinstance(each, DeleteJob))]
     actions += _superseded(state, stopped)
     if observed.compiled is not None:
-        actions += _installation(observed.pool.key, ledger, observed.compiled)
+        actions += _installation(ledger, observed.compiled)
     if not (spec.paused or failures.wait or observed.compiled is None):
         actions += _creations(state, lacks)
     surplus: list[Action] = [] if spec.paused else list(_surplus(state))
@@ -227,15 +226,11 @@ def _superseded(state: _State, stopped: tuple[FinishRun | DeleteJob, ...]) -> It
             yield DeleteJob(job.name, job.uid, "the resource changed before the Job began")
 
 
-def _installation(pool: str, ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevision]:
+def _installation(ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevision]:
     if ledger.revision is None:
         yield InstallRevision(compiled, "the first of the pool")
     elif ledger.revision.plan_hash != compiled.plan_hash:
         yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
-    elif ledger.revision.claim_form < CLAIM_FORM:
-        yield InstallRevision(compiled, "an older release installed it, without what claims can do now")
-    elif compiled.outdates(pool, ledger.revision.claim_part):
-        yield InstallRevision(compiled, "what runs along with a claim changed, or an older release installed it")
 
 
 def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:

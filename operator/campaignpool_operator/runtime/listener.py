@@ -14,7 +14,6 @@ import asyncpg
 
 from campaignpool.backoff import retry_delay
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import pools
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
 from campaignpool.ledger.pools import CHANNEL
 from campaignpool_operator.cluster.client import APPLICATION
@@ -132,17 +131,14 @@ class Listeners:
 
     async def _listen(self, connection: Connection, url: str) -> None:
         """Pass on notifications until the connection is lost."""
-        wake = asyncio.Event()
-        notified: set[str] = set()
+        lost = asyncio.Event()
 
         def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             # Any role may notify: only pools that are known to be at this database are reconciled.
             if self._url_of.get(str(payload)) == url:
                 self._changed(str(payload))
-                notified.add(str(payload))
-                wake.set()
 
-        connection.add_termination_listener(lambda _: wake.set())
+        connection.add_termination_listener(lambda _: lost.set())
         try:
             await connection.add_listener(CHANNEL, on_notification)
             for key in self._pools(url):
@@ -150,12 +146,8 @@ class Listeners:
             while not connection.is_closed():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PROBE_SECONDS):
-                        await wake.wait()
-                wake.clear()
-                if not notified:
-                    await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
-                while notified:
-                    await pools.wake(connection, notified.pop())
+                        await lost.wait()
+                await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.info("the listening connection was lost", extra={"cause": type(error).__name__})
 

@@ -26,11 +26,6 @@ def variables_of(expression: str) -> set[str]:
     return {match[1] for match in _TOKEN.finditer(expression) if match[1] is not None}
 
 
-def bare(expression: str) -> str:
-    """Give an expression without its variables and all that is in quotes."""
-    return _TOKEN.sub(" ", expression)
-
-
 def mentioned(expression: str, names: Iterable[str]) -> tuple[str, ...]:
     """Give those of some columns that an expression may read: too many rather than too few."""
     bare = _TOKEN.sub(lambda match: match[0] if match[1] is None else " ", expression)

@@ -3,9 +3,6 @@
 -- name: has_ledger
 SELECT to_regclass('campaign_pool.migration') IS NOT NULL;
 
--- name: versions
-SELECT coalesce(array_agg(version), '{}') FROM campaign_pool.migration;
-
 -- name: names
 SELECT oid::bigint AS oid, oid::regclass::text AS name FROM pg_class WHERE oid = ANY ($1::bigint[]);
 

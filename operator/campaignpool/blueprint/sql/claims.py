@@ -1,32 +1,12 @@
-"""SQL of what a claim does in the application's tables, and what a release undoes of it.
-
-It is written twice: as functions of the revision, and as statements that become part of `campaign_pool.claim` itself,
-where it costs less (`docs/adr/0010-what-a-revision-writes-is-part-of-the-claim.md`).
-"""
+"""SQL of what a claim does in the application's tables, and what a release undoes of it: functions of a revision."""
 
 from collections.abc import Iterator, Mapping
 
 from campaignpool.blueprint.catalog import Column, TableFacts
-from campaignpool.blueprint.compile.expressions import mentioned, substitute, variables_of
+from campaignpool.blueprint.compile.expressions import substitute, variables_of
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql.functions import Revision, written
-from campaignpool.blueprint.sql.naming import schemas
-
-CLAIM_FORM = 2
-"""What `on_claim_r<id>` takes and whether there is an `on_release_r<id>`, as `revision.claim_form` has it."""
-
-PART_FORM = 1
-"""How `part` is written; raised with each change of it, so that two releases do not undo each other's work."""
-
-VARIABLES = frozenset(
-    (
-        *("pool", "claimant", "key", "name", "wait", "campaign_id", "source", "claimed_at", "images_state"),
-        *("the_pool", "current", "lasts", "tickets", "stale_too", "owned", "rings", "albums", "ticket", "found_at"),
-        *("last_slot", "made_from", "kept_for", "there", "nothing", "got", "found"),
-    )
-)
-"""Words that mean something in `campaign_pool.claim` where they are no column; a test compares them with it."""
 
 
 def on_claim(revision: Revision) -> str:
@@ -38,29 +18,12 @@ def on_claim(revision: Revision) -> str:
             "IF $4 IS NOT NULL THEN RAISE EXCEPTION 'the campaigns of this pool take no name' "
             f"USING ERRCODE = 'CP007', HINT = {hint}; END IF;"
         )
-    root, inserts = _writes(revision.plan, revision.pool, number="$1", key="$2", claimant="$3", name="$4")
+    root, inserts = _writes(revision.plan, revision.pool)
     body += [root, "IF NOT FOUND THEN RETURN false; END IF;", *inserts, "RETURN true;"]
-    return written(revision, "on_claim", "uuid, text, text, text", "boolean", [], body)
-
-
-def part(plan: ClonePlan, pool: str) -> Mapping[str, object] | None:
-    """Write what becomes part of `campaign_pool.claim`; None where that has to call the revision's function.
-
-    `body` are statements in terms of the claim's variables, which set `there` if the campaign's row is; `path` are
-    the schemas in which its names are looked up; `names` is whether it takes the name that a claim may give.
-
-    In `claim` a word that is no column is a variable of it, and would silently become one where the column of a rule
-    is dropped or renamed; a function of the revision says that it is not there. And a backslash in what an author
-    wrote means what a session makes of it, which may be nothing good: it is to break no other pool's claims.
-    """
-    # Arguments, and the key that the claim gives, by number: no alias in a rule can hide these.
-    names = {"number": "campaignpool_id", "key": "$6", "claimant": "$2", "name": "$4"}
-    root, inserts = _writes(plan, pool, **names)
-    lines = [root, "IF FOUND THEN", *(f"    {each}" for each in inserts), "    there := true;", "END IF;"]
-    body = "".join(f"        {line}\n" for line in lines)
-    if "\\" in body or any(mentioned(each, VARIABLES) for each in expressions(plan)):
-        return None
-    return {"form": PART_FORM, "body": body, "path": list(schemas(plan)), "names": _takes_name(plan)}
+    # `claim` keeps the planner from sequential scans in the ledger's tables; the application's are planned as ever.
+    return written(
+        revision, "on_claim", "uuid, text, text, text", "boolean", [], body, settings="enable_seqscan = on"
+    )
 
 
 def on_release(revision: Revision) -> str:
@@ -89,12 +52,12 @@ def inserted(plan: ClonePlan) -> Iterator[tuple[TableFacts, Mapping[str, str]]]:
         yield facts, row.values
 
 
-def _writes(plan: ClonePlan, pool: str, *, number: str, key: str, claimant: str, name: str) -> tuple[str, list[str]]:
+def _writes(plan: ClonePlan, pool: str) -> tuple[str, list[str]]:
     """Give the statement that finds the campaign's row and changes it, and those that insert rows."""
     root, rules = plan.root, plan.blueprint.on_claim
-    generated = f"({literal(pool.rpartition('/')[2] + '-')} || left(replace({number}::text, '-', ''), 16))"
-    values = _values(plan, key=key, claimant=claimant, name=f"coalesce({name}, {generated})")
-    row = _is(root.facts.column[root.facts.primary_key[0]], key)
+    generated = f"({literal(pool.rpartition('/')[2] + '-')} || left(replace($1::text, '-', ''), 16))"
+    values = _values(plan, key="$2", claimant="$3", name=f"coalesce($4, {generated})")
+    row = _is(root.facts.column[root.facts.primary_key[0]], "$2")
     if rules.set_:
         sets = [
             f"{ident(each)} = CAST(({substitute(expression, values)}) AS {root.facts.column[each].base})"
@@ -130,6 +93,13 @@ def _values(plan: ClonePlan, *, key: str, claimant: str, name: str) -> dict[str,
 
 def _takes_name(plan: ClonePlan) -> bool:
     return any("name" in variables_of(each) for each in expressions(plan))
+
+
+def claimant_type(plan: ClonePlan) -> str | None:
+    """Return the type of the column that a claim sets to `$claimant` as it is; None where there is none."""
+    pairs = [*((plan.root.facts, name, value) for name, value in plan.blueprint.on_claim.set_.items())]
+    pairs += [(facts, name, value) for facts, row in inserted(plan) for name, value in row.items()]
+    return next((facts.column[name].base for facts, name, value in pairs if value.strip() == "$claimant"), None)
 
 
 def expressions(plan: ClonePlan) -> Iterator[str]:

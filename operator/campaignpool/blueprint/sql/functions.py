@@ -266,13 +266,22 @@ def _drawn(revision: Revision) -> Iterator[tuple[TablePlan, str]]:
                 yield table, name
 
 
-def written(revision: Revision, kind: str, arguments: str, returns: str, declared: list[str], body: list[str]) -> str:
+def written(
+    revision: Revision,
+    kind: str,
+    arguments: str,
+    returns: str,
+    declared: list[str],
+    body: list[str],
+    *,
+    settings: str = "",
+) -> str:
     """Write a function whose names are all qualified; the tables' own schemas serve triggers that are not."""
     lines = [*(["DECLARE", *(f"    {line}" for line in declared)] if declared else []), "BEGIN"]
     text = _HEAD + "\n".join([*lines, *(f"    {line}" for line in body), "END"])
     name = function(kind, revision.number)
     return (
         f"CREATE FUNCTION {name}({arguments}) RETURNS {returns} LANGUAGE plpgsql "
-        f"SET search_path = {search_path(revision.plan)} AS {literal(text)}; "
+        f"SET search_path = {search_path(revision.plan)}{f' SET {settings}' if settings else ''} AS {literal(text)}; "
         f"REVOKE ALL ON FUNCTION {name}({arguments}) FROM PUBLIC"
     )

@@ -7,10 +7,10 @@ WITH mine AS (
     SELECT a.*, a.state IN ('pending', 'copying', 'deleting') AS open, greatest(a.next_at, s.open_until) AS due_at
     FROM campaign_pool.pool p
     LEFT JOIN LATERAL (
-        SELECT b.store FROM campaign_pool.album b WHERE b.pool_id = p.id AND NOT b.forgotten AND b.store IS NOT NULL
+        SELECT b.store FROM campaign_pool.image_set b WHERE b.pool_id = p.id AND NOT b.pruned AND b.store IS NOT NULL
         ORDER BY b.queued_at DESC LIMIT 1
     ) latest ON true
-    JOIN campaign_pool.album a ON a.pool_id = p.id AND NOT a.forgotten
+    JOIN campaign_pool.image_set a ON a.pool_id = p.id AND NOT a.pruned
     LEFT JOIN campaign_pool.account s ON s.name = coalesce(a.store, latest.store)
     WHERE p.name = $1
 )
@@ -34,8 +34,8 @@ FROM mine;
 -- Those that these albums are in, with how many of them wait. open_until: since the breaker opened, no call succeeded;
 -- it may be over.
 WITH mine AS (
-    SELECT a.store, a.state, a.queued_at FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
-    WHERE p.name = $1 AND NOT a.forgotten
+    SELECT a.store, a.state, a.queued_at FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
+    WHERE p.name = $1 AND NOT a.pruned
 ), latest AS (
     SELECT store FROM mine WHERE store IS NOT NULL ORDER BY queued_at DESC LIMIT 1
 )
@@ -53,18 +53,18 @@ ORDER BY s.name;
 SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a.failed, a.finished_at,
        (SELECT i.cause FROM campaign_pool.image i WHERE i.campaign = a.campaign AND i.state = 'failed'
         GROUP BY i.cause ORDER BY count(*) DESC, i.cause LIMIT 1) AS cause
-FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
+FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
 LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
 LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
-WHERE p.name = $1 AND NOT a.forgotten AND a.state IN ('done', 'partial') AND a.finished_at > $2
+WHERE p.name = $1 AND NOT a.pruned AND a.state IN ('done', 'partial') AND a.finished_at > $2
 ORDER BY a.finished_at, a.campaign;
 
 -- name: causes
 -- Why images of a pool failed, the commonest first.
 SELECT coalesce(i.cause, 'unknown') AS cause, count(*) AS images
-FROM campaign_pool.image i JOIN campaign_pool.album a ON a.campaign = i.campaign
+FROM campaign_pool.image i JOIN campaign_pool.image_set a ON a.campaign = i.campaign
 JOIN campaign_pool.pool p ON p.id = a.pool_id
-WHERE p.name = $1 AND NOT a.forgotten AND a.failed > 0 AND i.state = 'failed' AND a.state <> 'deleting'
+WHERE p.name = $1 AND NOT a.pruned AND a.failed > 0 AND i.state = 'failed' AND a.state <> 'deleting'
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3;
 
 -- name: requeue
@@ -81,8 +81,8 @@ SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, k.id IS NOT NULL AS c
        (SELECT coalesce(array_agg(f.cause || ' (' || f.images || ')' ORDER BY f.images DESC, f.cause), '{}') FROM (
            SELECT coalesce(i.cause, 'unknown') AS cause, count(*) AS images FROM campaign_pool.image i
            WHERE i.campaign = a.campaign AND i.state = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3) f) AS failures
-FROM campaign_pool.album a JOIN campaign_pool.pool p ON p.id = a.pool_id
+FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
 LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
 LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
-WHERE p.name = $1 AND (NOT a.forgotten AND $2::text IS NULL OR $2 = coalesce(k.campaign_id, c.root_key))
+WHERE p.name = $1 AND (NOT a.pruned AND $2::text IS NULL OR $2 = coalesce(k.campaign_id, c.root_key))
 ORDER BY a.state = 'done', a.state = 'partial', a.queued_at, a.campaign;

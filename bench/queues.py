@@ -1,0 +1,185 @@
+"""What an application would use instead of a claim: the oldest row by hand, or a job queue from PyPI.
+
+Both are functions with the application's own two writes in them, called as `claim` is. They give away a campaign and
+no more: no key, no owners, no record of the claim.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from statistics import median
+
+from procrastinate.schema import SchemaManager
+
+from bench.harness import Number, Progress
+from bench.pgbench import Burst, together
+from bench.report import table
+from bench.stock import Stock
+from campaignpool.ledger.database import Connection, connected
+
+CLIENTS = {1: 1800, 8: 500, 32: 250, 64: 200}
+ROUNDS = 5
+CROWD = 32
+"""With a transaction open: so many clients."""
+
+PINNED = 20_000
+"""Claims by each before those that count, while the transaction is open."""
+
+_WRITES = """\
+    UPDATE public.campaigns SET user_id = the_claimant::uuid, active = true, updated_at = now() WHERE id = the_id;
+    INSERT INTO public.campaign_memberships (user_id, campaign_id, created_at, updated_at)
+    VALUES (the_claimant::uuid, the_id, now(), now());
+    RETURN the_id;
+"""
+
+_BY_HAND = f"""
+CREATE TABLE queue.campaign (
+    id uuid PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY, claimant text, claimed_at timestamptz
+) WITH (fillfactor = 70);
+CREATE INDEX ON queue.campaign (place) WHERE claimant IS NULL;
+CREATE FUNCTION queue.claim_by_hand(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    the_id uuid;
+BEGIN
+    UPDATE queue.campaign SET claimant = the_claimant, claimed_at = clock_timestamp() WHERE id = (
+        SELECT id FROM queue.campaign WHERE claimant IS NULL ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING id INTO STRICT the_id;
+{_WRITES}END $$;
+"""
+
+_BY_QUEUE = f"""
+CREATE FUNCTION queue.claim_by_procrastinate(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    job public.procrastinate_jobs := public.procrastinate_fetch_job_v2(NULL, NULL);
+    the_id uuid := (job.args ->> 'campaign')::uuid;
+BEGIN
+    PERFORM public.procrastinate_finish_job_v1(job.id, 'succeeded', false);
+{_WRITES}END $$;
+"""
+
+_STAGE = """
+WITH made AS (
+    SELECT (lpad(to_hex(x'100000000000'::bigint + n), 16, '0') || '8000000000000001')::uuid AS id
+    FROM generate_series($1::bigint, $2::bigint) n
+), rows AS (
+    INSERT INTO campaigns (
+        id, user_id, name, description, is_master_template, active, seeded_at, image_url, created_at, updated_at)
+    SELECT made.id, t.user_id, 'queued-' || made.id, t.description, false, false, now(), t.image_url, now(), now()
+    FROM made, campaigns t WHERE t.is_master_template
+)
+"""
+_INTO = {
+    "by hand": "INSERT INTO queue.campaign (id) SELECT id FROM made ORDER BY id",
+    "procrastinate": (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
+        "SELECT 'campaigns', 'give', jsonb_build_object('campaign', id) FROM made ORDER BY id"
+    ),
+}
+_CALLS = {
+    name: f"SELECT queue.{function}('00000000-0000-4000-8000-' || lpad(:user::text, 12, '0'));\n"
+    for name, function in (("by hand", "claim_by_hand"), ("procrastinate", "claim_by_procrastinate"))
+}
+_OURS = "campaignpool"
+_TABLES = "queue.campaign, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Bursts of each contender, round after round: by clients, and with a transaction open."""
+
+    free: dict[int, dict[str, list[Burst]]]
+    pinned: dict[str, list[Burst]]
+
+    def figures(self) -> dict[str, Number]:
+        """Give claims a second, and how many times as many as the better queue ours are."""
+        found: dict[str, Number] = {"ahead_pinned_xmin": _ahead(self.pinned)}
+        for clients, bursts in self.free.items():
+            found[f"ahead_of_queue_c{clients}"] = _ahead(bursts)
+            found |= _per_second(bursts, f"c{clients}")
+        return found | _per_second(self.pinned, "pinned")
+
+    def table(self) -> str:
+        """Give the same as Markdown."""
+        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in (_OURS, *_INTO)), "ahead")
+        rows = [(clients, "no", bursts) for clients, bursts in self.free.items()] + [(CROWD, "yes", self.pinned)]
+        return table(
+            head,
+            [
+                (clients, held, *(together(bursts[name]).per_second for name in (_OURS, *_INTO)), _ahead(bursts))
+                for clients, held, bursts in rows
+            ],
+        )
+
+
+def release() -> str:
+    """Give the version of the job queue."""
+    return version("procrastinate")
+
+
+async def compare(stock: Stock, progress: Progress) -> Compared:
+    """Measure ours and the queues in turns, in the database of a large pool."""
+    async with connected(stock.url, "bench") as connection:
+        await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND}")
+        await connection.execute(SchemaManager.get_schema())
+        await connection.execute(_BY_QUEUE)
+        queues = _Queues(connection, stock)
+        free = {}
+        for clients, each in CLIENTS.items():
+            progress.say(f"queues, {clients} clients")
+            free[clients] = await queues.rounds(clients, each)
+        async with connected(stock.url, "bench") as reader:
+            # It holds back what may be cleared away in its own database only.
+            await reader.execute("SET idle_in_transaction_session_timeout = 0")
+            async with reader.transaction(isolation="repeatable_read", readonly=True):
+                await reader.execute("SELECT count(*) FROM queue.campaign")
+                progress.say("queues, a transaction open")
+                for name in (_OURS, *_INTO):
+                    await queues.burst(name, CROWD, PINNED // CROWD)
+                pinned = await queues.rounds(CROWD, 100, warm=False)
+    return Compared(free, pinned)
+
+
+class _Queues:
+    """Fills the queues, and claims from each."""
+
+    def __init__(self, connection: Connection, stock: Stock) -> None:
+        self._connection, self._stock = connection, stock
+        self._made = 0
+        self._left = dict.fromkeys(_INTO, 0)
+
+    async def rounds(self, clients: int, each: int, *, warm: bool = True) -> dict[str, list[Burst]]:
+        names = [_OURS, *_INTO]
+        bursts: dict[str, list[Burst]] = {name: [] for name in names}
+        for number in range(ROUNDS + warm):
+            for place in range(len(names)):
+                name = names[(place + number) % len(names)]
+                burst = await self.burst(name, clients, each)
+                if number >= warm:
+                    bursts[name].append(burst)
+        return bursts
+
+    async def burst(self, name: str, clients: int, each: int) -> Burst:
+        if name == _OURS:
+            return await self._stock.claims(clients, each, refilled=False)
+        lacking = self._stock.size + clients * each - self._left[name]
+        await self._connection.execute(f"{_STAGE} {_INTO[name]}", self._made + 1, self._made + lacking)
+        self._made += lacking
+        self._left[name] += lacking - clients * each
+        await self._connection.execute(f"VACUUM {_TABLES}")
+        return await self._stock.script(_CALLS[name], clients, each)
+
+
+def _ahead(bursts: dict[str, list[Burst]]) -> float:
+    """Give how many times as many claims a second as the better queue: the median of the rounds."""
+    return median(
+        ours.per_second / max(queue.per_second for queue in queues)
+        for ours, queues in zip(bursts[_OURS], _by_round(bursts), strict=True)
+    )
+
+
+def _by_round(bursts: dict[str, list[Burst]]) -> list[Sequence[Burst]]:
+    return list(zip(*(bursts[name] for name in _INTO), strict=True))
+
+
+def _per_second(bursts: dict[str, list[Burst]], case: str) -> dict[str, Number]:
+    return {f"{name.replace(' ', '_')}_per_second_{case}": together(each).per_second for name, each in bursts.items()}

@@ -1,0 +1,29 @@
+-- How the operator learns of changes. It calls `begin_waiting` before it reads the ledger; the first change after that
+-- notifies it on the channel `campaign_pool`.
+--
+-- A sequence counts the changes since then. It is not transactional, so no change waits for another, it leaves no dead
+-- rows, and transactions of any isolation level see it. NOTIFY takes a lock of the whole server at commit, so not every
+-- change sends one: the 1st, 2nd, 4th, 8th and so on do, and where those were rolled back a later one still does.
+
+-- Whether a change, by its number since the operator began to wait, notifies it.
+CREATE OR REPLACE FUNCTION campaign_pool.notifies(change bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE RETURN change & (change - 1) = 0;
+
+-- Notify the operator of a change in a pool. The lock, held until commit, tells `begin_waiting` of this transaction.
+CREATE OR REPLACE FUNCTION campaign_pool.notify_operator(pool_id integer, pool_name text, changes regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(pool_name));
+    IF campaign_pool.notifies(nextval(changes)) THEN
+        PERFORM pg_notify('campaign_pool', pool_name);
+    END IF;
+END $$;
+
+-- Ask for a notification of the next change, before the ledger is read. False: a transaction is under way that changes
+-- the pool and may not notify, so the ledger has to be read again soon.
+CREATE OR REPLACE FUNCTION campaign_pool.begin_waiting(pool text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM setval(p.changes, 1, false) FROM campaign_pool.pool p WHERE p.name = begin_waiting.pool;
+    RETURN pg_try_advisory_xact_lock(campaign_pool.claims_lock(), hashtext(begin_waiting.pool));
+END $$;

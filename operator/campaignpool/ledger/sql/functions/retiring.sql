@@ -1,0 +1,127 @@
+-- Retiring: unclaimed campaigns are deleted whole, and nothing else.
+
+-- Take ready campaigns out of a pool, older revisions first, until `keep` are ready, at most `most` of them: of one owner,
+-- or with NULL of all owners, those that wait for images included. Under the pool's lock, so that two operators that
+-- count at the same moment do not both retire; a campaign that a claim holds is passed over.
+CREATE OR REPLACE FUNCTION campaign_pool.retire(pool text, owner text, keep integer, most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    the_pool integer;
+    states text[] := CASE WHEN owner IS NULL THEN ARRAY['ready', 'imaging'] ELSE ARRAY['ready'] END;
+    surplus bigint;
+    retired integer;
+BEGIN
+    SELECT p.id INTO the_pool FROM campaign_pool.pool p WHERE p.name = retire.pool FOR NO KEY UPDATE;
+    SELECT greatest(count(*) - keep, 0) INTO surplus FROM campaign_pool.campaign c
+    WHERE c.pool_id = the_pool AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner);
+    -- An array, because a subquery that is joined may run more than once, and lock more each time.
+    UPDATE campaign_pool.campaign SET state = 'retiring'
+    WHERE id = ANY (ARRAY(
+        SELECT c.id FROM campaign_pool.campaign c
+        WHERE c.pool_id = the_pool AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner)
+        ORDER BY c.revision_id, c.slot LIMIT least(surplus, most) FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS retired = ROW_COUNT;
+    RETURN retired;
+END $$;
+
+-- Return whether a foreign key to one of some tables acts on the referring rows when its target is deleted.
+CREATE OR REPLACE FUNCTION campaign_pool.cascades(targets regclass[]) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (
+    SELECT FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = ANY (targets) AND conparentid = 0 AND confdeltype IN ('c', 'n', 'd'));
+
+-- Raise CP011 where the deletion of some rows (by table and place) would delete or change others: rows that reference them
+-- by a foreign key with an action and are not deleted themselves.
+CREATE OR REPLACE FUNCTION campaign_pool.refuse_cascade(targets regclass[], tables oid[], places tid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    f record;
+    referenced boolean;
+BEGIN
+    FOR f IN
+        SELECT c.conname, c.conrelid::regclass AS referring, c.confrelid::regclass AS target, (
+            SELECT string_agg(format('o.%I = t.%I', own.attname, theirs.attname), ' AND ')
+            FROM unnest(c.conkey, c.confkey) AS k (own, theirs)
+            JOIN pg_attribute own ON own.attrelid = c.conrelid AND own.attnum = k.own
+            JOIN pg_attribute theirs ON theirs.attrelid = c.confrelid AND theirs.attnum = k.theirs) AS pairs
+        FROM pg_constraint c
+        WHERE c.contype = 'f' AND c.confrelid = ANY (targets) AND c.conparentid = 0 AND c.confdeltype IN ('c', 'n', 'd')
+        ORDER BY c.conname
+    LOOP
+        EXECUTE format(
+            'SELECT EXISTS ('
+            '    SELECT FROM %s t JOIN %s o ON %s'
+            '    WHERE t.ctid = ANY ($2) AND (t.tableoid, t.ctid) IN (SELECT * FROM unnest($1, $2))'
+            '      AND (o.tableoid, o.ctid) NOT IN (SELECT * FROM unnest($1, $2)))', f.target, f.referring, f.pairs)
+        INTO referenced USING tables, places;
+        IF referenced THEN
+            RAISE EXCEPTION 'rows of % reference it by %, and were not cloned', f.referring, f.conname
+                USING ERRCODE = 'CP011';
+        END IF;
+    END LOOP;
+END $$;
+
+-- Delete up to `batch` retiring campaigns, set-based and children first; return how many. Their files follow, through the
+-- image sets. A campaign that other rows reference is not deleted: it keeps its state, with the cause, and is tried again
+-- later; the others of its batch are deleted one by one.
+CREATE OR REPLACE FUNCTION campaign_pool.remove(pool text, batch integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    revision bigint;
+    ids uuid[];
+    keys text[];
+    gone uuid[] := '{}';
+    one integer;
+    refusal text;
+BEGIN
+    SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = remove.pool;
+    LOOP
+        SELECT min(revision_id) INTO revision FROM campaign_pool.campaign
+        WHERE pool_id = p.id AND state = 'retiring' AND coalesce(retry_at, '-infinity') <= clock_timestamp();
+        SELECT array_agg(c.id ORDER BY c.id), array_agg(c.root_key ORDER BY c.id) INTO ids, keys FROM (
+            SELECT id, root_key FROM campaign_pool.campaign
+            WHERE pool_id = p.id AND state = 'retiring' AND revision_id = revision
+              AND coalesce(retry_at, '-infinity') <= clock_timestamp()
+            ORDER BY id LIMIT remove.batch FOR UPDATE SKIP LOCKED
+        ) c;
+        IF ids IS NULL THEN
+            RETURN 0;
+        END IF;
+        -- A worker that is writing images of these ends first, and then sees that they are being deleted.
+        PERFORM pg_advisory_xact_lock(campaign_pool.image_set_lock(a.campaign))
+        FROM (SELECT campaign FROM campaign_pool.image_set WHERE campaign = ANY (ids) ORDER BY campaign) a;
+        BEGIN
+            EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
+            SET CONSTRAINTS ALL IMMEDIATE;  -- deferred constraints are checked here, not at commit
+            gone := ids;
+        EXCEPTION WHEN foreign_key_violation OR restrict_violation OR SQLSTATE 'CP011' THEN
+            FOR one IN 1 .. cardinality(ids) LOOP
+                BEGIN
+                    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision)
+                        USING ids[one:one], keys[one:one];
+                    SET CONSTRAINTS ALL IMMEDIATE;
+                    gone := gone || ids[one];
+                EXCEPTION WHEN foreign_key_violation OR restrict_violation OR SQLSTATE 'CP011' THEN
+                    GET STACKED DIAGNOSTICS refusal = MESSAGE_TEXT;
+                    UPDATE campaign_pool.campaign SET
+                        cause = 'not deleted: ' || refusal, retry_at = clock_timestamp() + interval '5 minutes'
+                    WHERE id = ids[one];
+                END;
+            END LOOP;
+        END;
+        DELETE FROM campaign_pool.campaign WHERE id = ANY (gone);
+        DELETE FROM campaign_pool.image WHERE campaign = ANY (gone);
+        DELETE FROM campaign_pool.image_set WHERE campaign = ANY (gone) AND folder IS NULL;
+        UPDATE campaign_pool.image_set SET
+            state = 'deleting', attempts = 0, cause = NULL, queued_at = clock_timestamp(), finished_at = NULL,
+            -- A worker may hold a lease: it has to end first.
+            next_at = greatest(clock_timestamp(), lease_until)
+        WHERE campaign = ANY (gone);
+        IF cardinality(gone) > 0 THEN
+            RETURN cardinality(gone);
+        END IF;
+    END LOOP;
+END $$;

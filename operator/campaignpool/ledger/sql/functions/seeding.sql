@@ -1,0 +1,241 @@
+-- Seeding: connections of seeders, reservations, batches, and why a batch is refused.
+
+-- Let this session seed for a pool, unless its seeders hold `most` connections, or all seeders together half of what the
+-- server has. One session at a time, so that the bounds are exact; one that is let in has the name that is counted.
+CREATE OR REPLACE FUNCTION campaign_pool.acquire_connection_slot(pool text, most integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- application_name has 63 bytes: a longer name ends with a hash, so that no two pools share one.
+    name text := 'campaignpool-seeder ' || CASE
+        WHEN octet_length($1) <= 43 THEN $1 ELSE left($1, 26) || '-' || left(md5($1), 16) END;
+    of_pool integer;
+    of_all integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('campaign_pool.acquire_connection_slot', 0));
+    SELECT count(*) FILTER (WHERE application_name = name), count(*) INTO of_pool, of_all
+    FROM pg_stat_activity WHERE application_name LIKE 'campaignpool-seeder %' AND pid <> pg_backend_pid();
+    IF of_pool >= most OR of_all >= current_setting('max_connections')::integer / 2 THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('application_name', name, false);
+    RETURN true;
+END $$;
+
+-- Begin a run, or continue it: reserve what it still lacks of `count`, never past the pool's max_size. Return how many
+-- campaigns are left to make.
+--
+-- Index scans mark the dead entries that they find, so the next one skips them. `IS TRUE` makes the planner use the index
+-- by run: the index by state has an entry of every campaign there ever was while an old transaction is open.
+CREATE OR REPLACE FUNCTION campaign_pool.reserve(
+    pool text, job text, owner text, number integer, count integer, generation bigint
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    p campaign_pool.pool;
+    suffix bytea;
+    have integer;
+    room integer;
+    left_to_make integer;
+BEGIN
+    SELECT * INTO p FROM campaign_pool.pool
+    WHERE name = reserve.pool AND deleted_at IS NULL AND closing_at IS NULL FOR NO KEY UPDATE;
+    IF p.revision_id IS NULL THEN
+        RAISE EXCEPTION 'pool "%" has no clone plan', reserve.pool USING ERRCODE = 'CP001',
+            HINT = 'The operator installs one when it reconciles the CampaignPool of this name.';
+    END IF;
+    SELECT root_suffix INTO suffix FROM campaign_pool.revision WHERE id = p.revision_id;
+    UPDATE campaign_pool.pool SET has_owners = true WHERE id = p.id AND NOT has_owners AND reserve.owner <> '';
+
+    INSERT INTO campaign_pool.run AS r (pool_id, job, owner, number, count, generation)
+    VALUES (p.id, reserve.job, reserve.owner, reserve.number, reserve.count, reserve.generation)
+    ON CONFLICT (pool_id, job) DO UPDATE
+    SET attempts = r.attempts + 1, outcome = NULL, finished_at = NULL, reason = NULL, message = NULL;
+
+    -- What is made already may be claimed by now, and then has left the table.
+    SELECT r.campaigns + (
+        SELECT count(*) FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE)
+    INTO have FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.job = reserve.job;
+    SELECT p.max_size - count(*) INTO room FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND state IN ('seeding', 'imaging', 'ready', 'retiring');
+
+    INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
+    SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, reserve.owner, 'seeding', reserve.job
+    FROM generate_series(1, least(reserve.count - have, room));
+
+    SELECT count(*) INTO left_to_make FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE;
+    RETURN left_to_make;
+END $$;
+
+-- Make up to `batch` of a run's reserved campaigns and publish them, in the caller's one transaction: a campaign that is
+-- ready is whole. Rows of an attempt that is still committing are waited for. Claimants that wait listen on
+-- `campaign_pool_ready`.
+CREATE OR REPLACE FUNCTION campaign_pool.seed(pool text, job text, batch integer)
+RETURNS TABLE (campaigns integer, rows bigint, statements integer, seconds double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    began timestamptz := clock_timestamp();
+    p campaign_pool.pool;
+    r campaign_pool.revision;
+    ids uuid[];
+    owners text[];
+    keys text[];
+    numbers regclass;
+    places bigint[];
+BEGIN
+    SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = seed.pool;
+    SELECT array_agg(c.id), array_agg(c.owner), min(c.revision_id) INTO ids, owners, r.id
+    FROM (
+        SELECT id, owner, revision_id FROM campaign_pool.campaign
+        WHERE pool_id = p.id AND run = seed.job AND (state = 'seeding') IS TRUE
+          AND revision_id = (
+              SELECT min(revision_id) FROM campaign_pool.campaign
+              WHERE pool_id = p.id AND run = seed.job AND (state = 'seeding') IS TRUE)
+        ORDER BY id LIMIT seed.batch FOR UPDATE
+    ) c;
+    IF ids IS NULL THEN
+        RETURN QUERY SELECT 0, 0::bigint, 0, 0::double precision;
+        RETURN;
+    END IF;
+    SELECT * INTO STRICT r FROM campaign_pool.revision WHERE id = r.id;
+    numbers := campaign_pool.slots(p.id);
+
+    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'clone_r' || r.id) INTO STRICT keys USING ids, owners;
+
+    -- Sixteen interleaved runs of slots: consecutive claims write different pages, and few enough to stay cached.
+    places := ARRAY(
+        SELECT n FROM (SELECT nextval(numbers) AS n FROM generate_series(1, cardinality(ids)) OFFSET 0) s
+        ORDER BY n % 16, n);
+    -- The last write before the commit, so that slots become visible nearly in their order.
+    UPDATE campaign_pool.campaign c SET
+        state = CASE WHEN made.waits THEN 'imaging' ELSE 'ready' END,
+        ready_at = CASE WHEN NOT made.waits THEN clock_timestamp() END,
+        root_key = made.key, slot = made.slot
+    FROM (
+        SELECT m.*, EXISTS (SELECT FROM campaign_pool.image_set i WHERE i.campaign = m.id AND i.required) AS waits
+        FROM unnest(ids, keys, places) AS m (id, key, slot)
+    ) made
+    WHERE c.id = made.id;
+    campaigns := cardinality(ids);
+    rows := campaigns * r.rows;
+    statements := r.statements;
+    seconds := extract(epoch FROM clock_timestamp() - began);
+    UPDATE campaign_pool.run SET
+        campaigns = run.campaigns + seed.campaigns, rows = run.rows + seed.rows,
+        statements = seed.statements, seconds = run.seconds + seed.seconds
+    WHERE pool_id = p.id AND job = seed.job;
+    PERFORM pg_notify('campaign_pool_ready', p.name);
+    PERFORM campaign_pool.notify_operator(p.id, p.name, p.changes);
+    RETURN NEXT;
+END $$;
+
+-- Return whether inserting this part of a table is refused by this constraint; the inserted rows are rolled back.
+CREATE OR REPLACE FUNCTION campaign_pool.refuses(
+    revision bigint, id uuid, owner text, place integer, first bigint, rows bigint, refusal text
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    state text; refused_constraint text; refused_column text;
+BEGIN
+    EXECUTE format('SELECT campaign_pool.%I($1, $2, $3, $4, $5)', 'probe_r' || revision)
+        USING ARRAY[id], ARRAY[owner], place, first, rows;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    RAISE EXCEPTION USING ERRCODE = 'CP099';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, refused_constraint = CONSTRAINT_NAME,
+        refused_column = COLUMN_NAME;
+    RETURN state || ' ' || refused_constraint || ' ' || refused_column = refusal;
+END $$;
+
+-- Return why the next campaign of a run cannot be made, for people: table, the template row's key, constraint, message.
+-- NULL when it can. It halves the rows of the table until one is left; everything is rolled back. Deferred constraints
+-- are checked at once, as the commit of a batch would.
+CREATE OR REPLACE FUNCTION campaign_pool.diagnose(pool text, job text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    c campaign_pool.campaign;
+    r campaign_pool.revision;
+    state text; message text; context text; refused_constraint text; refused_column text; refused_schema text; refused_table text;
+    refusal text; position integer; total bigint; start bigint := 0; half bigint; row_key text;
+BEGIN
+    SELECT campaign.* INTO c FROM campaign_pool.campaign JOIN campaign_pool.pool ON pool.id = campaign.pool_id
+    WHERE pool.name = diagnose.pool AND run = diagnose.job AND state = 'seeding'
+    ORDER BY campaign.revision_id, campaign.id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO STRICT r FROM campaign_pool.revision WHERE id = c.revision_id;
+    BEGIN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'clone_r' || r.id) USING ARRAY[c.id], ARRAY[c.owner];
+        SET CONSTRAINTS ALL IMMEDIATE;
+        RAISE EXCEPTION USING ERRCODE = 'CP099';
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+            refused_constraint = CONSTRAINT_NAME, refused_column = COLUMN_NAME,
+            refused_schema = SCHEMA_NAME, refused_table = TABLE_NAME, context = PG_EXCEPTION_CONTEXT;
+    END;
+    IF state = 'CP099' THEN
+        RETURN NULL;
+    END IF;
+    IF refused_table = '' THEN
+        RETURN message || coalesce(': raised by function ' || substring(context FROM '^PL/pgSQL function (\S+) '), '');
+    END IF;
+
+    refusal := state || ' ' || refused_constraint || ' ' || refused_column;
+    SELECT t.place - 1, (t.entry ->> 'rows')::bigint INTO position, total
+    FROM jsonb_array_elements(r.tables) WITH ORDINALITY AS t (entry, place)
+    WHERE t.entry ->> 'table' = format('%I.%I', refused_schema, refused_table);
+    WHILE total > 1 LOOP
+        half := total / 2;
+        IF campaign_pool.refuses(r.id, c.id, c.owner, position, start, half, refusal) THEN
+            total := half;
+        ELSE
+            start := start + half;
+            total := total - half;
+        END IF;
+    END LOOP;
+    IF total = 1 AND campaign_pool.refuses(r.id, c.id, c.owner, position, start, 1, refusal) THEN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'key_r' || r.id) INTO row_key USING position, start;
+    END IF;
+    RETURN format('table %I.%I', refused_schema, refused_table)
+        || coalesce(', row ' || row_key || ' of the template', '')
+        || CASE WHEN refused_constraint <> '' THEN ', constraint ' || refused_constraint
+                WHEN refused_column <> '' THEN ', column ' || refused_column ELSE '' END
+        || ': ' || message;
+END $$;
+
+-- Set aside the campaign that `seed` would make next, with the cause.
+CREATE OR REPLACE FUNCTION campaign_pool.quarantine(pool text, job text, cause text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE campaign_pool.campaign SET state = 'failed', cause = quarantine.cause
+    WHERE id = (
+        SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
+        WHERE p.name = quarantine.pool AND c.run = quarantine.job AND c.state = 'seeding'
+        ORDER BY c.revision_id, c.id LIMIT 1 FOR UPDATE OF c
+    );
+$$;
+
+-- End a run; what it had reserved and not made is set aside with the cause. A run that ended keeps its outcome.
+CREATE OR REPLACE FUNCTION campaign_pool.finish_run(
+    pool text, job text, owner text, number integer, count integer, generation bigint,
+    outcome text, reason text, message text
+) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO campaign_pool.run AS r
+        (pool_id, job, owner, number, count, generation, finished_at, outcome, reason, message)
+    SELECT p.id, finish_run.job, finish_run.owner, finish_run.number, finish_run.count, finish_run.generation, now(),
+           finish_run.outcome, finish_run.reason, finish_run.message
+    FROM campaign_pool.pool p WHERE p.name = finish_run.pool
+    ON CONFLICT (pool_id, job) DO UPDATE
+    SET finished_at = now(), outcome = excluded.outcome, reason = excluded.reason, message = excluded.message
+    WHERE r.outcome IS NULL;
+
+    UPDATE campaign_pool.campaign c
+    SET state = 'failed', cause = coalesce(finish_run.message, finish_run.reason, 'the run ended without making it')
+    FROM campaign_pool.pool p
+    WHERE p.name = finish_run.pool AND c.pool_id = p.id AND c.run = finish_run.job AND c.state = 'seeding';
+$$;
