@@ -25,7 +25,7 @@ async def copy(client: AsyncImageKit, destination: str = "/campaign") -> None:
 async def test_more_writes_than_allowed_are_told_how_long_to_wait(
     imagekit: ImageKit, client: AsyncImageKit, clock: Clock
 ) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.limits = Limits()
     allowed = await client.files.with_raw_response.copy(source_file_path=SOURCE, destination_path="/campaign")
     assert allowed.headers["X-RateLimit-Reset"] == "0"
@@ -44,11 +44,11 @@ async def test_more_writes_than_allowed_are_told_how_long_to_wait(
     clock.seconds += 0.1
     await copy(client)
     assert imagekit.calls == {"copy_file": 23, "list": 1, "upload": 1}
-    assert imagekit.answers == {204: 21, 429: 2, 200: 2}
+    assert imagekit.responses == {204: 21, 429: 2, 200: 2}
 
 
 async def test_a_refusal_that_is_not_earned_looks_like_a_real_one(imagekit: ImageKit, client: AsyncImageKit) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.faults = Faults(rate_429=1, times=1, retry_seconds=0.05)
     with pytest.raises(imagekitio.RateLimitError) as refused:
         await copy(client)
@@ -59,7 +59,7 @@ async def test_a_refusal_that_is_not_earned_looks_like_a_real_one(imagekit: Imag
 async def test_a_failed_call_does_nothing_and_answers_in_three_ways(
     imagekit: ImageKit, client: AsyncImageKit
 ) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.faults = Faults(rate_500=1)
     bodies = []
     for _ in range(3):
@@ -76,17 +76,17 @@ async def test_a_failed_call_does_nothing_and_answers_in_three_ways(
 async def test_a_reset_call_does_nothing_and_a_lost_one_takes_effect(
     imagekit: ImageKit, client: AsyncImageKit
 ) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     for faults, files in ((Faults(rate_reset=1), 1), (Faults(rate_lost=1), 2)):
         imagekit.faults = faults
         with pytest.raises(imagekitio.APIConnectionError):
             await copy(client)
         assert len(imagekit.files) == files
-    assert imagekit.answers == {0: 2}
+    assert imagekit.responses == {0: 2}
 
 
 async def test_an_answer_can_break_off(imagekit: ImageKit, client: AsyncImageKit) -> None:
-    imagekit.seeded("/template", 5)
+    imagekit.add_images("/template", 5)
     imagekit.faults = Faults(rate_truncated=1)
     with pytest.raises(imagekitio.APIConnectionError):
         await client.assets.list()
@@ -98,7 +98,7 @@ async def test_an_answer_can_break_off(imagekit: ImageKit, client: AsyncImageKit
 async def test_a_slow_call_takes_effect_whether_anybody_waits_or_not(
     imagekit: ImageKit, client: AsyncImageKit
 ) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.faults = Faults(rate_slow=1, slow_seconds=600)
     with pytest.raises(imagekitio.APITimeoutError):
         await copy(client.with_options(timeout=0.2))
@@ -106,7 +106,7 @@ async def test_a_slow_call_takes_effect_whether_anybody_waits_or_not(
 
 
 async def test_nothing_gets_through_an_outage(imagekit: ImageKit, client: AsyncImageKit, clock: Clock) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.faults = Faults(outage_until=imagekit.now() + 60)
     with pytest.raises(imagekitio.InternalServerError) as failed:
         await copy(client)
@@ -118,7 +118,7 @@ async def test_nothing_gets_through_an_outage(imagekit: ImageKit, client: AsyncI
 
 
 async def test_a_bulk_deletion_can_be_done_in_part(imagekit: ImageKit, client: AsyncImageKit) -> None:
-    ids = [file.id for file in imagekit.seeded("/campaign", 5)]
+    ids = [file.id for file in imagekit.add_images("/campaign", 5)]
     imagekit.faults = Faults(rate_partial=1)
     answer = await client.files.bulk.with_raw_response.delete(file_ids=ids)
     deleted = (await answer.parse()).successfully_deleted_file_ids or []
@@ -129,7 +129,7 @@ async def test_a_bulk_deletion_can_be_done_in_part(imagekit: ImageKit, client: A
 async def test_a_job_comes_late_and_locks_its_folders(
     imagekit: ImageKit, client: AsyncImageKit, clock: Clock
 ) -> None:
-    imagekit.seeded("/template", 9)
+    imagekit.add_images("/template", 9)
     imagekit.faults = Faults(job_seconds=10)
 
     async def start(destination: str) -> str:
@@ -157,7 +157,7 @@ async def test_a_job_comes_late_and_locks_its_folders(
 async def test_a_list_is_behind_what_was_written_and_deleted(
     imagekit: ImageKit, client: AsyncImageKit, clock: Clock
 ) -> None:
-    first, _ = imagekit.seeded("/template", 2)
+    first, _ = imagekit.add_images("/template", 2)
     clock.seconds += 10
     imagekit.faults = Faults(listing_lag_seconds=5)
     await copy(client, "/campaign")
@@ -176,7 +176,7 @@ async def test_a_list_is_behind_what_was_written_and_deleted(
 
 
 async def test_faults_keep_to_their_kinds_of_call(imagekit: ImageKit, client: AsyncImageKit) -> None:
-    imagekit.seeded("/template", 1)
+    imagekit.add_images("/template", 1)
     imagekit.faults = Faults(rate_reset=1, kinds=frozenset({"list"}))
     await copy(client)
     with pytest.raises(imagekitio.APIConnectionError):
@@ -186,7 +186,7 @@ async def test_faults_keep_to_their_kinds_of_call(imagekit: ImageKit, client: As
 async def test_calls_at_once_stay_within_the_limit() -> None:
     limits = Limits(writes=Rate(per_second=0.001, burst=7))
     async with ImageKit(limits=limits) as imagekit, client_of(imagekit) as client:
-        imagekit.seeded("/template", 1)
+        imagekit.add_images("/template", 1)
         results = await asyncio.gather(*(copy(client, f"/{n}") for n in range(20)), return_exceptions=True)
     assert sum(result is None for result in results) == 7
     assert sum(isinstance(result, imagekitio.RateLimitError) for result in results) == 13

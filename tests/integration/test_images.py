@@ -109,7 +109,7 @@ async def test_what_the_store_says_of_the_rate_is_obeyed(world: World) -> None:
     began = world.clock.seconds
     assert await world.job() == {"done": 1}
     assert await world.faults() == []
-    assert 0 < world.imagekit.answers[429] <= world.imagekit.answers[204]
+    assert 0 < world.imagekit.responses[429] <= world.imagekit.responses[204]
     assert world.clock.seconds - began >= (world.template - 20) / 5
 
 
@@ -299,7 +299,7 @@ async def test_an_outage_is_waited_for_and_costs_no_image(world: World) -> None:
     states = await world.job(store)
     assert states["done"] == 1
     assert await world.faults() == []
-    failed = world.imagekit.answers[503] + world.imagekit.answers[0]
+    failed = world.imagekit.responses[503] + world.imagekit.responses[0]
     assert 8 <= failed <= 20  # until the breaker opened, and one call each time it was tried
     account = await world.connection.fetchrow("SELECT * FROM campaign_pool.account")
     assert account
@@ -383,8 +383,8 @@ async def test_ten_jobs_together_stay_within_the_rate(world: World) -> None:
         jobs = (world.job(pause=pause, requests_per_second=100, burst=20) for _ in range(10))
         states = await asyncio.gather(*jobs)
     assert sum(each["done"] for each in states) == 10
-    assert world.imagekit.answers[204] == 10 * (world.template + 1)
-    assert world.imagekit.answers[429] <= world.imagekit.answers[204] * 0.05
+    assert world.imagekit.responses[204] == 10 * (world.template + 1)
+    assert world.imagekit.responses[429] <= world.imagekit.responses[204] * 0.05
     assert await world.faults() == []
 
 
@@ -465,7 +465,7 @@ async def test_a_folder_that_cannot_be_copied_says_how_to_mend_it(world: World, 
     change, why = IMPOSSIBLE[case]
     await change(world)  # type: ignore[misc]
     if case == "holds":
-        world.imagekit.seeded("/template/template/others", 3 * world.template)
+        world.imagekit.add_images("/template/template/others", 3 * world.template)
     with pytest.raises(ConfigurationError) as refused:
         await world.job(strategy="CopyFolder")
     assert why in refused.value.message
@@ -508,7 +508,7 @@ async def test_a_folder_whose_copy_was_not_answered_is_not_copied_twice(world: W
     )
     states = await world.job(strategy="CopyFolder")
     assert states["done"] == 1
-    assert world.imagekit.answers[200] > 0
+    assert world.imagekit.responses[200] > 0
     assert {file.versions for file in world.imagekit.files} == {1}
     assert await world.faults() == []
 

@@ -126,7 +126,7 @@ def template(postgres_server: EmbeddedPostgres) -> str:
 @pytest.fixture
 def store() -> Iterator[ImageKit]:
     with imagekit_thread() as imagekit:
-        imagekit.seeded("/template", IMAGES)
+        imagekit.add_images("/template", IMAGES)
         yield imagekit
 
 
@@ -202,7 +202,7 @@ def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGam
     assert game.images() == (0, IMAGES - 1, 1)
     assert game.count_events("Warning", "ImagesPartial") == 1
     game.has("Ready", "True", "Filled")
-    game.store.seeded("/template", IMAGES)
+    game.store.add_images("/template", IMAGES)
     game.retry("1")
     game.counted(0, IMAGES, 0)
     assert game.status()["images"]["retried"] == "1"

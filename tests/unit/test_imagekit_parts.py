@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from campaignpool_local.imagekit import Faults, Rate
-from campaignpool_local.imagekit.assets import cleaned, folder_path, found_path, within
+from campaignpool_local.imagekit.assets import folder_path, normalized_path, sanitized, within
 from campaignpool_local.imagekit.errors import RefusedError
 from campaignpool_local.imagekit.faults import Fate
-from campaignpool_local.imagekit.files import MOST_VERSIONS, Files, Listing
+from campaignpool_local.imagekit.files import MAX_VERSIONS, Files, Listing
 from campaignpool_local.imagekit.jobs import Jobs
 from campaignpool_local.imagekit.pictures import kind, picture
 from campaignpool_local.imagekit.query import parse
@@ -140,12 +140,12 @@ def test_a_query_that_is_none_is_refused(query: str) -> None:
     ("name", "becomes"), [("a b.png", "a_b.png"), ("é-ß_字.٣", "é-ß_字.٣"), ("a/b", "a_b"), ("💥&", "__")]
 )
 def test_names_keep_letters_marks_and_numerals_of_any_language(name: str, becomes: str) -> None:
-    assert cleaned(name) == becomes
+    assert sanitized(name) == becomes
 
 
 def test_paths_are_the_same_with_and_without_slashes() -> None:
     assert {folder_path(path) for path in ("a/b c", "/a/b c", "//a//b c/")} == {"/a/b_c"}
-    assert found_path("a b/") == "/a b"
+    assert normalized_path("a b/") == "/a b"
     assert folder_path("") == folder_path("/") == "/"
     assert within("/a/b", "/a")
     assert not within("/ab", "/a")
@@ -170,7 +170,7 @@ def test_pictures_are_what_they_say() -> None:
 def test_a_file_has_a_hundred_versions_at_most() -> None:
     files = Files(Clock())
     files.put("/from", "a.txt", b"")
-    for _ in range(MOST_VERSIONS):
+    for _ in range(MAX_VERSIONS):
         files.copy("/from/a.txt", "/to")
     with pytest.raises(RefusedError) as refused:
         files.copy("/from/a.txt", "/to")
@@ -188,19 +188,19 @@ def test_versions_are_copied_on_demand() -> None:
 def test_a_job_leaves_out_what_is_deleted_meanwhile() -> None:
     clock = Clock()
     files = Files(clock)
-    first, _ = files.seeded("/from", 2)
+    first, _ = files.add_images("/from", 2)
     jobs = Jobs(files, clock)
     job = jobs.copy_folder("/from", "/to", 10, versions=False)
     files.delete(first.id)
     clock.seconds += 10
-    jobs.settle()
+    jobs.advance()
     assert jobs.status(job)["status"] == "Completed"
     assert [file.name for file in files.files_in("/to/from")] == ["image-0002.png"]
 
 
 def test_a_list_of_everything_holds_folders_only_when_asked() -> None:
     files = Files(Clock())
-    files.seeded("/a/b", 1)
+    files.add_images("/a/b", 1)
     named = {kind: [asset["name"] for asset in files.list(Listing(type=kind))] for kind in ("file", "folder", "all")}
     assert named == {"file": ["image-0001.png"], "folder": ["a", "b"], "all": ["image-0001.png", "a", "b"]}
     assert [asset["name"] for asset in files.list(Listing(search='name : ""', type="all"))] == ["image-0001.png"]

@@ -1,13 +1,13 @@
-"""A stand-in for ImageKit: its media library API in memory, for tests and the demo, with faults to switch on.
+"""A stand-in for ImageKit: its media library API in memory, with optional faults, for tests and the demo.
 
-It is made after ImageKit's public documentation and is no part of ImageKit. Each rule names the page it is from,
-below https://imagekit.io/docs: `api-overview`, or that of the operation in the API reference (`copy-file` and so on),
-which ImageKit's OpenAPI document repeats, with the words of the errors. What no page says is marked as assumed; the
-tests of this stand-in can be run against the real service to find out.
+It follows ImageKit's public documentation and is not part of ImageKit. Each rule names its page below
+https://imagekit.io/docs: `api-overview`, or the operation's page in the API reference (such as `copy-file`), which
+ImageKit's OpenAPI document repeats with the error messages. Behaviour that no page documents is marked as assumed;
+the tests of this stand-in can run against the real service to verify it.
 
     async with ImageKit() as imagekit:
         client = imagekitio.AsyncImageKit(private_key=imagekit.private_key, base_url=imagekit.url)
-        imagekit.seeded("/template", 800)
+        imagekit.add_images("/template", 800)
         imagekit.faults = Faults(rate_500=0.1)
 """
 

@@ -1,4 +1,4 @@
-"""The calls of the API: what each takes from its request, and what it answers."""
+"""The operations of the API: they parse requests and return responses."""
 
 import base64
 import binascii
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from campaignpool_local.imagekit.assets import THUMBNAIL, Attributes, cleaned, folder_path, found_path, joined
+from campaignpool_local.imagekit.assets import THUMBNAIL, Attributes, folder_path, joined, normalized_path, sanitized
 from campaignpool_local.imagekit.errors import RefusedError, missing_parameter
-from campaignpool_local.imagekit.files import MOST_LISTED, SORTS, Files, Listing
+from campaignpool_local.imagekit.files import MAX_LISTED, SORTS, Files, Listing
 from campaignpool_local.imagekit.jobs import Jobs
 from campaignpool_local.values import Json, Value
 
@@ -20,23 +20,23 @@ _TYPES = ("file", "folder", "all")
 _FILE_TYPES = ("all", "image", "non-image")
 
 
-class Answer(NamedTuple):
-    """A status and a JSON body; None is an empty one."""
+class Response(NamedTuple):
+    """A status and a JSON body; None is an empty body."""
 
     status: int = 204
     body: Value = None
 
 
-Work = Callable[[web.Request], Awaitable[Answer]]
+Handler = Callable[[web.Request], Awaitable[Response]]
 
 
 class Api:
-    """The calls that are known. `job_seconds` and `lag` are set by the faults before each call."""
+    """The supported operations. The server sets `job_seconds` and `lag` from the faults before each call."""
 
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self._files, self._jobs = files, jobs
         self.job_seconds = self.lag = 0.0
-        self.routes: dict[str, tuple[str, str, Work]] = {
+        self.routes: dict[str, tuple[str, str, Handler]] = {
             "list": ("GET", "/v1/files", self._list),
             "copy_file": ("POST", "/v1/files/copy", self._copy_file),
             "bulk_delete": ("POST", "/v1/files/batch/deleteByFileIds", self._bulk_delete),
@@ -48,91 +48,93 @@ class Api:
             "bulk_job": ("GET", "/v1/bulkJobs/{id}", self._bulk_job),
             "upload": ("POST", "/api/v1/files/upload", self._upload),
         }
-        """By kind: method, path and what is done."""
+        """The method, path and handler by kind of call."""
 
-    async def _list(self, request: web.Request) -> Answer:
+    async def _list(self, request: web.Request) -> Response:
         """`list-and-search-assets`; with a query, `type` has no effect."""
-        asked = request.query
+        parameters = request.query
         skip, limit = (
-            _number(asked.get(name, default), name) for name, default in (("skip", 0), ("limit", MOST_LISTED))
+            _number(parameters.get(name, default), name) for name, default in (("skip", 0), ("limit", MAX_LISTED))
         )
         if skip < 0:
             message = f"The value of skip parameter should be greater than or equal to 0. Value sent is {skip}."
             raise RefusedError(400, message)
         if limit < 1:
             raise RefusedError(400, f"Minimum value of limit parameter is 1. Value sent is {limit}.")
-        if limit > MOST_LISTED:
-            raise RefusedError(400, f"Maximum value of limit parameter is {MOST_LISTED}. Value sent is {limit}.")
+        if limit > MAX_LISTED:
+            raise RefusedError(400, f"Maximum value of limit parameter is {MAX_LISTED}. Value sent is {limit}.")
         listing = Listing(
-            found_path(asked["path"]) if "path" in asked else None,
-            asked.get("searchQuery", ""),
-            _one_of(asked.get("type", "file"), "type", _TYPES),
-            _one_of(asked.get("fileType", "all"), "fileType", _FILE_TYPES),
-            _one_of(asked.get("sort", "ASC_CREATED"), "sort", SORTS),
+            normalized_path(parameters["path"]) if "path" in parameters else None,
+            parameters.get("searchQuery", ""),
+            _one_of(parameters.get("type", "file"), "type", _TYPES),
+            _one_of(parameters.get("fileType", "all"), "fileType", _FILE_TYPES),
+            _one_of(parameters.get("sort", "ASC_CREATED"), "sort", SORTS),
             skip,
             limit,
         )
-        return Answer(200, self._files.list(listing, self.lag))
+        return Response(200, self._files.list(listing, self.lag))
 
-    async def _details(self, request: web.Request) -> Answer:
-        return Answer(200, self._files.file(request.match_info["id"]).details(self._files.endpoint))
+    async def _details(self, request: web.Request) -> Response:
+        return Response(200, self._files.file(request.match_info["id"]).details(self._files.endpoint))
 
-    async def _copy_file(self, request: web.Request) -> Answer:
+    async def _copy_file(self, request: web.Request) -> Response:
         body = await _body(request)
         source, destination = _text(body, "sourceFilePath"), _text(body, "destinationPath")
         self._files.copy(source, destination, versions=bool(body.get("includeFileVersions")))
-        return Answer()
+        return Response()
 
-    async def _delete(self, request: web.Request) -> Answer:
+    async def _delete(self, request: web.Request) -> Response:
         self._files.delete(request.match_info["id"])
-        return Answer()
+        return Response()
 
-    async def _bulk_delete(self, request: web.Request) -> Answer:
-        ids = self._files.many((await _body(request)).get("fileIds"))
+    async def _bulk_delete(self, request: web.Request) -> Response:
+        ids = self._files.check_bulk_deletion((await _body(request)).get("fileIds"))
         self._files.delete_many(ids)
-        return Answer(200, {"successfullyDeletedFileIds": ids})
+        return Response(200, {"successfullyDeletedFileIds": ids})
 
-    async def partial_delete(self, request: web.Request) -> Answer:
-        """`delete-multiple-files` as it can go, too: every other file stays, and the status is 207."""
-        ids = self._files.many((await _body(request)).get("fileIds"))
-        errors = [{"fileId": each, "error": "The file could not be deleted."} for each in ids[::2]]
+    async def partial_delete(self, request: web.Request) -> Response:
+        """`delete-multiple-files` with partial success: every other file remains, and the status is 207."""
+        ids = self._files.check_bulk_deletion((await _body(request)).get("fileIds"))
+        errors = [{"fileId": file_id, "error": "The file could not be deleted."} for file_id in ids[::2]]
         self._files.delete_many(ids[1::2])
-        return Answer(207, {"successfullyDeletedFileIds": ids[1::2], "errors": errors})
+        return Response(207, {"successfullyDeletedFileIds": ids[1::2], "errors": errors})
 
-    async def _create_folder(self, request: web.Request) -> Answer:
+    async def _create_folder(self, request: web.Request) -> Response:
         body = await _body(request)
         name, parent = _text(body, "folderName"), _text(body, "parentFolderPath")
         if "/" in name:
             raise RefusedError(400, "folderName parameter cannot have a slash.")
         self._files.make_folder(joined(parent, name))
-        return Answer(201, {})
+        return Response(201, {})
 
-    async def _delete_folder(self, request: web.Request) -> Answer:
+    async def _delete_folder(self, request: web.Request) -> Response:
         self._files.delete_folder(_text(await _body(request), "folderPath"))
-        return Answer()
+        return Response()
 
-    async def _copy_folder(self, request: web.Request) -> Answer:
+    async def _copy_folder(self, request: web.Request) -> Response:
         body = await _body(request)
         source, destination = _text(body, "sourceFolderPath"), _text(body, "destinationPath")
-        versions = bool(body.get("includeVersions") or body.get("includeFileVersions"))  # old pages, new SDK
-        return Answer(
+        versions = bool(
+            body.get("includeVersions") or body.get("includeFileVersions")
+        )  # the documentation and the SDK differ
+        return Response(
             200, {"jobId": self._jobs.copy_folder(source, destination, self.job_seconds, versions=versions)}
         )
 
-    async def _bulk_job(self, request: web.Request) -> Answer:
-        return Answer(200, self._jobs.status(request.match_info["id"]))
+    async def _bulk_job(self, request: web.Request) -> Response:
+        return Response(200, self._jobs.status(request.match_info["id"]))
 
-    async def _upload(self, request: web.Request) -> Answer:
-        """`upload-file`: bytes, base64 text or a data URI; this stand-in fetches no URLs."""
+    async def _upload(self, request: web.Request) -> Response:
+        """`upload-file`: bytes, base64 text or a data URI; the stand-in does not fetch URLs."""
         form = await request.post()
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        given = form.get("file")
-        if not given:
+        upload = form.get("file")
+        if not upload:
             raise RefusedError(400, "Your request is missing file parameter.")
         if not fields.get("fileName"):
             raise RefusedError(400, "Your request is missing fileName parameter.")
-        content = given.file.read() if isinstance(given, web.FileField) else _decoded(str(given))
-        folder, name = folder_path(fields.get("folder", "/")), cleaned(fields["fileName"])
+        content = upload.file.read() if isinstance(upload, web.FileField) else _decoded(str(upload))
+        folder, name = folder_path(fields.get("folder", "/")), sanitized(fields["fileName"])
         if fields.get("useUniqueFileName", "true") == "true":
             path = PurePosixPath(name)
             name = f"{path.stem}_{secrets.token_urlsafe(6)}{path.suffix}"
@@ -146,21 +148,21 @@ class Api:
             _object(fields.get("customMetadata", "{}")),
         )
         file = self._files.put(folder, name, content, attributes)
-        endpoint, wanted = self._files.endpoint, fields.get("responseFields", "").split(",")
-        more = {key: value for key, value in attributes.json().items() if key in wanted}
+        endpoint, response_fields = self._files.endpoint, fields.get("responseFields", "").split(",")
+        extra = {key: value for key, value in attributes.json().items() if key in response_fields}
         if file.kind.file_type == "image":
-            more["thumbnailUrl"] = file.url(endpoint, f"/tr:{THUMBNAIL}")
-        return Answer(200, {**file.summary(), "url": file.url(endpoint), **more})
+            extra["thumbnailUrl"] = file.url(endpoint, f"/tr:{THUMBNAIL}")
+        return Response(200, {**file.summary(), "url": file.url(endpoint), **extra})
 
 
 def _object(text: str | bytes) -> Json:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        value = None
+    if not isinstance(value, dict):
         raise RefusedError(400, "Your request contains no JSON object where one is needed.")
-    return found
+    return value
 
 
 async def _body(request: web.Request) -> Json:
@@ -180,10 +182,10 @@ def _number(text: Value, name: str) -> int:
         raise RefusedError(400, f"Your request contains invalid value for {name} parameter.") from error
 
 
-def _one_of(text: str, name: str, known: tuple[str, ...]) -> str:
-    if text not in known:
+def _one_of(text: str, name: str, values: tuple[str, ...]) -> str:
+    if text not in values:
         message = f"Your request contains invalid value for {name} parameter. Please provide one of the following: "
-        raise RefusedError(400, message + ", ".join(known) + ".")
+        raise RefusedError(400, message + ", ".join(values) + ".")
     return text
 
 

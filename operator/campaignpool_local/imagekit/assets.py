@@ -1,4 +1,4 @@
-"""Files and folders: what is known of one, the objects that the API makes of it, names and paths."""
+"""Files and folders, their representations in the API, names and paths."""
 
 import unicodedata
 from dataclasses import dataclass, field
@@ -11,53 +11,55 @@ from campaignpool_local.imagekit.pictures import Kind
 from campaignpool_local.values import Json
 
 THUMBNAIL = "n-ik_ml_thumbnail"
-"""The transformation in the address of a thumbnail."""
+"""The transformation in the URL of a thumbnail."""
 
 
-def cleaned(name: str) -> str:
-    """Give the name that a file or folder gets: `upload-file` and `create-folder` say which characters may stay.
+def sanitized(name: str) -> str:
+    """Return the name of a file or folder with invalid characters replaced (`upload-file`, `create-folder`).
 
-    Letters, marks and numerals of any language, and `.`, `_` and `-`; any other character becomes `_`. For folders
-    `create-folder` does not name `-` and `upload-file` does; assumed to stay, as in `rename-folder`.
+    Letters, marks and numerals of any language, and `.`, `_` and `-` are valid; any other character becomes `_`. For
+    folders, `upload-file` lists `-` and `create-folder` does not; it is assumed to be valid, as in `rename-folder`.
     """
-    return "".join(each if unicodedata.category(each)[0] in "LMN" or each in "._-" else "_" for each in name)
+    return "".join(
+        character if unicodedata.category(character)[0] in "LMN" or character in "._-" else "_" for character in name
+    )
 
 
-def found_path(text: str) -> str:
-    """Give the path of a folder that is looked for: with or without slashes around it, it is the same one."""
+def normalized_path(text: str) -> str:
+    """Return the path of an existing folder with one leading slash and no trailing slash."""
     return "/" + "/".join(name for name in text.split("/") if name)
 
 
 def folder_path(text: str) -> str:
-    """Give the path of a folder that is written to: as `found_path`, and each name cleaned.
+    """Return the path of a folder to write to: normalized, with sanitized names.
 
     Raises:
-        RefusedError: 400, a folder is called `.` or `..` (`create-folder`; for other calls assumed).
+        RefusedError: 400, a name is `.` or `..` (documented for `create-folder`, assumed for other calls).
     """
-    path = found_path("/".join(map(cleaned, text.split("/"))))
+    path = normalized_path("/".join(map(sanitized, text.split("/"))))
     if not {".", ".."}.isdisjoint(path.split("/")):
         raise RefusedError(400, "'.' & '..' can not be used as folder-name", reason="INVALID_FOLDER_PATH")
     return path
 
 
 def joined(path: str, name: str) -> str:
-    """Give the path of what is in a folder."""
+    """Return the path of an asset in a folder."""
     return f"{path.rstrip('/')}/{name}"
 
 
 def within(path: str, folder: str) -> bool:
-    """Whether a path is a folder or below it."""
+    """Return whether a path is a folder or below it."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def timestamp(seconds: float) -> str:
-    """Give a time as ImageKit writes it."""
+    """Return a time in ImageKit's format."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What an upload may say of a file, and what a copy keeps."""
+    """The attributes that an upload may set and a copy keeps."""
 
     tags: tuple[str, ...] = ()
     custom_coordinates: str | None = None
@@ -65,7 +67,7 @@ class Attributes:
     custom_metadata: Json = field(default_factory=dict)
 
     def json(self) -> Json:
-        """Give them by ImageKit's names."""
+        """Return the attributes by ImageKit's names."""
         return {
             "tags": list(self.tags) or None,
             "customCoordinates": self.custom_coordinates,
@@ -76,7 +78,7 @@ class Attributes:
 
 @dataclass(slots=True)
 class Folder:
-    """A folder; `path` is its parent's, times are in seconds since 1970."""
+    """A folder; `path` is its parent's path, times are in seconds since 1970."""
 
     id: str
     path: str
@@ -85,18 +87,18 @@ class Folder:
 
     @property
     def updated(self) -> float:
-        """When it was last changed; nothing here changes a folder."""
+        """The time of the last change, which is the creation, because folders never change."""
         return self.created
 
     @property
     def query(self) -> query.Asset:
-        """What a search query compares."""
+        """The fields that search queries compare."""
         head: Json = {"id": self.id, "name": self.name, "path": self.path, "type": "folder"}
         none = dict.fromkeys(("format", "private", "height", "width", "size"))
         return head | none | {"tags": (), "createdAt": self.created, "updatedAt": self.created}
 
     def details(self, _endpoint: str) -> Json:
-        """Give the object of a list."""
+        """Return the folder's object in a list."""
         path, time = joined(self.path, self.name), timestamp(self.created)
         head = {"folderId": self.id, "type": "folder", "name": self.name, "folderPath": path}
         return {**head, "createdAt": time, "updatedAt": time}
@@ -104,7 +106,7 @@ class Folder:
 
 @dataclass(slots=True)
 class File:
-    """A file; `path` is its folder's, times are in seconds since 1970. Of old versions only the number is kept."""
+    """A file; `path` is its folder's path, times are in seconds since 1970. Old versions are only counted."""
 
     id: str
     path: str
@@ -118,24 +120,24 @@ class File:
 
     @property
     def full_path(self) -> str:
-        """Its `filePath`."""
+        """The `filePath`."""
         return joined(self.path, self.name)
 
     @property
     def query(self) -> query.Asset:
-        """What a search query compares."""
+        """The fields that search queries compare."""
         head: Json = {"id": self.id, "name": self.name, "path": self.path, "type": "file", "size": len(self.content)}
-        form = self.name.rpartition(".")[2].lower()
-        more = {"format": form, "private": self.attributes.is_private_file, "tags": self.attributes.tags}
+        extension = self.name.rpartition(".")[2].lower()
+        attributes = {"format": extension, "private": self.attributes.is_private_file, "tags": self.attributes.tags}
         times = {"createdAt": self.created, "updatedAt": self.updated}
-        return head | more | times | {"height": self.kind.height, "width": self.kind.width}
+        return head | attributes | times | {"height": self.kind.height, "width": self.kind.width}
 
-    def url(self, endpoint: str, before: str = "") -> str:
-        """Give the address of its bytes; `before` is a transformation."""
-        return f"{endpoint}{before}{quote(self.full_path)}"
+    def url(self, endpoint: str, transformation: str = "") -> str:
+        """Return the URL of the content; `transformation` is a path segment before the file."""
+        return f"{endpoint}{transformation}{quote(self.full_path)}"
 
     def summary(self) -> Json:
-        """Give what the answer of an upload and the object of a list have in common."""
+        """Return the fields that upload responses and list objects have in common."""
         version = self.id if self.versions == 1 else f"{self.versions:08x}{self.id[8:]}"
         return {
             "fileId": self.id,
@@ -150,7 +152,7 @@ class File:
         }
 
     def details(self, endpoint: str) -> Json:
-        """Give the object of a list and of `get-file-details`."""
+        """Return the file's object in a list and in `get-file-details`."""
         url, stamp = self.url(endpoint), f"updatedAt={int(self.updated * 1000)}"
         return {
             **self.summary(),

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: at which share of the calls, how, and for how long."""
+"""Injected faults: their kinds, the share of calls they affect, and their duration."""
 
 import math
 import random
@@ -11,26 +11,26 @@ Fault = Literal["", "429", "500", "reset", "lost", "truncated", "slow", "partial
 
 @dataclass(frozen=True)
 class Faults:
-    """Faults of the stand-in; the default is none. Assign another one at any moment: it holds from the next call.
+    """Faults of the stand-in, by default none. Assigning other faults takes effect from the next call.
 
-    A share is between 0 and 1; a call meets one fault at most, so the shares must not add up to more than 1.
+    A rate is a share of the calls, from 0 to 1. A call has at most one fault, so the rates add up to at most 1.
 
     Attributes:
-        rate_429: Share that is refused as too many, although it is not, with the headers of a real refusal.
-        rate_500: Share that fails with nothing done: a JSON body, an HTML page or JSON that is cut off, in turn.
-        rate_reset: Share whose connection is reset with nothing done.
-        rate_lost: Share that takes effect, and whose connection is reset instead of an answer.
-        rate_truncated: Share that takes effect, and whose answer breaks off in the middle; resets an empty one.
-        rate_slow: Share that is answered `slow_seconds` late. It takes effect at once, whoever waits or not.
-        rate_partial: Share of the bulk deletions that delete only every other file, and say so with status 207.
-        slow_seconds: How late.
-        retry_seconds: What the 429 of `rate_429` tells to wait.
-        job_seconds: How long a bulk job takes; its files come one by one. Infinity never ends it, nor begins it.
-        listing_lag_seconds: How far a list is behind what was written and deleted.
-        outage_until: The stand-in's `now()` until which no call gets through; infinity for an open end.
-        kinds: The kinds of call that the shares are of; None is all.
-        times: How many calls meet a fault at most.
-        seed: Draws the calls; the same calls in the same order meet the same faults.
+        rate_429: Calls refused by an injected rate limit, with the headers of a real refusal.
+        rate_500: Calls that fail without effect; responses alternate between JSON, an HTML page and truncated JSON.
+        rate_reset: Calls whose connection is reset without effect.
+        rate_lost: Calls that take effect and whose connection is reset before the response.
+        rate_truncated: Calls that take effect and whose response is truncated; an empty response is a reset.
+        rate_slow: Calls that take effect at once and whose response is delayed by `slow_seconds`.
+        rate_partial: Bulk deletions that delete only every other file and report it with status 207.
+        slow_seconds: The delay of `rate_slow`.
+        retry_seconds: The wait that the 429 of `rate_429` requires.
+        job_seconds: The duration of a bulk job, which copies files one by one. Infinity never starts it.
+        listing_lag_seconds: How far lists lag behind writes and deletions.
+        outage_until: The time of the stand-in's clock until which all calls fail; infinity for no end.
+        kinds: The kinds of calls that the rates apply to; None means all.
+        times: The maximum number of calls with a fault.
+        seed: The seed of the random draws; the same calls in the same order have the same faults.
     """
 
     rate_429: float = 0
@@ -51,7 +51,7 @@ class Faults:
 
     @property
     def shares(self) -> tuple[tuple[Fault, float], ...]:
-        """The faults that are drawn, each with its share."""
+        """The faults with their rates."""
         return (
             ("429", self.rate_429),
             ("500", self.rate_500),
@@ -64,38 +64,38 @@ class Faults:
 
     def __post_init__(self) -> None:
         if not all(0 <= share <= 1 for _, share in self.shares) or sum(share for _, share in self.shares) > 1 + 1e-9:
-            raise ValueError("the shares of the faults must be between 0 and 1, and not more than 1 together")
+            raise ValueError("the rates of the faults must be between 0 and 1 and add up to at most 1")
 
 
 class Fate:
-    """Draws what happens to each call."""
+    """Draws the fault of each call."""
 
     def __init__(self, faults: Faults, now: Callable[[], float]) -> None:
         self.faults, self._now = faults, now
-        self._random = random.Random(faults.seed)  # noqa: S311 - repeats itself, which is what it is for
-        self._left, self._turn = faults.times, 0
+        self._random = random.Random(faults.seed)  # noqa: S311 - must be reproducible
+        self._remaining, self._turn = faults.times, 0
 
     @property
     def outage(self) -> bool:
-        """Whether no call gets through."""
+        """Whether all calls fail now."""
         return self._now() < self.faults.outage_until
 
     def draw(self, kind: str) -> Fault:
-        """Draw for a call of this kind."""
+        """Return the fault of a call of this kind, or an empty string."""
         faults = self.faults
         if faults.kinds is not None and kind not in faults.kinds:
             return ""
-        drawn = self._random.random()
+        value = self._random.random()
         for fault, share in faults.shares:
-            drawn -= share
-            if drawn < 0:
-                if self._left < 1 or (fault == "partial" and kind != "bulk_delete"):
+            value -= share
+            if value < 0:
+                if self._remaining < 1 or (fault == "partial" and kind != "bulk_delete"):
                     return ""
-                self._left -= 1
+                self._remaining -= 1
                 return fault
         return ""
 
     def turn(self, choices: int) -> int:
-        """Give 0, 1 and so on in turn, below `choices`."""
+        """Return the numbers below `choices` in rotation."""
         self._turn += 1
         return (self._turn - 1) % choices

@@ -1,4 +1,4 @@
-"""Pictures: small ones made by code, and what a media library knows of the bytes it is given."""
+"""Small generated images, and the properties that a media library derives from a file's bytes."""
 
 import mimetypes
 import struct
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _WITH_ALPHA = (4, 6)
-"""Of the colour types in a PNG's header."""
+"""The colour types of a PNG header that include an alpha channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What bytes are.
+    """The type of a file.
 
     Attributes:
         mime: The MIME type.
-        width: Pixels; None for what is no picture, and for formats that are not looked into.
-        height: Likewise.
-        alpha: Whether there is an alpha channel.
+        width: In pixels; None for other files than PNG images.
+        height: In pixels, or None.
+        alpha: Whether the image has an alpha channel.
     """
 
     mime: str
@@ -28,12 +28,12 @@ class Kind:
 
     @property
     def file_type(self) -> str:
-        """`image` or `non-image`; those are all that ImageKit knows."""
+        """`image` or `non-image`, as ImageKit classifies files."""
         return "image" if self.mime.startswith("image/") else "non-image"
 
 
 def kind(name: str, content: bytes) -> Kind:
-    """Look at a file: a PNG is known by its bytes, anything else by its name."""
+    """Return the type of a file: of a PNG by its bytes, of any other file by its name."""
     if content.startswith(_PNG) and len(content) > len(_PNG) + 18:
         width, height, _, colours = struct.unpack_from(">IIBB", content, len(_PNG) + 8)
         return Kind("image/png", width, height, colours in _WITH_ALPHA)
@@ -41,7 +41,7 @@ def kind(name: str, content: bytes) -> Kind:
 
 
 def picture(number: int, width: int = 48, height: int = 32) -> bytes:
-    """Make a PNG with two bands whose colours follow from the number: the same number gives the same bytes."""
+    """Return a PNG with two bands; the number determines their colours and thus the bytes."""
     colours = [bytes((number * step + 40 * band) % 256 for step in (67, 29, 151)) for band in (0, 1)]
     rows = b"".join(b"\0" + colours[2 * row // height] * width for row in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

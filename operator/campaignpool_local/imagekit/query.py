@@ -1,9 +1,9 @@
-"""The `searchQuery` of a list: a sentence in ImageKit's language becomes a test of one file or folder.
+"""The `searchQuery` of a list: parses ImageKit's query language into a predicate on files and folders.
 
 `list-and-search-assets`, "Advanced search queries": fields with `=`, `:` (begins with; for `path`: in this folder or
 below), `<`, `<=`, `>`, `>=`, `IN`, `NOT =` and `NOT IN`, joined by AND and OR, grouped by parentheses. Names are
-compared with case. Times are ISO 8601 or relative ("7d" is a week ago), sizes are bytes or "1mb". Of the fields only
-those in `FIELDS` are known here, and full-text search (`HAS`) is not.
+case-sensitive. Times are ISO 8601 or relative ("7d" is a week ago), sizes are bytes or "1mb". The stand-in supports
+the fields in `FIELDS`, and no full-text search (`HAS`).
 """
 
 import operator
@@ -15,7 +15,7 @@ from campaignpool_local.imagekit.errors import RefusedError
 from campaignpool_local.values import Value
 
 Asset = Mapping[str, Value]
-"""A file or folder by the names of the query's fields: times in seconds since 1970, sizes in bytes."""
+"""A file or folder by the field names of queries: times in seconds since 1970, sizes in bytes."""
 Test = Callable[[Asset], bool]
 
 _TIMES, _NUMBERS = ("createdAt", "updatedAt"), ("height", "width", "size")
@@ -28,45 +28,45 @@ _ORDER: dict[str, Callable[[Value, Value], bool]] = {
     ">=": operator.ge,
 }
 _UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400, "m": 30 * 86400, "y": 365 * 86400}
-"""Seconds; a month and a year are about that long."""
+"""Seconds; months and years are approximate."""
 _BYTES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
 
 
 def parse(query: str, now: float) -> tuple[Test, bool]:
-    """Understand a query.
+    """Parse a query.
 
     Returns:
-        The test, and whether the query names a `type`; when it does not, a list holds files alone.
+        The predicate, and whether the query names a `type`; if it does not, a list returns only files.
 
     Raises:
-        RefusedError: 400, it is not understood.
+        RefusedError: 400, the query is invalid.
     """
     tokens, end = list[str](), 0
-    while found := _TOKEN.match(query, end):
-        tokens.append(found[1])
-        end = found.end()
+    while match := _TOKEN.match(query, end):
+        tokens.append(match[1])
+        end = match.end()
     if query[end:].strip():
-        raise _not_understood(query)
+        raise _invalid(query)
     parser = _Parser(query, tokens, now)
-    test = parser.either()
+    test = parser.disjunction()
     if parser.left:
-        raise _not_understood(query)
+        raise _invalid(query)
     return test, "type" in tokens
 
 
-def _not_understood(query: str) -> RefusedError:
+def _invalid(query: str) -> RefusedError:
     return RefusedError(400, f"Your request contains invalid value for searchQuery parameter: {query}")
 
 
 class _Parser:
-    """Reads tokens from left to right: OR binds least, then AND, then parentheses and conditions."""
+    """A recursive descent parser: OR has the lowest precedence, then AND, then parentheses and conditions."""
 
     def __init__(self, query: str, tokens: list[str], now: float) -> None:
         self._query, self.left, self._now = query, tokens[::-1], now
 
     def _next(self) -> str:
         if not self.left:
-            raise _not_understood(self._query)
+            raise _invalid(self._query)
         return self.left.pop()
 
     def _skip(self, word: str) -> bool:
@@ -75,27 +75,27 @@ class _Parser:
             return True
         return False
 
-    def either(self) -> Test:
-        tests = [self._both()]
+    def disjunction(self) -> Test:
+        tests = [self._conjunction()]
         while self._skip("OR"):
-            tests.append(self._both())
+            tests.append(self._conjunction())
         return lambda asset: any(test(asset) for test in tests)
 
-    def _both(self) -> Test:
-        tests = [self._one()]
+    def _conjunction(self) -> Test:
+        tests = [self._term()]
         while self._skip("AND"):
-            tests.append(self._one())
+            tests.append(self._term())
         return lambda asset: all(test(asset) for test in tests)
 
-    def _one(self) -> Test:
+    def _term(self) -> Test:
         if self._skip("("):
-            inner = self.either()
+            inner = self.disjunction()
             if not self._skip(")"):
-                raise _not_understood(self._query)
+                raise _invalid(self._query)
             return inner
         field = self._next()
         if field not in FIELDS:
-            raise _not_understood(self._query)
+            raise _invalid(self._query)
         negated = self._skip("NOT")
         test = self._condition(field, self._next(), negated)
         return (lambda asset: not test(asset)) if negated else test
@@ -116,16 +116,16 @@ class _Parser:
             return lambda asset: str(asset["name"]).startswith(value)
         if sign in _ORDER and not negated and field in (*_TIMES, *_NUMBERS):
             return lambda asset: asset[field] is not None and _ORDER[sign](asset[field], value)
-        raise _not_understood(self._query)
+        raise _invalid(self._query)
 
     def _values(self, field: str) -> set[Value]:
-        found = set()
+        values = set()
         if not self._skip("["):
-            raise _not_understood(self._query)
+            raise _invalid(self._query)
         while not self._skip("]"):
-            found.add(self._value(field, self._next()))
+            values.add(self._value(field, self._next()))
             self._skip(",")
-        return found
+        return values
 
     def _value(self, field: str, token: str) -> Value:
         quoted = token.startswith('"')
@@ -139,13 +139,13 @@ class _Parser:
             if field == "private":
                 return {"true": True, "false": False}[text]
         except (AttributeError, KeyError, ValueError) as error:
-            raise _not_understood(self._query) from error
+            raise _invalid(self._query) from error
         if not quoted:
-            raise _not_understood(self._query)
+            raise _invalid(self._query)
         return (f"/{text.strip('/')}") if field == "path" else text
 
     def _time(self, text: str) -> float:
         if relative := re.fullmatch(r"(\d+)([hdwmy])", text):
             return self._now - int(relative[1]) * _UNITS[relative[2]]
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -1,9 +1,9 @@
-"""How many calls an account may make: token buckets, one for reads and one for writes.
+"""Rate limits of an account: a token bucket for reads and one for writes.
 
-`api-overview`, "Rate limits": limits hold for the account, uploads have none. About 40 reads a second in the long run
-and 100 in a burst; about 5 writes a second and 20 in a burst. A refusal says in `X-RateLimit-Reset` how many
-milliseconds to wait, and in `X-RateLimit-Limit` and `X-RateLimit-Interval` which limit it was: so many calls in so
-many milliseconds. Other answers carry the same headers.
+`api-overview`, "Rate limits": limits apply per account, and uploads have none. The sustained rate is about 40 reads
+per second with bursts of 100, and about 5 writes with bursts of 20. In a refusal, `X-RateLimit-Reset` has the
+milliseconds to wait, and `X-RateLimit-Limit` and `X-RateLimit-Interval` have the limit: calls per number of
+milliseconds. Other responses have the same headers.
 """
 
 import math
@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 READS = frozenset({"list", "details", "bulk_job"})
-"""The kinds of call that only read; every other one but `upload` writes."""
+"""The kinds of calls that only read; all other kinds except `upload` write."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A limit: calls a second in the long run, and calls at once after a rest."""
+    """A limit: the sustained calls per second, and the calls in a burst."""
 
     per_second: float
     burst: int
 
     def headers(self, wait: float) -> dict[str, str]:
-        """Give the headers of an answer after which a caller is to wait so many seconds."""
+        """Return the headers of a response that requires a wait of so many seconds."""
         interval = max(1.0, 1 / self.per_second)
         return {
             "X-RateLimit-Limit": str(int(self.per_second * interval)),
@@ -36,29 +36,29 @@ _READS, _WRITES = Rate(40, 100), Rate(5, 20)
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of an account; None is no limit."""
+    """The limits of an account; None means no limit."""
 
     reads: Rate | None = _READS
     writes: Rate | None = _WRITES
 
 
 UNLIMITED = Limits(None, None)
-"""For tests that are not about rates."""
+"""No limits, for tests of other behaviour."""
 
 
 class Bucket:
-    """A token bucket: full at first, and filled again by the clock, which gives seconds."""
+    """A token bucket, which starts full and refills over time; `clock` returns seconds."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
         self.rate, self._clock = rate, clock
         self._tokens, self._at = float(rate.burst), clock()
 
     def take(self) -> bool:
-        """Take a token if there is one."""
+        """Take a token and return whether there was one."""
         now = self._clock()
         self._tokens = min(self.rate.burst, self._tokens + (now - self._at) * self.rate.per_second)
         self._at = now
-        # What comes back in time is a sum of fractions: a thousandth is no reason to refuse who waited as told.
+        # Tolerate rounding errors, so that a caller that waits exactly as long as required is not refused.
         if self._tokens < 1 - 1e-3:
             return False
         self._tokens -= 1
@@ -66,7 +66,7 @@ class Bucket:
 
     @property
     def wait(self) -> float:
-        """Seconds until the next token, as of the last `take`; 0 when there is one."""
+        """The seconds from the last `take` until the next token; 0 if there is one."""
         return max(0.0, (1 - self._tokens) / self.rate.per_second)
 
 
@@ -84,13 +84,13 @@ class Account:
         return self._reads if kind in READS else self._writes
 
     def take(self, kind: str) -> tuple[bool, dict[str, str]]:
-        """Count a call; give whether it is allowed, and the headers of its answer."""
+        """Count a call, and return whether it is allowed and the headers of its response."""
         bucket = self._bucket(kind)
         if bucket is None:
             return True, {}
         return bucket.take(), bucket.rate.headers(bucket.wait)
 
     def refusal(self, kind: str, seconds: float) -> dict[str, str]:
-        """Give the headers of a refusal that is not earned and tells to wait so long."""
+        """Return the headers of an injected refusal that requires a wait of so many seconds."""
         bucket = self._bucket(kind)
         return (bucket.rate if bucket else _WRITES).headers(seconds)
