@@ -1,4 +1,4 @@
-"""The sample application: a game with campaigns, in a schema such as a Rails application has.
+"""The sample application: a game with campaigns, in the schema of a typical Rails application.
 
 counts = await chiwar.load(connection, campaigns=3)
 faults = await chiwar.check_clone(connection, campaign_id)

@@ -13,28 +13,28 @@ from chiwar.load import AlreadyThereError, Counts, load
 
 _DESCRIPTION = """\
 Load the sample application into a Postgres database: its tables, the master
-template, and if you like the campaigns of other people. The rows are made by a
-seeded generator, so that they are the same each time, ids included."""
+template and, with --campaigns, campaigns of other users. A seeded generator
+creates the rows, so every load creates the same rows and ids."""
 
 _EXAMPLES = f"""\
 examples:
   createdb game
   python -m chiwar --database-url postgresql://me:secret@127.0.0.1/game
-  python -m chiwar --campaigns 50          # a database that is in use
-  python -m chiwar --scale 0.05            # small and quick, for tests
+  python -m chiwar --campaigns 50          # a database with other users
+  python -m chiwar --scale 0.05            # small and fast, for tests
 
-ids that never change:
+fixed ids:
   {ids.TEMPLATE_ID}  the master template
   {ids.TEMPLATE_OWNER_ID}  its owner
   {ids.RETURNING_USERS[0]}  a returning gamemaster
-  {ids.RETURNING_USERS[1]}  another one
+  {ids.RETURNING_USERS[1]}  another returning gamemaster
   {ids.NEW_USER_ID}  a new gamemaster
 
-It refuses a database that has any of the tables already; to start anew, drop
+The command refuses a database that has any of the tables. To start again, drop
 the database or load into another schema (?options=-csearch_path%3Dother)."""
 
 
-def _arguments(words: list[str]) -> argparse.Namespace:
+def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m chiwar",
         description=_DESCRIPTION,
@@ -45,20 +45,20 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         "--database-url",
         default=os.environ.get("DATABASE_URL"),
         metavar="URL",
-        help="postgresql://user:password@host:port/name (default: the variable DATABASE_URL)",
+        help="postgresql://user:password@host:port/name (default: $DATABASE_URL)",
     )
-    parser.add_argument("--scale", type=float, default=1.0, help="size of each campaign; 1.0: 643 schticks and so on")
     parser.add_argument(
-        "--campaigns", type=int, default=0, metavar="N", help="campaigns of other people (default: 0)"
+        "--scale", type=float, default=1.0, help="size of each campaign; 1.0 is 643 schticks, 1,978 rows in a clone"
     )
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other rows (default: 1)")
-    arguments = parser.parse_args(words)
+    parser.add_argument("--campaigns", type=int, default=0, metavar="N", help="campaigns of other users (default: 0)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random rows (default: 1)")
+    arguments = parser.parse_args(argv)
     if not arguments.database_url:
-        parser.error("say where to: --database-url URL, or the variable DATABASE_URL")
+        parser.error("no database: pass --database-url URL or set DATABASE_URL")
     if arguments.scale <= 0:
-        parser.error("--scale has to be greater than 0")
+        parser.error("--scale must be greater than 0")
     if arguments.campaigns < 0:
-        parser.error("--campaigns has to be 0 or more")
+        parser.error("--campaigns must be 0 or more")
     return arguments
 
 
@@ -70,14 +70,14 @@ async def _load(arguments: argparse.Namespace) -> Counts:
         await connection.close()
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 loaded, 1 not, with the reason on standard error."""
-    arguments = _arguments(sys.argv[1:] if words is None else words)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 if the rows are loaded, 1 with a message on standard error."""
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
     began = time.monotonic()
     try:
         counts = asyncio.run(_load(arguments))
-    except (AlreadyThereError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as fault:
-        sys.stderr.write(f"chiwar: nothing loaded: {str(fault) or type(fault).__name__}\n")
+    except (AlreadyThereError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        sys.stderr.write(f"chiwar: nothing loaded: {str(error) or type(error).__name__}\n")
         return 1
     lines = [
         f"{count:>9,} {table}{f', {counts.clone[table]:,} in a clone' if table in counts.clone else ''}"

@@ -1,4 +1,4 @@
-"""Make the sample application's tables and fill them."""
+"""Creates the sample application's tables and fills them."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -11,24 +11,24 @@ from asyncpg.pool import PoolConnectionProxy
 from chiwar import ids, words
 from chiwar.rows import COLUMNS, Rows, Size, add_campaign, add_people
 
-# In quotes, for these classes take their parameter in the stubs only.
+# Quoted because these classes are generic in the stubs only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-# Tables whose keys are given by the generator although a sequence would give them.
+# Tables whose keys the generator draws instead of their sequence.
 _SEQUENCES = ("active_storage_blobs",)
 
 
 class AlreadyThereError(RuntimeError):
-    """The database has some of the sample application's tables; nothing was changed."""
+    """The database already has tables of the sample application; it was not changed."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was loaded.
+    """The numbers of rows.
 
     Attributes:
-        loaded: Rows by table, of all campaigns.
-        clone: Rows by table that a clone of the template has.
+        loaded: Loaded rows by table, of all campaigns.
+        clone: Rows by table of a clone of the template.
     """
 
     loaded: dict[str, int]
@@ -36,13 +36,13 @@ class Counts:
 
 
 async def load(conn: Connection, *, scale: float = 1.0, campaigns: int = 0, seed: int = 1) -> Counts:
-    """Make the schema, the master template and other people's campaigns, all or nothing, and analyze.
+    """Create the schema, the master template and other users' campaigns in one transaction, then ANALYZE.
 
     Args:
-        conn: Where to; the tables go to the first schema of its search path.
-        scale: The size of every campaign; 1.0 is that of the real thing (1,978 rows in a clone).
-        campaigns: How many campaigns of other people there are, each as big as the template.
-        seed: The same seed gives the same rows, ids and times included. The ids of `chiwar.ids` do not
+        conn: A connection; the tables are created in the first schema of its search path.
+        scale: The size of every campaign; 1.0 is the size of a real one (1,978 rows in a clone).
+        campaigns: The number of other users' campaigns, each as large as the template.
+        seed: The same seed creates the same rows, including ids and times. The ids of `chiwar.ids` do not
             depend on it.
 
     Raises:
@@ -50,15 +50,15 @@ async def load(conn: Connection, *, scale: float = 1.0, campaigns: int = 0, seed
         ValueError: `scale` is not positive or `campaigns` is negative.
     """
     if scale <= 0 or campaigns < 0:
-        raise ValueError("scale has to be greater than 0, and campaigns 0 or more")
-    taken = await conn.fetchval(
+        raise ValueError("scale must be greater than 0, and campaigns 0 or more")
+    existing = await conn.fetchval(
         "SELECT string_agg(name, ', ') FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL",
         list(COLUMNS),
     )
-    if taken:
-        raise AlreadyThereError(f"the database has these tables already: {taken}")
+    if existing:
+        raise AlreadyThereError(f"the database already has these tables: {existing}")
     size = Size.of(scale)
-    rows = Rows(Random(seed))  # noqa: S311 (sample data: it has to be the same each time)
+    rows = Rows(Random(seed))  # noqa: S311 (sample data must be reproducible)
     players = add_people(rows, campaigns)
     add_campaign(rows, ids.TEMPLATE_ID, ids.TEMPLATE_OWNER_ID, "Master Template", size, players[:4], template=True)
     for number, name in enumerate(words.names(rows.rng, campaigns), start=1):
@@ -75,9 +75,9 @@ async def load(conn: Connection, *, scale: float = 1.0, campaigns: int = 0, seed
             "UPDATE users SET current_campaign_id = (SELECT campaign_id FROM campaign_memberships m"
             " WHERE m.user_id = users.id ORDER BY campaign_id LIMIT 1)"
         )
-    # Plans made for empty tables are poor ones.
+    # Without statistics Postgres plans for empty tables.
     await conn.execute("ANALYZE")
-    return Counts({table: len(some) for table, some in rows.tables.items()}, _clone(size))
+    return Counts({table: len(table_rows) for table, table_rows in rows.tables.items()}, _clone(size))
 
 
 def _clone(size: Size) -> dict[str, int]:

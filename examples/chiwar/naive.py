@@ -1,10 +1,9 @@
-"""A clone made row by row, as an application does it through its ORM: the baseline of the benchmarks.
+"""Clones the template row by row, as an application does through its ORM: the baseline of the benchmarks.
 
-For each row the checks that its model's validations make (that the rows it refers to by id exist, that no other
-has its unique values), then one INSERT; prerequisites in a second pass of UPDATEs; images last, each attached
-when its record is there. It is kept honest: the campaign, its owner and the blobs are objects that the ORM holds
-already, so they are not looked up again; all is one transaction; and what an ORM costs by itself, in objects and
-callbacks, is not part of it.
+Every row takes the queries of its model's validations (referenced rows exist, unique values are new) and one INSERT.
+A second pass of UPDATEs sets the prerequisites; images come last. The baseline is fair: an ORM already holds the
+campaign, its owner and the blobs, so they are not loaded again; everything is one transaction; and the overhead of
+the ORM's objects and callbacks is excluded.
 """
 
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from chiwar.load import Connection
 
 @dataclass
 class _Copy:
-    """One clone in the making: the connection, and what became of each row of the template."""
+    """The state of one clone: the connection, and the new keys of the template's rows."""
 
     conn: Connection
     campaign: UUID
-    became: dict[UUID, UUID] = field(default_factory=dict)
+    new_keys: dict[UUID, UUID] = field(default_factory=dict)
     statements: int = 0
 
     async def rows(self, sql: str, template: UUID | str) -> list[dict[str, Any]]:
@@ -30,28 +29,28 @@ class _Copy:
         return [dict(row) for row in await self.conn.fetch(sql, template)]
 
     async def insert(self, table: str, row: dict[str, Any], **changed: object) -> UUID | int:
-        """Insert a row of the template with some columns changed; the database or we make its key."""
+        """Insert a row of the template with some columns changed, and return its new key."""
         now = datetime.now(UTC).replace(tzinfo=None)
-        stamps = {name: now for name in ("created_at", "updated_at") if name in row}
-        values = row | stamps | changed
+        timestamps = {name: now for name in ("created_at", "updated_at") if name in row}
+        values = row | timestamps | changed
         old = values.pop("id")
         if isinstance(old, UUID):
             values["id"] = uuid4()
-        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        parameters = ", ".join(f"${number}" for number in range(1, len(values) + 1))
         self.statements += 1
         new: UUID | int = await self.conn.fetchval(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) RETURNING id",  # noqa: S608 (our names)
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({parameters}) RETURNING id",  # noqa: S608 (our names)
             *values.values(),
         )
         if isinstance(old, UUID) and isinstance(new, UUID):
-            self.became[old] = new
+            self.new_keys[old] = new
         return new
 
     async def check_exists(self, table: str, row_id: object) -> None:
-        """As `belongs_to` validates.
+        """Check that a row exists, as `belongs_to` does.
 
         Raises:
-            LookupError: There is no such row.
+            LookupError: The row does not exist.
         """
         if row_id is None:
             return
@@ -60,10 +59,10 @@ class _Copy:
             raise LookupError(f"{table} has no row {row_id}")
 
     async def check_unique(self, table: str, **values: object) -> None:
-        """As `validates_uniqueness_of` does.
+        """Check that no row has these values, as `validates_uniqueness_of` does.
 
         Raises:
-            ValueError: There is such a row already.
+            ValueError: Another row has these values.
         """
         where = " AND ".join(f"{name} = ${number}" for number, name in enumerate(values, start=1))
         self.statements += 1
@@ -72,13 +71,13 @@ class _Copy:
             raise ValueError(f"{table} has such a row already: {values}")
 
     def new_id(self, old: UUID | None) -> UUID | None:
-        """What the row became; None when it was left out, or when there was none."""
-        return self.became.get(old) if old is not None else None
+        """Return the new key of a template row; None if the row was not copied or `old` is None."""
+        return self.new_keys.get(old) if old is not None else None
 
 
 @dataclass(frozen=True)
 class NaiveClone:
-    """A clone made row by row: its id, and how many statements it took."""
+    """The id of the clone, and the number of statements that created it."""
 
     campaign_id: UUID
     statements: int
@@ -95,25 +94,25 @@ async def clone(
 
     Args:
         conn: A connection to the sample application.
-        owner: The user whom the clone, and its characters, will belong to.
-        name: The clone's name.
-        template_id: What to clone.
+        owner: The user who owns the clone and its characters.
+        name: The name of the clone.
+        template_id: The campaign to clone.
 
     Raises:
-        LookupError: There is no such template or owner.
+        LookupError: The template or the owner does not exist.
     """
     async with conn.transaction():
         copy = _Copy(conn, uuid4())
-        found = await copy.rows("SELECT * FROM campaigns WHERE id = $1", template_id)
-        if not found:
+        templates = await copy.rows("SELECT * FROM campaigns WHERE id = $1", template_id)
+        if not templates:
             raise LookupError(f"campaigns has no row {template_id}")
         await copy.check_exists("users", owner)
         now = datetime.now(UTC).replace(tzinfo=None)
         changed = {"user_id": owner, "name": name, "is_master_template": False, "seeded_at": now}
-        made = await copy.insert("campaigns", found[0], **changed)
-        copy = _Copy(conn, UUID(str(made)), copy.became, copy.statements)
+        new = await copy.insert("campaigns", templates[0], **changed)
+        copy = _Copy(conn, UUID(str(new)), copy.new_keys, copy.statements)
         await _schticks(copy, template_id)
-        await _hangers(copy, template_id, owner)
+        await _children(copy, template_id, owner)
         await _joins(copy, template_id)
         await _images(copy)
         return NaiveClone(copy.campaign, copy.statements)
@@ -126,15 +125,15 @@ async def _schticks(copy: _Copy, template: UUID | str) -> None:
         await copy.check_unique("schticks", **key)
         await copy.insert("schticks", row, campaign_id=copy.campaign, prerequisite_id=None)
     for row in schticks:
-        needed = copy.new_id(row["prerequisite_id"])
-        if needed is not None:
+        prerequisite = copy.new_id(row["prerequisite_id"])
+        if prerequisite is not None:
             copy.statements += 1
             sql = "UPDATE schticks SET prerequisite_id = $2 WHERE id = $1"
-            await copy.conn.execute(sql, copy.new_id(row["id"]), needed)
+            await copy.conn.execute(sql, copy.new_id(row["id"]), prerequisite)
 
 
-async def _hangers(copy: _Copy, template: UUID | str, owner: UUID | str) -> None:
-    """Weapons, factions, junctures and characters: what hangs on the campaign itself."""
+async def _children(copy: _Copy, template: UUID | str, owner: UUID | str) -> None:
+    """Copy the rows that refer to the campaign directly: weapons, factions, junctures and characters."""
     for row in await copy.rows("SELECT * FROM weapons WHERE campaign_id = $1 AND active", template):
         await copy.check_unique("weapons", campaign_id=copy.campaign, name=row["name"])
         await copy.insert("weapons", row, campaign_id=copy.campaign)
@@ -151,7 +150,7 @@ async def _hangers(copy: _Copy, template: UUID | str, owner: UUID | str) -> None
 async def _insert_with(
     copy: _Copy, table: str, row: dict[str, Any], parents: dict[str, str], **changed: object
 ) -> None:
-    """Insert a row whose optional `parents` (column → table) are the clone's own."""
+    """Insert a row whose optional `parents` (column → table) become the rows of the clone."""
     for column, parent in parents.items():
         changed[column] = copy.new_id(row[column])
         await copy.check_exists(parent, changed[column])
@@ -180,8 +179,8 @@ async def _joins(copy: _Copy, template: UUID | str) -> None:
 
 
 async def _images(copy: _Copy) -> None:
-    """For each copied row: its positions, then its image, which shares the template's blob."""
-    for old, new in list(copy.became.items()):
+    """Copy the image positions and the attachments of all copied rows; attachments share the template's blobs."""
+    for old, new in list(copy.new_keys.items()):
         positions = "SELECT * FROM image_positions WHERE positionable_id = $1"
         for row in await copy.rows(positions, old):
             key = {name: row[name] for name in ("positionable_type", "context")} | {"positionable_id": new}

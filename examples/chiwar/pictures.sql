@@ -1,4 +1,4 @@
--- Give the template's pictures, and no others, a folder of their own in the store; gives what is in it.
+-- Move the template's images, and no others, to their own folder in the store, and return them.
 UPDATE active_storage_blobs SET key = 'template/' || key
 WHERE id IN (
   SELECT a.blob_id FROM active_storage_attachments a

@@ -1,4 +1,4 @@
-"""The rows of the sample application, made by a seeded generator: the same seed gives the same rows."""
+"""The rows of the sample application, from a seeded generator: the same seed creates the same rows."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from chiwar import ids, words
 
 Row = tuple[object, ...]
 
-# In an order in which every foreign key finds its row. `users.current_campaign_id` is set afterwards.
+# In the order of foreign keys. `users.current_campaign_id` is set afterwards.
 COLUMNS: dict[str, str] = {
     "users": "id email name first_name last_name encrypted_password gamemaster jti created_at updated_at",
     "campaigns": "id user_id name description is_master_template active seeded_at image_url created_at updated_at",
@@ -34,41 +34,41 @@ COLUMNS: dict[str, str] = {
     "invitations": "id campaign_id user_id email maximum_count created_at updated_at",
 }
 _CONTEXTS = ("desktop_index", "desktop_entity", "mobile_index", "mobile_entity")
-# Timestamps without a zone, as Rails keeps them (in UTC).
+# Timestamps without a time zone, in UTC, as Rails stores them.
 _EPOCH = datetime(2025, 1, 6, 9, 0, tzinfo=UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How many rows a campaign has, by what a clone does with them."""
+    """The numbers of a campaign's rows, by whether clones copy them."""
 
     schticks: int
-    """Active schticks, which a clone copies."""
+    """Active schticks, which clones copy."""
     prerequisites: int
-    """Of these, how many need another active one."""
+    """Active schticks with an active prerequisite."""
     retired_prerequisites: int
-    """Of these, how many need an inactive one: in a clone they need none."""
+    """Active schticks with an inactive prerequisite, which becomes NULL in clones."""
     retired_schticks: int
-    """Inactive schticks, which a clone leaves out."""
+    """Inactive schticks, which clones leave out."""
     weapons: int
     factions: int
     junctures: int
     templates: int
-    """Characters that are templates, which a clone copies with what they know and carry."""
+    """Template characters, which clones copy with their schticks and weapons."""
     played: int
-    """Characters that are not: left out, with what they know and carry."""
+    """Other characters, which clones leave out with their schticks and weapons."""
     known: int
     """Active schticks that template characters know (`character_schticks`)."""
     known_retired: int
-    """Inactive ones that they know: left out, for the row has to have its schtick."""
+    """Inactive schticks that template characters know; clones leave these rows out."""
     carries: int
     """Weapons that template characters carry."""
     positions: int
-    """Image positions of rows that a clone copies."""
+    """Image positions of rows that clones copy."""
 
     @classmethod
     def of(cls, scale: float) -> "Size":
-        """The size of the real thing times `scale` (greater than 0), at least one of each."""
+        """Return the size of a real campaign times `scale` (greater than 0), at least one of each."""
 
         def times(count: int) -> int:
             return max(1, round(count * scale))
@@ -92,35 +92,35 @@ class Size:
 
 @dataclass
 class Rows:
-    """The rows of all tables, each in the order of `COLUMNS`, and the generator that they come from."""
+    """The rows of all tables, with values in the order of `COLUMNS`, and the random generator."""
 
     rng: Random
     tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in COLUMNS})
     _moments: int = 0
 
     def id(self) -> UUID:
-        """A random uuid, as the application's database would draw it."""
+        """Return a random uuid, as the application's database would."""
         return UUID(int=self.rng.getrandbits(128), version=4)
 
     def moment(self) -> datetime:
-        """A time later than all before it."""
+        """Return a time later than all previous ones."""
         self._moments += 1
         return _EPOCH + timedelta(milliseconds=37 * self._moments)
 
     def add(self, table: str, *values: object) -> None:
-        """Add a row: its values, without the `created_at` and `updated_at` that it ends with."""
+        """Add a row from its values without `created_at` and `updated_at`, which are the last columns."""
         moment = self.moment()
         stamps = (moment, moment) if COLUMNS[table].endswith(" updated_at") else (moment,)
         self.tables[table].append((*values, *stamps))
 
     def pairs(self, left: list[UUID], right: list[UUID], count: int) -> list[tuple[UUID, UUID]]:
-        """Draw `count` different pairs, or all there are."""
-        drawn = self.rng.sample(range(len(left) * len(right)), min(count, len(left) * len(right)))
-        return [(left[number // len(right)], right[number % len(right)]) for number in drawn]
+        """Return `count` distinct pairs, or all pairs if there are fewer."""
+        numbers = self.rng.sample(range(len(left) * len(right)), min(count, len(left) * len(right)))
+        return [(left[number // len(right)], right[number % len(right)]) for number in numbers]
 
 
 def add_user(rows: Rows, user: UUID, name: str, *, gamemaster: bool) -> None:
-    """Add a user, with an address made of the name and number of the user."""
+    """Add a user, whose e-mail address consists of the name and a number."""
     first, _, last = name.partition(" ")
     number = len(rows.tables["users"]) + 1
     mail = f"{first.lower()}.{number}@chiwar.example"
@@ -130,16 +130,16 @@ def add_user(rows: Rows, user: UUID, name: str, *, gamemaster: bool) -> None:
 def add_campaign(
     rows: Rows, campaign: UUID, owner: UUID, name: str, size: Size, players: list[UUID], *, template: bool
 ) -> None:
-    """Add a campaign with all that hangs on it, play included.
+    """Add a campaign with all rows below it, including user data.
 
     Args:
-        rows: Where to add it.
-        campaign: Its id.
-        owner: The user it belongs to.
-        name: Its name.
-        size: How much of everything.
-        players: Users who play in it: invited, members, owners of characters.
-        template: Whether it is the master template.
+        rows: The rows to add to.
+        campaign: The id of the campaign.
+        owner: The user who owns the campaign.
+        name: The name of the campaign.
+        size: The number of rows of every kind.
+        players: The users who are members and own characters.
+        template: Whether this is the master template.
     """
     rng = rows.rng
     url = f"https://ik.imagekit.example/chiwar/{campaign}.webp"
@@ -153,12 +153,12 @@ def add_campaign(
     places = (factions, junctures, weapons)
     templates = _add_characters(rows, campaign, size.templates, [owner], places, template=True)
     played = _add_characters(rows, campaign, size.played, players, places, template=False)
-    known = rows.pairs(templates, schticks, size.known) + rows.pairs(templates, retired, size.known_retired)
-    for pair in known + rows.pairs(played, schticks, 3 * size.played):
+    known_schticks = rows.pairs(templates, schticks, size.known) + rows.pairs(templates, retired, size.known_retired)
+    for pair in known_schticks + rows.pairs(played, schticks, 3 * size.played):
         rows.add("character_schticks", *pair)
     for pair in rows.pairs(templates, weapons, size.carries) + rows.pairs(played, weapons, size.played):
         rows.add("carries", rows.id(), *pair)
-    fights = _add_play(rows, campaign, owner, templates + played)
+    fights = _add_user_data(rows, campaign, owner, templates + played)
 
     copied = _records(
         Campaign=[campaign],
@@ -175,32 +175,32 @@ def add_campaign(
 
 
 def _records(**records: list[UUID]) -> list[tuple[str, UUID]]:
-    """Polymorphic references: the name of the class in Rails, and the id."""
-    return [(kind, record) for kind, some in records.items() for record in some]
+    """Return polymorphic references: the name of the Rails class and the id."""
+    return [(kind, record) for kind, ids_of_kind in records.items() for record in ids_of_kind]
 
 
 def _add_schticks(rows: Rows, campaign: UUID, size: Size) -> tuple[list[UUID], list[UUID]]:
-    """Add the schticks; returns the active and the inactive ones."""
+    """Add the schticks and return the active and the inactive ones."""
     rng = rows.rng
     active = [rows.id() for _ in range(size.schticks)]
     retired = [rows.id() for _ in range(size.retired_schticks)]
-    # A schtick needs one that comes before it in this order, so there are no circles; every other one needs
-    # the one that needed something last, so there are chains.
-    needs: dict[UUID, UUID] = {}
+    # A prerequisite precedes its schtick in this order, so there are no cycles; every second schtick with a
+    # prerequisite takes the previous one as its own, so there are chains.
+    prerequisites: dict[UUID, UUID] = {}
     dependent = sorted(rng.sample(range(1, len(active)), min(size.prerequisites, len(active) - 1)))
     for number, place in enumerate(dependent):
         earlier = dependent[number - 1] if number % 2 else rng.randrange(place)
-        needs[active[place]] = active[earlier]
-    free = [schtick for schtick in active if schtick not in needs]
+        prerequisites[active[place]] = active[earlier]
+    free = [schtick for schtick in active if schtick not in prerequisites]
     for schtick in free[-size.retired_prerequisites :]:
-        needs[schtick] = rng.choice(retired)
-    needs[retired[-1]] = active[0]
+        prerequisites[schtick] = rng.choice(retired)
+    prerequisites[retired[-1]] = active[0]
 
-    everyone = active + retired
-    called = dict(zip(everyone, words.names(rng, len(everyone)), strict=True))
+    all_schticks = active + retired
+    schtick_names = dict(zip(all_schticks, words.names(rng, len(all_schticks)), strict=True))
     inactive = set(retired)
-    # Stored in another order than they need each other: the one that is needed may come later.
-    for schtick in rng.sample(everyone, len(everyone)):
+    # Rows are stored in random order, so a prerequisite may come after its schtick.
+    for schtick in rng.sample(all_schticks, len(all_schticks)):
         category = rng.choice(words.CATEGORIES)
         rows.add(
             "schticks",
@@ -208,12 +208,12 @@ def _add_schticks(rows: Rows, campaign: UUID, size: Size) -> tuple[list[UUID], l
             campaign,
             category,
             rng.choice(("Core", "Path of the Reed", "Path of the Kiln", None)),
-            called[schtick],
+            schtick_names[schtick],
             words.sentences(rng, 1 + rng.randrange(4)),
             rng.choice(words.COLORS),
             rng.random() < 0.1,
             json.dumps(rng.sample(words.CATEGORIES, rng.randrange(3))),
-            needs.get(schtick),
+            prerequisites.get(schtick),
             schtick not in inactive,
         )
     return active, retired
@@ -242,14 +242,14 @@ def _add_weapons(rows: Rows, campaign: UUID, count: int) -> list[UUID]:
 
 
 def _add_named(rows: Rows, table: str, campaign: UUID, count: int, factions: list[UUID] | None = None) -> list[UUID]:
-    """Add factions, or junctures when there are factions to hold them; one juncture in seven is free."""
+    """Add factions, or with `factions` junctures, of which one in seven has no faction."""
     rng = rows.rng
-    made = []
+    added = []
     for number, name in enumerate(words.names(rng, count)):
-        made.append(row := rows.id())
-        held = () if factions is None else (None if number % 7 == 6 else rng.choice(factions),)
-        rows.add(table, row, campaign, *held, name, words.sentences(rng, 2))
-    return made
+        added.append(row := rows.id())
+        faction = () if factions is None else (None if number % 7 == 6 else rng.choice(factions),)
+        rows.add(table, row, campaign, *faction, name, words.sentences(rng, 2))
+    return added
 
 
 def _add_characters(
@@ -289,8 +289,8 @@ def _add_characters(
     return characters
 
 
-def _add_play(rows: Rows, campaign: UUID, owner: UUID, characters: list[UUID]) -> list[UUID]:
-    """Add what playing leaves behind: fights with shots, and invitations; returns the fights."""
+def _add_user_data(rows: Rows, campaign: UUID, owner: UUID, characters: list[UUID]) -> list[UUID]:
+    """Add fights with shots, and invitations, which clones leave out; return the fights."""
     rng = rows.rng
     fights = []
     for name in words.names(rng, 3):
@@ -304,7 +304,7 @@ def _add_play(rows: Rows, campaign: UUID, owner: UUID, characters: list[UUID]) -
 
 
 def _add_images(rows: Rows, records: Iterable[tuple[str, UUID]]) -> None:
-    """Give each record an image of its own: a blob and the attachment to it."""
+    """Add an image to each record: a blob and its attachment."""
     rng = rows.rng
     for kind, record in records:
         blob = len(rows.tables["active_storage_blobs"]) + 1
@@ -323,18 +323,18 @@ def _add_images(rows: Rows, records: Iterable[tuple[str, UUID]]) -> None:
 
 
 def _add_positions(rows: Rows, records: list[tuple[str, UUID]], count: int) -> None:
-    """Say where `count` images are cropped: those of the first record and of others at random."""
+    """Add `count` image positions, for the first record and for random others."""
     places = [(kind, record, context) for kind, record in records for context in _CONTEXTS]
     for place in places[:1] + rows.rng.sample(places[1:], min(count, len(places)) - 1):
         rows.add("image_positions", rows.id(), *place, *(rows.rng.randrange(-200, 200) / 2 for _ in "xy"))
 
 
 def add_people(rows: Rows, others: int) -> list[UUID]:
-    """Add the users: gamemasters with known ids, the owners of `others` campaigns, and players, returned."""
-    known = [ids.TEMPLATE_OWNER_ID, *ids.RETURNING_USERS, *ids.NEW_USERS]
+    """Add gamemasters with fixed ids, the owners of `others` campaigns and players; return the players."""
+    gamemasters = [ids.TEMPLATE_OWNER_ID, *ids.RETURNING_USERS, *ids.NEW_USERS]
     owners = [ids.other_owner_id(number) for number in range(len(ids.RETURNING_USERS) + 1, others + 1)]
     players = [rows.id() for _ in range(12)]
-    people = known + owners + players
+    people = gamemasters + owners + players
     for user, name in zip(people, words.names(rows.rng, len(people)), strict=True):
         add_user(rows, user, name, gamemaster=user not in players)
     return players

@@ -1,12 +1,12 @@
--- The sample application's own schema: what a Rails application of this kind has on Postgres.
+-- The schema of the sample application, a typical Rails application on Postgres.
 --
 -- A campaign is the root of a graph of rows. `schticks`, `weapons`, `factions`, `junctures` and `characters`
--- hang on it; the join tables hang on characters; images and their positions hang on any of them by a
--- polymorphic pair (type, id), as Rails has it. `campaign_memberships`, `fights`, `shots` and `invitations`
--- are play: they hang on a campaign too, and are no part of a template.
+-- reference it; join tables reference characters; images and their positions reference any of these with a
+-- polymorphic pair (type, id), as in Rails. `campaign_memberships`, `fights`, `shots` and `invitations` also
+-- reference a campaign, but are user data and not part of a template.
 --
--- Foreign keys have no ON DELETE, as Rails makes them; rules such as "one master template" and "campaign names
--- are unique per user" live in the application alone.
+-- Foreign keys have no ON DELETE, as in Rails. Only the application enforces rules such as "one master template"
+-- and "campaign names are unique per user".
 
 CREATE TABLE users (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -191,7 +191,7 @@ CREATE TABLE image_positions (
 CREATE UNIQUE INDEX index_image_positions_on_positionable_and_context
   ON image_positions (positionable_type, positionable_id, context);
 
--- Active Storage, as `rails active_storage:install` makes it for an application with uuid keys.
+-- Active Storage, as `rails active_storage:install` creates it for an application with uuid keys.
 CREATE TABLE active_storage_blobs (
   id bigserial PRIMARY KEY,
   key character varying NOT NULL,
@@ -217,7 +217,7 @@ CREATE UNIQUE INDEX index_active_storage_attachments_uniqueness
   ON active_storage_attachments (record_type, record_id, name, blob_id);
 CREATE INDEX index_active_storage_attachments_on_blob_id ON active_storage_attachments (blob_id);
 
--- Play: hangs on a campaign, is no part of a template.
+-- User data: references a campaign, but is not part of a template.
 CREATE TABLE fights (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   campaign_id uuid NOT NULL REFERENCES campaigns (id),

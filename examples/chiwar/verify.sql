@@ -1,11 +1,11 @@
--- What is wrong with campaign $1 as a clone of template $2: one row a fault, none when it is whole.
+-- Return the faults of campaign $1 as a clone of template $2, one per row; no row if it is complete.
 --
--- Independent of how clones are made: rows are compared by what they say (jsonb, with every reference replaced
--- by the natural key of the row it means), as multisets, both ways.
+-- The comparison does not depend on how clones are created: it compares multisets of rows as jsonb, in which the
+-- natural key of the referenced row replaces every reference.
 WITH
--- The rows of either campaign that may be referred to, with their natural keys. `meant`: a clone has it.
+-- The rows of both campaigns that other rows refer to, with their natural keys; clones have the `is_cloned` ones.
 records AS (
-  SELECT id AS campaign_id, 'Campaign' AS type, id, '' AS key, true AS meant
+  SELECT id AS campaign_id, 'Campaign' AS type, id, '' AS key, true AS is_cloned
     FROM campaigns WHERE id IN ($1, $2)
   UNION ALL
   SELECT campaign_id, 'Schtick', id, category || ': ' || name, active
@@ -20,73 +20,73 @@ records AS (
   SELECT campaign_id, 'Character', id, name, is_template AND active
     FROM characters WHERE campaign_id IN ($1, $2)
 ),
--- What either campaign has, and of the template only what is meant for a clone.
-known AS MATERIALIZED (
-  SELECT * FROM records WHERE campaign_id = $1 OR meant
+-- All rows of the clone, and the rows of the template that clones have.
+compared AS MATERIALIZED (
+  SELECT * FROM records WHERE campaign_id = $1 OR is_cloned
 ),
 described AS (
   SELECT c.id AS campaign_id, 'campaigns' AS tbl,
-         to_jsonb(c) - '{id,user_id,name,active,is_master_template,seeded_at,created_at,updated_at}'::text[] AS said
-    FROM campaigns c JOIN known k ON k.id = c.id
+         to_jsonb(c) - '{id,user_id,name,active,is_master_template,seeded_at,created_at,updated_at}'::text[] AS content
+    FROM campaigns c JOIN compared k ON k.id = c.id
   UNION ALL
   SELECT s.campaign_id, 'schticks',
          to_jsonb(s) - '{id,campaign_id,prerequisite_id,created_at,updated_at}'::text[]
            || jsonb_build_object('prerequisite', p.key)
-    FROM schticks s JOIN known k ON k.id = s.id
-    LEFT JOIN known p ON p.id = s.prerequisite_id AND p.campaign_id = s.campaign_id
+    FROM schticks s JOIN compared k ON k.id = s.id
+    LEFT JOIN compared p ON p.id = s.prerequisite_id AND p.campaign_id = s.campaign_id
   UNION ALL
   SELECT w.campaign_id, 'weapons', to_jsonb(w) - '{id,campaign_id,created_at,updated_at}'::text[]
-    FROM weapons w JOIN known k ON k.id = w.id
+    FROM weapons w JOIN compared k ON k.id = w.id
   UNION ALL
   SELECT f.campaign_id, 'factions', to_jsonb(f) - '{id,campaign_id,created_at,updated_at}'::text[]
-    FROM factions f JOIN known k ON k.id = f.id
+    FROM factions f JOIN compared k ON k.id = f.id
   UNION ALL
   SELECT j.campaign_id, 'junctures',
          to_jsonb(j) - '{id,campaign_id,faction_id,created_at,updated_at}'::text[]
            || jsonb_build_object('faction', f.key)
-    FROM junctures j JOIN known k ON k.id = j.id
-    LEFT JOIN known f ON f.id = j.faction_id AND f.campaign_id = j.campaign_id
+    FROM junctures j JOIN compared k ON k.id = j.id
+    LEFT JOIN compared f ON f.id = j.faction_id AND f.campaign_id = j.campaign_id
   UNION ALL
   SELECT c.campaign_id, 'characters',
          to_jsonb(c) - '{id,campaign_id,user_id,faction_id,juncture_id,equipped_weapon_id,notion_page_id,
                          created_at,updated_at}'::text[]
            || jsonb_build_object('faction', f.key, 'juncture', j.key, 'equipped_weapon', w.key)
-    FROM characters c JOIN known k ON k.id = c.id
-    LEFT JOIN known f ON f.id = c.faction_id AND f.campaign_id = c.campaign_id
-    LEFT JOIN known j ON j.id = c.juncture_id AND j.campaign_id = c.campaign_id
-    LEFT JOIN known w ON w.id = c.equipped_weapon_id AND w.campaign_id = c.campaign_id
+    FROM characters c JOIN compared k ON k.id = c.id
+    LEFT JOIN compared f ON f.id = c.faction_id AND f.campaign_id = c.campaign_id
+    LEFT JOIN compared j ON j.id = c.juncture_id AND j.campaign_id = c.campaign_id
+    LEFT JOIN compared w ON w.id = c.equipped_weapon_id AND w.campaign_id = c.campaign_id
   UNION ALL
   SELECT c.campaign_id, 'character_schticks', jsonb_build_object('character', c.key, 'schtick', s.key)
     FROM character_schticks x
-    JOIN known c ON c.id = x.character_id
-    JOIN known s ON s.id = x.schtick_id AND s.campaign_id = c.campaign_id
+    JOIN compared c ON c.id = x.character_id
+    JOIN compared s ON s.id = x.schtick_id AND s.campaign_id = c.campaign_id
   UNION ALL
   SELECT c.campaign_id, 'carries', jsonb_build_object('character', c.key, 'weapon', w.key)
     FROM carries x
-    JOIN known c ON c.id = x.character_id
-    JOIN known w ON w.id = x.weapon_id AND w.campaign_id = c.campaign_id
+    JOIN compared c ON c.id = x.character_id
+    JOIN compared w ON w.id = x.weapon_id AND w.campaign_id = c.campaign_id
   UNION ALL
   SELECT k.campaign_id, 'image_positions',
          to_jsonb(p) - '{id,positionable_id,created_at,updated_at}'::text[] || jsonb_build_object('of', k.key)
-    FROM known k JOIN image_positions p ON p.positionable_type = k.type AND p.positionable_id = k.id
+    FROM compared k JOIN image_positions p ON p.positionable_type = k.type AND p.positionable_id = k.id
   UNION ALL
   SELECT k.campaign_id, 'active_storage_attachments',
          to_jsonb(a) - '{id,record_id,blob_id,created_at}'::text[]
            || jsonb_build_object('of', k.key, 'file', b.filename, 'checksum', b.checksum)
-    FROM known k JOIN active_storage_attachments a ON a.record_type = k.type AND a.record_id = k.id
+    FROM compared k JOIN active_storage_attachments a ON a.record_type = k.type AND a.record_id = k.id
     JOIN active_storage_blobs b ON b.id = a.blob_id
 ),
 missing AS (
-  SELECT tbl, said FROM described WHERE campaign_id = $2
+  SELECT tbl, content FROM described WHERE campaign_id = $2
   EXCEPT ALL
-  SELECT tbl, said FROM described WHERE campaign_id = $1
+  SELECT tbl, content FROM described WHERE campaign_id = $1
 ),
 surplus AS (
-  SELECT tbl, said FROM described WHERE campaign_id = $1
+  SELECT tbl, content FROM described WHERE campaign_id = $1
   EXCEPT ALL
-  SELECT tbl, said FROM described WHERE campaign_id = $2
+  SELECT tbl, content FROM described WHERE campaign_id = $2
 ),
--- Rows that tie the clone to another campaign. `a` is where the row hangs, `b` what it refers to.
+-- The campaigns of both ends of every reference: `a` of the referencing row, `b` of the referenced row.
 ties AS (
   SELECT 'schticks.prerequisite_id' AS col, a.campaign_id AS a, b.campaign_id AS b
     FROM schticks a JOIN schticks b ON b.id = a.prerequisite_id
@@ -114,36 +114,36 @@ ties AS (
 ),
 faults AS (
   SELECT 1 AS place, tbl,
-         format('%s: %s rows of the template are missing or differ, e.g. %s', tbl, count(*), min(said::text))
+         format('%s: %s rows of the template are missing or differ, e.g. %s', tbl, count(*), min(content::text))
            AS fault
     FROM missing GROUP BY tbl
   UNION ALL
-  SELECT 2, tbl, format('%s: %s rows are not as the template has them, e.g. %s', tbl, count(*), min(said::text))
+  SELECT 2, tbl, format('%s: %s rows differ from the template, e.g. %s', tbl, count(*), min(content::text))
     FROM surplus GROUP BY tbl
   UNION ALL
-  SELECT 3, col, format('%s: %s rows tie the clone to another campaign', col, count(*))
+  SELECT 3, col, format('%s: %s rows reference another campaign', col, count(*))
     FROM ties WHERE (a = $1) <> (b = $1) GROUP BY col
   UNION ALL
-  SELECT 4, 'campaigns', 'campaigns.is_master_template: the clone says that it is the master template'
+  SELECT 4, 'campaigns', 'campaigns.is_master_template: the clone is marked as the master template'
     FROM campaigns WHERE id = $1 AND is_master_template
   UNION ALL
-  SELECT 4, 'campaigns', 'campaigns.seeded_at: the clone says that it was never seeded'
+  SELECT 4, 'campaigns', 'campaigns.seeded_at: the clone has no value'
     FROM campaigns WHERE id = $1 AND seeded_at IS NULL
   UNION ALL
-  SELECT 4, 'campaigns', 'campaigns.name: the clone is called exactly as the template'
+  SELECT 4, 'campaigns', 'campaigns.name: the clone has the name of the template'
     FROM campaigns c JOIN campaigns t ON t.id = $2 AND t.name = c.name WHERE c.id = $1
   UNION ALL
-  SELECT 5, 'characters', format('characters.notion_page_id: %s rows have one', count(*))
+  SELECT 5, 'characters', format('characters.notion_page_id: %s rows have a value', count(*))
     FROM characters WHERE campaign_id = $1 AND notion_page_id IS NOT NULL HAVING count(*) > 0
   UNION ALL
-  SELECT 6, 'fights', format('fights: %s rows were copied, and are play', count(*))
+  SELECT 6, 'fights', format('fights: %s rows of user data were copied', count(*))
     FROM fights WHERE campaign_id = $1 HAVING count(*) > 0
   UNION ALL
-  SELECT 6, 'invitations', format('invitations: %s rows were copied, and are play', count(*))
+  SELECT 6, 'invitations', format('invitations: %s rows of user data were copied', count(*))
     FROM invitations WHERE campaign_id = $1 HAVING count(*) > 0
   UNION ALL
-  -- Whoever claims a campaign becomes a member of it; nobody else is one.
-  SELECT 6, 'campaign_memberships', format('campaign_memberships: %s rows of others than its user', count(*))
+  -- Only the user who claimed the campaign is a member.
+  SELECT 6, 'campaign_memberships', format('campaign_memberships: %s rows of other users', count(*))
     FROM campaign_memberships m JOIN campaigns c ON c.id = m.campaign_id
    WHERE c.id = $1 AND m.user_id <> c.user_id HAVING count(*) > 0
 )

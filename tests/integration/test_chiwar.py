@@ -168,22 +168,22 @@ async def test_a_claimed_clone_is_whole(conn: Connection, whole_clone: UUID) -> 
 
 
 @pytest.mark.parametrize("campaign", [ids.other_campaign_id(1), chiwar.TEMPLATE_ID])
-async def test_a_campaign_that_is_no_clone_has_faults(conn: Connection, campaign: UUID) -> None:
+async def test_campaign_that_is_not_a_clone_has_faults(conn: Connection, campaign: UUID) -> None:
     assert await chiwar.check_clone(conn, campaign)
 
 
-async def test_a_campaign_that_is_not_there_is_a_fault(conn: Connection) -> None:
+async def test_unknown_campaign_is_a_fault(conn: Connection) -> None:
     assert await chiwar.check_clone(conn, UUID(int=1)) == [f"campaigns: there is no campaign {UUID(int=1)}"]
 
 
 def _planted() -> list[tuple[str, str, str]]:
-    """The faults to plant: what each is, the pattern of the sentence that has to report it, the statement."""
+    """Return the faults to plant: the name, the regular expression of the message, and the statement."""
     text = (_DATA / "chiwar_faults.sql").read_text()
-    return re.findall(r"^-- fault: (.*)\n-- found: (.*)\n([^;]*);", text, re.MULTILINE)
+    return re.findall(r"^-- fault: (.*)\n-- message: (.*)\n([^;]*);", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("expected", "sql"), [pytest.param(*rest, id=fault) for fault, *rest in _planted()])
-async def test_a_planted_fault_is_found(conn: Connection, whole_clone: UUID, expected: str, sql: str) -> None:
+async def test_planted_fault_is_reported(conn: Connection, whole_clone: UUID, expected: str, sql: str) -> None:
     campaigns = {"$1": whole_clone, "$2": chiwar.TEMPLATE_ID, "$3": ids.other_campaign_id(1)}
     for place, campaign in campaigns.items():
         sql = sql.replace(place, f"'{campaign}'::uuid")
@@ -192,14 +192,14 @@ async def test_a_planted_fault_is_found(conn: Connection, whole_clone: UUID, exp
     assert [fault for fault in faults if re.match(expected, fault)], faults
 
 
-async def test_half_a_campaign_is_found(conn: Connection, whole_clone: UUID) -> None:
+async def test_incomplete_campaign_is_reported(conn: Connection, whole_clone: UUID) -> None:
     assert await chiwar.half_campaigns(conn) == []
     await conn.execute("DELETE FROM image_positions WHERE positionable_id = $1", whole_clone)
-    found = await chiwar.half_campaigns(conn)
-    assert [re.sub(r"\d+ of", "n of", line) for line in found] == [f"campaign {whole_clone}: n of 95: image position"]
+    lines = await chiwar.half_campaigns(conn)
+    assert [re.sub(r"\d+ of", "n of", line) for line in lines] == [f"campaign {whole_clone}: n of 95: image position"]
 
 
-async def test_a_campaign_with_nothing_in_it_is_half(conn: Connection) -> None:
+async def test_empty_campaign_is_incomplete(conn: Connection) -> None:
     campaign = await conn.fetchval(
         "INSERT INTO campaigns (user_id, name, created_at, updated_at) VALUES ($1, 'Bare', now(), now())"
         " RETURNING id",
@@ -210,34 +210,34 @@ async def test_a_campaign_with_nothing_in_it_is_half(conn: Connection) -> None:
     assert "0 of 643: Schtick" in line
 
 
-async def test_images_of_a_record_that_is_gone_are_found(conn: Connection) -> None:
+async def test_images_of_deleted_record_are_reported(conn: Connection) -> None:
     await conn.execute(
         "UPDATE active_storage_attachments SET record_id = gen_random_uuid() WHERE record_id = $1",
         ids.other_campaign_id(1),
     )
-    assert await chiwar.half_campaigns(conn) == ["active_storage_attachments: 1 rows hang on a Campaign that is gone"]
+    assert await chiwar.half_campaigns(conn) == ["active_storage_attachments: 1 rows refer to a deleted Campaign"]
 
 
-async def test_a_clone_for_nobody_leaves_nothing(conn: Connection) -> None:
+async def test_clone_for_unknown_user_leaves_no_rows(conn: Connection) -> None:
     with pytest.raises(LookupError, match="users has no row"):
         await naive.clone(conn, UUID(int=1), "Nobody's")
     assert await chiwar.half_campaigns(conn) == []
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "chiwar", *words], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "chiwar", *arguments], capture_output=True, text=True, check=False, timeout=60
     )
 
 
-def test_the_command_loads_and_then_refuses(postgres_server: EmbeddedPostgres, new_database: NewDatabase) -> None:
+def test_command_loads_once_and_then_refuses(postgres_server: EmbeddedPostgres, new_database: NewDatabase) -> None:
     url = new_database()
     first = _run("--database-url", url, "--scale", "0.05", "--campaigns", "1")
     assert (first.returncode, first.stderr) == (0, "")
     assert str(chiwar.TEMPLATE_ID) in first.stdout
     second = _run("--database-url", url)
     assert second.returncode == 1
-    assert "tables already" in second.stderr
+    assert "already has these tables" in second.stderr
     assert "Traceback" not in second.stderr
     nowhere = _run("--database-url", postgres_server.url_of("nowhere"))
     assert nowhere.returncode == 1
@@ -245,21 +245,21 @@ def test_the_command_loads_and_then_refuses(postgres_server: EmbeddedPostgres, n
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--database-url", "postgresql://127.0.0.1:9/x", "--scale", "0"], "greater than 0"),
         (["--database-url", "postgresql://127.0.0.1:9/x", "--campaigns", "-1"], "0 or more"),
-        ([], "say where to"),
+        ([], "no database: pass --database-url"),
     ],
 )
-def test_the_command_says_what_is_wrong(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_reports_wrong_arguments(arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    done = _run(*words)
+    done = _run(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_the_help_teaches() -> None:
+def test_help_names_fixed_ids() -> None:
     done = _run("--help")
     assert done.returncode == 0
     assert str(chiwar.NEW_USER_ID) in done.stdout

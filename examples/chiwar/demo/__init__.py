@@ -1,1 +1,1 @@
-"""`make demo`: the product at work on the sample application, on a laptop, in under a minute."""
+"""`make demo`: shows the product with the sample application on one machine, in less than a minute."""

@@ -1,4 +1,4 @@
-"""`python -m chiwar.demo`: start the laptop cluster, fill the pools, claim from them, see them refill."""
+"""`python -m chiwar.demo`: start a local cluster, fill the pools, claim from them, and watch them refill."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent.parent
 POOL = yaml.safe_load((_HERE / "pool.yaml").read_text())
 IMAGES = yaml.safe_load((_HERE / "images.yaml").read_text())["spec"]["images"]
 NAME = POOL["metadata"]["name"]
-PATIENCE = 45.0
+TIMEOUT = 45.0
 """Seconds within which a pool must be full; it takes a few."""
 
 _CAMPAIGNS = """
@@ -34,17 +34,17 @@ UNION ALL SELECT campaign_id FROM campaign_pool.claimed
 """
 
 _DESCRIPTION = """\
-Show campaignpool at work on this machine, without Docker or Kubernetes: an embedded Postgres with the sample
-application, a Kubernetes API emulator with its Job runner, a stand-in for ImageKit, and the real operator.
-Everything is kept in .local/demo and ends with this command."""
+Demonstrate campaignpool on this machine without Docker or Kubernetes: an embedded Postgres with the sample
+application, a Kubernetes API emulator that runs Jobs, a stand-in for ImageKit, and the real operator.
+All files are in .local/demo, and all processes end with this command."""
 
 
 class StepError(Exception):
-    """A step of the demo was not seen to hold; the message says which and what was seen."""
+    """A check of the demo failed; the message names the check and the observed value."""
 
 
-class Show:
-    """Prints what happens, with the seconds since the start."""
+class Output:
+    """Prints the steps of the demo with the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -55,69 +55,71 @@ class Show:
         sys.stdout.flush()
 
     def step(self, text: str) -> None:
-        """Print what comes next."""
+        """Print the title of the next step."""
         self.say(f"\n[{time.monotonic() - self._began:5.1f} s] {text}")
 
     def check(self, text: str, *, holds: bool, seen: object = "") -> None:
-        """Print a thing that was checked; raises StepError when it does not hold."""
+        """Print a check that holds; raise StepError if it does not."""
         if not holds:
-            raise StepError(f"{text}: not so{f': {seen}' if seen != '' else ''}")
+            raise StepError(f"check failed: {text}{f'; observed: {seen}' if seen != '' else ''}")
         self.say(f"          ok: {text}")
 
 
-async def play(show: Show, arguments: argparse.Namespace) -> None:
-    """Show everything once; with --once that is all, else it stays up until Ctrl-C."""
-    show.step("Starting Postgres and the Kubernetes API emulator")
+async def run(output: Output, arguments: argparse.Namespace) -> None:
+    """Run all steps; then, without --once, keep the cluster running until Ctrl-C."""
+    output.step("Starting Postgres and the Kubernetes API emulator")
     async with stage(arguments.folder.resolve()) as running:
         connection = await asyncpg.connect(running.database_url)
         try:
-            show.step("Loading the sample application: a game with one master template")
+            output.step("Loading the sample application: a game with one master template")
             counts = await chiwar.load(connection, scale=arguments.scale, campaigns=arguments.campaigns)
-            listed = ", ".join(f"{count} {table}" for table, count in counts.clone.items())
-            show.say(f"          a campaign is {sum(counts.clone.values())} rows: {listed}")
-            await _put_pictures(running, connection)
+            tables = ", ".join(f"{count} {table}" for table, count in counts.clone.items())
+            output.say(f"          a campaign is {sum(counts.clone.values())} rows: {tables}")
+            await _upload_template_images(running, connection)
             async with operator(running):
-                await _fill(show, running, connection)
-                await _claims(show, running, connection)
-                await _refill(show, running)
-                await _images(show, running, connection)
-                show.step("Every step was seen to hold.")
-                _what_next(show, running)
+                await _fill(output, running, connection)
+                await _claims(output, running, connection)
+                await _refill(output, running)
+                await _images(output, running, connection)
+                output.step("All checks passed.")
+                _next_steps(output, running)
                 if not arguments.once:
                     await _until_interrupted()
         finally:
             await connection.close()
 
 
-async def _put_pictures(running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Put a file for each picture of the template into the store."""
+async def _upload_template_images(running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Upload a file for each image of the template to the stand-in."""
     for row in await connection.fetch((_HERE / "pictures.sql").read_text()):
         running.store.files.put("/template", row["key"].removeprefix("template/"), picture(row["id"]))
 
 
-async def _fill(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    show.step(f"Applying the CRD, Secrets of database and ImageKit, the CampaignPool {NAME}; starting the operator")
+async def _fill(output: Output, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    output.step(f"Applying the CRD, the Secrets and the CampaignPool {NAME}; starting the operator")
     kube = running.kube
     await kube.apply(crd(), "customresourcedefinitions")
     await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, "namespaces")
     await kube.apply(_secret(POOL["spec"]["database"]["secretRef"]["name"], "url", running.database_url), "secrets")
     await kube.apply(_secret(IMAGES["secretRef"]["name"], "privateKey", running.store.private_key), "secrets")
-    images = {**IMAGES, "endpoint": running.store.url}  # the stand-in; without it, ImageKit's own
+    images = {**IMAGES, "endpoint": running.store.url}  # the default is ImageKit
     await kube.apply({**POOL, "spec": {**POOL["spec"], "images": images}}, PLURAL)
-    show.say(f"\n$ kubectl get {PLURAL} --watch")
-    await asyncio.wait_for(_show_until_full(show, kube, 0), PATIENCE)
+    output.say(f"\n$ kubectl get {PLURAL} --watch")
+    await asyncio.wait_for(_show_until_full(output, kube, 0), TIMEOUT)
 
     status = (await kube.get(f"{PLURAL}/{NAME}"))["status"]
     seed = status["lastSeed"]
-    show.check(
-        "every owner has what is wanted", holds=status["ready"] == status["desired"] == 8, seen=status["owners"]
+    output.check(
+        "every owner has the wanted number of campaigns",
+        holds=status["ready"] == status["desired"] == 8,
+        seen=status["owners"],
     )
     ready = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE state = 'ready'")
     faults = [fault for row in ready for fault in await chiwar.check_clone(connection, row[0], images=False)]
-    show.check(f"{len(ready)} campaigns are whole, every row and every reference", holds=not faults, seen=faults)
-    each = await connection.fetchval("SELECT sum(seconds) / sum(campaigns) FROM campaign_pool.run")
-    took = f"{each * 1000:.0f} ms and {seed['statements']} statements a batch, whatever the batch's size"
-    show.say(f"          a pooled campaign took {took}")
+    output.check(f"{len(ready)} campaigns are complete, with all rows and references", holds=not faults, seen=faults)
+    mean = await connection.fetchval("SELECT sum(seconds) / sum(campaigns) FROM campaign_pool.run")
+    cost = f"{mean * 1000:.0f} ms; a batch of any size executes {seed['statements']} statements"
+    output.say(f"          a pooled campaign took {cost}")
 
 
 def _secret(name: str, key: str, value: str) -> dict[str, Any]:
@@ -125,23 +127,23 @@ def _secret(name: str, key: str, value: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
-async def _show_until_full(show: Show, kube: Kube, claimed: int) -> None:
+async def _show_until_full(output: Output, kube: Kube, claimed: int) -> None:
     shown = ""
     async for columns, cells in kube.rows(PLURAL):
-        wide = [place for place, column in enumerate(columns) if not column["priority"]]
+        visible = [index for index, column in enumerate(columns) if not column["priority"]]
         if not shown:
-            show.say("".join(f"{columns[place]['name'].upper():<13}" for place in wide))
-        named = {columns[place]["name"]: cells[place] for place in range(len(columns))}
-        line = "".join(f"{'' if cells[place] is None else cells[place]!s:<13}" for place in wide)
+            output.say("".join(f"{columns[index]['name'].upper():<13}" for index in visible))
+        cells_by_name = {column["name"]: cell for column, cell in zip(columns, cells, strict=True)}
+        line = "".join(f"{'' if cells[index] is None else cells[index]!s:<13}" for index in visible)
         if line != shown:
-            show.say(line)
+            output.say(line)
         shown = line
-        if named["Status"] == "Filled" and named["Claimed"] == claimed:
+        if cells_by_name["Status"] == "Filled" and cells_by_name["Claimed"] == claimed:
             return
 
 
-async def _claims(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    show.step("Claiming as the application does: straight from Postgres, with a role that may do nothing else")
+async def _claims(output: Output, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    output.step("Claiming as the application does: in Postgres, with a role that has no other privileges")
     await connection.execute(
         "DROP ROLE IF EXISTS game_app; CREATE ROLE game_app LOGIN PASSWORD 'game' IN ROLE campaign_pool_app"
     )
@@ -153,21 +155,23 @@ async def _claims(show: Show, running: Stage, connection: "asyncpg.Connection[as
             ("a new user", chiwar.NEW_USER_ID, "master"),
             ("a returning user", chiwar.RETURNING_USERS[0], "owner"),
         ]
-        for who, claimant, source in claims:
+        for description, claimant, source in claims:
             key = f"demo-{claimant}"
             began = time.perf_counter()
-            got = await campaigns.claim(claimant, key=key)
-            took = (time.perf_counter() - began) * 1000
+            claim = await campaigns.claim(claimant, key=key)
+            milliseconds = (time.perf_counter() - began) * 1000
             again = await campaigns.claim(claimant, key=key)
-            show.say(f"          {who} got {got.campaign_id} from the {got.source} pool in {took:.1f} ms")
-            await _check_claim(show, connection, got.campaign_id, str(claimant))
-            show.check(f"it came from the {source} pool", holds=got.source == source, seen=got.source)
-            show.check("the same key gives the same campaign again", holds=again == got, seen=again)
-            show.check("it took less than a second", holds=took < 1000, seen=took)
+            output.say(
+                f"          {description} got {claim.campaign_id} from the {claim.source} pool, {milliseconds:.1f} ms"
+            )
+            await _check_claim(output, connection, claim.campaign_id, str(claimant))
+            output.check(f"it came from the {source} pool", holds=claim.source == source, seen=claim.source)
+            output.check("the same key returns the same campaign", holds=again == claim, seen=again)
+            output.check("it took less than a second", holds=milliseconds < 1000, seen=milliseconds)
 
 
 async def _check_claim(
-    show: Show, connection: "asyncpg.Connection[asyncpg.Record]", campaign: str, claimant: str
+    output: Output, connection: "asyncpg.Connection[asyncpg.Record]", campaign: str, claimant: str
 ) -> None:
     row: Any = await connection.fetchrow(
         "SELECT c.user_id::text AS owner, c.active, (SELECT count(*) FROM campaign_memberships m"
@@ -176,103 +180,109 @@ async def _check_claim(
         claimant,
     )
     faults = await chiwar.check_clone(connection, campaign, images=False)
-    show.check(
-        "it is whole, theirs, active, and they are a member", holds=not faults and _theirs(row, claimant), seen=faults
+    output.check(
+        "it is complete and active, and the user is its owner and a member",
+        holds=not faults and _belongs_to(row, claimant),
+        seen=faults,
     )
 
 
-def _theirs(row: Any, claimant: str) -> bool:  # noqa: ANN401 (a database row)
+def _belongs_to(row: Any, claimant: str) -> bool:  # noqa: ANN401 (a database row)
     return bool(row["owner"] == claimant and row["active"] and row["memberships"] == 1)
 
 
-async def _refill(show: Show, running: Stage) -> None:
-    show.step("The claims woke the operator; the pool refills itself")
-    show.say(f"\n$ kubectl get {PLURAL} --watch")
+async def _refill(output: Output, running: Stage) -> None:
+    output.step("The claims notified the operator, which refills the pool")
+    output.say(f"\n$ kubectl get {PLURAL} --watch")
     began = time.monotonic()
-    await asyncio.wait_for(_show_until_full(show, running.kube, 2), PATIENCE)
+    await asyncio.wait_for(_show_until_full(output, running.kube, 2), TIMEOUT)
     status = (await running.kube.get(f"{PLURAL}/{NAME}"))["status"]
-    show.check("two were claimed", holds=status["claimed"] == 2, seen=status["claimed"])
-    show.check(f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"])
+    output.check("two campaigns are claimed", holds=status["claimed"] == 2, seen=status["claimed"])
+    output.check(
+        f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"]
+    )
 
 
-async def _images(show: Show, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    show.step("Images follow the rows: a Job copies the template's folder for each campaign, claimed or not")
-    show.say(f"\n$ kubectl get {PLURAL} --watch -o jsonpath='{{.status.images}}'")
-    images = await asyncio.wait_for(_show_until_copied(show, running.kube), PATIENCE)
+async def _images(output: Output, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    output.step("Images follow the rows: a Job copies the template's folder for each campaign, claimed or ready")
+    output.say(f"\n$ kubectl get {PLURAL} --watch -o jsonpath='{{.status.images}}'")
+    images = await asyncio.wait_for(_show_until_copied(output, running.kube), TIMEOUT)
     campaigns = [row[0] for row in await connection.fetch(_CAMPAIGNS)]
-    show.check(f"{images['copied']} images are copied, none failed", holds=not images["failed"], seen=images)
-    faults = [fault for each in campaigns for fault in await chiwar.check_clone(connection, each)]
-    show.check(
-        f"{len(campaigns)} campaigns have all their images, each in a file of its own", holds=not faults, seen=faults
+    output.check(f"{images['copied']} images are copied, none failed", holds=not images["failed"], seen=images)
+    faults = [fault for campaign in campaigns for fault in await chiwar.check_clone(connection, campaign)]
+    output.check(
+        f"{len(campaigns)} campaigns have all their images, each in a separate file", holds=not faults, seen=faults
     )
     calls = sum(running.store.calls.values())
-    show.check(f"{calls} calls to the stand-in for ImageKit", holds=calls <= 10 * len(campaigns), seen=calls)
+    output.check(f"{calls} calls to the stand-in for ImageKit", holds=calls <= 10 * len(campaigns), seen=calls)
 
 
-async def _show_until_copied(show: Show, kube: Kube) -> dict[str, int]:
+async def _show_until_copied(output: Output, kube: Kube) -> dict[str, int]:
     shown: dict[str, int] = {}
     async for _ in kube.rows(PLURAL):
         images: dict[str, int] = (await kube.get(f"{PLURAL}/{NAME}"))["status"].get("images", {})
         images = {name: images.get(name, 0) for name in ("pending", "copied", "failed")}
         if images != shown:
-            show.say(json.dumps(images))
+            output.say(json.dumps(images))
         shown = images
         if images["copied"] and not images["pending"]:
             break
     return shown
 
 
-def _what_next(show: Show, running: Stage) -> None:
+def _next_steps(output: Output, running: Stage) -> None:
     claim = f"pool => '{NAMESPACE}/{NAME}', claimant => '{chiwar.NEW_USERS[1]}', key => 'first'"
-    show.say("\nWhat to try next, while this runs:")
-    show.say(f"  export KUBECONFIG={running.kubeconfig}")
-    show.say(f"  kubectl get campaignpools -n {NAMESPACE} --watch")
-    show.say(f"  kubectl scale campaignpool {NAME} -n {NAMESPACE} --replicas 8")
-    show.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
-    show.say(f"  open {running.store.url}/demo{_picture(running)}   (a picture)")
-    show.say(f"  psql {running.database_url}")
-    show.say(f"    SELECT * FROM campaign_pool.claim({claim});")  # noqa: S608 (printed, not run)
-    show.say("    SELECT * FROM campaign_pool.health();")
-    show.say("From an application: docs/how-to/claim-a-campaign.md, and programs to copy in examples/clients")
-    show.say(f"The operator's log: {running.log}")
+    output.say("\nWhat to try while the demo runs:")
+    output.say(f"  export KUBECONFIG={running.kubeconfig}")
+    output.say(f"  kubectl get campaignpools -n {NAMESPACE} --watch")
+    output.say(f"  kubectl scale campaignpool {NAME} -n {NAMESPACE} --replicas 8")
+    output.say(f"  kubectl describe campaignpool {NAME} -n {NAMESPACE}")
+    output.say(f"  open {running.store.url}/demo{_copied_image(running)}   (an image)")
+    output.say(f"  psql {running.database_url}")
+    output.say(f"    SELECT * FROM campaign_pool.claim({claim});")  # noqa: S608 (printed, not run)
+    output.say("    SELECT * FROM campaign_pool.health();")
+    output.say("From an application: docs/how-to/claim-a-campaign.md, and example programs in examples/clients")
+    output.say(f"The operator's log: {running.log}")
 
 
-def _picture(running: Stage) -> str:
-    """Give the path of a picture that was copied."""
-    return next(each.full_path for each in running.store.files if each.full_path.startswith(IMAGES["folder"]))
+def _copied_image(running: Stage) -> str:
+    """Return the path of a copied image."""
+    return next(file.full_path for file in running.store.files if file.full_path.startswith(IMAGES["folder"]))
 
 
 async def _until_interrupted() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sys.stdout.write("\nCtrl-C ends everything.\n")
+    sys.stdout.write("\nPress Ctrl-C to stop.\n")
     sys.stdout.flush()
     await stop.wait()
 
 
 def main() -> int:
-    """Run the demo; 0 when every step was seen to hold, else 1 with the step that was not."""
+    """Run the demo and return the exit code: 0 if all checks passed, 1 if one failed."""
     parser = argparse.ArgumentParser(prog="make demo ARGS=…", description=_DESCRIPTION)
-    parser.add_argument("--once", action="store_true", help="end after the last step instead of staying up")
+    parser.add_argument("--once", action="store_true", help="exit after the last step")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the template (1: about 2,000 rows)")
-    parser.add_argument("--campaigns", type=int, default=20, help="campaigns of other people (default: 20)")
+    parser.add_argument("--campaigns", type=int, default=20, help="campaigns of other users (default: 20)")
     parser.add_argument(
-        "--folder", type=Path, default=Path(".local/demo"), help="where to keep it (default: %(default)s)"
+        "--folder", type=Path, default=Path(".local/demo"), help="the folder for all files (default: %(default)s)"
     )
     arguments = parser.parse_args()
     if arguments.scale <= 0:
-        parser.error("--scale has to be greater than 0")
+        parser.error("--scale must be greater than 0")
     if arguments.campaigns < 0:
-        parser.error("--campaigns has to be 0 or more")
-    show = Show()
+        parser.error("--campaigns must be 0 or more")
+    output = Output()
     try:
-        asyncio.run(play(show, arguments))
+        asyncio.run(run(output, arguments))
     except StepError as error:
-        sys.stderr.write(f"\nThe demo failed. {error}\nThe operator's log: {arguments.folder}/operator.log\n")
+        sys.stderr.write(f"\nThe demo failed: {error}\nThe operator's log: {arguments.folder}/operator.log\n")
         return 1
     except TimeoutError:
-        sys.stderr.write(f"\nThe demo failed: not within {PATIENCE:.0f} s. See {arguments.folder}/operator.log\n")
+        sys.stderr.write(
+            f"\nThe demo failed: the pool was not ready within {TIMEOUT:.0f} s. See {arguments.folder}/operator.log\n"
+        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""The few calls that the demo makes to the Kubernetes API, as plain HTTP: what is sent stays in sight."""
+"""The demo's calls to the Kubernetes API, as plain HTTP so that the requests are visible."""
 
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 @dataclass(frozen=True)
 class Kube:
-    """One API server, seen from one namespace."""
+    """A client for one namespace of an API server."""
 
     session: aiohttp.ClientSession
     url: str
@@ -22,34 +22,35 @@ class Kube:
         """Apply a manifest, as `kubectl apply --server-side` does.
 
         Raises:
-            RuntimeError: The API refuses it, with the API's own message.
+            RuntimeError: The API refuses the manifest; the message is the API's.
         """
         version, name = manifest["apiVersion"], manifest["metadata"]["name"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
         clusterwide = manifest["kind"] in ("Namespace", "CustomResourceDefinition")
-        place = "" if clusterwide else f"/namespaces/{self.namespace}"
+        scope = "" if clusterwide else f"/namespaces/{self.namespace}"
         async with self.session.patch(
-            f"{self.url}{root}{place}/{plural}/{name}",
+            f"{self.url}{root}{scope}/{plural}/{name}",
             data=json.dumps(manifest),
             headers={"Content-Type": "application/apply-patch+yaml"},
             params={"fieldManager": "demo", "force": "true"},
-        ) as answer:
-            if answer.status not in (200, 201):
-                raise RuntimeError(f"{manifest['kind']} {name} is refused: {(await answer.json())['message']}")
+        ) as response:
+            if response.status not in (200, 201):
+                message = (await response.json())["message"]
+                raise RuntimeError(f"the API refused {manifest['kind']} {name}: {message}")
 
     async def get(self, path: str) -> dict[str, Any]:
-        """Read one object or list of the namespace, such as `campaignpools/chiwar`."""
-        async with self.session.get(self._path(path)) as answer:
-            found: dict[str, Any] = await answer.json()
-            return found
+        """Return an object or a list of the namespace, such as `campaignpools/chiwar`."""
+        async with self.session.get(self._path(path)) as response:
+            resource: dict[str, Any] = await response.json()
+            return resource
 
     async def rows(self, path: str) -> AsyncIterator[tuple[list[dict[str, Any]], list[Any]]]:
-        """Watch as `kubectl get --watch` does: the columns, and the cells of a row each time it changes."""
+        """Watch like `kubectl get --watch`: yield the columns and the cells of a row whenever it changes."""
         columns: list[dict[str, Any]] = []
         parameters = {"watch": "true", "includeObject": "None"}
         headers = {"Accept": TABLE}
-        async with self.session.get(self._path(path), params=parameters, headers=headers) as answer:
-            async for line in answer.content:
+        async with self.session.get(self._path(path), params=parameters, headers=headers) as response:
+            async for line in response.content:
                 table = json.loads(line)["object"]
                 columns = table["columnDefinitions"] or columns
                 for row in table["rows"] or ():
