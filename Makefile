@@ -69,6 +69,10 @@ vocabulary: setup ## list the words that a reader would have to translate (ARGS=
 generate: setup ## write what is generated: crds/, the chart, tables of the docs
 	@$(RUN)python -m campaignpool.api.crd && $(RUN)python -m tools.chart
 
+docs: setup ## build the docs site into .local/site; a broken link is an error
+	@$(UV) sync --quiet --frozen --all-extras --group docs
+	@$(RUN)python tools/docs_site.py
+
 bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README.md
 	@$(UV) sync --quiet --frozen --all-extras --group bench
 	@$(RUN)python -m bench $(NAME)
