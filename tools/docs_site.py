@@ -1,7 +1,7 @@
 """Build the docs site strictly into .local/site: `python tools/docs_site.py`.
 
-The Markdown in docs/ works in the repository. On the site, a link that leaves docs/ would lead nowhere, so the copy that the site is
-built from links to the repository's address instead. A link to a file that does not exist is an error.
+The Markdown in docs/ works in the repository. On the site, a link that leaves docs/ would lead nowhere, so the copy
+that the site is built from links to the repository's address instead. A link to a missing file is an error.
 """
 
 import re
@@ -51,7 +51,8 @@ def main() -> int:
     except LinkError as error:
         print(error)
         return 1
-    return subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=ROOT, check=False).returncode
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 (our own command)
 
 
 if __name__ == "__main__":

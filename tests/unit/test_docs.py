@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import docs_site
 
+ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 READMES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")]
 SOURCES = ("", "operator/", "operator/campaignpool/", "operator/campaignpool_operator/", "jobs/seeder/")
@@ -35,7 +35,10 @@ def test_a_link_out_of_the_docs_leads_to_the_repository(tmp_path: Path) -> None:
     (tmp_path / "pool.yaml").touch()
     page = docs / "page.md"
     page.write_text("[pool](../pool.yaml#top) [web](https://example.org)")
-    assert docs_site.rewritten(page, docs, "https://x") == "[pool](https://x/blob/main/pool.yaml#top) [web](https://example.org)"
+    assert (
+        docs_site.rewritten(page, docs, "https://x")
+        == "[pool](https://x/blob/main/pool.yaml#top) [web](https://example.org)"
+    )
     page.write_text("[gone](gone.md)")
-    with pytest.raises(docs_site.LinkError, match="gone.md"):
+    with pytest.raises(docs_site.LinkError, match=r"gone\.md"):
         docs_site.rewritten(page, docs, "https://x")
