@@ -22,7 +22,7 @@ from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
 from campaignpool_operator.observe.observe import observe, utcnow
 from campaignpool_operator.plan.actions import Action
 from campaignpool_operator.plan.plan import Plan, plan
-from campaignpool_operator.resource import read_pool
+from campaignpool_operator.resource import read_pool, with_defaults
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.listener import Listeners
 from campaignpool_operator.runtime.metrics import Metrics
@@ -80,7 +80,7 @@ class Reconciler:
             resource = await self._cluster.pool(namespace, name)
             if resource is None:
                 return self._gone(key)
-            pool = read_pool(resource)
+            pool = with_defaults(read_pool(resource), self._config)
             return await (self._drain(pool) if pool.deleting else self._reconcile(pool))
         except ClusterError as error:
             if error.reason == "Conflict":

@@ -1,7 +1,7 @@
 """Read a CampaignPool as the API gave it, and the Secret and ConfigMap that it names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Pool
+from campaignpool_operator.jobs import pod
+from campaignpool_operator.runtime.config import Config
 
 _FAULTS_SHOWN = 5
 
@@ -46,6 +48,22 @@ def read_pool(resource: Mapping[str, Any]) -> Pool:
         retry_images=str(annotations.get(RETRY_IMAGES, ""))[:RETRY_SHOWN],
         deleted_at=datetime.fromisoformat(deleted_at) if deleted_at else None,
     )
+
+
+def with_defaults(pool: Pool, config: Config) -> Pool:
+    """Return the pool with the operator's defaults for Jobs where its own `spec.seeding` says nothing."""
+    seeding = pool.raw_spec.get("seeding") or {}
+    if not isinstance(seeding, Mapping) or not (config.seeder_resources or config.seeder_pod_template):
+        return pool
+    resources = seeding.get("resources") or {}
+    template = seeding.get("podTemplate") or {}
+    if not isinstance(resources, Mapping) or not isinstance(template, Mapping):
+        return pool  # `parse_spec` says what is wrong
+    more = {
+        "resources": {**config.seeder_resources, **resources},
+        "podTemplate": pod.merged(config.seeder_pod_template, template, keep_nulls=True),
+    }
+    return replace(pool, raw_spec={**pool.raw_spec, "seeding": {**seeding, **{k: v for k, v in more.items() if v}}})
 
 
 def parse_spec(pool: Pool) -> CampaignPoolSpec:

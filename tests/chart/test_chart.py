@@ -14,7 +14,6 @@ from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES
 from tests.support.helm import CHART, HELMS, Helm, helms
-from tools import chart
 
 pytestmark = pytest.mark.integration
 
@@ -65,11 +64,6 @@ def client(emulator: Emulator) -> Iterator[httpx.Client]:
 def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     (found,) = [each for each in objects if each["kind"] == kind]
     return found
-
-
-@pytest.mark.parametrize("path", chart.generated(ROOT), ids=str)
-def test_generated_files_are_up_to_date(path: Path) -> None:
-    assert (ROOT / path).read_text() == chart.generated(ROOT)[path], "run `make generate`"
 
 
 def test_it_lints(helm: Helm) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,23 @@ NEVER = 3600
 class OperatorProcess:
     """`python -m campaignpool_operator` as a container runs it, with its log in a file."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        log: Path,
+        *options: str,
+        ready: bool = True,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = log
         command = [sys.executable, "-m", "campaignpool_operator", "--http-host=127.0.0.1", "--http-port=0"]
         image = os.environ.get("CAMPAIGNPOOL_TEST_IMAGE")
         command += [f"--resync-seconds={NEVER}", *([f"--seeder-image={image}"] if image else []), *options]
+        environment = {"PATH": path_variable(), "KUBECONFIG": str(kubeconfig), **(variables or {})}
         with log.open("ab") as output:
             self._before = output.tell()
             self.process = subprocess.Popen(
-                Container(command, {"PATH": path_variable(), "KUBECONFIG": str(kubeconfig)}, read_only=True).start(),
+                Container(command, environment, read_only=True).start(),
                 env={},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -74,9 +82,11 @@ class OperatorProcess:
 
 
 @contextlib.contextmanager
-def running(kubeconfig: Path, log: Path, *options: str, ready: bool = True) -> Iterator[OperatorProcess]:
+def running(
+    kubeconfig: Path, log: Path, *options: str, ready: bool = True, variables: Mapping[str, str] | None = None
+) -> Iterator[OperatorProcess]:
     """Run an operator for the duration of a block; by default, wait until it is ready first."""
-    operator = OperatorProcess(kubeconfig, log, *options, ready=ready)
+    operator = OperatorProcess(kubeconfig, log, *options, ready=ready, variables=variables)
     try:
         yield operator
     finally:

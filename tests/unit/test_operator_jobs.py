@@ -11,6 +11,8 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.errors import ConfigurationError
 from campaignpool_operator.jobs import managed, seeding
 from campaignpool_operator.jobs.managed import PoolRef
+from campaignpool_operator.resource import parse_spec, read_pool, with_defaults
+from campaignpool_operator.runtime.config import Config
 from tests.support.pools import spec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "seeding-job.yaml"
@@ -36,7 +38,7 @@ def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
         "annotations": {"note": "x"},
         "spec": {
             "nodeSelector": {"disk": "fast"},
-            "securityContext": {"fsGroup": None, "runAsUser": 1000},
+            "securityContext": {"seccompProfile": None, "runAsUser": 1000},
             "containers": [
                 {"name": "seeder", "env": [{"name": "A", "value": "b"}], "resources": {"limits": {"cpu": 1}}},
                 {"name": "proxy", "image": "proxy:1"},
@@ -52,9 +54,10 @@ def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
     assert pod["nodeSelector"] == {"disk": "fast"}
     assert pod["securityContext"]["runAsUser"] == 1000
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert "fsGroup" not in pod["securityContext"]
+    assert "seccompProfile" not in pod["securityContext"]
     seeder, proxy = pod["containers"]
     assert (seeder["image"], proxy["image"]) == ("mine:2", "proxy:1")
+    assert [each["name"] for each in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "A"], "ours stay"
     assert seeder["resources"]["limits"] == {"memory": "256Mi", "cpu": 1}
     assert seeder["securityContext"]["readOnlyRootFilesystem"] is True
 
@@ -121,3 +124,68 @@ def test_a_job_that_only_wears_our_label_is_none_of_ours() -> None:
     job = existing()
     del job["metadata"]["annotations"]
     assert managed.parse(job) is None
+
+
+def restricted_faults(pod: dict[str, Any]) -> list[str]:
+    """What the pod security standard `restricted` objects to."""
+    faults = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    around = pod.get("securityContext", {})
+    for each in pod["containers"]:
+        own = {**around, **each.get("securityContext", {})}
+        wanted = {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "capabilities": {"drop": ["ALL"]},
+        }
+        faults += [f"{each['name']}: {key}" for key, value in wanted.items() if own.get(key) != value]
+    return faults
+
+
+def test_jobs_pass_the_restricted_standard_and_pin_no_user() -> None:
+    pod = build(spec())["spec"]["template"]["spec"]
+    assert restricted_faults(pod) == []
+    assert "runAsUser" not in pod["securityContext"]
+
+
+def configured(template: dict[str, Any], **resources: Any) -> Config:  # noqa: ANN401 (any YAML)
+    return Config(http_port=None, seeder_pod_template=template, seeder_resources=resources)
+
+
+def defaulted(config: Config, **seeding: Any) -> CampaignPoolSpec:  # noqa: ANN401 (any YAML)
+    """A pool's spec with the operator's defaults for Jobs filled in."""
+    facts = {"namespace": "game", "name": "chiwar", "uid": "u", "resourceVersion": "1"}
+    metadata = {**facts, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    raw = spec(seeding=seeding).model_dump(by_alias=True, exclude_unset=True, mode="json")
+    return parse_spec(with_defaults(read_pool({"metadata": metadata, "spec": raw}), config))
+
+
+def test_the_operators_defaults_hold_where_a_pool_says_nothing() -> None:
+    template = {
+        "annotations": {"a": "operator", "b": "operator"},
+        "spec": {
+            "nodeSelector": {"disk": "fast"},
+            "priorityClassName": "low",
+            "containers": [{"name": "seeder", "env": [{"name": "HTTPS_PROXY", "value": "http://proxy"}]}],
+        },
+    }
+    config = configured(template, limits={"memory": "1Gi"})
+    own = {
+        "annotations": {"b": "pool"},
+        "spec": {
+            "priorityClassName": None,
+            "securityContext": {"runAsNonRoot": None},
+            "nodeSelector": {"arch": "arm"},
+        },
+    }
+    for wanted, annotations in ((defaulted(config), "operator"), (defaulted(config, podTemplate=own), "pool")):
+        job = build(wanted)["spec"]["template"]
+        assert job["metadata"]["annotations"] == {"a": "operator", "b": annotations}
+        (seeder,) = job["spec"]["containers"]
+        assert [each["name"] for each in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "HTTPS_PROXY"]
+        assert seeder["resources"]["limits"] == {"memory": "1Gi"}
+        assert seeder["resources"]["requests"] == {"cpu": "50m", "memory": "64Mi"}
+    pod = job["spec"]
+    assert pod["nodeSelector"] == {"disk": "fast", "arch": "arm"}
+    assert "priorityClassName" not in pod, "a null of the pool removes a default of the operator"
+    assert "runAsNonRoot" not in pod["securityContext"], "and what the operator builds"

@@ -105,7 +105,7 @@ class PodTemplate(Model):
     annotations: dict[str, str] | None = None
     """Annotations to add to the pods."""
     spec: dict[str, Any] | None = Field(default=None, json_schema_extra=OPEN)
-    """Merged into the pod's spec (as a JSON merge patch; containers by name, the seeder's is `seeder`):
+    """Merged into the pod's spec (a JSON merge patch; containers, env and volumes by name, ours is `seeder`):
     `nodeSelector`, `tolerations`, `serviceAccountName`, `imagePullSecrets` and the like."""
 
 

@@ -8,8 +8,9 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.errors import ConfigurationError
 
 CONTAINER = "seeder"
-USER = 65532
-"""Unix user and group of the seeder: nobody that a node knows."""
+
+_BY_NAME = ("containers", "initContainers", "env", "volumes")
+"""Lists whose entries have a name by which they are merged."""
 
 _REQUESTS = {"cpu": "50m", "memory": "64Mi"}
 _LIMITS = {"memory": "256Mi"}
@@ -22,10 +23,8 @@ def template(spec: CampaignPoolSpec, labels: Mapping[str, str], container: Mappi
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
+            # The image's user, which is not root; where that is left open, OpenShift assigns one.
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [dict(container)],
@@ -72,34 +71,41 @@ def container(
     }
 
 
-def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a JSON merge patch (RFC 7396); lists of containers are merged by name, other lists are replaced.
+def merged(target: Mapping[str, Any], patch: Mapping[str, Any], *, keep_nulls: bool = False) -> dict[str, Any]:
+    """Apply a JSON merge patch (RFC 7396); lists of `_BY_NAME` are merged by name, other lists are replaced.
+
+    Args:
+        target: What is changed; left as it is.
+        patch: The changes. A null removes a key.
+        keep_nulls: The target is a patch itself: what the result is applied to loses the keys.
 
     Raises:
-        ConfigurationError: A list of containers holds something else.
+        ConfigurationError: A list that is merged by name holds something else.
     """
     result = copy.deepcopy(dict(target))
     for key, value in patch.items():
-        if value is None:
+        if value is None and not keep_nulls:
             result.pop(key, None)
-        elif key in ("containers", "initContainers") and isinstance(value, list):
-            result[key] = _by_name(result.get(key, []), value)
+        elif key in _BY_NAME and isinstance(value, list):
+            result[key] = _by_name(key, result.get(key) or [], value, keep_nulls=keep_nulls)
         elif isinstance(value, Mapping):
             current = result.get(key)
-            result[key] = merged(current if isinstance(current, Mapping) else {}, value)
+            result[key] = merged(current if isinstance(current, Mapping) else {}, value, keep_nulls=keep_nulls)
         else:
             result[key] = copy.deepcopy(value)
     return result
 
 
-def _by_name(target: Sequence[dict[str, Any]], patch: Sequence[Any]) -> list[dict[str, Any]]:
-    containers = {each["name"]: each for each in target}
+def _by_name(
+    key: str, target: Sequence[dict[str, Any]], patch: Sequence[Any], *, keep_nulls: bool
+) -> list[dict[str, Any]]:
+    default = CONTAINER if key in ("containers", "initContainers") else None
+    entries = {each.get("name", default): each for each in target}
     for each in patch:
-        if not isinstance(each, Mapping) or not isinstance(each.get("name", CONTAINER), str):
+        name = each.get("name", default) if isinstance(each, Mapping) else None
+        if not isinstance(name, str):
             raise ConfigurationError(
-                "spec.seeding.podTemplate.spec: containers and initContainers must be lists of objects with a name",
-                reason="SpecInvalid",
+                f"spec.seeding.podTemplate.spec: {key} must be a list of objects with a name", reason="SpecInvalid"
             )
-        name = each.get("name", CONTAINER)
-        containers[name] = merged(containers.get(name, {}), each)
-    return list(containers.values())
+        entries[name] = merged(entries.get(name, {}), each, keep_nulls=keep_nulls)
+    return list(entries.values())

@@ -38,16 +38,16 @@ class Rights:
         while True:
             self._cluster.forbidden.clear()
             try:
-                denied = [right for right in self._rights if not await self._cluster.allows(right)]
+                await self.check()
             except ClusterError as error:
                 _log.debug("the rights could not be checked", extra={"cause": error.message})
-            else:
-                self._note(denied)
             await asyncio.sleep(RETRY_SECONDS)
             if self.granted.is_set():
                 await self._cluster.forbidden.wait()
 
-    def _note(self, denied: list[Right]) -> None:
+    async def check(self) -> None:
+        """Ask for every right once. Raises ClusterError."""
+        denied = [right for right in self._rights if not await self._cluster.allows(right)]
         before, self.missing = self.missing, sentence(denied) if denied else None
         if denied:
             self.granted.clear()
