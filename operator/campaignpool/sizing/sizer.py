@@ -1,0 +1,178 @@
+"""Decide how many campaigns to keep ready, so that a share of claims is served from the pool."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from campaignpool.sizing.calibration import DAYS, DECAY, Calibration
+from campaignpool.sizing.distribution import economical_size, exceedance
+from campaignpool.sizing.forecast import SLOT, Forecast, Forecaster
+from campaignpool.sizing.history import DAY, History
+
+# The share of the allowed misses that the price aims at; the rest is for what no forecast sees.
+SAFETY = 0.5
+# How firmly the aim is held against the misses of the last weeks, in misses, and the bounds of its correction.
+FEEDBACK_FIRMNESS, LEAST_FEEDBACK, MOST_FEEDBACK = 3.0, 0.25, 1.5
+# The price is adjusted this often, in seconds.
+PRICE_INTERVAL = 21_600.0
+# Excess that counts as a basis of its own, as a share of the forecast.
+MOSTLY = 0.5
+
+Basis = Literal["Fixed", "Recent", "Blend", "Schedule"]
+Limit = Literal["MinSize", "MaxSize"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A known event: at least `size` campaigns in [start, end), seconds since 1970."""
+
+    start: float
+    end: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a pool is sized for.
+
+    Attributes:
+        availability: share of claims served from the pool, in (0, 1).
+        min_size, max_size: bounds of the size.
+        events: known events, which raise the minimum.
+    """
+
+    availability: float
+    min_size: int = 1
+    max_size: int = 1_000_000
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A size, and where it comes from.
+
+    Attributes:
+        size: campaigns to keep ready or on their way.
+        wanted: the size without `min_size` and `max_size`.
+        basis: Fixed if there is no history, Recent if most of the forecast is of the last minutes, Schedule if an
+            event decided.
+        limited_by: the bound that changed the size.
+        forecast: the claims of the next lead time.
+    """
+
+    size: int
+    wanted: int
+    basis: Basis
+    limited_by: Limit | None
+    forecast: Forecast
+
+    @property
+    def miss_probability(self) -> float:
+        """Return the probability that a claim finds this size used up, by the forecast alone."""
+        return exceedance(self.forecast.mean, self.forecast.shape, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The largest size that the coming day is expected to need, and when, in seconds since 1970."""
+
+    at: float
+    size: int
+
+
+class Sizer:
+    """Sizes one pool. The caller names the time; the sizer reads only claims before it.
+
+    Args:
+        history: the claims.
+        target: what to reach.
+        lead: seconds that a refill takes, from the start of its Job to ready campaigns.
+        jobs: refills at once.
+    """
+
+    def __init__(self, history: History, target: Target, lead: float, jobs: int = 2) -> None:
+        self._history = history
+        self._target = target
+        self._lead = lead
+        self._jobs = jobs
+        self._forecaster = Forecaster(history)
+        self._calibration = Calibration(history, jobs)
+        self._misses: deque[float] = deque()
+        self._serving_since: float | None = None
+        self._priced_at: float | None = None
+        self.price = 2.0 * (1.0 - target.availability)
+
+    def learn(self, since: float, until: float, *, step: float = 60.0) -> None:
+        """Replay the forecasts of a past period, so that the first decision is calibrated."""
+        moment = since
+        while moment < until:
+            if self._history.count(moment, moment + step + 2 * self._lead):
+                self._calibration.observe(
+                    moment, self._forecaster.forecast(moment, self._lead, self._jobs), self._lead
+                )
+            moment += step
+
+    def missed(self, moments: Iterable[float]) -> None:
+        """Record claims that met an empty pool."""
+        self._misses.extend(moments)
+
+    def decide(self, now: float) -> Decision:
+        """Return the size for `now`."""
+        if self._serving_since is None:
+            self._serving_since = now
+        if self._priced_at is None or now - self._priced_at >= PRICE_INTERVAL:
+            self._priced_at = now
+            aim = SAFETY * (1.0 - self._target.availability)
+            self.price = self._calibration.price(aim * self._feedback(now, aim))
+        forecast = self._forecaster.forecast(now, self._lead, self._jobs)
+        self._calibration.observe(now, forecast, self._lead)
+        wanted = economical_size(forecast.mean, forecast.shape, self.price)
+        basis: Basis = "Recent" if forecast.excess > MOSTLY * forecast.mean else "Blend"
+        if not forecast.seasons:
+            basis = "Fixed"
+        planned = [
+            event.size for event in self._target.events if event.start - self._refill_time() <= now < event.end
+        ]
+        if (floor := max(planned, default=0)) > wanted:
+            wanted, basis = floor, "Schedule"
+        size = self._bounded(wanted)
+        limited: Limit | None = None if size == wanted else "MaxSize" if size < wanted else "MinSize"
+        return Decision(size, wanted, basis, limited, forecast)
+
+    def expected_misses(self) -> float | None:
+        """Return the share of claims that will meet an empty pool at the current price, by the recent weeks."""
+        return self._calibration.misses(self.price)
+
+    def peak(self, now: float) -> Peak:
+        """Return the largest size of the coming 24 hours, by season and level."""
+        slots = [(now // SLOT + number) * SLOT for number in range(int(DAY // SLOT))]
+        peak = Peak(now, self._target.min_size)
+        for slot in slots:
+            forecast = self._forecaster.expect(now, slot, self._lead)
+            size = economical_size(forecast.mean, forecast.shape, self.price)
+            planned = [event.size for event in self._target.events if event.start < slot + SLOT and slot < event.end]
+            size = self._bounded(max([size, *planned]))
+            if size > peak.size:
+                peak = Peak(max(slot, now), size)
+        return peak
+
+    def _bounded(self, size: int) -> int:
+        return min(max(size, self._target.min_size), self._target.max_size)
+
+    def _refill_time(self) -> float:
+        """Return the longest time from a decision to ready campaigns, in seconds: the wait for a Job, and the Job."""
+        return self._lead * (1 + 1 / self._jobs)
+
+    def _feedback(self, now: float, aim: float) -> float:
+        """Return a factor on the aim: below 1 after more misses than aimed at, above 1 after fewer."""
+        since = self._serving_since or now
+        claims: float = sum(
+            self._history.count(max(now - (day + 1) * DAY, since), max(now - day * DAY, since)) * float(DECAY) ** day
+            for day in range(DAYS)
+        )
+        while self._misses and self._misses[0] < now - DAYS * DAY:
+            self._misses.popleft()
+        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in self._misses)
+        factor: float = (aim * claims + FEEDBACK_FIRMNESS) / (misses + FEEDBACK_FIRMNESS)
+        return min(MOST_FEEDBACK, max(LEAST_FEEDBACK, factor))
