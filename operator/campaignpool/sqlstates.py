@@ -104,6 +104,13 @@ RULES = (
         UnreachableError,
     ),
     Rule(
+        ("08P01",),
+        Kind.TRANSIENT,
+        "DatabaseUnreachable",
+        "the server or a pooler refuses the connection: {message}",
+        UnreachableError,
+    ),
+    Rule(
         ("57P03",),
         Kind.TRANSIENT,
         "DatabaseUnreachable",
@@ -182,6 +189,7 @@ RULES = (
 
 NAMES = {
     "08": "connection exceptions",
+    "08P01": "protocol_violation, also of poolers",
     "57P01": "admin_shutdown",
     "57P02": "crash_shutdown",
     "57P04": "database_dropped",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
-from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect, translated
+from campaignpool.ledger.database import CONNECT_SECONDS, Connection, configure, connect, translated
 from campaignpool.ledger.migrate import migrate
 from campaignpool_operator.cluster.client import APPLICATION
 
@@ -47,7 +47,9 @@ class _Database:
         for attempt in range(CONNECTIONS + 1):
             connection = await self._pool.acquire()
             try:
-                await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
+                # The pool resets a connection that it takes back.
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await configure(cast("Connection", connection), APPLICATION)
             except _LOST:
                 # It was cut while nobody used it; a new connection shows whether the server is there.
                 connection.terminate()

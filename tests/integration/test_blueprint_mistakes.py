@@ -98,10 +98,14 @@ def test_every_expression_that_fails_is_named(untouched: str, discovered: Path, 
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (("{port}", "1"), 3, "no connection to the database: check the host and the port in the URL"),
+        (
+            ("{port}", "1"),
+            3,
+            "the host of the database refuses the connection: check the host and the port in the URL",
+        ),
         (("{name}", "nowhere"), 3, "no database of this name: correct the URL in --database-url"),
         (("{password}", "wrong"), 3, "refuses the user or the password: correct the URL in --database-url"),
-        (("postgresql:", "mysql:"), 2, "what --database-url gives is no database URL"),
+        (("postgresql:", "mysql:"), 2, "the URL in --database-url is invalid: it is not a URL of Postgres"),
     ],
 )
 def test_a_database_that_cannot_be_reached(

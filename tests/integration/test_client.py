@@ -1,17 +1,12 @@
 """The client for applications: typed, patient with a connection that is lost, woken when it waits."""
 
 import asyncio
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -35,6 +30,7 @@ from campaignpool.client import (
 )
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
+from tests.support.bouncer import pooler
 from tests.support.ledgers import MANIFEST, POOL, filled, installed
 
 pytestmark = pytest.mark.integration
@@ -429,29 +425,8 @@ async def test_who_may_claim_and_no_more_waits_for_as_long_as_asked(connection: 
 @pytest.fixture
 def bouncer_url(chiwar_url: str) -> Iterator[str]:
     """The same database behind PgBouncer in transaction mode, with fewer connections than it has clients."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
-    url = urlsplit(chiwar_url)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Not pytest's tmp_path: PgBouncer refuses to run as root, and another user could not pass through it.
-    with tempfile.TemporaryDirectory(prefix="campaignpool-bouncer-") as folder:
-        config = Path(folder) / "pgbouncer.ini"
-        config.write_text(
-            f"[databases]\n* = host=127.0.0.1 port={url.port} user={url.username} password={url.password}\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 50\n"
-        )
-        command = [program, str(config)]
-        if os.getuid() == 0:
-            command[1:1] = ["-u", "nobody"]
-            shutil.chown(folder, "nobody")
-            shutil.chown(config, "nobody")
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            yield f"postgresql://any@127.0.0.1:{port}{url.path}"
-            process.terminate()
+    with pooler(chiwar_url, "transaction") as url:
+        yield url
 
 
 async def test_claims_pass_a_pooler_in_transaction_mode(

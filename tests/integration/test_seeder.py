@@ -221,7 +221,7 @@ async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, c
     ("change", "words", "code"),
     [
         (("campaignpool:", "nobody:"), "refuses the user or the password", 78),
-        (("postgresql://", "mysql://"), "no database URL", 78),
+        (("postgresql://", "mysql://"), "not a URL of Postgres", 78),
         (("/test_", "/none_"), "no database of this name", 78),
     ],
     ids=["user", "scheme", "database"],

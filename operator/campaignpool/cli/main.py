@@ -365,7 +365,7 @@ def _here(message: str, named: str) -> str:
     """Say the same where there is no Secret: the library's messages speak to the owner of a CampaignPool."""
     for theirs, ours in (
         ("the URL in the Secret", f"the URL in {named}"),
-        ("the Secret's value", f"what {named} gives"),
+        ("the database URL", f"the URL in {named}"),
         ("spec.template.where", "--template-where"),
         ("spec.template.key", "--template-key"),
     ):

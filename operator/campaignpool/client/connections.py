@@ -9,6 +9,8 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from campaignpool.ledger.database import open_connection
+
 _PAUSES = (0.05, 2.0)
 _CLOSE_SECONDS = 1.0
 
@@ -50,5 +52,4 @@ def opener(database: Database) -> Open:
 
 
 def _connector(url: str) -> Connect:
-    # Without named statements, which a pooler in transaction mode may not know.
-    return lambda: asyncpg.connect(url, statement_cache_size=0)
+    return lambda: open_connection(url)

@@ -3,20 +3,21 @@
 The URL comes from a Secret: it never appears in a message, a log or a process list.
 """
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
 
-from campaignpool import sqlstates
+from campaignpool import sqlstates, urls
 from campaignpool.errors import CampaignPoolError, SecretError, UnreachableError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-CONNECT_SECONDS = 5.0
-"""A database that does not answer by then is unreachable for now; the loop comes again."""
+CONNECT_SECONDS = urls.CONNECT_SECONDS
 
 STATEMENT_SECONDS = 300
 """Bound of one statement of ours on the server; a batch takes some hundredths of a second a campaign."""
@@ -33,11 +34,11 @@ async def connected(url: str, application_name: str) -> AsyncIterator[Connection
     """Connect for the length of a block.
 
     Args:
-        url: `postgresql://…`.
+        url: As `campaignpool.urls` reads it.
         application_name: Shows in `pg_stat_activity`; connections are counted by it.
 
     Raises:
-        SecretError: The URL is none.
+        SecretError: The URL is invalid.
         CredentialsError: User, password or a right is refused.
         UnreachableError: No answer, or the connection was lost inside the block.
         SeedingError: The data refused a statement of the block.
@@ -60,26 +61,62 @@ async def close(connection: Connection) -> None:
 
 async def connect(url: str, application_name: str) -> Connection:
     """Open a connection; the caller closes it. Raises as `connected` does."""
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise SecretError(
-            "the Secret's value is no database URL: write postgresql://user:password@host:5432/database",
-            reason="DatabaseUrlInvalid",
-        )
-    settings = {
-        "application_name": application_name[:63],
-        "default_transaction_isolation": "read committed",  # whatever the database's or the role's is
-        "statement_timeout": f"{STATEMENT_SECONDS}s",
-        "lock_timeout": f"{LOCK_SECONDS}s",
-        "idle_in_transaction_session_timeout": "60s",
-        "tcp_keepalives_idle": str(KEEPALIVE_SECONDS),
-        "tcp_keepalives_interval": str(KEEPALIVE_SECONDS),
-        "tcp_keepalives_count": "3",
-    }
     with translated():
+        connection = await open_connection(url)
         try:
-            return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=settings)
-        except ValueError as error:  # such as a port that is no number
-            raise asyncpg.ClientConfigurationError("not a URL") from error
+            await configure(connection, application_name)
+        except BaseException:
+            await close(connection)
+            raise
+    return connection
+
+
+async def open_connection(url: str) -> Connection:
+    """Open a connection without any setting. Raises SecretError, and the driver's errors."""
+    target = urls.parse(url)
+    for name, path in target.files:
+        _require_readable(name, path)
+    try:
+        return await asyncpg.connect(
+            target.dsn,
+            timeout=target.connect_seconds,
+            ssl=ssl.create_default_context() if target.system_roots else None,
+            server_settings={"options": target.options} if target.options else None,
+            statement_cache_size=0,  # poolers in transaction mode do not know named statements
+        )
+    except ValueError as error:
+        raise asyncpg.ClientConfigurationError("not a URL") from error
+
+
+async def configure(connection: Connection, application_name: str) -> None:
+    """Set the session's settings, after connecting: poolers refuse them as startup parameters."""
+    await connection.execute(_CONFIGURE, application_name[:63])
+
+
+_SETTINGS = {
+    "default_transaction_isolation": "read committed",  # whatever the database's or the role's is
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": str(KEEPALIVE_SECONDS),
+    "tcp_keepalives_interval": str(KEEPALIVE_SECONDS),
+    "tcp_keepalives_count": "3",
+}
+_CONFIGURE = "SELECT set_config('application_name', $1, false), " + ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+)
+
+
+def _require_readable(name: str, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise SecretError(
+            f"the file of {name} in the database URL cannot be read: {error.strerror}: mount it into the pod, or "
+            "correct the path",
+            reason="DatabaseUrlInvalid",
+        ) from error
 
 
 @contextmanager
@@ -104,22 +141,61 @@ def _translate(error: Exception) -> CampaignPoolError | None:
     return make(error) if make else None
 
 
-# The first that fits counts: what is special stands before what is general.
+def _lost(_: Exception) -> CampaignPoolError:
+    return UnreachableError("the connection to the database was lost, and is opened again")
+
+
+def _refused(error: Exception) -> CampaignPoolError:
+    if "rejected SSL upgrade" in str(error):
+        return UnreachableError(
+            "the server offers no TLS, and the URL asks for it: turn on TLS in the server, or set sslmode=prefer"
+        )
+    return UnreachableError("no connection to the database: check the host and the port in the URL")
+
+
+# The first that fits counts: special classes stand before general ones.
 _DRIVER: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], CampaignPoolError]], ...] = (
     (
-        (asyncpg.ClientConfigurationError,),
-        lambda _: SecretError("the Secret's value cannot be read as a database URL", reason="DatabaseUrlInvalid"),
+        (asyncpg.TargetServerAttributeNotMatched,),
+        lambda _: UnreachableError(
+            "no host of the URL is what target_session_attrs asks for: wait for the failover, or correct the hosts",
+            reason="DatabaseReadOnly",
+        ),
     ),
     (
-        (asyncpg.InterfaceError, asyncpg.InternalClientError),
-        lambda _: UnreachableError("the connection to the database was lost, and is opened again"),
+        (asyncpg.ClientConfigurationError,),
+        lambda _: SecretError("the database URL is invalid: the driver cannot use it", reason="DatabaseUrlInvalid"),
     ),
-    ((ssl.SSLError,), lambda _: UnreachableError("the database refuses the TLS handshake: check sslmode in the URL")),
+    ((asyncpg.InterfaceError, asyncpg.InternalClientError), _lost),
+    (
+        (ssl.SSLCertVerificationError,),
+        lambda error: UnreachableError(
+            f"the server's certificate is refused: {getattr(error, 'verify_message', '') or 'it is not valid'}: set "
+            "sslrootcert in the URL to the certificate of its authority, and use the host that it is for"
+        ),
+    ),
+    (
+        (ssl.SSLError,),
+        lambda _: UnreachableError(
+            "the TLS handshake with the server failed: check sslmode, sslrootcert, sslcert and sslkey in the URL"
+        ),
+    ),
     (
         (TimeoutError,),
         lambda _: UnreachableError(
-            f"the database does not answer within {CONNECT_SECONDS:.0f} s: check the host and the port in the URL"
+            "the database does not answer in time: check the host and the port in the URL, and network policies"
         ),
     ),
-    ((OSError,), lambda _: UnreachableError("no connection to the database: check the host and the port in the URL")),
+    (
+        (socket.gaierror,),
+        lambda _: UnreachableError("the host of the database does not resolve: check its name and the cluster's DNS"),
+    ),
+    (
+        (ConnectionRefusedError,),
+        lambda _: UnreachableError(
+            "the host of the database refuses the connection: check the host and the port in the URL, and that "
+            "Postgres runs there"
+        ),
+    ),
+    ((OSError,), _refused),
 )
