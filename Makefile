@@ -91,7 +91,7 @@ images: ## build the operator's and the seeder's image (REGISTRY=ghcr.io/me/ TAG
 	    -t $(REGISTRY)campaignpool-$$image:$(TAG) . || exit 1; \
 	done
 
-e2e: setup ## the tests that need a real cluster: KUBECONFIG, or kind with Docker
+e2e: setup ## the chart on a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
 soak: setup ## the tests of safety for half an hour: 100,000 claims, 500 schemas, more kills and cuts

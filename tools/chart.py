@@ -19,6 +19,7 @@ from campaignpool.api.model import Model
 from campaignpool.api.resource import GROUP, PLURAL
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, Rule
 from campaignpool_operator.runtime.config import VERSION
+from tools import alerts
 
 CHART = Path("charts/campaignpool-operator")
 INSTALL_GUIDE = Path("docs/how-to/install.md")
@@ -435,6 +436,7 @@ def generated(root: Path = Path()) -> dict[Path, str]:
         CHART / "README.md": readme(),
         CHART / "templates/_rules.tpl": rbac_templates(),
         CHART / "templates/crds.yaml": crd_template(),
+        **alerts.generated(),
         INSTALL_GUIDE: between(root / INSTALL_GUIDE, "rights", rbac_table()),
     }
 

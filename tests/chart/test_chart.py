@@ -44,7 +44,7 @@ PATHS = {
     "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "CustomResourceDefinition": "apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
-FOREIGN = {"ServiceMonitor", "PodMonitor"}
+FOREIGN = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 """Kinds of the Prometheus operator, which the emulator does not serve."""
 
 
@@ -150,6 +150,15 @@ def test_operator_pods_pass_the_restricted_standard_and_pin_no_user(helm: Helm) 
         }
     assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
     assert "runAsUser" not in json.dumps(pod)
+
+
+def test_the_alerts_are_rendered_with_their_runbooks(helm: Helm) -> None:
+    values = {"monitoring": {"prometheusRule": {"enabled": True, "runbookUrl": "https://wiki.example.com/pools/"}}}
+    rule = only(helm.template(values), "PrometheusRule")
+    listed = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert len(listed) >= 10
+    for each in listed:
+        assert each["annotations"]["runbook_url"] == f"https://wiki.example.com/pools/{each['alert']}"
 
 
 def test_every_object_of_the_readme_example_renders(helm: Helm) -> None:

@@ -24,6 +24,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 CLUSTER, NAMESPACE = "campaignpool-test", "campaignpool-e2e"
 IMAGES = {"campaignpool-operator:0.1.0": "operator", "campaignpool-seeder:0.1.0": "jobs/seeder"}
+VALUES = (
+    f"--namespace={NAMESPACE}",
+    "--set=image.registry=,image.repository=campaignpool-operator",
+    "--set=seeder.image.registry=,seeder.image.repository=campaignpool-seeder",
+    "--set=resyncSeconds=10",
+)
+"""The images that were built here, and the pools' namespace, which enforces the restricted standard."""
 CLAIM = "SELECT campaign_id FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
 
 
@@ -40,12 +47,15 @@ def kubeconfig() -> Iterator[Path]:
     if given := kubeconfig_given():
         yield given
         return
-    missing = [tool for tool in ("kind", "docker", "kubectl") if shutil.which(tool) is None]
+    missing = [tool for tool in ("kind", "docker", "kubectl", "helm") if shutil.which(tool) is None]
     if missing or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        pytest.fail(f"no cluster: set KUBECONFIG, or have kind, kubectl and a running Docker (missing: {missing})")
+        pytest.fail(
+            f"no cluster: set KUBECONFIG, or have kind, kubectl, helm and a running Docker (missing: {missing})"
+        )
     with tempfile.TemporaryDirectory(prefix="campaignpool-e2e-") as folder:
         config = Path(folder) / "kubeconfig"
-        run("kind", "create", "cluster", "--name", CLUSTER, "--kubeconfig", str(config), "--wait", "120s")
+        node = ["--image", os.environ["CAMPAIGNPOOL_KIND_NODE"]] if "CAMPAIGNPOOL_KIND_NODE" in os.environ else []
+        run("kind", "create", "cluster", "--name", CLUSTER, "--kubeconfig", str(config), "--wait", "120s", *node)
         try:
             for image, place in IMAGES.items():
                 run("docker", "build", "-f", f"{place}/Dockerfile", "-t", image, ".")
@@ -74,9 +84,9 @@ def test_a_pool_fills_and_is_claimed_from(kubeconfig: Path) -> None:
     def kubectl(*words: str) -> str:
         return run("kubectl", *words, kubeconfig=kubeconfig)
 
-    kubectl("apply", "--server-side", "-f", "crds/")
     kubectl("apply", "-f", "tests/e2e/cluster.yaml")
     try:
+        run("helm", "install", "campaignpool", "charts/campaignpool-operator", *VALUES, kubeconfig=kubeconfig)
         kubectl("-n", NAMESPACE, "rollout", "status", "deployment/postgres", "--timeout=180s")
         with forwarded(kubeconfig) as url:
             asyncio.run(_load(url))
@@ -94,6 +104,14 @@ def test_a_pool_fills_and_is_claimed_from(kubeconfig: Path) -> None:
             kubectl("-n", NAMESPACE, "delete", "campaignpool/chiwar", "--timeout=120s")
             asyncio.run(_only_the_claimed_is_left(url))
     finally:
+        run(
+            "helm",
+            "uninstall",
+            "campaignpool",
+            "--ignore-not-found",
+            f"--namespace={NAMESPACE}",
+            kubeconfig=kubeconfig,
+        )
         kubectl("delete", "-f", "tests/e2e/cluster.yaml", "--ignore-not-found", "--timeout=180s")
 
 

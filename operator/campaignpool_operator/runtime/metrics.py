@@ -102,7 +102,9 @@ class _Pools(Collector):
         )
         desired = GaugeMetricFamily("campaignpool_desired", "Campaigns wanted.", labels=[*_POOL])
         claims = CounterMetricFamily("campaignpool_claims", "Campaigns ever claimed.", labels=[*_POOL])
-        conditions = GaugeMetricFamily("campaignpool_condition", "1 while it is True.", labels=[*_POOL, "type"])
+        conditions = GaugeMetricFamily(
+            "campaignpool_condition", "1 while it is True.", labels=[*_POOL, "type", "reason"]
+        )
         for key, status in self._statuses.items():
             pool = key.split("/", 1)
             counts = {
@@ -116,7 +118,7 @@ class _Pools(Collector):
             desired.add_metric(pool, status.desired)
             claims.add_metric(pool, status.claimed)
             for condition in status.conditions:
-                conditions.add_metric([*pool, condition.type], condition.status == "True")
+                conditions.add_metric([*pool, condition.type, condition.reason], condition.status == "True")
         yield from (info, states, desired, claims, conditions)
 
 

@@ -1,0 +1,164 @@
+"""Each alert fires on what it is for, and none on a pool that is well; with the real promtool where there is one."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.ledger.images import ImageTotals
+from campaignpool_operator.runtime.metrics import Metrics
+from tools.alerts import ALERTS, RUNBOOK_URL, rules
+
+ROOT = Path(__file__).parents[2]
+POOL = 'namespace="game", name="chiwar"'
+OF_POOL = {"namespace": "game", "name": "chiwar"}
+
+
+class Case(NamedTuple):
+    series: dict[str, str]
+    at: str
+    labels: dict[str, str]
+    summary: str
+
+
+def campaigns(**states: int) -> dict[str, str]:
+    return {f'campaignpool_campaigns{{{POOL}, state="{state}"}}': f"{count}x300" for state, count in states.items()}
+
+
+DESIRED = {f"campaignpool_desired{{{POOL}}}": "8x300"}
+CASES = {
+    "CampaignPoolEmpty": Case(
+        campaigns(ready=0) | DESIRED, "5m", OF_POOL, "Pool game/chiwar has no campaign that can be claimed."
+    ),
+    "CampaignPoolLow": Case(
+        campaigns(ready=1) | DESIRED,
+        "20m",
+        OF_POOL,
+        "Pool game/chiwar has had less than a quarter of its campaigns for 15 minutes.",
+    ),
+    "CampaignPoolSeedingFailing": Case(
+        campaigns(failed=2),
+        "15m",
+        {**OF_POOL, "state": "failed"},
+        "2 campaigns of pool game/chiwar could not be made.",
+    ),
+    "CampaignPoolSeedingStalled": Case(
+        campaigns(ready=3, seeding=0) | DESIRED,
+        "20m",
+        OF_POOL,
+        "Pool game/chiwar lacks campaigns, and none is being made.",
+    ),
+    "CampaignPoolTemplateOutdated": Case(
+        campaigns(stale=3),
+        "3h",
+        {**OF_POOL, "state": "stale"},
+        "3 campaigns of pool game/chiwar are of an older template, for 2 hours.",
+    ),
+    "CampaignPoolImagesFailing": Case(
+        {f'campaignpool_images{{{POOL}, state="failed"}}': "4x300"},
+        "15m",
+        {**OF_POOL, "state": "failed"},
+        "4 images of pool game/chiwar could not be copied.",
+    ),
+    "CampaignPoolImageQueueOld": Case(
+        {f"campaignpool_images_queue_age_seconds{{{POOL}}}": "3600x300"},
+        "15m",
+        OF_POOL,
+        "A campaign of pool game/chiwar has waited 1h 0m 0s for its images.",
+    ),
+    "CampaignPoolDatabaseUnreachable": Case(
+        {f'campaignpool_condition{{{POOL}, type="Ready", reason="DatabaseUnreachable"}}': "0x300"},
+        "10m",
+        {**OF_POOL, "reason": "DatabaseUnreachable"},
+        "The operator cannot work in the database of pool game/chiwar: DatabaseUnreachable.",
+    ),
+    "CampaignPoolOperatorDown": Case({}, "10m", {}, "No operator is scraped."),
+    "CampaignPoolNoLeader": Case(
+        {'campaignpool_leader{pod="a"}': "0x300", 'campaignpool_leader{pod="b"}': "0x300"},
+        "5m",
+        {},
+        "No replica of the operator reconciles.",
+    ),
+    "CampaignPoolReconcileErrors": Case(
+        {
+            'campaignpool_reconcile_total{result="ok"}': "0+8x300",
+            'campaignpool_reconcile_total{result="fault"}': "0+2x300",
+        },
+        "30m",
+        {},
+        "20% of all reconciliations fail.",
+    ),
+    "CampaignPoolReconcileSlow": Case(
+        {
+            'campaignpool_reconcile_duration_seconds_bucket{le="30"}': "0x300",
+            'campaignpool_reconcile_duration_seconds_bucket{le="60"}': "0+1x300",
+            'campaignpool_reconcile_duration_seconds_bucket{le="+Inf"}': "0+1x300",
+        },
+        "30m",
+        {},
+        "1 % of all reconciliations take longer than 59.7s.",
+    ),
+}
+WELL = {
+    **campaigns(ready=8, seeding=0, failed=0, stale=0),
+    **DESIRED,
+    f'campaignpool_images{{{POOL}, state="failed"}}': "0x300",
+    f"campaignpool_images_queue_age_seconds{{{POOL}}}": "10x300",
+    f'campaignpool_condition{{{POOL}, type="Ready", reason="Filled"}}': "1x300",
+    'campaignpool_build_info{version="1"}': "1x300",
+    'campaignpool_leader{pod="a"}': "1x300",
+    'campaignpool_leader{pod="b"}': "0x300",
+    'campaignpool_reconcile_total{result="ok"}': "0+8x300",
+    'campaignpool_reconcile_total{result="fault"}': "0x300",
+    'campaignpool_reconcile_duration_seconds_bucket{le="0.5"}': "0+8x300",
+    'campaignpool_reconcile_duration_seconds_bucket{le="+Inf"}': "0+8x300",
+}
+
+
+def group(name: str, series: dict[str, str], *tests: dict[str, Any]) -> dict[str, Any]:
+    listed = [{"series": key, "values": values} for key, values in series.items()]
+    return {"name": name, "interval": "1m", "input_series": listed, "alert_rule_test": list(tests)}
+
+
+def fires(name: str) -> dict[str, Any]:
+    case, alert = CASES[name], next(each for each in ALERTS if each.name == name)
+    annotations = {
+        "summary": case.summary,
+        "description": alert.meaning,
+        "runbook_url": f"{RUNBOOK_URL}/{name}",
+    }
+    expected = [{"exp_labels": {**case.labels, "severity": alert.severity}, "exp_annotations": annotations}]
+    return group(name, case.series, {"eval_time": case.at, "alertname": name, "exp_alerts": expected})
+
+
+def test_every_alert_fires_when_it_should_and_is_silent_otherwise(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("there is no promtool: Debian's package `prometheus` has it")
+    (tmp_path / "alerts.yaml").write_text(rules())
+    silent = [{"eval_time": "4h", "alertname": alert.name, "exp_alerts": []} for alert in ALERTS]
+    tests = [*map(fires, CASES), group("a pool that is well", WELL, *silent)]
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["alerts.yaml"], "tests": tests}))
+    for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "tests.yaml"]):
+        done = subprocess.run([promtool, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_case_and_a_page() -> None:
+    assert set(CASES) == {alert.name for alert in ALERTS}
+    for alert in ALERTS:
+        assert (ROOT / f"docs/runbooks/{alert.name}.md").exists()
+
+
+def test_alerts_use_metrics_that_the_operator_exposes() -> None:
+    metrics = Metrics("1")
+    metrics.show("game/chiwar", CampaignPoolStatus(), ImageTotals())
+    exposed = set(re.findall(r"^# TYPE (\S+)", metrics.text().decode(), re.MULTILINE))
+    for alert in ALERTS:
+        for name in re.findall(r"campaignpool_\w+", alert.expr):
+            assert name.removesuffix("_bucket") in exposed, alert.name
