@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +14,10 @@ from campaignpool_local.access.defaults import RoleAggregator
 from campaignpool_local.access.users import Tokens
 from campaignpool_local.deletion import Collector
 from campaignpool_local.jobs import JobController
+from campaignpool_local.kubelet.images import Images
+from campaignpool_local.kubelet.runner import PodRunner
 from campaignpool_local.objects import Registry
-from campaignpool_local.pods import PodRunner
+from campaignpool_local.pod_gates import PodGates
 from campaignpool_local.server import Server
 from campaignpool_local.store import Store
 
@@ -26,10 +28,12 @@ class Emulator:
     """A Kubernetes API emulator on the loopback interface, with a runner for Jobs; all state is in memory.
 
     Port 0 is a free one. The `backoff` before each retry of a Job is one second at most; a real cluster takes 10.
+    `images` are patterns of those that can be pulled; by default all can, but for those of hosts in `.invalid`.
     """
 
-    def __init__(self, port: int = 0, *, backoff: float = 1.0) -> None:
-        self._port, self._backoff, self._stack = port, backoff, contextlib.AsyncExitStack()
+    def __init__(self, port: int = 0, *, backoff: float = 1.0, images: Collection[str] | None = None) -> None:
+        self._port, self._backoff, self._images = port, backoff, images
+        self._stack = contextlib.AsyncExitStack()
         self.url = ""  # once it is started; its path is a secret: who knows it is the administrator
 
     async def __aenter__(self) -> Self:
@@ -38,7 +42,8 @@ class Emulator:
             Collector(registry)
             JobController(registry, backoff=self._backoff)
             RoleAggregator(registry)
-            pods, tokens = PodRunner(registry), Tokens(registry.store)
+            PodGates(registry)
+            pods, tokens = PodRunner(registry, Images(self._images)), Tokens(registry.store)
             stack.push_async_callback(pods.close)
             application = web.Application(client_max_size=16 * 2**20)
             application.router.add_route("*", "/{path:.*}", Server(registry, tokens, pods).answer)

@@ -8,11 +8,16 @@ from typing import NamedTuple
 from campaignpool_local.admission.jobs import CONTROLLER_UID
 from campaignpool_local.deletion import delete
 from campaignpool_local.objects import Registry
+from campaignpool_local.recorder import Recorder
 from campaignpool_local.resources import JOBS, PODS, find
 from campaignpool_local.store import Change
-from campaignpool_local.values import Json, condition, now, stamp
+from campaignpool_local.values import ApiError, Json, condition, now, stamp
 
 _LONGEST_BACKOFF = 1.0
+_CREATE_SECONDS = 0.5  # between attempts to create a pod that is refused; a real controller takes ten and more
+_TOLD = {"Complete": ("Normal", "Completed"), "Failed": ("Warning", ""), "Suspended": ("Normal", "Suspended")}
+"""Which Event tells that a condition has come true: type, and reason where that is not the condition's."""
+_SAID = {"Complete": "Job completed"}
 _FOREVER = float("inf")
 
 
@@ -108,7 +113,8 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
             _set(status, "Complete" if good else "Failed", why, time)
             status |= {"completionTime": stamp(time)} if good else {}
     stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
-    status["ready"] = int(not stops and pod is not None and pod["status"]["phase"] == "Running")
+    status["ready"] = int(not stops and pod is not None and condition(pod["status"], "Ready") is not None)
+    status["terminating"] = int(pod is not None and "deletionTimestamp" in pod["metadata"])
     status.pop("active", None)
     status |= {"active": 1} if not stops and (pod or creates) else {}
     action = "stop the pod" if stops else "create a pod" if creates else ""
@@ -120,6 +126,7 @@ class JobController:
 
     def __init__(self, registry: Registry, *, backoff: float) -> None:
         self._registry, self._store, self._backoff = registry, registry.store, min(backoff, _LONGEST_BACKOFF)
+        self._recorder = Recorder(registry, "job-controller")
         self._rested: dict[str, float] = {}  # when the next pod may start, by the loop's clock
         self._ended: dict[str, list[Json]] = {}  # the pods that are still to be counted
         self._store.listeners.append(self._notice)
@@ -146,20 +153,37 @@ class JobController:
         pods = (pod for pod in self._store.list(PODS) if _job_of(pod) == uid and not has_ended(pod))
         alive = next(pods, None)
         decision = decide(seen, alive, now(), self._rested.get(uid, 0) - loop.time())
+        if decision.action == "create a pod" and not self._create_pod(job):
+            self._rested[uid] = loop.time() + _CREATE_SECONDS
+            decision = decide(seen, alive, now(), _CREATE_SECONDS)
         if decision.status != job["status"]:
             self._registry.write(JOBS, {**job, "status": decision.status})
-        if decision.action == "create a pod":
-            self._create_pod(job)
-        elif decision.action == "stop the pod" and alive and "deletionTimestamp" not in alive["metadata"]:
+            self._tell(job, decision.status)
+        if decision.action == "stop the pod" and alive and "deletionTimestamp" not in alive["metadata"]:
             delete(self._registry, find(self._store, PODS), alive, {})
+            self._recorder.post(job, "Normal", "SuccessfulDelete", f"Deleted pod: {alive['metadata']['name']}")
         elif decision.action == "delete the Job" and "deletionTimestamp" not in job["metadata"]:
             delete(self._registry, find(self._store, JOBS), job, {"propagationPolicy": "Background"})
         if 0 < decision.again < _FOREVER:
             loop.call_later(decision.again, self._look, uid)
 
-    def _create_pod(self, job: Json) -> None:
+    def _create_pod(self, job: Json) -> bool:
+        """Create the next pod of a Job, and return whether it could be made."""
         metadata, template = job["metadata"], deepcopy(job["spec"]["template"])
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
         owner |= {"controller": True, "blockOwnerDeletion": True}
         template["metadata"] |= {"generateName": f"{metadata['name']}-", "ownerReferences": [owner]}
-        self._registry.create(find(self._store, PODS), metadata["namespace"], template)
+        try:
+            pod = self._registry.create(find(self._store, PODS), metadata["namespace"], template)
+        except ApiError as error:
+            self._recorder.post(job, "Warning", "FailedCreate", f"Error creating: {error}")
+            return False
+        self._recorder.post(job, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
+        return True
+
+    def _tell(self, job: Json, status: Json) -> None:
+        """Post the Events of what has become of a Job."""
+        for kind, (event, reason) in _TOLD.items():
+            found = condition(status, kind)
+            if found and not condition(job["status"], kind):
+                self._recorder.post(job, event, reason or found["reason"], str(_SAID.get(kind) or found["message"]))

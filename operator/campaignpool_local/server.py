@@ -15,9 +15,9 @@ from campaignpool_local.access.users import SERVICE_ACCOUNTS, Tokens, User, name
 from campaignpool_local.admission.decoding import decoded, strict
 from campaignpool_local.deletion import delete
 from campaignpool_local.faults import invalid
+from campaignpool_local.kubelet.runner import PodRunner, log_container
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
-from campaignpool_local.pods import PodRunner
 from campaignpool_local.resources import ResourceType, find, served
 from campaignpool_local.tables import table
 from campaignpool_local.values import ApiError, Json, NoSuchPathError, Value
@@ -197,7 +197,8 @@ class Server:
         if call.sub != "log":
             return _as_json(call.one(stored))
         lines = call.asked("tailLines")
-        text = self._pods.log(stored, int(lines) if lines else None, follow=call.says("follow"))
+        container = log_container(stored, call.asked("container"))
+        text = self._pods.log(stored, container, int(lines) if lines else None, follow=call.says("follow"))
         return await self._stream(call, text, "text/plain")
 
     async def _list(self, call: _Call, chosen: list[Json] | None = None) -> web.StreamResponse:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from campaignpool_local.environment import SourceMissingError, expand, variables_of
+from campaignpool_local.kubelet.images import Images
+from campaignpool_local.kubelet.runner import PodRunner
 from campaignpool_local.objects import Registry
-from campaignpool_local.pods import PodRunner
 from campaignpool_local.resources import PODS, find
 from campaignpool_local.store import Change, Store
 from campaignpool_local.tables import age
@@ -119,7 +120,7 @@ def test_ages_are_coarser_the_longer_they_are(seconds: int, text: str) -> None:
 async def test_nothing_is_left_of_a_pod_when_all_is_closed(tmp_path: Path, *, gone: bool) -> None:
     """Neither a process nor a zombie, whose end an event loop would look for that is closed by then."""
     registry = Registry(Store())
-    runner, running = PodRunner(registry), asyncio.Event()
+    runner, running = PodRunner(registry, Images()), asyncio.Event()
 
     def notice(change: Change) -> None:
         if (change.object.get("status") or {}).get("phase") == "Running":

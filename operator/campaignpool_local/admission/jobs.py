@@ -106,9 +106,8 @@ def _policy(policy: Json, pod: Json) -> Iterator[Cause]:
 
 
 def _beyond_this_emulator(spec: Json) -> Iterator[Cause]:
-    several = len(spec["template"]["spec"]["containers"]) > 1
-    if several or spec["parallelism"] not in (0, 1) or spec["completions"] != 1:
-        why = "Unsupported value: this emulator runs Jobs of one pod with one container"
+    if spec["parallelism"] not in (0, 1) or spec["completions"] != 1:
+        why = "Unsupported value: this emulator runs Jobs of one pod"
         yield Cause("spec.completions", "FieldValueNotSupported", why)
 
 

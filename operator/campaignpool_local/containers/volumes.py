@@ -12,7 +12,9 @@ _KINDS = {"secret": ("secrets", "secretName"), "configMap": ("configmaps", "name
 
 
 class VolumeMissingError(Exception):
-    """What a volume is made of is not there (yet), or this emulator has no such volumes."""
+    """What a volume is made of is not there (yet); `volume` is its name."""
+
+    volume = ""
 
 
 def mounts_of(pod: Json, container: Json, store: Store, folder: Path) -> list[Mount]:
@@ -23,14 +25,23 @@ def mounts_of(pod: Json, container: Json, store: Store, folder: Path) -> list[Mo
         volume, place = volumes[mount["name"]], folder / mount["name"]
         place.mkdir(parents=True, exist_ok=True)
         if "emptyDir" not in volume:
-            for name, content in _files(volume, pod, store):
-                path = place / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            _fill(volume, place, pod, store)
         read_only = bool(mount.get("readOnly")) or "emptyDir" not in volume
         source = place / mount["subPath"] if mount.get("subPath") else place
         mounts.append(Mount(source, mount["mountPath"], read_only))
     return mounts
+
+
+def _fill(volume: Json, place: Path, pod: Json, store: Store) -> None:
+    """Write the files of a volume."""
+    try:
+        for name, content in _files(volume, pod, store):
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except VolumeMissingError as error:
+        error.volume = volume["name"]
+        raise
 
 
 def _files(volume: Json, pod: Json, store: Store) -> Iterator[tuple[str, bytes]]:
