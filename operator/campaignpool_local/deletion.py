@@ -1,6 +1,7 @@
 """What happens when something is deleted: finalizers, dependents, namespaces, the objects of a removed kind."""
 
 import asyncio
+from collections import Counter
 
 from campaignpool_local.admission.kinds import CRD_FINALIZER
 from campaignpool_local.objects import Registry, is_free, shown
@@ -97,9 +98,33 @@ class Collector:
             first, hold = [(objects, each) for each in self._store.list(objects)], CRD_FINALIZER
         elif key == NAMESPACES:
             first = [(where, each) for where, each in everything if name_of(each)[0] == obj["metadata"]["name"]]
+            self._tell(obj, [each for _, each in first])
         for where, each in first:
             self._delete(where, each)
         if not first and hold in finalizers:
             self._set(key, obj, "finalizers", [each for each in finalizers if each != hold])
         elif not first and key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
             self._registry.write(key, {**obj, "spec": {}})
+
+    def _tell(self, namespace: Json, left: list[Json]) -> None:
+        """Write into a namespace that goes what is left in it, and which finalizers hold that."""
+        held = [each for each in left if each["metadata"].get("finalizers")]
+        counts = Counter(finalizer for each in held for finalizer in each["metadata"]["finalizers"])
+        finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(counts.items()))
+        kinds = Counter(f"{each['kind'].lower()}s" for each in held)
+        content = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
+        remaining = {
+            "NamespaceContentRemaining": ("SomeResourcesRemain", f"Some resources are remaining: {content}"),
+            "NamespaceFinalizersRemaining": (
+                "SomeFinalizersRemain",
+                f"Some content in the namespace has finalizers remaining: {finalizers}",
+            ),
+        }
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": stamp(), "reason": reason, "message": message}
+            for kind, (reason, message) in (remaining if held else {}).items()
+        ]
+        said = [(each["type"], each["message"]) for each in namespace["status"].get("conditions") or ()]
+        if held and said != [(each["type"], each["message"]) for each in conditions]:
+            status = {**namespace["status"], "conditions": conditions}
+            self._registry.write(NAMESPACES, {**namespace, "status": status})

@@ -114,6 +114,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
             status |= {"completionTime": stamp(time)} if good else {}
     stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
     status["ready"] = int(not stops and pod is not None and condition(pod["status"], "Ready") is not None)
+    status.setdefault("uncountedTerminatedPods", {})
     status["terminating"] = int(pod is not None and "deletionTimestamp" in pod["metadata"])
     status.pop("active", None)
     status |= {"active": 1} if not stops and (pod or creates) else {}

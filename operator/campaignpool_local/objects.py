@@ -5,11 +5,12 @@ import uuid
 from collections.abc import Callable
 from copy import deepcopy
 
+from campaignpool_local.admission.events import GROUP, to_core, to_group
 from campaignpool_local.admission.jobs import status_faults
 from campaignpool_local.admission.kinds import STRATEGIES
 from campaignpool_local.admission.names import metadata_faults
 from campaignpool_local.cel import broken_rules, has_rules
-from campaignpool_local.faults import invalid
+from campaignpool_local.faults import invalid, required
 from campaignpool_local.resources import JOBS, NAMESPACES, ResourceType, find
 from campaignpool_local.schema import shaped
 from campaignpool_local.store import Key, Store, name_of
@@ -30,6 +31,8 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # of generated names: without vowels,
 
 def shown(kind: ResourceType, obj: Json) -> Json:
     """Return a stored object as this version shows it: with the defaults that its schema has by now."""
+    if kind.group == GROUP:
+        return to_group(obj)
     return obj if kind.crd is None else {**shaped(obj, kind.schema), "apiVersion": kind.api_version}
 
 
@@ -84,6 +87,10 @@ class Registry:
 
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
         """Store a new object."""
+        if kind.group == GROUP:
+            if not body.get("eventTime"):
+                raise kind.invalid(body["metadata"].get("name", ""), [required("eventTime")])
+            return shown(kind, self.create(find(self.store, kind.key), namespace, to_core(body), dry=dry))
         given = body.get("metadata") or {}
         if given.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -119,6 +126,9 @@ class Registry:
 
     def update(self, kind: ResourceType, old: Json, wanted: Json, *, status: bool = False, dry: bool = False) -> Json:
         """Put a changed object in place of the stored one, its status alone or the rest."""
+        if kind.group == GROUP:
+            core = find(self.store, kind.key)
+            return shown(kind, self.update(core, to_core(old), to_core(wanted), dry=dry))
         metadata, given = old["metadata"], wanted.get("metadata") or {}
         if given.get("name") not in (None, "", metadata["name"]):
             message = (
@@ -131,7 +141,8 @@ class Registry:
         if given.get("resourceVersion") not in (None, "", metadata["resourceVersion"]):
             raise kind.conflict(metadata["name"], _MODIFIED)
         if status:
-            new = {**old, "status": wanted.get("status")}
+            managers = given.get("managedFields", metadata.get("managedFields"))
+            new = {**old, "status": wanted.get("status"), "metadata": {**metadata, "managedFields": managers}}
         else:
             theirs = {key: given[key] for key in _CLIENTS if given.get(key)}
             ours = {key: value for key, value in metadata.items() if key not in _CLIENTS}

@@ -1,4 +1,4 @@
-"""The kinds of patch: merge, JSON, strategic merge and apply, and the scale of a custom resource. All of it pure."""
+"""Merge, JSON and strategic merge patches, and the scale of a custom resource; all of it pure."""
 
 from functools import partial
 
@@ -6,9 +6,14 @@ import jsonpatch
 import jsonpointer
 
 from campaignpool_local.resources import ResourceType
-from campaignpool_local.values import ApiError, Json, Value, json_path, stamp
+from campaignpool_local.values import ApiError, Json, Value, json_path
 
-_MERGED_BY = {"containers": "name", "env": "name", "volumes": "name", "ownerReferences": "uid", "conditions": "type"}
+_MERGED_BY = {
+    **dict.fromkeys(("containers", "initContainers", "env", "volumes", "imagePullSecrets", "secrets"), "name"),
+    "ownerReferences": "uid",
+    "conditions": "type",
+    "volumeMounts": "mountPath",
+}
 """By which key the items of a list belong together in a strategic patch."""
 
 
@@ -26,6 +31,8 @@ def merge(target: Value, patch: Value, merged_by: dict[str, str] | None = None) 
             items |= {each.get(by): merge(items.get(each.get(by)), each, merged_by) for each in value}
             gone = [each.get(by) for each in value if each.get("$patch") == "delete"]
             merged[key] = [each for name, each in items.items() if name not in gone]
+        elif key == "finalizers" and merged_by and isinstance(value, list):
+            merged[key] = list(dict.fromkeys([*(merged.get(key) or ()), *value]))
         elif not key.startswith("$"):  # the other directives of strategic patches are about order
             merged[key] = merge(merged.get(key), value, merged_by)
     return merged
@@ -43,24 +50,6 @@ def json_patch(target: Json, operations: Value) -> Json:
         message = "the server rejected our request due to an error in our request"
         raise ApiError(422, "Invalid", message, {}) from error
     return patched
-
-
-def _fields(value: Value) -> Json:
-    return {f"f:{key}": _fields(inner) for key, inner in value.items()} if isinstance(value, dict) else {}
-
-
-def apply(live: Json, applied: Json, manager: str) -> Json:
-    """Apply the fields of one manager and note them; there are no conflicts, and what it no longer names stays."""
-    named = {key: value for key, value in (applied.get("metadata") or {}).items() if key not in ("name", "namespace")}
-    intent = {key: value for key, value in applied.items() if key not in ("apiVersion", "kind", "metadata")}
-    intent |= {"metadata": named} if named else {}
-    entry = {"manager": manager, "operation": "Apply", "apiVersion": applied["apiVersion"]}
-    entry |= {"fieldsType": "FieldsV1", "fieldsV1": _fields(intent)}
-    entries = live["metadata"].get("managedFields") or []
-    if not any(entry.items() <= each.items() for each in entries):  # else it keeps its time
-        entries = [*(each for each in entries if each["manager"] != manager), {**entry, "time": stamp()}]
-    result: Json = strategic(live, intent)
-    return {**result, "metadata": {**result["metadata"], "managedFields": entries}}
 
 
 def scale_of(kind: ResourceType, obj: Json) -> Json:

@@ -41,8 +41,8 @@ class ResourceType:
 
     @property
     def key(self) -> Key:
-        """Where the store keeps the objects."""
-        return self.group, self.plural
+        """Where the store keeps the objects; both groups of Events keep the same ones."""
+        return ("", "events") if self.group == "events.k8s.io" else (self.group, self.plural)
 
     @property
     def qualified(self) -> str:
@@ -103,7 +103,7 @@ _BUILT_IN = (
     ResourceType("", "pods", "Pod", ("po",), categories=_ALL, subresources={**STATUS, "log": ("get",)}),
     ResourceType("", "resourcequotas", "ResourceQuota", ("quota",), subresources=STATUS),
     ResourceType("", "events", "Event", ("ev",)),
-    ResourceType("events.k8s.io", "events", "Event", verbs=()),  # clients look for the group, and use the core one
+    ResourceType("events.k8s.io", "events", "Event", ("ev",)),
     ResourceType("apps", "deployments", "Deployment", ("deploy",), categories=_ALL, subresources=_SCALED),
     ResourceType("apps", "replicasets", "ReplicaSet", ("rs",), categories=_ALL, subresources=_SCALED),
     ResourceType("batch", "jobs", "Job", categories=_ALL, subresources=STATUS),
@@ -142,7 +142,7 @@ def served(store: Store) -> Iterator[ResourceType]:
 def find(store: Store, key: Key, version: str = "") -> ResourceType:
     """Give a type in this version, or in the one that is stored."""
     for each in served(store):
-        if each.key == key and version in ("", each.version):
+        if (each.group, each.plural) == key and version in ("", each.version):
             return each
     if key[0] not in {each.group for each in _BUILT_IN}:
         raise NoSuchPathError

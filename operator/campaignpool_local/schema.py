@@ -40,7 +40,9 @@ def shaped(value: Value, schema: Json, path: str = "") -> Value:
 def unknown_fields(value: Value, schema: Json, path: str = "") -> Iterator[str]:
     """Give the paths of what a schema does not declare, and drops."""
     for key, item, inner, at in below(value, schema, path):
+        if at in _ALWAYS:
+            continue
         if inner is not None:
             yield from unknown_fields(item, inner, at)
-        elif not (isinstance(key, int) or schema.get(_OPEN) or at in _ALWAYS):
+        elif not (isinstance(key, int) or schema.get(_OPEN)):
             yield at

@@ -14,11 +14,13 @@ from campaignpool_local.access.reviews import REVIEWS, answer
 from campaignpool_local.access.users import SERVICE_ACCOUNTS, Tokens, User, named
 from campaignpool_local.admission.decoding import decoded, strict
 from campaignpool_local.deletion import delete
-from campaignpool_local.faults import invalid
+from campaignpool_local.faults import forbidden, invalid, required, unsupported
 from campaignpool_local.kubelet.runner import PodRunner, log_container
+from campaignpool_local.listing import Pages, check_fields, form_of, only_metadata
 from campaignpool_local.objects import Registry, shown
-from campaignpool_local.patches import apply, json_patch, merge, scale_of, strategic, with_scale
-from campaignpool_local.resources import ResourceType, find, served
+from campaignpool_local.ownership import Manager, applied, tracked
+from campaignpool_local.patches import json_patch, merge, scale_of, strategic, with_scale
+from campaignpool_local.resources import JOBS, ResourceType, find, served
 from campaignpool_local.tables import table
 from campaignpool_local.values import ApiError, Json, NoSuchPathError, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
@@ -30,6 +32,11 @@ _PATCHES: dict[str, Callable[[Json, Value], Json]] = {
     _STRATEGIC: strategic,
 }
 _BODIES = ("application/json", "application/yaml", protobuf.CONTENT_TYPE)
+_POLICIES = ("Foreground", "Background", "Orphan")
+_PODS_LEFT = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or"
+    " set propagationPolicy=Orphan to suppress this warning"
+)
 _LONGEST_WATCH = 3600
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -67,6 +74,13 @@ class _Call:
     verb: str
     user: User
 
+    @property
+    def manager(self) -> Manager:
+        """Who writes: as the client calls itself."""
+        operation = "Apply" if self.request.content_type == _APPLY else "Update"
+        client = self.request.headers.get("User-Agent", "unknown").partition("/")[0]
+        return Manager(self.asked("fieldManager") or client, operation, self.sub if self.sub != "scale" else "")
+
     def asked(self, parameter: str) -> str:
         return self.request.query.get(parameter, "")
 
@@ -75,14 +89,19 @@ class _Call:
         return _says(self.request, parameter)
 
     def matches(self) -> Predicate:
-        chosen = selector(self.asked("labelSelector"), self.asked("fieldSelector"))
+        fields = self.asked("fieldSelector").replace("regarding.", "involvedObject.")
+        chosen = selector(self.asked("labelSelector"), fields)
         return lambda obj: self.namespace in ("", obj["metadata"].get("namespace")) and chosen(obj)
 
     def form(self, objects: list[Json], metadata: Json, otherwise: Json, *, headed: bool = True) -> Json:
-        """Give objects as a Table if the client prefers that."""
-        if "as=Table" not in self.request.headers.get("Accept", ""):
-            return otherwise
-        return table(self.kind, objects, metadata, self.asked("includeObject"), headed=headed)
+        """Return objects in the form that the client prefers."""
+        match form_of(self.request.headers.get("Accept", "")):
+            case "Table":
+                return table(self.kind, objects, metadata, self.asked("includeObject"), headed=headed)
+            case "PartialObjectMetadata":
+                return only_metadata(objects, metadata, many="items" in otherwise)
+            case _:
+                return otherwise
 
     def one(self, obj: Json, *, headed: bool = True) -> Json:
         """Give one object in the form that the client wants, if it is not the Status that stands for it."""
@@ -103,12 +122,18 @@ class _Call:
         return body
 
 
+def _fitting(kind: ResourceType, name: str) -> list[str]:
+    """Return the verbs that fit a path with or without the name of an object."""
+    without = ("create", "list", "deletecollection")
+    return [verb for verb in kind.verbs if verb == "watch" or (verb in without) != bool(name)]
+
+
 class Server:
     """Answers requests to the API."""
 
     def __init__(self, registry: Registry, tokens: Tokens, pods: PodRunner) -> None:
         self._registry, self._store, self._tokens, self._pods = registry, registry.store, tokens, pods
-        self._authorizer = Authorizer(registry.store)
+        self._authorizer, self._pages = Authorizer(registry.store), Pages()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
@@ -149,7 +174,9 @@ class Server:
         deed = Deed(verb, group, f"{plural}/{sub}" if sub else plural, namespace, name)
         self._authorizer.check(user, deed)
         call = _Call(request, find(self._store, (group, plural), root[-1]), namespace, name, sub, verb, user)
-        if call.verb not in (call.kind.subresources.get(sub, ()) if sub else call.kind.verbs):
+        if sub and sub not in call.kind.subresources:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource", {})
+        if call.verb not in (call.kind.subresources[sub] if sub else _fitting(call.kind, name)):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})
         if plural in REVIEWS:
@@ -164,8 +191,17 @@ class Server:
         if call.sub == "token":
             account = self._registry.read(find(self._store, SERVICE_ACCOUNTS), call.namespace, call.name)
             return _as_json(self._tokens.request(call.kind, account, body), 201)
+        return self._store_new(call, body)
+
+    def _store_new(self, call: _Call, body: Json) -> web.Response:
+        """Create an object, and note who wrote it."""
         self._check_grant(call, body)
         body, warnings = self._decoded(call, body)
+        if call.manager.operation == "Apply":
+            managers = applied(call.kind, None, body, call.manager, force=True)["metadata"]["managedFields"]
+        else:
+            managers = tracked(call.kind, None, body, call.manager)
+        body["metadata"] = {**(body.get("metadata") or {}), "managedFields": managers}
         obj = self._registry.create(call.kind, call.namespace, body, dry=call.says("dryRun"))
         return _as_json(call.one(obj), 201, warnings)
 
@@ -202,18 +238,37 @@ class Server:
         return await self._stream(call, text, "text/plain")
 
     async def _list(self, call: _Call, chosen: list[Json] | None = None) -> web.StreamResponse:
-        objects = self._chosen(call) if chosen is None else chosen
-        start, metadata = int(call.asked("continue") or 0), {"resourceVersion": str(self._store.version)}
-        end = start + (int(call.asked("limit") or 0) or len(objects))
-        metadata |= {"continue": str(end)} if len(objects) > end else {}
-        items = [shown(call.kind, each) for each in objects[start:end]]
+        limit, token = int(call.asked("limit") or 0), call.asked("continue")
+        if token:
+            objects, metadata = self._pages.next(token, limit)
+        else:
+            found = self._chosen(call) if chosen is None else chosen
+            objects, metadata = self._pages.first(found, str(self._store.version), limit)
+        if call.asked("labelSelector") or call.asked("fieldSelector"):
+            metadata.pop("remainingItemCount", None)
+        items = [shown(call.kind, each) for each in objects]
+        if call.kind.crd is None:
+            items = [{key: each[key] for key in each if key not in ("apiVersion", "kind")} for each in items]
         head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
-        return _as_json(call.form(items, metadata, {**head, "metadata": metadata, "items": items}))
+        return _as_json(call.form(objects, metadata, {**head, "metadata": metadata, "items": items}))
 
     def _chosen(self, call: _Call) -> list[Json]:
+        check_fields(call.kind, call.asked("fieldSelector"))
         return list(filter(call.matches(), self._store.list(call.kind.key, call.namespace)))
 
+    @staticmethod
+    def _check_watch(call: _Call) -> None:
+        version = call.asked("resourceVersion")
+        if version and not version.isdigit():
+            why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise ApiError(500, "", f'resourceVersion: Invalid value: "{version}": {why}')
+        if call.says("sendInitialEvents") and call.asked("resourceVersionMatch") != "NotOlderThan":
+            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise call.kind.invalid("", [forbidden("resourceVersionMatch", why)])
+
     async def _watch(self, call: _Call) -> web.StreamResponse:
+        check_fields(call.kind, call.asked("fieldSelector"))
+        self._check_watch(call)
         version = 0 if call.says("sendInitialEvents") else int(call.asked("resourceVersion") or 0)
         timeout = float(call.asked("timeoutSeconds") or _LONGEST_WATCH)
         wish = Wish(call.kind, call.matches(), version, timeout, call.says("allowWatchBookmarks"))
@@ -241,34 +296,55 @@ class Server:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
         forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
         body = await (call.body(forms) if call.verb == "patch" else call.body())
-        creates = call.verb == "patch" if form == _APPLY else (call.verb, kind.kind) == ("update", "Lease")
+        applies = (call.verb, form) == ("patch", _APPLY)
+        creates = applies or (call.verb, kind.kind) == ("update", "Lease")
         creates = creates and not call.sub and not self._store.get(kind.key, call.namespace, call.name)
-        name = {"metadata": {"name": call.name}}
-        old = name if creates else self._registry.read(kind, call.namespace, call.name)
-        new, live = body, scale_of(kind, old) if call.sub == "scale" else old
-        if call.verb == "patch":
-            new = apply(old, body, call.asked("fieldManager")) if form == _APPLY else _PATCHES[form](live, body)
+        if applies:
+            self._check_apply(call, body)
         if creates:
-            head = {key: body[key] for key in ("apiVersion", "kind") if key in body}
-            new, warnings = self._decoded(call, merge(new, {**head, **name}))
-            obj = self._registry.create(kind, call.namespace, new, dry=dry)
-            return _as_json(call.one(obj), 201, warnings)
+            body["metadata"] = {**(body.get("metadata") or {}), "name": call.name}
+            return self._store_new(call, body)
+        old = self._registry.read(kind, call.namespace, call.name)
+        live, new = scale_of(kind, old) if call.sub == "scale" else old, body
+        if applies:
+            new = applied(kind, live, body, call.manager, force=call.says("force"))
+        elif call.verb == "patch":
+            new = _PATCHES[form](live, body)
         new = with_scale(kind, old, new) if call.sub == "scale" else new
         new, warnings = self._decoded(call, new)
         self._check_grant(call, new)
-        if (
-            call.verb == "update"
-            and kind.crd
-            and not call.sub
-            and not (new.get("metadata") or {}).get("resourceVersion")
-        ):
+        metadata = new.setdefault("metadata", {})
+        if call.verb == "patch" and metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+            raise kind.invalid(call.name, [invalid("metadata.uid", metadata["uid"], "field is immutable")])
+        if call.verb == "update" and kind.crd and not call.sub and not metadata.get("resourceVersion"):
             raise kind.invalid(call.name, [invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+        if not applies:
+            metadata["managedFields"] = tracked(kind, old, new, call.manager)
         obj = self._registry.update(kind, old, new, status=call.sub == "status", dry=dry)
         return _as_json(call.one(obj), warnings=warnings)
+
+    @staticmethod
+    def _check_apply(call: _Call, body: Json) -> None:
+        if not call.asked("fieldManager"):
+            raise call.kind.invalid("", [required("fieldManager", "is required for apply patch")])
+        if (body.get("metadata") or {}).get("managedFields"):
+            raise ApiError(400, "BadRequest", "metadata.managedFields must be nil")
+        _, unknown = decoded(call.kind, body)
+        if unknown:
+            where = f"{call.namespace}/{call.name}; {call.kind.api_version}, Kind={call.kind.kind}"
+            why = "; ".join(f".{path}: field not declared in schema" for path in unknown)
+            raise ApiError(500, "", f"failed to create typed patch object ({where}): {why}")
 
     async def _delete(self, call: _Call) -> web.StreamResponse:
         asked = ("propagationPolicy", "dryRun", "gracePeriodSeconds")
         options = {key: call.asked(key) for key in asked if call.asked(key)} | await call.body()
+        if (policy := options.get("propagationPolicy")) not in (None, *_POLICIES):
+            raise call.kind.invalid("", [unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))])
         objects = [self._registry.read(call.kind, call.namespace, call.name)] if call.name else self._chosen(call)
         answers = [delete(self._registry, call.kind, obj, options) for obj in objects]
-        return _as_json(call.one(answers[0])) if call.name else await self._list(call, objects)
+        if not call.name:
+            return await self._list(call, objects)
+        warnings = [_PODS_LEFT] if call.kind.key == JOBS and policy is None else []
+        if call.kind.plural in ("pods", "serviceaccounts") and answers[0]["kind"] == "Status":
+            return _as_json(call.one(objects[0]))
+        return _as_json(call.one(answers[0]), warnings=warnings)

@@ -31,6 +31,13 @@ def _label_term(term: str) -> Callable[[dict[str, str]], bool]:
     return lambda labels: (labels.get(key) in values) == (operator in ("in", "=", "=="))
 
 
+def _field(obj: Json, path: str) -> str:
+    """Return a field as selectors see it."""
+    if path == "status.successful":
+        return str((obj.get("status") or {}).get("succeeded", 0))
+    return str(json_path(obj, path) or "")
+
+
 def selector(labels: str, fields: str) -> Predicate:
     """Compile both selectors of a request; an empty one matches everything."""
     by_label = [_label_term(term) for term in re.split(r",(?![^(]*\))", labels)] if labels.strip() else []
@@ -38,7 +45,7 @@ def selector(labels: str, fields: str) -> Predicate:
 
     def matches(obj: Json) -> bool:
         given = obj["metadata"].get("labels") or {}
-        found = ((str(json_path(obj, path) or "") == value) == (sign != "!=") for path, sign, value in by_field)
+        found = ((_field(obj, path) == value) == (sign != "!=") for path, sign, value in by_field)
         return all(term(given) for term in by_label) and all(found)
 
     return matches

@@ -14,8 +14,8 @@ from tests.support.kube import eventually
 
 PULL = (
     'failed to pull and unpack image "nowhere.invalid/seeder:9": failed to resolve reference'
-    ' "nowhere.invalid/seeder:9": failed to do request: Head "https://nowhere.invalid/v2/seeder/manifests/9": dial tcp:'
-    " lookup nowhere.invalid on 10.96.0.10:53: no such host"
+    ' "nowhere.invalid/seeder:9": failed to do request: Head "https://nowhere.invalid/v2/seeder/manifests/9": dial'
+    " tcp: lookup nowhere.invalid on 10.96.0.10:53: no such host"
 )
 BAD_NAME = (
     'Failed to apply default image tag "Bad Name": couldn\'t parse image name "Bad Name": invalid reference format:'

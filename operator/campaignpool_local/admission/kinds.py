@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterator
 
+from campaignpool_local.admission.events import event_faults
 from campaignpool_local.admission.jobs import job_faults
 from campaignpool_local.admission.names import config_key
 from campaignpool_local.admission.pods import pod_faults, with_defaults
@@ -157,4 +158,5 @@ STRATEGIES: dict[str, Strategy] = {
     "Deployment": _deployment,
     "ReplicaSet": _deployment,
     "Lease": _lease,
+    "Event": event_faults,
 }
