@@ -52,8 +52,20 @@ def registry(loops: Loops) -> kopf.OperatorRegistry:
     return handlers
 
 
+class RetriesAreWarnings(logging.Filter):
+    """Lower kopf's log lines about requests that it retries from errors to warnings."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        if record.name.startswith("kopf") and record.levelno == logging.ERROR and "will retry" in record.getMessage():
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return True
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Set kopf up for watching, and for nothing else."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RetriesAreWarnings())
     watching = settings.watching
     # A watch whose connection died without a word (a load balancer, a node) would wait for ever. The server is asked
     # to end each after five minutes; the client gives up a minute later; and since an API server sends a bookmark a

@@ -1,6 +1,6 @@
 """Read a CampaignPool as the API gave it, and the Secret and ConfigMap that it names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -72,6 +72,10 @@ def parse_spec(pool: Pool) -> CampaignPoolSpec:
     Raises:
         ConfigurationError: With reason `SpecInvalid`, naming the fields. The API server refuses most of it before.
     """
+    for path in _with_nul(pool.raw_spec, "spec"):
+        raise ConfigurationError(
+            f"{path}: holds a NUL character, which Postgres cannot store: remove it", reason="SpecInvalid"
+        )
     try:
         return CampaignPoolSpec.model_validate(pool.raw_spec)
     except ValidationError as error:
@@ -79,6 +83,18 @@ def parse_spec(pool: Pool) -> CampaignPoolSpec:
         faults = [f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
         more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
         raise ConfigurationError("; ".join(faults[:_FAULTS_SHOWN]) + more, reason="SpecInvalid") from error
+
+
+def _with_nul(value: object, path: str) -> Iterator[str]:
+    """Yield the paths of texts that hold a NUL character, which JSON allows."""
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _with_nul(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _with_nul(inner, f"{path}[{number}]")
 
 
 async def read_url(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> str:

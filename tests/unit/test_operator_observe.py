@@ -103,6 +103,23 @@ def test_a_spec_that_the_models_refuse_names_the_field_and_not_its_value() -> No
     assert "s3cr3t" not in caught.value.message
 
 
+def test_a_nul_character_names_its_field() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_spec(pool(raw_spec=raw_spec(owners=[{"id": "a", "name": "A\0", "size": 1}])))
+    assert caught.value.message.startswith("spec.owners[0].name: holds a NUL character")
+
+
+def test_fields_of_a_later_release_are_ignored() -> None:
+    condition = {"type": "Ready", "status": "True", "reason": "Filled", "message": "", "severity": "low"}
+    condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    meta = {"namespace": "game", "name": "chiwar", "uid": "u", "resourceVersion": "5"}
+    meta["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    status = {"ready": 3, "phase": "New", "conditions": [condition]}
+    read = read_pool({"metadata": meta, "spec": raw_spec(), "status": status})
+    assert read.status.ready == 3
+    assert [each.reason for each in read.status.conditions] == ["Filled"]
+
+
 def test_a_status_of_another_version_counts_as_none() -> None:
     meta = {
         "namespace": "game",

@@ -1,5 +1,6 @@
 """The smaller parts of the operator: configuration, metrics, probes, and what an event asks for."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from campaignpool.api.status import CampaignPoolStatus, LastSeed
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.handlers import configure
+from campaignpool_operator.handlers import RetriesAreWarnings, configure
 from campaignpool_operator.loops import Loops
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.health import HealthServer
@@ -57,6 +58,16 @@ def test_kopf_is_told_to_notice_watches_that_stall_and_to_post_nothing() -> None
     assert settings.watching.inactivity_timeout < settings.watching.server_timeout
     assert not settings.posting.enabled
     assert settings.peering.standalone
+
+
+def test_requests_that_kopf_retries_are_warnings() -> None:
+    lines = ("Request attempt 1/9 failed; will retry: GET /", "Request attempt 9/9 failed; escalating: GET /")
+    levels = []
+    for line in lines:
+        record = logging.LogRecord("kopf.activities", logging.ERROR, __file__, 1, line, None, None)
+        assert RetriesAreWarnings().filter(record)
+        levels.append(record.levelname)
+    assert levels == ["WARNING", "ERROR"]
 
 
 def seeded(job: str) -> CampaignPoolStatus:

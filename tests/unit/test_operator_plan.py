@@ -252,6 +252,44 @@ def test_old_failures_are_pruned() -> None:
     assert plan(observed(ledger=ledger(counts, good, run(1, "Failed")))).actions == ()
 
 
+CLOCKS = [(0, 0), (600, 0), (0, 600), (-600, 600), (86400, -86400)]
+
+
+@pytest.mark.parametrize(("cluster", "database"), CLOCKS)
+def test_the_three_clocks_may_differ(cluster: int, database: int) -> None:
+    """Whatever the API server wrote shifts with its clock, and whatever the database wrote with its own."""
+    api, ledger_clock = timedelta(seconds=cluster), timedelta(seconds=database)
+    failed = [
+        run(number, "Failed", started_at=ago(60) + ledger_clock, finished_at=ago(30 - number) + ledger_clock)
+        for number in range(1, 4)
+    ]
+    waiting = job(4, owner="a", created_at=ago(100) + api)
+    seen = observed(
+        pool=pool(created_at=ago(1000) + api),
+        cluster_now=NOW + api,
+        database_now=NOW + ledger_clock,
+        spec=spec(owners=[{"id": "a", "size": 5}]),
+        ledger=ledger({}, *failed),
+        jobs=(waiting,),
+    )
+    result = plan(seen)
+    assert (result.failures.count, result.next_check) == (3, 40 - 27)
+    assert result.actions == ()
+    later = replace(seen, cluster_now=NOW + api + timedelta(seconds=30))
+    assert [type(each) for each in plan(later).actions] == [FinishRun, DeleteJob]
+
+
+def test_a_value_of_the_annotation_ends_a_pause_once() -> None:
+    failed = [run(number, "Failed", finished_at=ago(30)) for number in range(1, HALT + 1)]
+    seen = observed(pool=pool(retry="1"), ledger=ledger({}, *failed))
+    assert created(seen) == [(MASTER, HALT + 1, 5)]
+    obeyed = seen.pool.status.model_copy(update={"retried": "1", "retried_at": NOW.isoformat()})
+    again = replace(seen, pool=replace(seen.pool, status=obeyed))
+    assert plan(again).failures.count == 0
+    later = run(HALT + 1, "Failed", finished_at=ago(-5))
+    assert plan(replace(again, ledger=ledger({}, later, *failed))).failures.count == 1
+
+
 # --- invariants --------------------------------------------------------------------------------------------------
 
 OWNERS = (MASTER, "a", "b", "gone")

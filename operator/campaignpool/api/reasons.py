@@ -119,6 +119,9 @@ class Reason(StrEnum):
     LEDGER_INCOMPATIBLE = (
         "LedgerIncompatible", "database", "The schema campaign_pool is not of this release.",
         "Install the release that the database was migrated with, or a later one.")
+    RESOURCE_DELETED = (
+        "ResourceDeleted", "database", "The resource that was read has been deleted, by what the ledger knows.",
+        "None: it is read again. If it lasts, create the pool again under another name.")
     UNAVAILABLE = "Unavailable", "database", "Something did not answer.", "It is retried; follow the message."
 
     # --- Kubernetes

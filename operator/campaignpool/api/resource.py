@@ -24,7 +24,7 @@ MASTER = ""
 
 
 def rules(*rules: tuple[str, str]) -> dict[str, Any]:
-    """Give CEL rules (rule, message) in the form that a CRD schema has."""
+    """Return CEL rules (rule, message) in the form that a CRD schema has."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
@@ -60,7 +60,7 @@ RETRY_IMAGES = f"{GROUP}/retry-images"
 
 
 def seconds(duration: str) -> int:
-    """Give how long a `Duration` is."""
+    """Return the seconds of a `Duration`."""
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
 
 

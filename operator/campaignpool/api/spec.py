@@ -255,7 +255,7 @@ class CampaignPoolSpec(Model):
     max_size: int = Field(default=100, ge=0, le=10000)
     """Most campaigns that may exist unclaimed (seeding, ready and retiring), over all owners."""
     max_concurrent: int = Field(default=2, ge=1, le=50)
-    """Most seeding Jobs at work at once."""
+    """Most seeding Jobs that are active at once."""
     seeding: Seeding = Field(default_factory=Seeding, json_schema_extra=FILLED)
     """How the seeding Jobs work."""
     images: Images = Field(default_factory=Images, json_schema_extra=FILLED)
@@ -268,5 +268,5 @@ class CampaignPoolSpec(Model):
     """No campaign is made or retired while this is true. Claims go on, and so do images."""
 
     def targets(self) -> dict[str, int]:
-        """Give how many campaigns are wanted, by owner; the master owner is `MASTER`."""
+        """Return how many campaigns are wanted, by owner; the master owner is `MASTER`."""
         return {MASTER: self.size, **{owner.id: owner.size for owner in self.owners}}

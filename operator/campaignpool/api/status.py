@@ -94,13 +94,14 @@ class CampaignPoolStatus(StatusModel):
     ready: int = 0
     """Campaigns that can be claimed now."""
     seeding: int = 0
-    """Campaigns being made: reserved by a run, or asked for from a Job at work."""
+    """Campaigns being made: reserved by a run, or asked for from an active Job."""
     claimed: int = 0
     """Campaigns ever claimed."""
     failed: int = 0
     """Campaigns that could not be made, kept for an hour with their cause."""
     stale: int = 0
-    """Ready campaigns made from an older blueprint or template; part of `ready`."""
+    """Ready campaigns of an older revision: the blueprint, the catalog or the template's key changed since. Part of
+    `ready` unless `claims.allowStale` is false."""
     replicas: int = 0
     """Campaigns of the master pool that can be claimed now, for the scale subresource, whose `spec.replicas` is
     `spec.size`."""

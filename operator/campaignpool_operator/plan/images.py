@@ -47,7 +47,7 @@ class ImagesPlan:
         actions: In this order; where one fails, those after it wait for the next loop.
         failures: Of images Jobs.
         obstacle: Why the active Job does not run.
-        next_check: Seconds after which to look again by all means; None: whenever something happens.
+        next_check: Seconds until the next loop at the latest; None: whenever something happens.
     """
 
     actions: tuple[ImagesAction, ...] = ()

@@ -33,14 +33,14 @@ def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
     if before is None and images == ImageTotals() and not observed.spec.images.copies and retried is None:
         return None
     last = images.last_finished_at
-    told = before.last_finished_at if before else None
-    if last is not None and (told is None or last > datetime.fromisoformat(told)):
-        told = last.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    reported = before.last_finished_at if before else None
+    if last is not None and (reported is None or last > datetime.fromisoformat(reported)):
+        reported = last.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return ImagesStatus(
         pending=images.pending,
         copied=images.copied,
         failed=images.failed,
-        last_finished_at=told,
+        last_finished_at=reported,
         retried=retried or (before.retried if before else None),
     )
 
