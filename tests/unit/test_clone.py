@@ -38,8 +38,9 @@ def bare(facts: TableFacts) -> TableFacts:
     return changed(facts, facts.primary_key[0], has_default=False, default=None, sequence=None)
 
 
+SET_VARIABLES = "$campaign, $clone_of, $id, $name, $owner"
 PAIR = {"type": "of_type", "id": "of_id", "targets": {"Hero": "heroes"}}
-TEXT_KEYS = bare(table(4, "spells", "id text", "campaign_id uuid!", keys=[("campaign_id", 1)]))
+TEXT_KEYS = bare(table(4, "spells", "code text", "campaign_id uuid!", keys=[("campaign_id", 1)]))
 NUMBERS = bare(table(4, "spells", "id bigint", "campaign_id uuid!", keys=[("campaign_id", 1)]))
 LOOSE = table(4, "spells", "id uuid", "name text")
 REFUSED: dict[str, tuple[Blueprint, tuple[TableFacts, ...], str]] = {
@@ -77,12 +78,12 @@ REFUSED: dict[str, tuple[Blueprint, tuple[TableFacts, ...], str]] = {
     "variable": (
         blueprint({"name": "heroes", "set": {"name": "$nam"}}),
         ALL,
-        "table public.heroes, column name: there is no variable $nam here: use $campaign, $name, $owner",
+        f"table public.heroes, column name: there is no variable $nam here: use {SET_VARIABLES}",
     ),
     "claimant": (
         blueprint(root={"set": {"name": "$claimant"}}),
         ALL,
-        "table public.campaigns, column name: there is no variable $claimant here: use $campaign, $name, $owner",
+        f"table public.campaigns, column name: there is no variable $claimant here: use {SET_VARIABLES}",
     ),
     "reference to nothing": (
         blueprint("heroes", {"name": "notes", "references": {"of_id": "hero"}}),
@@ -136,9 +137,9 @@ REFUSED: dict[str, tuple[Blueprint, tuple[TableFacts, ...], str]] = {
         blueprint("spells"),
         (*ALL, TEXT_KEYS),
         (
-            "key id of public.spells is of type text and has no default: set it to an expression that is new in "
+            "key code of public.spells is of type text and has no default: set it to an expression that is new in "
             "every "
-            "campaign, such as `id: id || '-' || $campaign`"
+            "campaign, such as `code: code || '-' || $campaign`"
         ),
     ),
     "number without a sequence": (
@@ -152,21 +153,24 @@ REFUSED: dict[str, tuple[Blueprint, tuple[TableFacts, ...], str]] = {
     ),
     "root of text": (
         blueprint(),
-        (bare(table(1, "campaigns", "id text")),),
-        "key id of public.campaigns is of type text: the root table needs a uuid, or a key with a default",
+        (bare(table(1, "campaigns", "code text")),),
+        "key code of public.campaigns is of type text: the root table needs a uuid, or a key with a default",
     ),
     "root with a key of two columns": (
         blueprint(),
-        (bare(table(1, "campaigns", "id text", "name text!")).model_copy(update={"primary_key": ("id", "name")}),),
-        "root table public.campaigns needs a primary key of one column, uuid or with a default: it has (id, name)",
+        (
+            bare(table(1, "campaigns", "code text", "name text!")).model_copy(
+                update={"primary_key": ("code", "name")}
+            ),
+        ),
+        "root table public.campaigns needs a primary key of one column, uuid or with a default: it has (code, name)",
     ),
     "root whose key is set": (
-        blueprint(root={"set": {"id": "gen_random_uuid()"}}),
+        blueprint(root={"set": {"id": "id || $name"}}),
         ALL,
         (
-            "root table public.campaigns needs a primary key of one column, uuid or with a default, that is "
-            "neither set "
-            "nor a reference"
+            "the key of root table public.campaigns can be set from $id, $name and $owner alone: remove id from its "
+            "expression"
         ),
     ),
     "keys in a circle": (

@@ -11,6 +11,8 @@ Expressions are SQL over the row that is being copied, with these variables:
 | `$campaign` | key of the new campaign | key of the claimed campaign |
 | `$name` | a name that no other campaign has, made from the pool's name and the campaign's id | the same |
 | `$owner` | the owner the campaign is kept for; NULL in the master pool | the claimant |
+| `$id` | the campaign's id in the ledger, a uuid as text | not available |
+| `$clone_of(table, key)` | key of the clone of a row of the template; NULL where it is none | not available |
 | `$claimant` | not available | who claims |
 """
 
@@ -26,6 +28,7 @@ TableName = Annotated[str, Field(min_length=1, max_length=130)]
 """A table as SQL writes it: `campaigns`, `game.campaigns`, `"Odd Name"`; resolved by the role's search path."""
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=63)]
+ReferenceName = Annotated[str, Field(min_length=1, max_length=300)]
 Expression = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -55,9 +58,10 @@ class Table(Model):
     ones, else the remaining ones."""
     set_: dict[ColumnName, Expression] = Field(default_factory=dict, alias="set", max_length=64)
     """Columns that are not copied but set, each to an SQL expression."""
-    references: dict[ColumnName, TableName] = Field(default_factory=dict, max_length=32)
-    """References that the database does not declare as foreign keys: column to the table whose primary key
-    it holds."""
+    references: dict[ReferenceName, TableName] = Field(default_factory=dict, max_length=32)
+    """References that the database does not declare as foreign keys: column to the table whose primary key it
+    holds. An array column holds one key in each element; in a JSON column, `layout.steps[*].id` leads to the keys.
+    In arrays and JSON, keys that are no rows of the template stay as they are."""
     polymorphic: list[Polymorphic] = Field(default_factory=list, max_length=8)
     """Polymorphic references of the table."""
     trigger_rows: Literal["Refuse", "Replace", "Keep"] = "Refuse"

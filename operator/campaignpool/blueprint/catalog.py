@@ -20,6 +20,10 @@ TEXT_KEY = 24
 """Fewest characters of a key that is made from a campaign's id as text."""
 
 
+UUID_TEXT, DIGITS = 36, 32
+"""Characters of a uuid, with its dashes and without."""
+
+
 class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +53,15 @@ class Column(_Fact):
     """The sequence that gives its values, as SQL writes it."""
     draws: bool = False
     """Whether the default draws a number from a sequence, or a random value."""
+
+    @property
+    def key_form(self) -> str:
+        """How a spliced key is written: `uuid`, or as text: `dashes` of a uuid, `c` and digits, or digits alone."""
+        if not self.text_key:
+            return "uuid"
+        if self.length == UUID_TEXT:
+            return "dashes"
+        return "c" if self.length is None or self.length > DIGITS else f"digits {self.length}"
 
     @property
     def text_key(self) -> bool:

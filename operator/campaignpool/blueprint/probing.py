@@ -1,11 +1,12 @@
 """Try the expressions of a blueprint against the catalog, without reading a row."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import asyncpg
 
 from campaignpool.blueprint import catalog
-from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, substitute
+from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, expand, substitute
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.sql import claims
 from campaignpool.ledger.database import Connection
@@ -42,8 +43,15 @@ def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> st
     key = root.column[root.primary_key[0]].base
     names = (*VARIABLES, *IMAGE_VARIABLES)
     nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
-    value = f"SELECT CAST(({substitute(expression, nothing)}) AS {kind})"
+    nothing["id"] = "NULL::text"
+    value = f"SELECT CAST(({substitute(expand(expression, partial(_no_clone, plan)), nothing)}) AS {kind})"
     return f"{value} FROM {table} t WHERE false" if table else value
+
+
+def _no_clone(plan: ClonePlan, name: str, key: str) -> str:
+    """Give SQL of the type that `$clone_of` gives, which reads no row."""
+    facts = plan.tables[plan.names[name]].facts
+    return f"(SELECT CAST(NULL AS {facts.column[facts.primary_key[0]].base}) WHERE CAST(({key}) AS text) IS NULL)"
 
 
 async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
 from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
-from campaignpool.blueprint.compile import graph, suitable
-from campaignpool.blueprint.compile.expressions import VARIABLES, mentioned, variables_of
+from campaignpool.blueprint.compile import documents, graph, suitable
+from campaignpool.blueprint.compile.expressions import SET_VARIABLES, VARIABLES, calls, mentioned, variables_of
 from campaignpool.blueprint.compile.images import image_plan
 from campaignpool.blueprint.compile.keys import Uses, keys, leaving
 from campaignpool.blueprint.compile.plan import (
@@ -32,11 +32,20 @@ def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:
     With `copies`, those where images hang are among them.
     """
     declared = [blueprint.root.table, *(table.name for table in blueprint.tables)]
-    referred = [name for table in blueprint.tables for name in table.references.values()]
+    sets = [blueprint.root.set_, *(table.set_ for table in blueprint.tables)]
+    called = [name for each in sets for expression in each.values() for name in _called(expression)]
+    referred = [name for table in blueprint.tables for name in table.references.values()] + called
     typed = [name for table in blueprint.tables for each in table.polymorphic for name in each.targets.values()]
     where = blueprint.images or ImageTables()
     images = [where.attachments, where.blobs] if copies else []
     return [*declared, *referred, *typed, *(insert.table for insert in blueprint.on_claim.insert), *images]
+
+
+def _called(expression: str) -> list[str]:
+    try:
+        return list(calls(expression))
+    except ValueError:  # the compiler says so, with the place
+        return []
 
 
 def compile_plan(blueprint: Blueprint, catalog: Catalog, *, copies: bool = False) -> ClonePlan:
@@ -60,6 +69,11 @@ class _Compiler:
     catalog: Catalog
     faults: list[str] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)  # from the oid of a table to its place
+    names: dict[str, int] = field(default_factory=dict)  # of the tables that `$clone_of` names
+
+    @property
+    def called(self) -> set[int]:
+        return set(self.names.values())
 
     def plan(self) -> ClonePlan:
         declared_root = self.blueprint.root
@@ -87,7 +101,7 @@ class _Compiler:
             | {target for each in table.polymorphic for target in each.targets.values()}
             for table in tables
         }
-        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint, self.catalog.path)
+        return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint, self.catalog.path, names=self.names)
 
     def _refuse(self) -> None:
         if self.faults:
@@ -104,7 +118,9 @@ class _Compiler:
         table, facts = both
         self.faults += suitable.faults(facts)
         self._columns_exist(table, facts)
-        self._variables(f"table {facts.name}", table.set_, VARIABLES - {"claimant"})
+        sets = {**table.set_, **documents.remapped(table, facts)}
+        self._variables(f"table {facts.name}", sets, SET_VARIABLES)
+        self._calls(f"table {facts.name}", sets)
         references, polymorphic = list(self._references(table, facts)), list(self._polymorphic(table, facts))
         anchored = self._anchored(place, table, facts, references, polymorphic)
         return TablePlan(
@@ -114,7 +130,7 @@ class _Compiler:
             {},
             tuple(replace(each, anchor=each in anchored) for each in references),
             tuple(replace(each, anchor=each in anchored) for each in polymorphic),
-            dict(table.set_),
+            sets,
             (),
             trigger_rows=table.trigger_rows,
             restore=tuple(table.restore),
@@ -122,7 +138,8 @@ class _Compiler:
 
     def _columns_exist(self, table: Table, facts: TableFacts) -> None:
         pairs = [name for each in table.polymorphic for name in (each.type, each.id)]
-        for name in [*table.set_, *table.references, *pairs, *(table.via or ()), *table.restore]:
+        plain = [documents.column(name, facts) for name in table.references]
+        for name in [*table.set_, *plain, *pairs, *(table.via or ()), *table.restore]:
             if name not in facts.column:
                 self.faults.append(f"table {facts.name} has no column {name}: correct its name")
             elif name in table.set_ and facts.column[name].generated:
@@ -140,6 +157,8 @@ class _Compiler:
                 yield Reference(*what, _nulls(facts, key, kept))
         declared = {columns[0] for columns, _, _ in seen if len(columns) == 1} | set(table.set_)
         for name, target_name in table.references.items():
+            if documents.is_document(name, facts):
+                continue
             target = self._target(f"table {facts.name}: `references` of {name}", target_name)
             if name in facts.column and name not in declared and target is not None:
                 nulls = () if facts.column[name].not_null else (name,)
@@ -237,11 +256,19 @@ class _Compiler:
             referred |= {facts.primary_key}  # to find the rows again
         remapped = {name for each in table.references for name in each.columns}
         remapped |= {each.column for each in table.polymorphic}
+        if table.position in self.called:
+            referred.add(facts.primary_key)
         new = remapped | set(table.sets)
         uses = Uses(new, referred, set(leaving(facts, self.positions.keys())), table.position == 0)
         made, faults = keys(facts, uses)
         self.faults += faults
-        if table.position == 0 and not faults and (len(facts.primary_key) != 1 or facts.primary_key[0] not in made):
+        if table.position in self.called and facts.primary_key and facts.primary_key[0] not in made:
+            self.faults.append(
+                f"$clone_of({facts.relation}, ...): the key of {facts.name} is set or a reference: "
+                "write its expression instead"
+            )
+        own_key = len(facts.primary_key) == 1 and (facts.primary_key[0] in made or self._sets_key(table))
+        if table.position == 0 and not faults and not own_key:
             self.faults.append(
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
@@ -258,6 +285,29 @@ class _Compiler:
         copied = tuple(c.name for c in free if c not in drawn)
         numbers = tuple(c.name for c in drawn if c.not_null)
         return replace(table, keys=made, copied=copied, sets={**table.sets, **given}, numbers=numbers)
+
+    def _sets_key(self, root: TablePlan) -> bool:
+        """Return whether the root's key is set, from nothing but variables."""
+        expression = root.sets.get(root.facts.primary_key[0])
+        if expression is None:
+            return False
+        columns = mentioned(expression, [column.name for column in root.facts.columns])
+        if columns or "campaign" in variables_of(expression):
+            self.faults.append(
+                f"the key of root table {root.facts.name} can be set from $id, $name and $owner alone: "
+                f"remove {', '.join(columns) or '$campaign'} from its expression"
+            )
+        return True
+
+    def _calls(self, where: str, expressions: Mapping[str, str]) -> None:
+        for column, expression in expressions.items():
+            try:
+                for name in calls(expression):
+                    target = self._target(f"{where}, column {column}: $clone_of", name)
+                    if target is not None:
+                        self.names[name] = target[0]
+            except ValueError as error:
+                self.faults.append(f"{where}, column {column}: {error}")
 
     def _reachable(self, tables: tuple[TablePlan, ...]) -> None:
         """Every table must hang on the root by its anchors."""

@@ -1,9 +1,10 @@
 """Expressions of a blueprint: SQL of its author, with `$variables`."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 VARIABLES = frozenset({"campaign", "name", "owner", "claimant"})
+SET_VARIABLES = frozenset({"campaign", "name", "owner", "id", "clone_of"})
 IMAGE_VARIABLES = frozenset({"campaign", "file_id", "path", "url", "size"})
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)", re.DOTALL)
 
@@ -19,6 +20,48 @@ def substitute(expression: str, values: Mapping[str, str]) -> str:
         return match[0] if match[1] is None else values[match[1]]
 
     return _TOKEN.sub(replaced, expression)
+
+
+def expand(expression: str, clone_of: Callable[[str, str], str]) -> str:
+    """Replace every `$clone_of(table, key)` of an expression by SQL, the innermost first.
+
+    Raises:
+        ValueError: A call is not closed, or has no second argument.
+    """
+    for match in _TOKEN.finditer(expression):
+        if match[1] == "clone_of":
+            table, key, end = _arguments(expression, match.end())
+            value = clone_of(table, expand(key, clone_of))
+            return f"{expression[: match.start()]}{value}{expand(expression[end:], clone_of)}"
+    return expression
+
+
+def calls(expression: str) -> Iterator[str]:
+    """Yield the tables that `$clone_of` names in an expression. Raises as `expand` does."""
+    found: list[str] = []
+
+    def note(table: str, key: str) -> str:
+        found.append(table)
+        return key
+
+    expand(expression, note)
+    yield from found
+
+
+def _arguments(expression: str, start: int) -> tuple[str, str, int]:
+    """Return the two arguments of a call whose parenthesis opens at `start`, and where it ends."""
+    depth, comma = 0, None
+    for match in re.finditer(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[(),]", expression[start:], re.DOTALL):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 1 and match[0] == "," and comma is None:
+            comma = start + match.start()
+        if depth == 0:
+            if match[0] != ")" or comma is None:
+                break
+            close = start + match.start()
+            return expression[start:comma].strip(" (\n\t"), expression[comma + 1 : close].strip(), close + 1
+    message = "write $clone_of(table, key): the name of a table of the blueprint, and SQL for the template's key"
+    raise ValueError(message)
 
 
 def variables_of(expression: str) -> set[str]:

@@ -4,11 +4,15 @@ A primary key must differ in every clone: by a column that is remapped or set, o
 A column that other tables refer to must be made anew too, unless the columns it is unique with are.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from campaignpool.blueprint.catalog import Column, TableFacts
 from campaignpool.blueprint.compile.plan import KeyKind
+
+_ID = re.compile(r"^(id|key|pk|uid|uuid|guid|ulid|cuid)$|(_id|Id|ID)$")
+"""Names of keys that mean nothing but the row, so that any new value serves."""
 
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
 
@@ -68,7 +72,7 @@ def _kind(column: Column, uses: Uses, *, fresh: bool) -> KeyKind | None:
     if column.base == "uuid":
         return KeyKind.SPLICED
     if not column.default:
-        return None
+        return KeyKind.SPLICED if not fresh and column.text_key and _ID.search(column.name) else None
     referred = any(column.name in group for group in uses.referred)
     return KeyKind.NUMBERED if referred or uses.root else KeyKind.DEFAULT
 

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.blueprint.catalog import Column, TableFacts
-from campaignpool.blueprint.compile.expressions import mentioned
+from campaignpool.blueprint.compile.expressions import calls, mentioned
 
 
 class KeyKind(StrEnum):
@@ -244,14 +244,20 @@ class Derived:
 
     @cached_property
     def origins(self) -> tuple[Origin, ...]:
-        """Where its values come from, without those that are copied; all that are spliced count as the first."""
+        """Where its values come from, without those that are copied; one for each form of spliced keys."""
         found = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
-        spliced = [origin for origin in found if origin.kind is KeyKind.SPLICED][:1]
-        return (*spliced, *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
+        spliced = {self._form(origin): origin for origin in reversed(found) if origin.kind is KeyKind.SPLICED}
+        return (*spliced.values(), *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
+
+    def _form(self, origin: Origin) -> str:
+        return self.plan.tables[origin.table].facts.column[origin.column].key_form
 
     def source(self, origin: Origin) -> int:
-        """Give the number of a source: 0 is what is spliced."""
-        return 0 if origin.kind is KeyKind.SPLICED else self.origins.index(origin) + 1
+        """Return the number of a source: those that are spliced in one form are one source."""
+        if origin.kind is not KeyKind.SPLICED:
+            return self.origins.index(origin)
+        forms = [self._form(each) for each in self.origins if each.kind is KeyKind.SPLICED]
+        return forms.index(self._form(origin))
 
     @property
     def of_root(self) -> bool:
@@ -301,6 +307,7 @@ class ClonePlan:
         blueprint: What it was compiled from.
         path: The schemas of the role's search path.
         images: How images are copied; None where they are shared.
+        names: Positions of the tables that `$clone_of` names, by the name.
     """
 
     tables: tuple[TablePlan, ...]
@@ -309,6 +316,13 @@ class ClonePlan:
     blueprint: Blueprint
     path: tuple[str, ...] = ()
     images: ImagePlan | None = None
+    names: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def looked_up(self) -> frozenset[int]:
+        """Positions of the tables whose clones expressions look up by the template's key."""
+        expressions = (each for table in self.tables for each in table.sets.values())
+        return frozenset(self.names[name] for each in expressions for name in calls(each))
 
     @property
     def root(self) -> TablePlan:

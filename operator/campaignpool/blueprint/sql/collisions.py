@@ -77,7 +77,10 @@ def _values(plan: ClonePlan) -> Values:
         base = plan.tables[position].facts.column[column].base
         return f"CAST(-1 - ({place} * 2 + c.campaignpool_n) AS {base})"
 
-    return Values(plan, "/", tuple(_all(plan, table) for table in plan.tables), numbered)
+    def lookup(table: TablePlan) -> str:
+        return f"({snapshot.select(plan, table, _all(plan, table))})"
+
+    return Values(plan, "/", tuple(_all(plan, table) for table in plan.tables), numbered, lookup)
 
 
 def _all(plan: ClonePlan, table: TablePlan) -> Survey:

@@ -11,7 +11,7 @@ from campaignpool.blueprint.compile.plan import Alternative, ClonePlan, ImagePla
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.joins import cast, of_type
-from campaignpool.blueprint.sql.naming import ORD, function, search_path
+from campaignpool.blueprint.sql.naming import ORD, function, search_path, snapshot
 from campaignpool.blueprint.sql.snapshot import Survey, frozen
 from campaignpool.blueprint.sql.values import CAMPAIGNS, Values
 
@@ -72,7 +72,9 @@ class Revision:
             keys = keys_of(self.plan.tables[position], column)
             return f"{keys}[(c.campaignpool_n - 1) * {rows} + {place}]"
 
-        return Values(self.plan, self.pool, self.surveys, numbered)
+        return Values(
+            self.plan, self.pool, self.surveys, numbered, lambda table: snapshot(self.number, table.position)
+        )
 
 
 def keys_of(table: TablePlan, column: str) -> str:
@@ -94,7 +96,11 @@ def root_keys(revision: Revision) -> str:
     """Give the keys of the new root rows, as an array of texts."""
     root = revision.plan.root
     name = root.facts.primary_key[0]
-    return "$1::text[]" if root.keys[name] is KeyKind.SPLICED else f"{keys_of(root, name)}::text[]"
+    if root.keys.get(name) is KeyKind.NUMBERED:
+        return f"{keys_of(root, name)}::text[]"
+    if name in root.keys and root.facts.column[name].key_form == "uuid":
+        return "$1::text[]"
+    return f"ARRAY(SELECT CAST({revision.values.campaign()} AS text) FROM {NEW} ORDER BY c.campaignpool_n)"
 
 
 def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]:

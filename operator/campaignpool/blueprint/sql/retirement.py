@@ -9,11 +9,11 @@ rows than were cloned are refused too.
 from collections.abc import Iterator
 from itertools import product
 
-from campaignpool.blueprint.compile.plan import Alternative, Derived, KeyKind, Link, TablePlan
+from campaignpool.blueprint.compile.plan import Alternative, Derived, KeyKind, Link, Origin, TablePlan
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
-from campaignpool.blueprint.sql.joins import of_type
+from campaignpool.blueprint.sql.joins import cast, of_type
 from campaignpool.blueprint.sql.naming import lo, ref
 from campaignpool.blueprint.sql.snapshot import downwards
 from campaignpool.blueprint.sql.values import spliced
@@ -177,12 +177,15 @@ def _parts(revision: Revision, link: Link) -> Iterator[tuple[Link, tuple[Alterna
     plan = revision.plan
     filled = [each for each in link.alternatives if revision.surveys[each.target].rows]
     kinds = [plan.origin(each.target, each.target_columns[0]).kind for each in filled]
-    spliced_ones = tuple(each for each, kind in zip(filled, kinds, strict=True) if kind is KeyKind.SPLICED)
-    if spliced_ones:
-        yield link, spliced_ones
-    for each in filled:
-        if each not in spliced_ones:
+    forms: dict[str, tuple[Alternative, ...]] = {}
+    for each, kind in zip(filled, kinds, strict=True):
+        if kind is KeyKind.SPLICED:
+            origin = plan.origin(each.target, each.target_columns[0])
+            form = plan.tables[origin.table].facts.column[origin.column].key_form
+            forms[form] = (*forms.get(form, ()), each)
+        else:
             yield link, (each,)
+    yield from ((link, several) for several in forms.values())
 
 
 def _computed(revision: Revision, table: TablePlan) -> tuple[str, ...]:
@@ -220,7 +223,7 @@ def _by_anchors(
             if each.of_root:
                 conditions.append(f"t.{ident(own)} = ANY ($2::{each.column.base}[])")
             elif origin.kind is KeyKind.SPLICED:
-                computed[own] = _again(each)
+                computed[own] = _again(revision, each, origin)
             else:
                 keys = keys_of(revision.plan.tables[targets[0].target], theirs)
                 conditions.append(f"t.{ident(own)} = ANY ({keys}::{each.column.base}[])")
@@ -244,7 +247,7 @@ def _by_parents(revision: Revision, table: TablePlan) -> str:
             if each.target == 0:
                 keys = f"$2::{base}[]"
             elif target.keys.get(theirs) is KeyKind.SPLICED:
-                value = spliced(f"s.{lo(target.number(theirs))}")
+                value = spliced(target.facts.column[theirs], f"s.{lo(target.number(theirs))}")
                 keys = f"ARRAY(SELECT CAST({value} AS {base}) FROM {revision.frozen(target)} s, {_CAMPAIGNS})"
             else:
                 keys = f"{keys_of(target, theirs)}::{base}[]"
@@ -254,10 +257,10 @@ def _by_parents(revision: Revision, table: TablePlan) -> str:
     return " AND ".join(conditions)
 
 
-def _again(each: Derived) -> str:
+def _again(revision: Revision, each: Derived, origin: Origin) -> str:
     """Give the value of a reference that is spliced."""
-    value = spliced(f"s.{ref(each.number)}")
-    return value if each.column.base == "uuid" else f"CAST({value} AS {each.column.base})"
+    key = revision.plan.tables[origin.table].facts.column[origin.column]
+    return cast(key, each.column, spliced(key, f"s.{ref(each.number, each.source(origin))}"))
 
 
 def _beside(table: TablePlan, anchors: set[str]) -> list[str]:

@@ -190,6 +190,8 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
     name = snapshot(revision, table.position)
     columns = ", ".join(f"{each.stored} AS {each.name}" for each in _columns(plan, table, found))
     yield f"CREATE TABLE {name} AS SELECT {columns} {source(plan, table)} ORDER BY {ORD}"
+    if table.position in plan.looked_up:
+        yield f"CREATE INDEX ON {name} ({KEY})"
     yield f"ANALYZE {name}"
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from campaignpool.blueprint.compile.expressions import substitute
+from campaignpool.blueprint.catalog import Column
+from campaignpool.blueprint.compile.expressions import expand, substitute
 from campaignpool.blueprint.compile.plan import ClonePlan, Derived, KeyKind, Origin, TablePlan
 from campaignpool.blueprint.quote import ident, literal
-from campaignpool.blueprint.sql.naming import ORD, lo, of, raw, ref
+from campaignpool.blueprint.sql.naming import KEY, ORD, lo, of, raw, ref
 from campaignpool.blueprint.sql.snapshot import Survey
 
 CAMPAIGNS = "(campaignpool_id, campaignpool_owner, campaignpool_hi, campaignpool_n)"
@@ -25,12 +26,14 @@ class Values:
         pool: Name of the pool, `namespace/name`.
         surveys: What the template holds, by position of the table.
         numbered: Gives the value of a drawn column.
+        lookup: Gives the frozen rows of a table, for FROM, with their keys in the template.
     """
 
     plan: ClonePlan
     pool: str
     surveys: tuple[Survey, ...]
     numbered: Numbered
+    lookup: Callable[[TablePlan], str]
 
     def columns(self, table: TablePlan) -> Mapping[str, str]:
         """Give the columns to insert and the expression of each, in the order of the table."""
@@ -45,15 +48,17 @@ class Values:
         column = table.facts.column[name]
         if table.keys[name] is KeyKind.NUMBERED:
             return self.numbered(table.position, name, f"s.{ORD}")
-        own = table.position == 0 and table.key_column == column
-        return _cast("c.campaignpool_id" if own else spliced(f"s.{lo(table.number(name))}"), "uuid", column.base)
+        if table.position == 0 and table.key_column == column:
+            return self.campaign()
+        return spliced(column, f"s.{lo(table.number(name))}")
 
     def reference(self, table: TablePlan, each: Derived) -> str:
         """Give the key of the clone of a reference's target, or the reference itself where it leaves the template."""
         survey = self.surveys[table.position]
         place = self.plan.derived[table.position].index(each)
         if each.of_root and not survey.raw[place] and not survey.empty[place]:
-            return _cast("c.campaignpool_id", "uuid", each.column.base)
+            root = self.plan.root.facts
+            return _cast(self.campaign(), root.column[root.primary_key[0]].base, each.column.base)
         found = list(self.sources(each))
         if survey.raw[place]:
             found.append(f"s.{raw(each.number)}")
@@ -67,7 +72,8 @@ class Values:
         for origin in (origin for origin in each.origins if self.surveys[origin.table].rows):
             token = f"s.{ref(each.number, each.source(origin))}"
             if origin.kind is KeyKind.SPLICED:
-                yield _cast(spliced(token), "uuid", each.column.base)
+                key = self.plan.tables[origin.table].facts.column[origin.column]
+                yield _cast(spliced(key, token), key.base, each.column.base)
             elif origin.kind is KeyKind.NUMBERED:
                 base = self.plan.tables[origin.table].facts.column[origin.column].base
                 yield _cast(self.numbered(origin.table, origin.column, token), base, each.column.base)
@@ -87,22 +93,51 @@ class Values:
 
     def _set(self, table: TablePlan, name: str, expression: str) -> str:
         values = {
-            "campaign": self.campaign(),
             "name": f"({literal(self.pool.rpartition('/')[2] + '-')} || c.campaignpool_hi)",
             "owner": "nullif(c.campaignpool_owner, '')",
+            "id": "CAST(c.campaignpool_id AS text)",
         }
-        return f"CAST(({substitute(expression, values)}) AS {table.facts.column[name].base})"
+        if table.position or name not in table.facts.primary_key:
+            values["campaign"] = self.campaign()
+        value = substitute(expand(expression, self._clone_of), values)
+        return f"CAST(({value}) AS {table.facts.column[name].base})"
 
     def campaign(self) -> str:
         """Give the key of the campaign's own row."""
         root = self.plan.root
         name = root.facts.primary_key[0]
-        return "c.campaignpool_id" if root.keys[name] is KeyKind.SPLICED else self.numbered(0, name, "1")
+        if name in root.sets:
+            return self._set(root, name, root.sets[name])
+        if root.keys[name] is KeyKind.NUMBERED:
+            return self.numbered(0, name, "1")
+        column = root.facts.column[name]
+        if column.key_form == "uuid":
+            return _cast("c.campaignpool_id", "uuid", column.base)
+        return spliced(column, "right(replace(CAST(c.campaignpool_id AS text), '-', ''), 16)")
+
+    def _clone_of(self, name: str, key: str) -> str:
+        """Give the key of the clone of a row of the template; NULL where the key is no row that is copied."""
+        table = self.plan.tables[self.plan.names[name]]
+        column = table.facts.column[table.facts.primary_key[0]]
+        if not self.surveys[table.position].rows:
+            return f"CAST(NULL AS {column.base})"
+        kind = table.keys[column.name]
+        token = lo(table.number(column.name)) if kind is KeyKind.SPLICED else ORD
+        found = f"(SELECT x.{token} FROM {self.lookup(table)} x WHERE x.{KEY} = CAST(({key}) AS text))"
+        if kind is KeyKind.SPLICED:
+            return spliced(column, found)
+        return self.numbered(table.position, column.name, found)
 
 
-def spliced(suffix: str) -> str:
-    """Give a uuid: the first bits of the campaign's id, and a suffix."""
-    return f"CAST(c.campaignpool_hi || {suffix} AS uuid)"
+def spliced(column: Column, suffix: str) -> str:
+    """Give a key: the first 64 bits of the campaign's id, then a suffix, in the form that the column takes."""
+    digits = f"c.campaignpool_hi || {suffix}"
+    if column.key_form == "uuid":
+        return _cast(f"CAST({digits} AS uuid)", "uuid", column.base)
+    if column.key_form == "dashes":
+        return _cast(f"CAST(CAST({digits} AS uuid) AS text)", "text", column.base)
+    text = f"('c' || {digits})" if column.key_form == "c" else f"left({digits}, {column.length})"
+    return _cast(text, "text", column.base)
 
 
 def _cast(value: str, given: str, wanted: str) -> str:
