@@ -146,6 +146,9 @@ class Blueprint(Model):
     """The tables below it, in any order. A table that is not named here is not copied."""
     on_claim: OnClaim = Field(default_factory=OnClaim)
     """What a claim does."""
+    allow_subqueries: bool = False
+    """Whether expressions may have sub-selects on tables outside the blueprint. Expressions run with the rights of
+    the role in the database's Secret, whoever writes the blueprint."""
     images: ImageTables | None = None
     """Where images hang, for the strategies that copy them; by default Active Storage's tables."""
 

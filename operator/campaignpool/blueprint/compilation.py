@@ -11,6 +11,7 @@ from campaignpool.api.spec import CampaignPoolSpec, Template
 from campaignpool.blueprint import catalog, probing
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.compile import compiler
+from campaignpool.blueprint.compile.expressions import malformed
 from campaignpool.blueprint.compile.plan import ClonePlan
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.quote import ident, literal
@@ -55,12 +56,7 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
     facts = await catalog.read(connection, compiler.table_names(blueprint, copies=copies))
     plan = compiler.compile_plan(blueprint, facts, copies=copies)
     path = search_path(plan)
-    faults = [
-        fault
-        for where, query in probing.probes(plan)
-        if (fault := await probing.fault(connection, path, where, query))
-    ]
-    if faults:
+    if faults := await probing.faults(connection, plan, path):
         raise BlueprintError(faults)
     template = await find_template(connection, plan.root.facts, spec.template)
     described = [ALGORITHM, _declared(blueprint), catalog.described(facts), plan.path, template]
@@ -87,6 +83,10 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
         condition, named = f"{ident(key.name)} = CAST({literal(template.key)} AS {key.base})", "template.key"
     else:
         condition, named = f"({template.where})", "template.where"
+        if wrong := malformed(template.where or ""):
+            raise TemplateError(
+                f"spec.template.where: {wrong}: write one SQL condition", reason="TemplateConditionInvalid"
+            )
     query = f"SELECT {ident(key.name)}::text FROM {root.name} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)
     try:
         matches = await connection.fetch(query)

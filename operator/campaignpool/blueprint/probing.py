@@ -1,41 +1,54 @@
 """Try the expressions of a blueprint against the catalog, without reading a row."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
 import asyncpg
 
 from campaignpool.blueprint import catalog
-from campaignpool.blueprint.compile.expressions import IMAGE_VARIABLES, VARIABLES, expand, substitute
+from campaignpool.blueprint.compile.expressions import (
+    IMAGE_VARIABLES,
+    VARIABLES,
+    expand,
+    malformed,
+    reads,
+    substitute,
+)
 from campaignpool.blueprint.compile.plan import ClonePlan
+from campaignpool.blueprint.queries import queries_of
+from campaignpool.blueprint.quote import ident
 from campaignpool.blueprint.sql import claims
 from campaignpool.ledger.database import Connection
 
 
-def probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
-    """Give, for every expression of a blueprint, where it stands and a query that holds it and reads no row."""
+def probes(plan: ClonePlan) -> Iterator[tuple[str, str, str]]:
+    """Yield every expression of a blueprint: where it stands, its text, and a query that holds it."""
     for table in plan.tables:
         name = table.facts.name
         if table.where:
-            yield f"table {name}, where", _query(plan, name, table.where, "boolean")
+            yield f"table {name}, where", table.where, _query(plan, name, table.where, "boolean")
         for column, expression in table.sets.items():
-            yield f"table {name}, set {column}", _query(plan, name, expression, table.facts.column[column].base)
+            kind = table.facts.column[column].base
+            yield f"table {name}, set {column}", expression, _query(plan, name, expression, kind)
     if plan.images is not None:
         blobs = plan.images.blobs
-        yield "images, path", _query(plan, blobs.name, plan.images.path, "text")
+        yield "images, path", plan.images.path, _query(plan, blobs.name, plan.images.path, "text")
         for column, expression in plan.images.sets.items():
             kind = blobs.column[column].base
-            yield f"images, set {column}", _query(plan, blobs.name, expression, kind)
+            yield f"images, set {column}", expression, _query(plan, blobs.name, expression, kind)
     yield from _claim_probes(plan)
 
 
-def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str]]:
+def _claim_probes(plan: ClonePlan) -> Iterator[tuple[str, str, str]]:
     root = plan.root.facts
     for column, expression in plan.blueprint.on_claim.set_.items():
-        yield f"onClaim, set {column}", _query(plan, root.name, expression, root.column[column].base)
+        kind = root.column[column].base
+        yield f"onClaim, set {column}", expression, _query(plan, root.name, expression, kind)
     for facts, values in claims.inserted(plan):
         for column, expression in values.items():
-            yield f"onClaim, table {facts.name}, {column}", _query(plan, None, expression, facts.column[column].base)
+            kind = facts.column[column].base
+            yield f"onClaim, table {facts.name}, {column}", expression, _query(plan, None, expression, kind)
 
 
 def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> str:
@@ -45,13 +58,53 @@ def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> st
     nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
     nothing["id"] = "NULL::text"
     value = f"SELECT CAST(({substitute(expand(expression, partial(_no_clone, plan)), nothing)}) AS {kind})"
-    return f"{value} FROM {table} t WHERE false" if table else value
+    return f"{value} FROM {table} t" if table else value
 
 
 def _no_clone(plan: ClonePlan, name: str, key: str) -> str:
     """Give SQL of the type that `$clone_of` gives, which reads no row."""
     facts = plan.tables[plan.names[name]].facts
     return f"(SELECT CAST(NULL AS {facts.column[facts.primary_key[0]].base}) WHERE CAST(({key}) AS text) IS NULL)"
+
+
+async def faults(connection: Connection, plan: ClonePlan, path: str) -> list[str]:
+    """Return what is wrong with the expressions of a blueprint, each with the place where it stands."""
+    found = []
+    for where, expression, query in probes(plan):
+        if wrong := malformed(expression):
+            found.append(f"{where}: {wrong}: write one SQL expression")
+        elif refused := await fault(connection, path, where, query):
+            found.append(refused)
+        elif reads(expression) and not plan.blueprint.allow_subqueries:
+            found += [
+                f"{where}: a sub-select reads {name}, which is not part of the blueprint: add the table, or set "
+                "`allowSubqueries: true` if whoever writes the blueprint may read it"
+                for name in await _outside(connection, plan, path, query)
+            ]
+    return found
+
+
+async def _outside(connection: Connection, plan: ClonePlan, path: str, query: str) -> list[str]:
+    """Return the relations that a query reads and no table of the blueprint is, or is a part of."""
+    known = [*(table.facts.oid for table in plan.tables), *(facts.oid for facts in plan.claim_tables)]
+    if plan.images is not None:
+        known.append(plan.images.blobs.oid)
+    async with catalog.search_path(connection, path):
+        explained = await connection.fetchval(f"EXPLAIN (VERBOSE, FORMAT JSON) {query}")
+    relations = sorted(set(_relations(json.loads(explained))))
+    return list(await connection.fetchval(queries_of("probing")["outside"], relations, known))
+
+
+def _relations(node: object) -> Iterator[str]:
+    """Yield the relations of an explained plan, qualified and quoted."""
+    if isinstance(node, dict):
+        if "Relation Name" in node:
+            yield f"{ident(node.get('Schema', 'pg_catalog'))}.{ident(node['Relation Name'])}"
+        for value in node.values():
+            yield from _relations(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _relations(value)
 
 
 async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:

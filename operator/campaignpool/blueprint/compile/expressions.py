@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 VARIABLES = frozenset({"campaign", "name", "owner", "claimant"})
 SET_VARIABLES = frozenset({"campaign", "name", "owner", "id", "clone_of"})
 IMAGE_VARIABLES = frozenset({"campaign", "file_id", "path", "url", "size"})
+_PARTS = re.compile(r"(?<!\w)[eE]'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--|/\*|\$\w*\$|[;()'\"]", re.DOTALL)
+_DOLLAR = re.compile(r"\$\w+\$")
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)", re.DOTALL)
 
 
@@ -62,6 +64,37 @@ def _arguments(expression: str, start: int) -> tuple[str, str, int]:
             return expression[start:comma].strip(" (\n\t"), expression[comma + 1 : close].strip(), close + 1
     message = "write $clone_of(table, key): the name of a table of the blueprint, and SQL for the template's key"
     raise ValueError(message)
+
+
+def malformed(expression: str) -> str | None:
+    """Return why a text is no single SQL expression, or None where it is one; its grammar is Postgres' to check.
+
+    An expression stands in parentheses inside of our statements. It must not leave them, end the statement, or hide
+    what follows in a comment or a string of another kind.
+    """
+    depth = 0
+    for match in _PARTS.finditer(expression):
+        part = match[0]
+        if part == ";":
+            return "a `;` ends a statement"
+        if part in ("--", "/*"):
+            return "a comment is no part of an expression"
+        if part == "$$" or _DOLLAR.fullmatch(part):
+            return "write text in single quotes, not between dollar signs"
+        if part in ("'", '"'):
+            return "a quote is not closed"
+        if part[0] in "eE" and len(part) > 1 and part[1] == "'":
+            return "write text in plain single quotes, without an E before them"
+        depth += {"(": 1, ")": -1}.get(part, 0)
+        if depth < 0:
+            return "a `)` closes what the expression did not open"
+    return "a `(` is not closed" if depth else None
+
+
+def reads(expression: str) -> bool:
+    """Return whether an expression has a sub-select."""
+    words = re.findall(r"\w+", _TOKEN.sub(" ", expression))
+    return any(word.lower() in ("select", "table", "values", "with") for word in words)
 
 
 def variables_of(expression: str) -> set[str]:
