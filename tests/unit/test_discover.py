@@ -269,10 +269,10 @@ def test_a_table_that_hangs_by_a_nullable_column_alone_is_marked() -> None:
 
 
 def test_what_still_does_not_compile_is_said_on_top() -> None:
-    heroes = schemas.table(3, "heroes", "id text", "campaign_id uuid!", keys=[("campaign_id", 2)])
-    hats = schemas.table(4, "hats", "id uuid", "hero_id text!", keys=[("hero_id", 3)])
+    heroes = schemas.table(3, "heroes", "id numeric", "campaign_id uuid!", keys=[("campaign_id", 2)])
+    hats = schemas.table(4, "hats", "id uuid", "hero_id numeric!", keys=[("hero_id", 3)])
     found = decide(facts(USERS, CAMPAIGNS, heroes, hats, FIGHTS, pairs=()))
-    assert any("key id of public.heroes is of type text" in fault for fault in found.faults)
+    assert any("key id of public.heroes is of type numeric" in fault for fault in found.faults)
     assert "# LOOK: it does not compile yet: key id of public.heroes" in render(found)
 
 
