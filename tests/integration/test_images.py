@@ -283,8 +283,8 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
     assert (await world.album())["leases"] == other[0].leases == 2
     await world.later(600)
     assert await world.job() == {"done": 1}
-    assert not await image_queue.hold(world.connection, other[0], timedelta(minutes=10), None, None, None)
-    assert await image_queue.end(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
+    assert not await image_queue.renew_lease(world.connection, other[0], timedelta(minutes=10), None, None, None)
+    assert await image_queue.finish(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
     assert (await world.album())["cause"] is None
     assert await world.faults() == []
 
@@ -333,7 +333,7 @@ async def test_one_call_finds_out_whether_the_breaker_can_close(world: World) ->
 
     async def failed(number: int = 1) -> None:
         for _ in range(number):
-            await image_queue.note_calls(world.connection, "a", {"unavailable": 1}, failures=1, most=3, pause=10)
+            await image_queue.record_calls(world.connection, "a", {"unavailable": 1}, failures=1, most=3, pause=10)
 
     assert await token() == 0
     await failed(2)
@@ -350,7 +350,7 @@ async def test_one_call_finds_out_whether_the_breaker_can_close(world: World) ->
     assert await token() is not None
     await world.later(61)  # it never said
     assert await token() is not None
-    await image_queue.note_calls(world.connection, "a", {"ok": 1}, succeeded=True, most=3, pause=10)
+    await image_queue.record_calls(world.connection, "a", {"ok": 1}, succeeded=True, most=3, pause=10)
     assert [await token() for _ in range(3)] == [0, 0, 0]
     counted = await world.connection.fetchval("SELECT attempts::text FROM campaign_pool.account")
     assert counted == '{"ok": 1, "unavailable": 10}'

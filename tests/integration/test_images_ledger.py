@@ -40,7 +40,7 @@ def url(new_database: NewDatabase, chiwar_template: str) -> str:
 async def leased(connection: Connection) -> ImageSet:
     album = await image_queue.lease(connection, POOL, LEASE)
     assert album is not None
-    assert await image_queue.hold(connection, album, LEASE, f"/campaigns/{album.campaign.hex}", ACCOUNT, None)
+    assert await image_queue.renew_lease(connection, album, LEASE, f"/campaigns/{album.campaign.hex}", ACCOUNT, None)
     return album
 
 
@@ -62,7 +62,7 @@ async def worked_off(connection: Connection, failing: int = 0) -> int:
         for image in pending[failing:]
     ]
     assert await image_queue.settle(connection, album.campaign, files) == len(files)
-    await image_queue.end(connection, album, 0, DEADLINE, None)
+    await image_queue.finish(connection, album, 0, DEADLINE, None)
     return len(pending)
 
 
@@ -132,7 +132,7 @@ def test_an_album_that_gets_no_further_is_named(url: str) -> None:
         )
         for stalled in (0, 0, 1):
             album = await leased(connection)
-            await image_queue.end(connection, album, 60, DEADLINE, "its files are in another account")
+            await image_queue.finish(connection, album, 60, DEADLINE, "its files are in another account")
             images = await seen(connection)
             assert (images.stalled, images.cause) == (stalled, "its files are in another account")
             await connection.execute(only, album.campaign)

@@ -1,7 +1,7 @@
-"""The queue of images in the ledger: one function a query, values in and values out.
+"""Image sets as a worker sees them: one function per query.
 
-What each does stands in `sql/functions/image_sets.sql`. An album holds the images of one campaign; whoever works on
-it leases it, and may be told at any later call that it is another's by now.
+The functions are in `sql/functions/image_sets.sql`. A worker leases an image set; any later call may find that
+another worker has it by now.
 """
 
 import json
@@ -16,7 +16,7 @@ from campaignpool.ledger.database import Connection
 
 @dataclass(frozen=True)
 class ImageSet:
-    """An album as it was when it was leased.
+    """An image set as it was when it was leased.
 
     Attributes:
         campaign: Its id in the ledger.
@@ -27,8 +27,8 @@ class ImageSet:
         folder: Of its files; None while nothing was written there.
         store: The account that the folder is in.
         job: Of the store, which copies the folder.
-        attempts: Leases that got nowhere, one after the other.
-        queued_at: Since when it waits.
+        attempts: Leases in a row that made no progress.
+        queued_at: When it was queued.
         leases: Names this lease.
     """
 
@@ -89,40 +89,45 @@ class ImageFault:
 
 
 async def lease(connection: Connection, pool: str, length: timedelta) -> ImageSet | None:
-    """Take the album of a pool that should be worked on next; None: nothing is due."""
+    """Lease the next image set of a pool that is due; None: none is."""
     row = await connection.fetchrow(_QUERY["lease"], pool, length)
     return ImageSet(**row) if row else None
 
 
 async def next_due(connection: Connection, pool: str) -> float | None:
-    """Give in how many seconds an album of a pool is due, or its lease ends; None: all are at their end."""
+    """Return the seconds until an image set of a pool is due, or its lease ends; None: all are finished."""
     found: float | None = await connection.fetchval(_QUERY["next_due"], pool)
     return found
 
 
-async def hold(
-    connection: Connection, album: ImageSet, length: timedelta, folder: str | None, store: str | None, job: str | None
+async def renew_lease(
+    connection: Connection,
+    image_set: ImageSet,
+    length: timedelta,
+    folder: str | None,
+    store: str | None,
+    job: str | None,
 ) -> bool:
-    """Renew the lease of an album and note where its files are. False: it is another's by now.
+    """Renew a lease and record where the files are. False: another worker has the image set by now.
 
     A `folder` or `store` of None leaves what is noted; a `job` of None takes it away.
     """
-    row = (album.campaign, length, folder, store, job, album.leases)
-    return bool(await connection.fetchval(_QUERY["hold"], *row))
+    row = (image_set.campaign, length, folder, store, job, image_set.leases)
+    return bool(await connection.fetchval(_QUERY["renew_lease"], *row))
 
 
 async def pending(connection: Connection, campaign: UUID) -> list[Image]:
-    """Give the images that are not copied and have not failed for good."""
+    """Return the images that are not copied and have not failed for good."""
     return [Image(**row) for row in await connection.fetch(_QUERY["pending"], campaign)]
 
 
 async def sources(connection: Connection, campaign: UUID) -> list[ImageSource]:
-    """Give where all images of an album come from, those that are copied or have failed too."""
+    """Return where all images of an image set come from, copied and failed ones too."""
     return [ImageSource(**row) for row in await connection.fetch(_QUERY["sources"], campaign)]
 
 
 async def settle(connection: Connection, campaign: UUID, files: Iterable[Mapping[str, object]]) -> int:
-    """Write blobs and attachments for files that are there; gives how many were new.
+    """Write blobs and attachments for copied files; return how many were new.
 
     Args:
         connection: To the application's database.
@@ -136,39 +141,39 @@ async def settle(connection: Connection, campaign: UUID, files: Iterable[Mapping
 
 
 async def fail(connection: Connection, campaign: UUID, faults: Iterable[ImageFault], most: int) -> None:
-    """Note images that could not be copied; each is tried `most` times at most."""
+    """Record images that could not be copied; each is tried `most` times at most."""
     await connection.execute(_QUERY["fail"], campaign, json.dumps([asdict(fault) for fault in faults]), most)
 
 
-async def end(
-    connection: Connection, album: ImageSet, pause: float, deadline: timedelta, cause: str | None
+async def finish(
+    connection: Connection, image_set: ImageSet, pause: float, deadline: timedelta, cause: str | None
 ) -> str | None:
-    """Give an album back, and give its state then; None: it is gone. It is left alone when it is another's by now.
+    """End a lease and return the image set's state; None: it is gone. Another worker's is left alone.
 
     Args:
         connection: To the application's database.
-        album: The album.
+        image_set: The image set.
         pause: Seconds until it is looked at again, unless all its images wait for longer.
         deadline: Age at which what is still missing counts as failed.
         cause: Why it is not further.
     """
-    row = (album.campaign, pause, deadline, cause, album.leases)
-    state: str | None = await connection.fetchval(_QUERY["end"], *row)
+    row = (image_set.campaign, pause, deadline, cause, image_set.leases)
+    state: str | None = await connection.fetchval(_QUERY["finish"], *row)
     return state
 
 
 async def drop(connection: Connection, campaign: UUID) -> None:
-    """Forget an album whose files are deleted."""
+    """Delete an image set whose files are deleted."""
     await connection.execute(_QUERY["drop"], campaign)
 
 
 async def take_token(connection: Connection, account: str, per_second: float, burst: int) -> float | None:
-    """Take the next token of an account; give how many seconds to wait before using it. None: its breaker is open."""
+    """Take the next token of an account; return the seconds to wait before using it. None: its breaker is open."""
     wait: float | None = await connection.fetchval(_QUERY["take_token"], account, per_second, burst)
     return wait
 
 
-async def note_calls(
+async def record_calls(
     connection: Connection,
     account: str,
     outcomes: Mapping[str, float],
@@ -180,12 +185,12 @@ async def note_calls(
     pause: float,
     cause: str | None = None,
 ) -> None:
-    """Note how calls of an account ended.
+    """Record how calls of an account ended.
 
     Args:
         connection: To the application's database.
         account: Its name.
-        outcomes: How often each was met; and as `seconds` how long the calls took together.
+        outcomes: Calls by outcome; `seconds` is the duration of all calls.
         failures: Calls that the store did not answer, in a row.
         succeeded: It answered one, if only to refuse it.
         blocked: Seconds for which it wants no more calls.
@@ -194,11 +199,11 @@ async def note_calls(
         cause: Of the failures.
     """
     facts = (json.dumps(dict(outcomes)), failures, succeeded, blocked, most, pause, cause)
-    await connection.execute(_QUERY["note_calls"], account, *facts)
+    await connection.execute(_QUERY["record_calls"], account, *facts)
 
 
 async def folders_known(connection: Connection, folders: list[str]) -> set[str]:
-    """Give which of these folders belong to an album."""
+    """Return which of these folders belong to an image set."""
     return {row["folder"] for row in await connection.fetch(_QUERY["folders_known"], folders)}
 
 

@@ -1,4 +1,4 @@
-"""The queue of images in the ledger, as the operator and people see it: one function a query.
+"""Image sets as the operator and people see them: totals, what ended, another try.
 
 How the worker sees it stands in `campaignpool.ledger.image_queue`, its functions in `sql/functions/image_sets.sql`.
 """
@@ -12,27 +12,27 @@ from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 
 _PRUNED_AT_ONCE = 100
-"""Albums; each has a row an image, hundreds of them."""
+"""Image sets; each has hundreds of rows."""
 
 _STALLED = 3
-"""Leases of an album that got nowhere, one after the other, after which somebody should look."""
+"""Leases in a row without progress after which an image set counts as stalled."""
 
 SECONDS = "seconds"
-"""Name under which an account's attempts say how long all calls took together; the other names are outcomes."""
+"""Key of an account's attempts that holds the duration of all calls; the other keys are outcomes."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account of the store that images are copied in.
+    """An account of the store that images are copied into.
 
     Attributes:
         name: Made from a hash of its key, never the key.
-        failures: One after the other.
+        failures: In a row.
         cause: Of the last one.
         open_until: The breaker opened, and no call has succeeded since; it may be over.
         open: It is not over yet.
         attempts: How often each outcome was met; under `SECONDS` how long all took.
-        waiting: Albums of the pool that are not finished and need it.
+        waiting: Unfinished image sets of the pool that need it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class ImageTotals:
-    """How the images of a pool's campaigns stand, ready and claimed ones together.
+    """The state of a pool's images, of ready and claimed campaigns together.
 
     Attributes:
         pending: Images still to be copied.
@@ -121,7 +121,7 @@ class CampaignImages:
 
 
 async def observe(connection: Connection, pool: str) -> ImageTotals:
-    """Give how the images of a pool stand; also of one that is closed."""
+    """Return the state of the images of a pool, also of a closed one."""
     row = await connection.fetchrow(_QUERY["sums"], pool, _STALLED)
     assert row is not None  # noqa: S101 (sums always have a row)
     if not row["unfinished"] and row["last_finished_at"] is None:
@@ -136,22 +136,22 @@ async def observe(connection: Connection, pool: str) -> ImageTotals:
 
 
 async def finished(connection: Connection, pool: str, after: datetime) -> tuple[Finished, ...]:
-    """Give what ended after a moment, the earliest first."""
+    """Return the image sets that ended after a moment, the earliest first."""
     return tuple(Finished(**row) for row in await connection.fetch(_QUERY["finished"], pool, after))
 
 
 async def requeue(connection: Connection, pool: str, campaign_id: str | None = None) -> int:
-    """Try once more what failed, of a pool or of one campaign of it; give how many images."""
+    """Try failed images again, of a pool or of one campaign of it; return how many."""
     return int(await connection.fetchval(_QUERY["requeue"], pool, campaign_id))
 
 
 async def prune(connection: Connection, pool: str) -> int:
-    """Forget albums of which nothing is left to do; give how many."""
+    """Delete the rows of image sets that are no longer needed; return of how many image sets."""
     return int(await connection.fetchval(_QUERY["prune"], pool, _PRUNED_AT_ONCE))
 
 
 async def listed(connection: Connection, pool: str, campaign_id: str | None = None) -> list[CampaignImages]:
-    """Give the images of each campaign of a pool, or of one: what is at work first, what is done last."""
+    """Return the image sets of a pool, or of one campaign: active ones first, finished ones last."""
     rows = [dict(row) for row in await connection.fetch(_QUERY["listed"], pool, campaign_id)]
     return [CampaignImages(**{**row, "failures": tuple(row["failures"])}) for row in rows]
 

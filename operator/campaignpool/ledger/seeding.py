@@ -7,10 +7,10 @@ from campaignpool.ledger import sql
 from campaignpool.ledger.database import STATEMENT_SECONDS, Connection
 
 ROWS_PER_SECOND = 1000
-"""A server that inserts fewer rows than this is taken for one that hangs; a laptop's inserts fifty times as many."""
+"""Below this insert rate the server is considered hung; a laptop inserts fifty times as many."""
 
 MANY_ROWS = 100_000
-"""From so many rows on a batch takes seconds, and says how far it is."""
+"""A batch of at least so many rows takes seconds, and reports its progress."""
 
 RUNS_SEEN = 50
 """How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
@@ -27,7 +27,7 @@ class Run:
         count: Campaigns it was asked for.
         generation: Generation of the resource that asked.
         attempts: Pods that began it.
-        outcome: `Succeeded`, `Failed`, or None while it goes on.
+        outcome: `Succeeded`, `Failed`, or None while it is active.
         reason: CamelCase cause of a failure.
         campaigns: Made so far.
         rows: Inserted so far.
@@ -67,7 +67,7 @@ class Batch:
 async def reserve(
     connection: Connection, pool: str, job: str, owner: str, number: int, count: int, generation: int
 ) -> int:
-    """Begin a run or go on with it; give how many campaigns are left to make."""
+    """Begin a run or continue it; return how many campaigns are left to make."""
     return int(await connection.fetchval(_QUERY["reserve"], pool, job, owner, number, count, generation))
 
 
@@ -78,23 +78,23 @@ async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch
 
 
 async def rows_of_campaign(connection: Connection, pool: str) -> int:
-    """Give how many rows a campaign of the pool has; 0 before the first revision."""
+    """Return how many rows a campaign of the pool has; 0 before the first revision."""
     return int(await connection.fetchval(_QUERY["rows_of_campaign"], pool) or 0)
 
 
 async def prepare_for_rows(connection: Connection, rows: int) -> None:
-    """Let statements of this session take as long as so many rows may, and say how far they are when it is many.
+    """Set this session's statement time-out for so many rows, and report progress when they are many.
 
-    What they say comes as notices, `12000 rows of public.weapons`, after each table.
+    Progress comes as notices, `12000 rows of public.weapons`, after each table.
     """
     seconds = max(STATEMENT_SECONDS, rows // ROWS_PER_SECOND)
     await connection.execute(_QUERY["prepare_for_rows"], f"{seconds}s", "on" if rows >= MANY_ROWS else "off")
 
 
 async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
-    """Say why the next campaign of a run cannot be made: table, row of the template, constraint; None when it can."""
-    found: str | None = await connection.fetchval(_QUERY["diagnose"], pool, job)
-    return found
+    """Return why the next campaign of a run cannot be made: table, template row, constraint; None when it can."""
+    cause: str | None = await connection.fetchval(_QUERY["diagnose"], pool, job)
+    return cause
 
 
 async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:
@@ -118,9 +118,10 @@ async def finish_run(
 
 
 async def acquire_connection_slot(connection: Connection, pool: str, most: int) -> bool:
-    """Let this session seed for a pool: not past `most` connections of its seeders, nor past half of the server's.
+    """Return whether this session may seed for a pool.
 
-    From then on it is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
+    It may not past `most` connections of the pool's seeders, nor past half of the server's for all seeders.
+    From then on the session is named `campaignpool-seeder <pool>` in `pg_stat_activity`.
     """
     return bool(await connection.fetchval(_QUERY["acquire_connection_slot"], pool, most))
 

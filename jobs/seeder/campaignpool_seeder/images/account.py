@@ -144,7 +144,7 @@ class Account:
         if not failed:
             self._unavailable_since = None
         await self._session.run(
-            image_queue.note_calls,
+            image_queue.record_calls,
             self.name,
             {outcome: 1, "seconds": round(max(0.0, self._now() - began), 6)},
             failures=int(failed),

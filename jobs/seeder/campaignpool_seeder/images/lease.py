@@ -58,7 +58,7 @@ class Lease:
     async def renew(self, *, folder: str | None = None, store: str | None = None, job: str | None) -> None:
         """Renew the lease, and record where the files are or will be. Raises LeaseLostError."""
         self._renewed, self._job = self._sleep.now(), job
-        if not await self._session.run(image_queue.hold, self.image_set, self._length, folder, store, job):
+        if not await self._session.run(image_queue.renew_lease, self.image_set, self._length, folder, store, job):
             raise LeaseLostError("the lease of the image set expired")
 
     async def _renew_if_due(self) -> None:

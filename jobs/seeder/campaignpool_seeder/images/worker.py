@@ -128,7 +128,7 @@ class ImageWorker:
         return state
 
     async def _end(self, image_set: ImageSet, delay: float, cause: str | None) -> str | None:
-        return await self.session.run(image_queue.end, image_set, delay, self.request.deadline, cause)
+        return await self.session.run(image_queue.finish, image_set, delay, self.request.deadline, cause)
 
     def _after(self, image_set: ImageSet, error: CampaignPoolError) -> tuple[float, str | None]:
         """Return the delay of an image set after an error, and the cause that the ledger records."""

@@ -8,7 +8,7 @@ SELECT extract(epoch FROM min(a.next_at) - clock_timestamp())::double precision
 FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
 WHERE p.name = $1 AND a.state IN ('pending', 'copying', 'deleting');
 
--- name: hold
+-- name: renew_lease
 SELECT campaign_pool.renew_lease($1, $2, $3, $4, $5, $6);
 
 -- name: pending
@@ -23,7 +23,7 @@ SELECT campaign_pool.settle_images($1, $2::text::jsonb);
 -- name: fail
 SELECT campaign_pool.fail_images($1, $2::text::jsonb, $3);
 
--- name: end
+-- name: finish
 SELECT campaign_pool.finish_image_set($1, $2, $3, $4, $5);
 
 -- name: drop
@@ -32,7 +32,7 @@ SELECT campaign_pool.drop_image_set($1);
 -- name: take_token
 SELECT campaign_pool.take_token($1, $2, $3);
 
--- name: note_calls
+-- name: record_calls
 SELECT campaign_pool.record_calls($1, $2::text::jsonb, $3, $4, $5, $6, $7, $8);
 
 -- name: folders_known
