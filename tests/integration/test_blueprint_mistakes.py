@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from campaignpool.cli import main
+from campaignpool.cli.common import URL_VARIABLE
 from tests.support.commands import WHERE, Run, execute
 
 pytestmark = pytest.mark.integration
@@ -153,15 +153,15 @@ def test_a_role_with_few_rights(command: Run, chiwar_url: str, discovered: Path,
 def test_the_url_may_come_from_a_file_or_the_environment(
     untouched: str, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(main.URL_VARIABLE, raising=False)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
     words = ("discover", "--root", "campaigns", *WHERE)
     code, _, errors = command(*words)
-    ways = f"--database-url, --database-url-file or the variable {main.URL_VARIABLE}"
+    ways = f"--database-url, --database-url-file or the variable {URL_VARIABLE}"
     assert (code, errors) == (2, f"campaignpool: say which database: {ways}\n")
     file = tmp_path / "url"
     file.write_text(f"{untouched}\n")
     assert command(*words, "--database-url-file", str(file))[0] == 0
-    monkeypatch.setenv(main.URL_VARIABLE, untouched)
+    monkeypatch.setenv(URL_VARIABLE, untouched)
     assert command(*words)[0] == 0
 
 

@@ -9,12 +9,15 @@ class Campaign < ActiveRecord::Base
   SQL
   POOL_EMPTY = "CP002"
 
-  # Gives the row of the claim: "campaign_id" and "source". Claimant is the id of the user; the same key gives the same
-  # campaign, so pass one that a retry of the request or the job has as well.
+  # Returns the row of the claim: "campaign_id" and "source". Claimant is the id of the user; the same key returns the same
+  # campaign, so pass one that a retry of the request or the job uses too.
   def self.claim(pool:, claimant:, key:)
-    # A savepoint, where there is a transaction already: an empty pool is no reason to lose the rest of it.
+    # A savepoint inside a transaction: an empty pool does not abort the rest of it. Uncached: Rails takes a SELECT for a
+    # read, and its query cache would answer the second claim of a request with the first one's campaign.
     transaction(requires_new: true) do
-      connection.select_one(sanitize_sql([CLAIM, { pool: pool, claimant: claimant, key: key }]))
+      uncached do
+        connection.select_one(sanitize_sql([CLAIM, { pool: pool, claimant: claimant, key: key }]))
+      end
     end
   rescue ActiveRecord::StatementInvalid => e
     raise unless e.cause.respond_to?(:result) &&

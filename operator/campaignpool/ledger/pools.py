@@ -214,4 +214,33 @@ async def exists(connection: Connection, pool: str) -> bool:
     return await connection.fetchrow(_QUERY["get_pool"], pool) is not None
 
 
+async def is_installed(connection: Connection) -> bool:
+    """Return whether the database has a ledger."""
+    return bool(await connection.fetchval(_QUERY["is_installed"]))
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What the ledger still has of a pool that can be removed.
+
+    Attributes:
+        pool: `namespace/name`.
+        uid: Of the resource.
+        unclaimed: Campaigns that nobody claimed, reservations included.
+        revisions: Revisions with tables and functions.
+        claimed: Records of claims, which stay.
+    """
+
+    pool: str
+    uid: str
+    unclaimed: int
+    revisions: int
+    claimed: int
+
+
+async def remains(connection: Connection) -> list[Remains]:
+    """Return the pools of which unclaimed campaigns or revisions are left, deleted ones included, by name."""
+    return [Remains(**row) for row in await connection.fetch(_QUERY["remains"])]
+
+
 _QUERY = sql.queries("pools")

@@ -9,6 +9,20 @@ SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fin
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 
+-- name: is_installed
+SELECT to_regclass('campaign_pool.pool') IS NOT NULL;
+
+-- name: remains
+SELECT * FROM (
+    SELECT p.name AS pool, p.uid,
+           (SELECT count(*) FROM campaign_pool.campaign c WHERE c.pool_id = p.id) AS unclaimed,
+           (SELECT count(*) FROM campaign_pool.revision r WHERE r.pool_id = p.id AND r.dropped_at IS NULL) AS revisions,
+           (SELECT count(*) FROM campaign_pool.claimed c WHERE c.pool_id = p.id) AS claimed
+    FROM campaign_pool.pool p
+) left_over
+WHERE unclaimed > 0 OR revisions > 0
+ORDER BY pool;
+
 -- name: clock
 SELECT clock_timestamp();
 
