@@ -156,8 +156,8 @@ def test_the_url_may_come_from_a_file_or_the_environment(
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     words = ("discover", "--root", "campaigns", *WHERE)
     code, _, errors = command(*words)
-    ways = f"--database-url, --database-url-file or the variable {URL_VARIABLE}"
-    assert (code, errors) == (2, f"campaignpool: say which database: {ways}\n")
+    ways = f"give --database-url or --database-url-file, or set the variable {URL_VARIABLE}"
+    assert (code, errors) == (2, f"campaignpool: no database is named: {ways}\n")
     file = tmp_path / "url"
     file.write_text(f"{untouched}\n")
     assert command(*words, "--database-url-file", str(file))[0] == 0
