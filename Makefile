@@ -96,6 +96,7 @@ e2e: setup ## the chart on a real cluster: KUBECONFIG, or kind with Docker
 
 soak: setup ## the tests of safety for half an hour: 100,000 claims, 500 schemas, more kills and cuts
 	@CAMPAIGNPOOL_SOAK=1 CAMPAIGNPOOL_EXAMPLES=500 $(RUN)python -m pytest -m "soak or long" tests/integration -s $(ARGS)
+	@$(RUN)python -m pytest -n auto --all-conformance tests/conformance
 
 lock: $(UV) ## resolve the dependencies anew, from PyPI alone
 	@$(UV) lock --default-index https://pypi.org/simple

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from campaignpool_local.admission.kinds import CRD_FINALIZER
 from campaignpool_local.objects import Registry, is_free, shown
@@ -43,6 +44,11 @@ def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> 
 
 def _owners(obj: Json) -> list[Json]:
     return obj["metadata"].get("ownerReferences") or []
+
+
+def _blocks(uid: str) -> Callable[[Json], bool]:
+    """Return whether a reference to this owner holds the owner while its dependents go."""
+    return lambda reference: reference["uid"] == uid and bool(reference.get("blockOwnerDeletion"))
 
 
 class Collector:
@@ -101,6 +107,8 @@ class Collector:
             self._tell(obj, [each for _, each in first])
         for where, each in first:
             self._delete(where, each)
+        if hold == "foregroundDeletion":  # it waits for those alone that block it
+            first = [(where, each) for where, each in first if any(map(_blocks(uid), _owners(each)))]
         if not first and hold in finalizers:
             self._set(key, obj, "finalizers", [each for each in finalizers if each != hold])
         elif not first and key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec

@@ -115,7 +115,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
     stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
     status["ready"] = int(not stops and pod is not None and condition(pod["status"], "Ready") is not None)
     status.setdefault("uncountedTerminatedPods", {})
-    status["terminating"] = int(pod is not None and "deletionTimestamp" in pod["metadata"])
+    status["terminating"] = int(pod is not None and (stops or "deletionTimestamp" in pod["metadata"]))
     status.pop("active", None)
     status |= {"active": 1} if not stops and (pod or creates) else {}
     action = "stop the pod" if stops else "create a pod" if creates else ""

@@ -52,6 +52,15 @@ def _state(obj: Json) -> str:
     return "Terminating" if "deletionTimestamp" in obj["metadata"] else known
 
 
+def _containers(job: Json, key: str) -> str:
+    return ",".join(each.get(key, "") for each in job["spec"]["template"]["spec"]["containers"])
+
+
+def _selected(job: Json) -> Json:
+    labels: Json = (job["spec"].get("selector") or {}).get("matchLabels") or {}
+    return labels
+
+
 _REPORTERS = (".source.component", ".reportingInstance")
 _NAME = Column("Name", ".metadata.name", format="name")
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
@@ -63,13 +72,18 @@ _PART = Column("Subobject", lambda event: event["involvedObject"].get("fieldPath
 _BY = Column("Source", lambda event: ", ".join(filter(None, (json_path(event, by) for by in _REPORTERS))), priority=1)
 _STATE = Column("Status", _state)
 _SEEN = (_AGE._replace(name="Last Seen"), Column("Type", ".type"), Column("Reason", ".reason"))
+_WIDE = (
+    Column("Containers", lambda job: _containers(job, "name"), priority=1),
+    Column("Images", lambda job: _containers(job, "image"), priority=1),
+    Column("Selector", lambda job: ",".join(f"{key}={value}" for key, value in _selected(job).items()), priority=1),
+)
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "namespaces": (_NAME, _STATE, _AGE),
     "configmaps": (_NAME, _DATA, _AGE),
     "secrets": (_NAME, Column("Type", ".type"), _DATA, _AGE),
     "pods": (_NAME, _READY, _STATE, Column("Restarts", lambda _: "0"), _AGE),
     "events": (*_SEEN, _ABOUT, _PART, _BY, Column("Message", ".message")),
-    "jobs": (_NAME, _STATE, _COMPLETIONS, Column("Duration", _job_duration), _AGE),
+    "jobs": (_NAME, _STATE, _COMPLETIONS, Column("Duration", _job_duration), _AGE, *_WIDE),
     "leases": (_NAME, Column("Holder", ".spec.holderIdentity"), _AGE),
     "customresourcedefinitions": (_NAME, Column("Created At", ".metadata.creationTimestamp")),
 }

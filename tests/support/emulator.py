@@ -21,6 +21,12 @@ from campaignpool_local.emulator import Emulator, emulator_thread
 
 SUITE = Path(__file__).parent.parent / "conformance"
 _ESSENTIAL = SUITE / "essential.txt"
+_BEYOND = {
+    "TestPrinting::test_cells_of_a_suspended_job": "Jobs of several pods",
+    "TestRunningJobs::test_indexed_job_gives_each_pod_its_index": "Jobs of several pods",
+    "TestRunningJobs::test_running_pod_is_held_by_the_job": "the finalizer with which Jobs count their pods",
+}
+"""Tests of the suite that the emulator fails, and what it lacks; all others pass with `--all-conformance`."""
 _IS_EXTERNAL = "KUBE_API" in os.environ
 
 sys.path.append(str(SUITE))
@@ -69,6 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.fixturenames.insert(0, "conformance_server")
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             name = f"{item.cls.__name__}::{item.originalname}"
+            if name in _BEYOND and not _IS_EXTERNAL:
+                item.add_marker(pytest.mark.xfail(reason=f"the emulator lacks {_BEYOND[name]}", strict=True))
             if item.path.name == "test_kube_api.py" and name not in essential:
                 deselected.append(item)
                 continue
