@@ -482,6 +482,78 @@ def test_a_pod_template_that_cannot_be_merged_is_a_condition(operator: OperatorP
     filled(game)
 
 
+def with_container(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 (any YAML)
+    return {"podTemplate": {"spec": {"containers": [{"name": "seeder", **changes}]}}, "backoffLimit": 0}
+
+
+ABSENT_KEY = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "chiwar-database", "key": "nope"}}}
+NOT_RUNNING: dict[str, tuple[dict[str, Any], str]] = {
+    "ImagePullBackOff": ({"image": "nowhere.invalid/seeder:9"}, "spec.seeding.image"),
+    "InvalidImageName": ({"image": "Bad Name"}, "spec.seeding.image"),
+    "ErrImageNeverPull": (
+        with_container(image="nowhere.invalid/absent:1", imagePullPolicy="Never"),
+        "imagePullPolicy",
+    ),
+    "Unschedulable": ({"podTemplate": {"spec": {"nodeSelector": {"disk": "absent"}}}}, "node selector"),
+    "CreateContainerConfigError": (with_container(env=[ABSENT_KEY]), "nope"),
+    "ServiceAccountNotFound": ({"podTemplate": {"spec": {"serviceAccountName": "nope"}}}, "serviceAccountName"),
+    "StartError": (with_container(command=["/nope"]), "/nope"),
+    "OOMKilled": ({"resources": {"limits": {"memory": "8Mi"}}, "backoffLimit": 0}, "its limit of 8Mi"),
+    "QuotaExceeded": ({}, "exceeded quota: none"),
+    "Suspended": (with_container(command=["sleep", "600"], args=[]), "is suspended"),
+}
+
+
+def test_a_pod_that_does_not_run_is_explained_within_ten_seconds(
+    operator: OperatorProcess, new_game: NewGame
+) -> None:
+    games = {reason: new_game() for reason in NOT_RUNNING}
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    namespace = games["QuotaExceeded"].namespace
+    games["QuotaExceeded"].kube.create(f"/api/v1/namespaces/{namespace}/resourcequotas", quota)
+    for reason, game in games.items():
+        game.put_secret()
+        game.create(size=1, seeding=NOT_RUNNING[reason][0])
+    held = games["Suspended"]
+    (job,) = eventually(held.jobs, "a Job")
+    path = f"/apis/batch/v1/namespaces/{held.namespace}/jobs/{job['metadata']['name']}"
+    held.kube.patch(path, {"spec": {"suspend": True}})
+    for reason, game in games.items():
+        degraded = game.has("Degraded", "True", reason)
+        assert NOT_RUNNING[reason][1] in degraded["message"], degraded
+        assert game.condition("Ready")["reason"] == reason
+        progressing = game.condition("Progressing")
+        assert progressing["status"] == "False"
+        assert progressing["reason"] in (reason, "Backoff"), progressing
+    assert "Traceback" not in operator.log
+
+
+def test_a_job_that_cannot_start_is_replaced_after_its_deadline_with_a_pause(game: Game) -> None:
+    game.put_secret()
+    game.create(size=1, seeding={"image": "nowhere.invalid/seeder:9", "startDeadlineSeconds": 10})
+    (first,) = eventually(game.jobs, "a Job")
+    eventually(lambda: not game.jobs(), "it is deleted")
+    game.has("Progressing", "False", "Backoff")
+    degraded = game.has("Degraded", "True", "ImagePullBackOff")
+    assert "retried after 10 s" in degraded["message"]
+    rows = game.fetch("SELECT outcome, reason FROM campaign_pool.run")
+    assert [tuple(row) for row in rows] == [("Failed", "ImagePullBackOff")]
+    game.patch(seeding={"image": None})
+    filled(game)
+    assert first["metadata"]["name"] not in {job["metadata"]["name"] for job in game.jobs()}
+
+
+def test_a_seeder_beside_a_sidecar_counts_as_finished(game: Game) -> None:
+    game.put_secret()
+    proxy = {"name": "proxy", "image": "proxy:1", "command": ["sleep", "600"]}
+    game.create(size=1, maxConcurrent=1, seeding={"podTemplate": {"spec": {"containers": [proxy]}}})
+    status = filled(game)
+    assert status["ready"] == 1
+    game.claim(game.users()[0])
+    eventually(lambda: game.status()["claimed"] == 1 and game.status()["ready"] == 1, "the next Job had a place")
+    eventually(lambda: not game.jobs(), "Jobs whose run succeeded are deleted")
+
+
 def test_failed_runs_are_retried_at_once_when_the_annotation_says_so(game: Game) -> None:
     game.put_secret()
     game.create(size=1, seeding={"podTemplate": FAILS, "backoffLimit": 0})

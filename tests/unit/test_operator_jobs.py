@@ -68,6 +68,25 @@ def test_containers_that_are_none_are_a_fault_of_the_spec(containers: list[Any])
         build(spec(seeding={"podTemplate": {"spec": {"containers": containers}}}))
 
 
+@pytest.mark.parametrize(
+    ("limits", "requests"),
+    [
+        ({"memory": "32Mi"}, {"cpu": "50m", "memory": "32Mi"}),
+        ({"memory": 1000}, {"cpu": "50m", "memory": 1000}),
+        ({"memory": "60M", "cpu": "0.04"}, {"cpu": "0.04", "memory": "60M"}),
+        ({"memory": "1Gi", "cpu": 2}, {"cpu": "50m", "memory": "64Mi"}),
+        ({"memory": "65536Ki", "cpu": "50m"}, {"cpu": "50m", "memory": "64Mi"}),
+        ({"memory": "much"}, {"cpu": "50m", "memory": "64Mi"}),
+    ],
+)
+def test_a_limit_below_the_default_request_makes_no_job_that_kubernetes_refuses(
+    limits: dict[str, Any], requests: dict[str, Any]
+) -> None:
+    job = build(spec(seeding={"resources": {"limits": limits}}))
+    resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert resources == {"requests": requests, "limits": limits}
+
+
 def test_the_url_is_never_in_a_job() -> None:
     assert "postgresql://" not in yaml.safe_dump(build(spec()))
 

@@ -1,10 +1,11 @@
 """The pod of a Job, purely: its security, its one container, and what `seeding.podTemplate` changes."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.spec import CampaignPoolSpec, ResourceRequirements
 from campaignpool.errors import ConfigurationError
 
 CONTAINER = "seeder"
@@ -58,10 +59,7 @@ def container(
             {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
             for variable, (name, key) in secrets.items()
         ],
-        "resources": {
-            "requests": dict((resources and resources.requests) or _REQUESTS),
-            "limits": dict((resources and resources.limits) or _LIMITS),
-        },
+        "resources": {"requests": _requests(resources), "limits": dict((resources and resources.limits) or _LIMITS)},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -69,6 +67,30 @@ def container(
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _requests(resources: ResourceRequirements | None) -> dict[str, Any]:
+    """Return what a container is guaranteed: what the pool says, else the defaults as far as its limits allow."""
+    if resources is None:
+        return dict(_REQUESTS)
+    limits = resources.limits or {}
+    fitting = {name: limits[name] for name in _REQUESTS.keys() & limits.keys() if _exceeds(name, limits[name])}
+    return dict(resources.requests or {**_REQUESTS, **fitting})
+
+
+def _exceeds(name: str, limit: str | int) -> bool:
+    return _amount(_REQUESTS[name]) > _amount(str(limit))
+
+
+def _amount(quantity: str) -> float:
+    """Return a Kubernetes quantity as a number; infinite where it is none, for the API server refuses that better."""
+    parts = re.fullmatch(r"([0-9.]+)(m|[kMGTPE]i?|Ki)?", quantity)
+    if parts is None:
+        return float("inf")
+    suffix = parts[2] or ""
+    power = " kMGTPE".find(suffix[:1].replace("K", "k")) if suffix else 0
+    factor = 0.001 if suffix == "m" else (1024.0 if suffix.endswith("i") else 1000.0) ** power
+    return float(parts[1]) * factor
 
 
 def merged(target: Mapping[str, Any], patch: Mapping[str, Any], *, keep_nulls: bool = False) -> dict[str, Any]:
