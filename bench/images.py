@@ -1,4 +1,4 @@
-"""What the images of a campaign cost and how surely they arrive, at a stand-in for ImageKit that is made to fail."""
+"""The cost of copying a campaign's images, and the results under faults, with the stand-in for ImageKit."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit, Limits, Rat
 IMAGES = 800
 PER_SECOND, BURST = 5, 20
 FAST = 40
-"""Calls a second where the rate is not what is measured."""
+"""Calls per second in phases that do not measure the rate."""
 KILLS = 20
 OUTAGE_SECONDS = 30
 JOB_SECONDS, LAG_SECONDS = 20.0, 2.0
@@ -42,39 +42,38 @@ GOALS = (
 )
 
 _ABOUT = """\
-One campaign of {images} images, copied by the whole process `python -m campaignpool_seeder.images` at the stand-in
-for ImageKit of `campaignpool_local`, which is made after ImageKit's public documentation; nothing here was measured
-at ImageKit itself. Every call is counted, also those that failed.
+The process `python -m campaignpool_seeder.images` copies one campaign of {images} images with the stand-in for
+ImageKit of `campaignpool_local`, which follows ImageKit's public documentation; ImageKit itself was not measured. All
+calls are counted, including failed ones.
 
-- Calls: of a campaign with nothing going wrong. For `CopyFolder` the store's job takes {job:.0f} s, and its lists are
-  {lag:.0f} s behind.
-- `wall_over_rate_limit`: `CopyEach` at ImageKit's limits, {rate} writes a second and {burst} at once, from the start
-  of the process to its end, over the least that these allow for {images} writes ({least:.0f} s).
-- Faults: `CopyEach` while {share:.0%} of all calls fail, in equal parts by a 429, a 5xx, a reset connection, an
-  answer that is lost and one that breaks off, the last two after they took effect; and one outage of {outage} s in
-  the middle. {fast} calls a second.
-- Kills: `CopyEach`, {kills} times kill -9 at a random moment while it copies, and then a run to the end. {fast} calls
-  a second, and a lease of 1 s instead of 2 minutes, for nobody wants to wait that long for each.
-- `duplicates` are files and blobs beyond one an image, and attachments beyond the template's. `dangling` are
-  attachments without their blob, and blobs without their file, or with another's id or size. Both are sums over
-  faults and kills; `copied_share_under_faults` is the lesser of the two.
+- Calls: without faults. For `CopyFolder` the store's job takes {job:.0f} s, and its lists lag {lag:.0f} s behind.
+- `wall_over_rate_limit`: `CopyEach` at ImageKit's limits of {rate} writes per second and {burst} in a burst, from the
+  start of the process to its exit, divided by the minimum time that these allow for {images} writes ({least:.0f} s).
+- Faults: `CopyEach` while {share:.0%} of all calls fail, in equal parts with a 429, a 5xx, a reset connection, a lost
+  response and a truncated response (the last two after they take effect), and with an outage of {outage} s in the
+  middle. {fast} calls per second.
+- Kills: `CopyEach` with {kills} times kill -9 at a random time while it copies, and then a run to its end. {fast}
+  calls per second, and a lease of 1 s instead of 2 minutes to shorten the run.
+- `duplicates` are files and blobs in excess of one per image, and attachments in excess of the template's. `dangling`
+  are attachments without a blob, and blobs without a file or with another id or size. Both are sums over faults and
+  kills; `copied_share_under_faults` is the smaller share of the two.
 """
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a phase left: seconds, calls, and what is right and wrong."""
+class _Outcome:
+    """The result of a phase: seconds, calls, and the numbers of correct and wrong images."""
 
     seconds: float
     calls: int
     copied: int = 0
-    again: int = 0
+    copied_twice: int = 0
     duplicates: int = 0
     dangling: int = 0
 
 
 async def run(progress: Progress) -> Result:
-    """Measure everything."""
+    """Measure all phases and return the result."""
     progress.at("starting Postgres, loading the sample application")
     async with sample.running() as server:
         url = await server.database("images")
@@ -85,8 +84,8 @@ async def run(progress: Progress) -> Result:
             await _install(connection)
             progress.at("CopyFolder")
             folder = await phases.folder()
-            progress.at(f"CopyEach at {PER_SECOND} writes a second: about {_least():.0f} s")
-            each = await phases.each()
+            progress.at(f"CopyEach at {PER_SECOND} writes a second: about {_minimum_seconds():.0f} s")
+            copy_each = await phases.copy_each()
             progress.at("CopyEach with faults and an outage")
             faults = await phases.faults()
             progress.at(f"CopyEach killed {KILLS} times")
@@ -95,27 +94,27 @@ async def run(progress: Progress) -> Result:
     figures: dict[str, Number] = {
         "api_calls_share": share.calls,
         "api_calls_folder": folder.calls,
-        "api_calls_each": each.calls,
-        "wall_over_rate_limit": each.seconds / _least(),
+        "api_calls_each": copy_each.calls,
+        "wall_over_rate_limit": copy_each.seconds / _minimum_seconds(),
         "copied_share_under_faults": min(faults.copied, kills.copied) / IMAGES,
         "duplicates": faults.duplicates + kills.duplicates,
         "dangling": faults.dangling + kills.dangling,
         "seconds_folder": folder.seconds,
-        "seconds_each": each.seconds,
+        "seconds_each": copy_each.seconds,
         "seconds_faults": faults.seconds,
         "api_calls_faults": faults.calls,
         "api_calls_kills": kills.calls,
-        "copied_again_faults": faults.again,
-        "copied_again_kills": kills.again,
+        "copied_again_faults": faults.copied_twice,
+        "copied_again_kills": kills.copied_twice,
     }
-    waits = {"CopyFolder": folder.seconds * 1000, "CopyEach": each.seconds * 1000}
-    plot = Plot(f"How long {IMAGES} images take to arrive", {"at 5 writes a second": waits})
-    rows = {"Share": share, "CopyFolder": folder, "CopyEach": each, "with faults": faults, "killed": kills}
+    waits = {"CopyFolder": folder.seconds * 1000, "CopyEach": copy_each.seconds * 1000}
+    plot = Plot(f"Time to copy {IMAGES} images", {"at 5 writes a second": waits})
+    rows = {"Share": share, "CopyFolder": folder, "CopyEach": copy_each, "with faults": faults, "killed": kills}
     return Result(figures, versions, f"{_about()}\n{_table(rows)}", GOALS, plot)
 
 
-def _least() -> float:
-    """Give the seconds that the rate imposes on so many writes."""
+def _minimum_seconds() -> float:
+    """Return the minimum seconds that the rate limit allows for all writes."""
     return (IMAGES - BURST) / PER_SECOND
 
 
@@ -127,7 +126,7 @@ def _about() -> str:
         lag=LAG_SECONDS,
         rate=PER_SECOND,
         burst=BURST,
-        least=_least(),
+        least=_minimum_seconds(),
         share=failing,
         outage=OUTAGE_SECONDS,
         fast=FAST,
@@ -135,21 +134,29 @@ def _about() -> str:
     )
 
 
-def _table(rows: dict[str, _Found]) -> str:
-    head = ("what", "API calls", "s", "copied", "made twice", "duplicates", "dangling")
+def _table(rows: dict[str, _Outcome]) -> str:
+    head = ("phase", "API calls", "s", "copied", "copied twice", "duplicates", "dangling")
     lines = [
-        (name, each.calls, round(each.seconds, 1), each.copied, each.again, each.duplicates, each.dangling)
-        for name, each in rows.items()
+        (
+            name,
+            outcome.calls,
+            round(outcome.seconds, 1),
+            outcome.copied,
+            outcome.copied_twice,
+            outcome.duplicates,
+            outcome.dangling,
+        )
+        for name, outcome in rows.items()
     ]
     return (
         f"{table(head, lines)}\n\n"
-        "`made twice` counts copies that were made a second time over the first, because no list showed that yet: "
-        "they cost a write, and leave an old version of the same file. Share makes its attachments with the rows."
+        "`copied twice` counts images that were copied again because no list showed the first copy yet: this costs a "
+        "write and creates an old version of the same file. Share creates its attachments with the rows."
     )
 
 
 async def _install(connection: Connection) -> None:
-    """Let the pool copy images, whose files are in a folder of the template."""
+    """Install a pool that copies images, whose files are in a folder of the template."""
     spec = sample.manifest()
     blueprint = spec["blueprint"]["inline"] | {"images": {"path": "'/template/' || key"}}
     images = {"strategy": "CopyEach", "secretRef": {"name": "imagekit"}}
@@ -163,38 +170,38 @@ async def _install(connection: Connection) -> None:
 
 
 class _Phases:
-    """The phases: each has a campaign and a stand-in of its own."""
+    """The phases, each with a new campaign and a new stand-in."""
 
     def __init__(self, url: str, connection: Connection, progress: Progress) -> None:
         self._url, self._connection, self._progress = url, connection, progress
-        self._chance = random.Random(1)  # noqa: S311 - repeats itself
+        self._rng = random.Random(1)  # noqa: S311 - must be reproducible
         self._campaigns = 0
 
-    async def share(self) -> _Found:
+    async def share(self) -> _Outcome:
         await self._campaign()
         async with ImageKit() as imagekit:
             began = time.perf_counter()
-            await self._finished(imagekit)
-            return _Found(time.perf_counter() - began, imagekit.calls.total())
+            await self._run_job(imagekit)
+            return _Outcome(time.perf_counter() - began, imagekit.calls.total())
 
-    async def folder(self) -> _Found:
+    async def folder(self) -> _Outcome:
         faults = Faults(job_seconds=JOB_SECONDS, listing_lag_seconds=LAG_SECONDS)
         async with self._template(Limits(), faults) as imagekit:
             began = time.perf_counter()
-            await self._finished(imagekit, strategy="CopyFolder")
-            return await self._found(imagekit, began)
+            await self._run_job(imagekit, strategy="CopyFolder")
+            return await self._outcome(imagekit, began)
 
-    async def each(self) -> _Found:
+    async def copy_each(self) -> _Outcome:
         async with self._template(Limits(writes=Rate(PER_SECOND, BURST)), Faults()) as imagekit:
             began = time.perf_counter()
-            await self._finished(imagekit)
-            return await self._found(imagekit, began)
+            await self._run_job(imagekit)
+            return await self._outcome(imagekit, began)
 
-    async def faults(self) -> _Found:
+    async def faults(self) -> _Outcome:
         async with self._template(UNLIMITED, FAILING) as imagekit:
 
             async def fail() -> None:
-                while len(imagekit.files) < IMAGES * 1.5:  # noqa: ASYNC110 - nobody tells
+                while len(imagekit.files) < IMAGES * 1.5:  # noqa: ASYNC110 - the stand-in sends no event
                     await asyncio.sleep(0.1)
                 imagekit.faults = replace(FAILING, outage_until=imagekit.now() + OUTAGE_SECONDS)
 
@@ -202,9 +209,9 @@ class _Phases:
             began = time.perf_counter()
             await self._until_done(imagekit)
             await outage
-            return await self._found(imagekit, began)
+            return await self._outcome(imagekit, began)
 
-    async def kills(self) -> _Found:
+    async def kills(self) -> _Outcome:
         async with self._template(UNLIMITED, Faults()) as imagekit:
             began = time.perf_counter()
             kills = 0
@@ -217,17 +224,17 @@ class _Phases:
                     if b"copying" in line:
                         break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), self._chance.uniform(0.0, 1.4))
-                    raise RuntimeError("it was done before it was killed often enough")
+                    await asyncio.wait_for(process.wait(), self._rng.uniform(0.0, 1.4))
+                    raise RuntimeError("the Job finished before the last kill")
                 process.kill()
                 await process.communicate()
                 kills += 1
             await self._until_done(imagekit, "--lease", "1s")
-            return await self._found(imagekit, began)
+            return await self._outcome(imagekit, began)
 
     @asynccontextmanager
     async def _template(self, limits: Limits, faults: Faults) -> AsyncIterator[ImageKit]:
-        """Make a campaign with its images to be copied, and a stand-in that has them."""
+        """Create a campaign with pending images, and yield a stand-in with their files."""
         await self._campaign()
         surplus = (
             "DELETE FROM campaign_pool.image WHERE (campaign, original) IN (SELECT i.campaign, i.original "
@@ -247,7 +254,7 @@ class _Phases:
                 folder, _, name = row["source"].rpartition("/")
                 imagekit.files.put(folder, name, name.encode())
             if len(imagekit.files) != IMAGES:
-                raise RuntimeError(f"the template has {len(imagekit.files)} images, and not {IMAGES}")
+                raise RuntimeError(f"the template has {len(imagekit.files)} images instead of {IMAGES}")
             yield imagekit
 
     async def _campaign(self) -> None:
@@ -255,7 +262,7 @@ class _Phases:
         await sample.fill(self._connection, f"images-{self._campaigns}", 1, self._progress.say)
 
     async def _start(
-        self, imagekit: ImageKit, *words: str, strategy: str = "CopyEach", rate: int = PER_SECOND
+        self, imagekit: ImageKit, *options: str, strategy: str = "CopyEach", rate: int = PER_SECOND
     ) -> Process:
         facts = {
             "--pool": sample.POOL,
@@ -273,60 +280,64 @@ class _Phases:
         ]
         secrets = {"CAMPAIGNPOOL_DATABASE_URL": self._url, "CAMPAIGNPOOL_IMAGES_KEY": imagekit.private_key}
         return await asyncio.create_subprocess_exec(
-            *command, *words, env={**os.environ, **secrets}, stdout=PIPE, stderr=DEVNULL
+            *command, *options, env={**os.environ, **secrets}, stdout=PIPE, stderr=DEVNULL
         )
 
-    async def _finished(
-        self, imagekit: ImageKit, *words: str, strategy: str = "CopyEach", rate: int = PER_SECOND
+    async def _run_job(
+        self, imagekit: ImageKit, *options: str, strategy: str = "CopyEach", rate: int = PER_SECOND
     ) -> None:
-        """Run a Job to its end. Raises RuntimeError when it fails."""
-        process = await self._start(imagekit, *words, strategy=strategy, rate=rate)
-        said, _ = await process.communicate()
+        """Run a Job to its end. Raises RuntimeError if it fails."""
+        process = await self._start(imagekit, *options, strategy=strategy, rate=rate)
+        output, _ = await process.communicate()
         if process.returncode != 0:
-            raise RuntimeError(f"the images Job ended with {process.returncode}: {said.decode()[-1000:]}")
+            raise RuntimeError(f"the images Job exited with {process.returncode}: {output.decode()[-1000:]}")
 
-    async def _until_done(self, imagekit: ImageKit, *words: str) -> None:
-        """Run Jobs until no album is left to work on, as the operator does."""
-        open_ = "SELECT count(*) FROM campaign_pool.image_set WHERE state IN ('pending', 'copying')"
-        while await self._connection.fetchval(open_):
-            await self._finished(imagekit, *words, rate=FAST)
+    async def _until_done(self, imagekit: ImageKit, *options: str) -> None:
+        """Run Jobs until no image set is pending, as the operator does."""
+        unfinished = "SELECT count(*) FROM campaign_pool.image_set WHERE state IN ('pending', 'copying')"
+        while await self._connection.fetchval(unfinished):
+            await self._run_job(imagekit, *options, rate=FAST)
             copied = await self._connection.fetchval(
                 "SELECT copied FROM campaign_pool.image_set ORDER BY queued_at DESC"
             )
             self._progress.say(f"{copied} of {IMAGES} copied")
 
-    async def _found(self, imagekit: ImageKit, began: float) -> _Found:
+    async def _outcome(self, imagekit: ImageKit, began: float) -> _Outcome:
         seconds = time.perf_counter() - began
-        album = await self._connection.fetchrow(
+        image_set = await self._connection.fetchrow(
             "SELECT campaign, folder FROM campaign_pool.image_set ORDER BY queued_at DESC LIMIT 1"
         )
-        if album is None or not album["folder"]:
-            raise RuntimeError("no album was worked on")
-        files = {file.full_path: file for file in imagekit.files if file.full_path.startswith(f"{album['folder']}/")}
+        if image_set is None or not image_set["folder"]:
+            raise RuntimeError("no image set was processed")
+        files = {
+            file.full_path: file for file in imagekit.files if file.full_path.startswith(f"{image_set['folder']}/")
+        }
         copied = int(
             await self._connection.fetchval(
-                "SELECT count(*) FROM campaign_pool.image WHERE campaign = $1 AND state = 'copied'", album["campaign"]
+                "SELECT count(*) FROM campaign_pool.image WHERE campaign = $1 AND state = 'copied'",
+                image_set["campaign"],
             )
         )
         blobs = await self._connection.fetch(
-            "SELECT key, byte_size, metadata FROM active_storage_blobs WHERE key LIKE $1", f"{album['folder'][1:]}/%"
+            "SELECT key, byte_size, metadata FROM active_storage_blobs WHERE key LIKE $1",
+            f"{image_set['folder'][1:]}/%",
         )
-        attached = await self._connection.fetchrow(_ATTACHED, album["campaign"])
+        attached = await self._connection.fetchrow(_ATTACHED, image_set["campaign"])
         if attached is None:
-            raise RuntimeError("a count gave no row")
-        bare = sum(
+            raise RuntimeError("the query returned no row")
+        without_file = sum(
             (file := files.get(f"/{row['key']}")) is None
             or file.id not in row["metadata"]
             or len(file.content) != row["byte_size"]
             for row in blobs
         )
-        return _Found(
+        return _Outcome(
             seconds,
             imagekit.calls.total(),
             copied,
             sum(file.versions - 1 for file in files.values()),
             (len(files) - copied) + (len(blobs) - copied) + max(0, attached["written"] - attached["wanted"]),
-            bare + attached["bare"],
+            without_file + attached["without_blob"],
         )
 
 
@@ -337,11 +348,11 @@ WITH wanted AS (
     WHERE i.campaign = $1 AND i.state = 'copied'
 )
 SELECT (SELECT count(*) FROM wanted)::int AS wanted, count(a.*)::int AS written,
-       (count(a.*) FILTER (WHERE b.id IS NULL))::int AS bare
+       (count(a.*) FILTER (WHERE b.id IS NULL))::int AS without_blob
 FROM wanted w
 JOIN active_storage_attachments a ON a.record_type = w.record_type AND a.record_id::text = w.record_id
 LEFT JOIN active_storage_blobs b ON b.id = a.blob_id
 """
 
 
-BENCH = Bench("Images", "what copying images costs, and what faults and kills leave", run)
+BENCH = Bench("Images", "the cost of copying images, and the results under faults and kills", run)

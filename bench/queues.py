@@ -1,7 +1,7 @@
-"""What an application would use instead of a claim: the oldest row by hand, or a job queue from PyPI.
+"""Alternatives to a claim: handwritten SQL that takes the oldest row, and a job queue from PyPI.
 
-Both are functions with the application's own two writes in them, called as `claim` is. They give away a campaign and
-no more: no key, no owners, no record of the claim.
+Both are functions that include the application's two writes and are called like `claim`. They only assign a campaign:
+they have no keys, no owners and no record of claims.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from campaignpool.ledger.database import Connection, connected
 CLIENTS = {1: 1800, 8: 500, 32: 250, 64: 200}
 ROUNDS = 5
 CROWD = 32
-"""With a transaction open: so many clients."""
+"""The number of clients while another transaction is open."""
 
 PINNED = 20_000
-"""Claims by each before those that count, while the transaction is open."""
+"""Unmeasured claims of every contender before the measured ones, while the transaction is open."""
 
 _WRITES = """\
     UPDATE public.campaigns SET user_id = the_claimant::uuid, active = true, updated_at = now() WHERE id = the_id;
@@ -58,122 +58,127 @@ BEGIN
 """
 
 _STAGE = """
-WITH made AS (
+WITH new AS (
     SELECT (lpad(to_hex(x'100000000000'::bigint + n), 16, '0') || '8000000000000001')::uuid AS id
     FROM generate_series($1::bigint, $2::bigint) n
 ), rows AS (
     INSERT INTO campaigns (
         id, user_id, name, description, is_master_template, active, seeded_at, image_url, created_at, updated_at)
-    SELECT made.id, t.user_id, 'queued-' || made.id, t.description, false, false, now(), t.image_url, now(), now()
-    FROM made, campaigns t WHERE t.is_master_template
+    SELECT new.id, t.user_id, 'queued-' || new.id, t.description, false, false, now(), t.image_url, now(), now()
+    FROM new, campaigns t WHERE t.is_master_template
 )
 """
 _INTO = {
-    "by hand": "INSERT INTO queue.campaign (id) SELECT id FROM made ORDER BY id",
+    "by hand": "INSERT INTO queue.campaign (id) SELECT id FROM new ORDER BY id",
     "procrastinate": (
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
-        "SELECT 'campaigns', 'give', jsonb_build_object('campaign', id) FROM made ORDER BY id"
+        "SELECT 'campaigns', 'give', jsonb_build_object('campaign', id) FROM new ORDER BY id"
     ),
 }
 _CALLS = {
     name: f"SELECT queue.{function}('00000000-0000-4000-8000-' || lpad(:user::text, 12, '0'));\n"
     for name, function in (("by hand", "claim_by_hand"), ("procrastinate", "claim_by_procrastinate"))
 }
-_OURS = "campaignpool"
+_CAMPAIGNPOOL = "campaignpool"
 _TABLES = "queue.campaign, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Bursts of each contender, round after round: by clients, and with a transaction open."""
+    """The bursts of every contender by round: by number of clients, and with an open transaction."""
 
     free: dict[int, dict[str, list[Burst]]]
     pinned: dict[str, list[Burst]]
 
     def figures(self) -> dict[str, Number]:
-        """Give claims a second, and how many times as many as the better queue ours are."""
-        found: dict[str, Number] = {"ahead_pinned_xmin": _ahead(self.pinned)}
+        """Return claims per second, and campaignpool's rate divided by the faster queue's."""
+        figures: dict[str, Number] = {"ahead_pinned_xmin": _ahead(self.pinned)}
         for clients, bursts in self.free.items():
-            found[f"ahead_of_queue_c{clients}"] = _ahead(bursts)
-            found |= _per_second(bursts, f"c{clients}")
-        return found | _per_second(self.pinned, "pinned")
+            figures[f"ahead_of_queue_c{clients}"] = _ahead(bursts)
+            figures |= _per_second(bursts, f"c{clients}")
+        return figures | _per_second(self.pinned, "pinned")
 
     def table(self) -> str:
-        """Give the same as Markdown."""
-        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in (_OURS, *_INTO)), "ahead")
+        """Return the figures as a Markdown table."""
+        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in (_CAMPAIGNPOOL, *_INTO)), "ahead")
         rows = [(clients, "no", bursts) for clients, bursts in self.free.items()] + [(CROWD, "yes", self.pinned)]
         return table(
             head,
             [
-                (clients, held, *(together(bursts[name]).per_second for name in (_OURS, *_INTO)), _ahead(bursts))
+                (
+                    clients,
+                    held,
+                    *(together(bursts[name]).per_second for name in (_CAMPAIGNPOOL, *_INTO)),
+                    _ahead(bursts),
+                )
                 for clients, held, bursts in rows
             ],
         )
 
 
 def release() -> str:
-    """Give the version of the job queue."""
+    """Return the version of the job queue."""
     return version("procrastinate")
 
 
 async def compare(stock: Stock, progress: Progress) -> Compared:
-    """Measure ours and the queues in turns, in the database of a large pool."""
+    """Measure campaignpool and the queues alternately in the database of a large pool."""
     async with connected(stock.url, "bench") as connection:
         await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND}")
         await connection.execute(SchemaManager.get_schema())
         await connection.execute(_BY_QUEUE)
         queues = _Queues(connection, stock)
         free = {}
-        for clients, each in CLIENTS.items():
+        for clients, claims in CLIENTS.items():
             progress.say(f"queues, {clients} clients")
-            free[clients] = await queues.rounds(clients, each)
+            free[clients] = await queues.rounds(clients, claims)
         async with connected(stock.url, "bench") as reader:
-            # It holds back what may be cleared away in its own database only.
+            # It prevents vacuum from removing dead rows, in its own database only.
             await reader.execute("SET idle_in_transaction_session_timeout = 0")
             async with reader.transaction(isolation="repeatable_read", readonly=True):
                 await reader.execute("SELECT count(*) FROM queue.campaign")
-                progress.say("queues, a transaction open")
-                for name in (_OURS, *_INTO):
+                progress.say("queues, with an open transaction")
+                for name in (_CAMPAIGNPOOL, *_INTO):
                     await queues.burst(name, CROWD, PINNED // CROWD)
                 pinned = await queues.rounds(CROWD, 100, warm=False)
     return Compared(free, pinned)
 
 
 class _Queues:
-    """Fills the queues, and claims from each."""
+    """Fills the queues and claims from them."""
 
     def __init__(self, connection: Connection, stock: Stock) -> None:
         self._connection, self._stock = connection, stock
-        self._made = 0
-        self._left = dict.fromkeys(_INTO, 0)
+        self._created = 0
+        self._remaining = dict.fromkeys(_INTO, 0)
 
-    async def rounds(self, clients: int, each: int, *, warm: bool = True) -> dict[str, list[Burst]]:
-        names = [_OURS, *_INTO]
+    async def rounds(self, clients: int, claims: int, *, warm: bool = True) -> dict[str, list[Burst]]:
+        names = [_CAMPAIGNPOOL, *_INTO]
         bursts: dict[str, list[Burst]] = {name: [] for name in names}
         for number in range(ROUNDS + warm):
             for place in range(len(names)):
                 name = names[(place + number) % len(names)]
-                burst = await self.burst(name, clients, each)
+                burst = await self.burst(name, clients, claims)
                 if number >= warm:
                     bursts[name].append(burst)
         return bursts
 
-    async def burst(self, name: str, clients: int, each: int) -> Burst:
-        if name == _OURS:
-            return await self._stock.claims(clients, each, refilled=False)
-        lacking = self._stock.size + clients * each - self._left[name]
-        await self._connection.execute(f"{_STAGE} {_INTO[name]}", self._made + 1, self._made + lacking)
-        self._made += lacking
-        self._left[name] += lacking - clients * each
+    async def burst(self, name: str, clients: int, claims: int) -> Burst:
+        if name == _CAMPAIGNPOOL:
+            return await self._stock.claims(clients, claims, refilled=False)
+        missing = self._stock.size + clients * claims - self._remaining[name]
+        await self._connection.execute(f"{_STAGE} {_INTO[name]}", self._created + 1, self._created + missing)
+        self._created += missing
+        self._remaining[name] += missing - clients * claims
         await self._connection.execute(f"VACUUM {_TABLES}")
-        return await self._stock.script(_CALLS[name], clients, each)
+        return await self._stock.script(_CALLS[name], clients, claims)
 
 
 def _ahead(bursts: dict[str, list[Burst]]) -> float:
-    """Give how many times as many claims a second as the better queue: the median of the rounds."""
+    """Return campaignpool's claims per second over the faster queue's: the median of the ratios within each round."""
     return median(
-        ours.per_second / max(queue.per_second for queue in queues)
-        for ours, queues in zip(bursts[_OURS], _by_round(bursts), strict=True)
+        campaignpool.per_second / max(queue.per_second for queue in queues)
+        for campaignpool, queues in zip(bursts[_CAMPAIGNPOOL], _by_round(bursts), strict=True)
     )
 
 
@@ -182,4 +187,6 @@ def _by_round(bursts: dict[str, list[Burst]]) -> list[Sequence[Burst]]:
 
 
 def _per_second(bursts: dict[str, list[Burst]], case: str) -> dict[str, Number]:
-    return {f"{name.replace(' ', '_')}_per_second_{case}": together(each).per_second for name, each in bursts.items()}
+    return {
+        f"{name.replace(' ', '_')}_per_second_{case}": together(rounds).per_second for name, rounds in bursts.items()
+    }

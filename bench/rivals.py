@@ -128,7 +128,7 @@ def prerequisites_first(rows: list[Any]) -> list[Any]:
 class Orm(OwnConnection):
     """SQLAlchemy's ORM on psycopg, with models reflected from the database: one INSERT per object.
 
-    It reads the template as objects with a query per table, creates a new object for each, and flushes after every
+    It reads the template as objects with a query per table, creates a copy of every object, and flushes after every
     one, as an application does that saves each record before the next. It runs no validations.
     """
 

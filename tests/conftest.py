@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""The fixtures that all tests share."""
 
 pytest_plugins = [
     "tests.support.commands",
@@ -6,5 +6,5 @@ pytest_plugins = [
     "tests.support.imagekits",
     "tests.support.postgres",
     "tests.support.small_pool",
-    "tests.support.albums",  # after those that it is made of
+    "tests.support.image_sets",  # after the fixtures that it uses
 ]

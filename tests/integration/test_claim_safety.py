@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support import small
 from tests.support.claim_machine import Claims
-from tests.support.storm import Profile, Storm, reckoned
+from tests.support.storm import Profile, Storm, faults_after
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "15"))
@@ -22,24 +22,24 @@ async def weathered(url: str, profile: Profile) -> Storm:
     try:
         await small.made(connection, small.spec(maxSize=1000))
         storm = Storm(url, profile)
-        await storm.rage()
-        assert await reckoned(storm, connection) == []
+        await storm.run()
+        assert await faults_after(storm, connection) == []
     finally:
         await connection.close()
-    print(", ".join(f"{name} {number}" for name, number in sorted(storm.counted.items())))
+    print(", ".join(f"{name} {number}" for name, number in sorted(storm.counts.items())))
     return storm
 
 
 async def test_whatever_happens_to_a_pool_no_claim_is_lost_or_given_twice(database_url: str) -> None:
     storm = await weathered(database_url, Profile(connections=12, claims=1200, ready=60))
-    assert all(storm.counted[each] for each in ("killed", "hung up", "retire", "rolled back", "given_back"))
+    assert all(storm.counts[name] for name in ("killed", "hung up", "retire", "rolled back", "released"))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 async def test_a_hundred_thousand_claims_from_64_connections(database_url: str) -> None:
     storm = await weathered(database_url, Profile(connections=64, claims=100_000, ready=500))
-    assert storm.counted["claimed"] >= 100_000
+    assert storm.counts["claimed"] >= 100_000
 
 
 def test_claims_and_everything_around_them_do_what_a_model_says(database_url: str) -> None:

@@ -48,7 +48,7 @@ def test_claims_go_on_without_the_api_server_and_without_the_operator(
     async def adds_up() -> list[str]:
         connection = await asyncpg.connect(url)
         try:
-            return await small.wrong(connection)
+            return await small.inconsistencies(connection)
         finally:
             await connection.close()
 
@@ -137,7 +137,7 @@ async def test_a_pool_that_is_deleted_refuses_claims_at_once(connection: Connect
     assert refused.value.sqlstate == "CP001"
     while await drain() is not None:
         pass
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     assert await connection.fetch("SELECT world_id::text, player FROM members") == [(kept, "ann")]
     assert await connection.fetchval("SELECT count(*) FROM worlds") == 2
 
@@ -161,7 +161,7 @@ async def test_a_pool_that_is_deleted_may_go_on_giving_what_is_ready(connection:
     await connection.execute("SELECT campaign_pool.release($1)", kept.pop())
     while await drain() is not None:
         pass
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     rows = await connection.fetch("SELECT world_id::text FROM members")
     assert {row["world_id"] for row in rows} == set(kept)
     assert await connection.fetchval("SELECT count(*) FROM worlds") == 1 + len(kept)
@@ -186,7 +186,7 @@ async def test_the_end_of_a_pool_waits_for_a_claim_that_is_under_way(
     while await drain() is not None:
         pass
     await application.close()
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     assert await connection.fetchval("SELECT count(*) FROM members") == commits
     assert await connection.fetchval("SELECT count(*) FROM worlds") == 1 + commits
 
@@ -205,5 +205,5 @@ async def test_a_release_that_meets_the_end_of_its_pool_leaves_nothing_behind(
     while await drain() is not None:
         pass
     await application.close()
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     assert await connection.fetchval("SELECT count(*) FROM worlds") == 1

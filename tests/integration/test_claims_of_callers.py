@@ -53,7 +53,7 @@ async def test_no_campaign_and_no_key_is_given_twice_whatever_the_callers_isolat
     assert all(len(campaigns) == 1 for campaigns in given.values())
     assert len(set().union(*given.values())) == 32
     assert await connection.fetchval("SELECT count(*) FROM campaign_pool.claimed") == 32
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     assert failures <= (set() if isolation == "read_committed" else {("40001", True)})
 
 
@@ -181,6 +181,6 @@ async def test_claims_through_a_pooler_that_changes_the_session_after_every_tran
     records = await connection.fetch("SELECT key, campaign_id FROM campaign_pool.claimed WHERE released_at IS NULL")
     assert {row["key"]: row["campaign_id"] for row in records} == given
     assert len(set(given.values())) == 30 * 4
-    assert await small.wrong(connection) == []
+    assert await small.inconsistencies(connection) == []
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     assert await connection.fetchval(sessions) <= 3

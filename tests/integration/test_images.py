@@ -18,7 +18,7 @@ from campaignpool_seeder.images.account import Account, CircuitOpenError
 from campaignpool_seeder.images.orphans import OrphanSearch
 from campaignpool_seeder.images.store import KeyRefusedError, StoreRefusedError, StoreUnavailableError
 from campaignpool_seeder.session import LedgerSession, StoppableSleep, StoppedError
-from tests.support.albums import FOLDER, ODD, World, blueprint, put_template
+from tests.support.image_sets import FOLDER, ODD, World, blueprint, put_template
 from tests.support.ledgers import POOL, claim, filled, installed
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ async def test_every_image_of_the_template_is_copied(world: World, strategy: str
     world.imagekit.faults = Faults(listing_lag_seconds=0.5, job_seconds=4)
     assert await world.job(strategy=strategy) == {"done": 1}
     assert await world.faults() == []
-    album = await world.album()
+    album = await world.image_set()
     assert (album["state"], album["copied"], album["failed"], album["cause"]) == ("done", album["images"], 0, None)
     assert album["store"] == world.stores[0].account
     below = f"{FOLDER}/{album['campaign'].hex}"
@@ -124,7 +124,7 @@ async def test_one_that_is_not_there_fails_alone_and_is_copied_when_it_is(world:
     assert row
     assert (row["state"], row["attempts"], row["fallback_path"]) == ("failed", 1, f"/template/{ODD[1]}")
     assert "404: No file found" in row["cause"]
-    assert "404" in (await world.album())["cause"]
+    assert "404" in (await world.image_set())["cause"]
 
     world.imagekit.files.put("/template/sub", "no_extension", b"there it is")
     world.template += 1
@@ -139,7 +139,7 @@ async def test_one_that_never_works_ends_after_so_many_attempts(world: World) ->
     store = world.store()
     store.refuses[f"/template/{ODD[0]}"] = StoreUnavailableError("ImageKit answers 500")
     states = await world.job(store, max_attempts=3)
-    while (await world.album())["state"] != "partial":
+    while (await world.image_set())["state"] != "partial":
         await world.later(300)
         states += await world.job(store, max_attempts=3)
     assert (states["pending"], states["partial"]) == (2, 1)
@@ -228,7 +228,7 @@ async def test_a_campaign_that_retires_meanwhile_leaves_no_file(world: World, st
     assert store.copies.total() < world.template - 5  # it noticed, and copied no further
     assert world.copies() == []
     assert await world.faults() == []
-    assert await world.albums() == []
+    assert await world.image_sets() == []
     assert await world.connection.fetchval("SELECT count(*) FROM campaign_pool.image") == 0
 
 
@@ -237,7 +237,7 @@ async def test_a_folder_that_is_still_being_copied_is_deleted_after_that(world: 
     assert (await world.job(strategy="CopyFolder")).keys() == {"pending"}
     await retire(world)
     assert (await world.job(strategy="CopyFolder")).keys() == {"deleting"}
-    assert "still copying" in (await world.album())["cause"]
+    assert "still copying" in (await world.image_set())["cause"]
     await world.later(10_000)
     assert len(world.copies()) == world.template
     assert await world.job(strategy="CopyFolder") == {"deleting": 1, "gone": 1}
@@ -250,12 +250,12 @@ async def test_files_in_another_account_are_not_pruned(world: World) -> None:
     await world.connection.execute("UPDATE campaign_pool.image_set SET store = 'another', folder = folder")
     kept = world.copies()
     files = world.imagekit.files
-    album = await world.album()
+    album = await world.image_set()
     files.delete_folder(album["folder"])  # as it looks from this account
     await retire(world)
     assert kept
     assert await world.job() == {"deleting": 1}
-    assert "another account" in (await world.album())["cause"]
+    assert "another account" in (await world.image_set())["cause"]
 
 
 async def test_two_jobs_do_not_get_into_each_others_way(world: World) -> None:
@@ -280,12 +280,12 @@ async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) ->
     assert await world.job(store, requests_per_second=1, burst=1) == {"gone": 1}
     assert store.copies.total() < world.template
     assert other[0]
-    assert (await world.album())["leases"] == other[0].leases == 2
+    assert (await world.image_set())["leases"] == other[0].leases == 2
     await world.later(600)
     assert await world.job() == {"done": 1}
     assert not await image_queue.renew_lease(world.connection, other[0], timedelta(minutes=10), None, None, None)
     assert await image_queue.finish(world.connection, other[0], 0, timedelta(hours=2), "late") == "done"
-    assert (await world.album())["cause"] is None
+    assert (await world.image_set())["cause"] is None
     assert await world.faults() == []
 
 
@@ -319,7 +319,7 @@ async def test_an_outage_without_an_end_ends_the_job_and_no_image(world: World, 
         await world.later(60)
     assert ended
     assert ended.retry
-    assert "ImageKit" in (await world.album())["cause"]
+    assert "ImageKit" in (await world.image_set())["cause"]
     assert await world.connection.fetchval("SELECT max(attempts) FROM campaign_pool.image") == 0
     world.imagekit.faults = Faults()
     await world.later(300)
@@ -394,7 +394,7 @@ async def test_a_key_that_is_refused_ends_the_job(world: World) -> None:
     assert not refused.value.retry
     assert "images.secretRef" in refused.value.message
     assert "private_wrong" not in refused.value.message
-    assert "images.secretRef" in (await world.album())["cause"]
+    assert "images.secretRef" in (await world.image_set())["cause"]
     await world.later(300)
     assert await world.job() == {"done": 1}
 
@@ -419,12 +419,12 @@ async def test_a_campaign_whose_images_are_required_is_ready_with_the_last(world
 async def test_what_is_missing_at_the_deadline_has_failed(world: World) -> None:
     world.imagekit.faults = Faults(job_seconds=math.inf)
     waited = 0
-    while (await world.album())["state"] != "partial":
+    while (await world.image_set())["state"] != "partial":
         await world.job(strategy="CopyFolder")
         await world.later(600)
         waited += 600
     assert waited >= 6000  # and what each Job waited
-    album = await world.album()
+    album = await world.image_set()
     assert album["failed"] == album["images"]
     assert "still copying" in album["cause"]
     causes = await world.connection.fetch("SELECT DISTINCT cause FROM campaign_pool.image")
@@ -470,7 +470,7 @@ async def test_a_folder_that_cannot_be_copied_says_how_to_mend_it(world: World, 
         await world.job(strategy="CopyFolder")
     assert why in refused.value.message
     assert "set spec.images.strategy to CopyEach" in refused.value.message
-    album = await world.album()
+    album = await world.image_set()
     assert (album["state"], album["cause"]) == ("pending", refused.value.message)
     assert world.copies() == []
 
@@ -483,7 +483,7 @@ async def test_an_album_that_needs_a_person_holds_up_no_other(world: World) -> N
     )
     with pytest.raises(ConfigurationError):
         await world.job(strategy="CopyFolder")
-    assert [row["state"] for row in await world.albums()] == ["pending", "done"]
+    assert [row["state"] for row in await world.image_sets()] == ["pending", "done"]
 
 
 async def test_what_a_copied_folder_lacks_is_copied_alone(world: World) -> None:
@@ -563,7 +563,7 @@ async def test_the_role_of_seeders_is_all_it_needs(world: World) -> None:
 
 
 async def test_one_that_had_failed_and_is_there_after_all_is_not_lost(world: World) -> None:
-    album = await world.album()
+    album = await world.image_set()
     late = f"/template/{ODD[1]}"
     other = f"/template/{ODD[0]}"
     store = world.store()
@@ -620,5 +620,5 @@ async def test_whose_a_folder_is_stays_known(world: World) -> None:
     await world.connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
     assert [await world.connection.fetchval(prune, POOL) for _ in range(2)] == [1, 0]
     assert await world.connection.fetchval("SELECT count(*) FROM campaign_pool.image") == 0
-    folder = (await world.album())["folder"]
+    folder = (await world.image_set())["folder"]
     assert await image_queue.folders_known(world.connection, [folder, "/other"]) == {folder}

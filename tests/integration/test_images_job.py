@@ -17,7 +17,7 @@ import pytest
 from campaignpool_local.imagekit import UNLIMITED, Faults, ImageKit
 from campaignpool_seeder.images.imagekit import account_name
 from campaignpool_seeder.session import StoppableSleep
-from tests.support.albums import FOLDER, Passing, World, put_template
+from tests.support.image_sets import FOLDER, SimulatedPause, World, put_template
 from tests.support.imagekits import Clock
 from tests.support.ledgers import POOL, filled
 from tests.support.postgres import NewDatabase
@@ -33,7 +33,7 @@ async def world(new_database: NewDatabase, images_template: str) -> AsyncIterato
     url = new_database(images_template)
     connection, clock = await asyncpg.connect(url), Clock()
     async with ImageKit(limits=UNLIMITED, private_key=KEY) as imagekit:
-        world = World(url, connection, imagekit, clock, Passing(connection, clock))
+        world = World(url, connection, imagekit, clock, SimulatedPause(connection, clock))
         await filled(connection, "", 1)
         world.template = await put_template(connection, imagekit)
         yield world
@@ -96,7 +96,7 @@ async def test_asked_to_stop_it_ends_between_two_calls(world: World) -> None:
         if b"copying" in line:
             process.send_signal(signal.SIGTERM)
     assert await process.wait() == 75
-    album = await world.album()
+    album = await world.image_set()
     assert (album["state"], album["lease_until"]) == ("pending", None)
     copied = len(world.copies())
     assert world.imagekit.calls["copy_file"] == copied < world.template  # no call was broken off
@@ -117,10 +117,10 @@ async def test_killed_at_random_moments_it_leaves_nothing_twice_and_nothing_half
                 break
         await killed_after(process, chance.uniform(0.0, 0.8))
         await process.communicate()
-        if (await world.album())["state"] == "done":
+        if (await world.image_set())["state"] == "done":
             break
     await world.job(pause=StoppableSleep(asyncio.Event()))
-    assert (await world.album())["state"] == "done"
+    assert (await world.image_set())["state"] == "done"
     assert await world.faults() == []
 
 

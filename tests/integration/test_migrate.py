@@ -150,7 +150,7 @@ async def test_an_older_operator_works_beside_a_newer_schema(database: Connectio
     await filled(database, 2)
     assert await database.fetchval(CLAIM, POOL, "one") == await database.fetchval(CLAIM, POOL, "one")
     await small.put(database, small.spec(2))
-    assert await small.wrong(database) == []
+    assert await small.inconsistencies(database) == []
     assert not set(newer) - set(await dump(database)) - {line for line in newer if "apply_on_claim" in line}
 
 
@@ -179,7 +179,7 @@ async def test_a_migration_gives_way_to_a_long_transaction_and_changes_nothing(
     assert await dump(database) == before
     await transaction.commit()
     assert "add_notes" in await migrate(operator, LATER)
-    assert await small.wrong(database) == []
+    assert await small.inconsistencies(database) == []
     for each in (long, short, operator):
         await each.close()
 
@@ -212,4 +212,4 @@ async def test_claims_go_on_while_the_schema_is_upgraded(database: Connection, d
     over.set()
     await asyncio.gather(*clients)
     assert len(set(given.values())) == len(given)
-    assert await small.wrong(database) == []
+    assert await small.inconsistencies(database) == []

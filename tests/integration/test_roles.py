@@ -526,7 +526,7 @@ def test_whatever_arguments_say_is_data(new_database: NewDatabase, session: asyn
         ask("SELECT campaign_pool.extend($1, '1 hour', $2)", name, pool)
 
     holds()
-    assert session.run(small.wrong(connection)) == []
+    assert session.run(small.inconsistencies(connection)) == []
     session.run(connection.close())
 
 

@@ -54,7 +54,7 @@ async def test_what_somebody_holds_at_the_ticket_is_passed_over_and_not_waited_f
     await holding.rollback()
     assert len({first, *[await claimed(connection) for _ in range(3)]}) == 4, "and it is not lost"
     assert await connection.fetchval(SLOTS) is None
-    assert not await small.wrong(connection)
+    assert not await small.inconsistencies(connection)
 
 
 async def test_what_a_claim_took_that_was_rolled_back_is_given_to_another(
@@ -66,7 +66,7 @@ async def test_what_a_claim_took_that_was_rolled_back_is_given_to_another(
     once = await claimed(other)
     await undone.rollback()
     assert once in {await claimed(connection) for _ in range(3)}
-    assert not await small.wrong(connection)
+    assert not await small.inconsistencies(connection)
 
 
 async def test_the_ready_are_claimed_whoever_locked_and_let_go_of_them(connection: Connection) -> None:
@@ -74,7 +74,7 @@ async def test_the_ready_are_claimed_whoever_locked_and_let_go_of_them(connectio
     async with connection.transaction():
         await connection.execute("SELECT FROM campaign_pool.campaign FOR UPDATE")
     assert len({await claimed(connection) for _ in range(20)}) == 20
-    assert not await small.wrong(connection)
+    assert not await small.inconsistencies(connection)
 
 
 async def test_no_slot_is_given_twice_where_the_sequence_was_left_behind(connection: Connection) -> None:
@@ -87,7 +87,7 @@ async def test_no_slot_is_given_twice_where_the_sequence_was_left_behind(connect
     await filled(connection, 5, "after")
     assert await connection.fetchval(SLOTS) == list(range(1, 16))
     assert len({await claimed(connection) for _ in range(15)}) == 15
-    assert not await small.wrong(connection)
+    assert not await small.inconsistencies(connection)
 
 
 async def test_claims_from_an_empty_pool_spend_no_tickets_of_the_slots_to_come(connection: Connection) -> None:
@@ -203,7 +203,7 @@ async def test_a_claim_calls_the_function_of_its_pools_revision(connection: Conn
     await filled(connection, 2)
     campaign = await claimed(connection)
     assert await connection.fetchval("SELECT player FROM worlds WHERE id = $1::uuid", campaign) == "ann"
-    assert not await small.wrong(connection)
+    assert not await small.inconsistencies(connection)
 
 
 async def test_what_is_installed_meanwhile_by_another_is_known_in_the_end(

@@ -1,4 +1,4 @@
-"""A pool as hypothesis drives it, and a model in memory that says what each step has to give."""
+"""A state machine of a pool for hypothesis, with a model in memory that predicts the result of every step."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ keys = st.sampled_from([None, *KEYS])
 
 @dataclass(frozen=True)
 class Record:
-    """A claim that was made."""
+    """A claim in the model."""
 
     claimant: str
     source: str
@@ -37,15 +37,15 @@ class Record:
 
 @dataclass
 class Model:
-    """What the pool holds.
+    """The expected state of the pool.
 
     Attributes:
-        ready: Owner and revision of each campaign that may be claimed.
-        retiring: Campaigns on their way out.
-        claimed: The records, by campaign.
-        keys: Which campaign a key gave.
-        revision: What new campaigns are made from; None while the pool is buried.
-        dropped: Revisions that are gone.
+        ready: Owner and revision of every ready campaign.
+        retiring: Campaigns to be deleted.
+        claimed: The claims by campaign.
+        keys: The campaign of every claim key.
+        revision: The revision of new campaigns; None after the pool's deletion.
+        dropped: Dropped revisions.
     """
 
     ready: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -58,17 +58,17 @@ class Model:
     deleted: bool = False
 
     def candidates(self, claimant: str, *, stale: bool) -> list[str]:
-        """Campaigns of which a claim may give any; none where nothing is ready for this claimant."""
+        """Return the ready campaigns that a claim may return; empty if there is none for this claimant."""
         for owner in (claimant, ""):
-            mine = {key: made for key, (whose, made) in self.ready.items() if whose == owner}
-            fit = {key: made for key, made in mine.items() if stale or made == self.revision}
-            if fit:
-                return [key for key, made in fit.items() if made == max(fit.values())]
+            owned = {key: revision for key, (of, revision) in self.ready.items() if of == owner}
+            allowed = {key: revision for key, revision in owned.items() if stale or revision == self.revision}
+            if allowed:
+                return [key for key, revision in allowed.items() if revision == max(allowed.values())]
         return []
 
 
 class Claims(RuleBasedStateMachine):
-    """The steps. Each predicts its outcome; afterwards the tables have to be what the model says."""
+    """The steps: each predicts its result, and afterwards the tables must agree with the model."""
 
     connection: Connection
     runner: asyncio.Runner
@@ -95,43 +95,43 @@ class Claims(RuleBasedStateMachine):
     def begin(self) -> None:
         self.put(self.wanted)
 
-    # What the application does.
+    # Steps of the application.
 
     def expected(self, claimant: str, key: str | None) -> tuple[str | None, str | list[str]]:
-        """Give the SQLSTATE of a claim that fails, or None; and what it gives: a campaign, one of some, a clone."""
+        """Return the SQLSTATE of a claim or None, and its result: a campaign, one of several, or for [] a clone."""
         model, claims = self.model, self.wanted.claims
         if model.deleted:
             return "CP001", ""
         if key is not None and key in model.keys:
             record = model.claimed[model.keys[key]]
             return ("CP004", "") if record.claimant != claimant or record.released else (None, model.keys[key])
-        if found := model.candidates(claimant, stale=claims.allow_stale):
-            return None, found
+        if candidates := model.candidates(claimant, stale=claims.allow_stale):
+            return None, candidates
         if claims.on_empty == "Clone" and not model.closing:
             return None, []
         return ("CP001" if model.closing else "CP005" if self.wanted.paused else "CP002"), ""
 
-    def took(self, row: asyncpg.Record, claimant: str, key: str | None) -> None:
-        """Hold what a claim gave against the model, and write it there."""
-        state, given = self.expected(claimant, key)
+    def record_claim(self, row: asyncpg.Record, claimant: str, key: str | None) -> None:
+        """Compare the result of a claim with the model, and record it there."""
+        state, expected = self.expected(claimant, key)
         assert state is None
         campaign, model = row["campaign_id"], self.model
-        if isinstance(given, str):
-            assert campaign == given
+        if isinstance(expected, str):
+            assert campaign == expected
             assert row["source"] == model.claimed[campaign].source
             return
         assert model.revision is not None
         owner, revision = model.ready.pop(campaign, ("", model.revision))
-        assert campaign in given or not given
+        assert campaign in expected or not expected
         assert campaign not in model.claimed
-        source = "clone" if not given else "owner" if owner else "master"
+        source = "clone" if not expected else "owner" if owner else "master"
         assert row["source"] == source
         model.claimed[campaign] = Record(claimant, source, revision, model.revision)
         if key is not None:
             model.keys[key] = campaign
 
-    def ask(self, query: str, *arguments: object) -> tuple[str | None, list[asyncpg.Record]]:
-        """Give the SQLSTATE of what fails, or the rows."""
+    def attempt(self, query: str, *arguments: object) -> tuple[str | None, list[asyncpg.Record]]:
+        """Run a query and return its SQLSTATE or None, and its rows."""
         try:
             return None, self.fetch(query, *arguments)
         except asyncpg.PostgresError as error:
@@ -139,55 +139,60 @@ class Claims(RuleBasedStateMachine):
         assert failed.as_dict().get("hint"), failed
         return failed.sqlstate, []
 
-    def full(self, key: str | None) -> str | None:
-        # Keys are the same for all pools, and the pools of other examples stay.
+    def full_key(self, key: str | None) -> str | None:
+        # Claim keys are global, and the pools of earlier examples remain.
         return None if key is None else self.key_of_pool + key
 
     @rule(claimant=claimants, key=keys)
     def claim(self, claimant: str, key: str | None) -> None:
-        wanted, _ = self.expected(claimant, self.full(key))
+        wanted, _ = self.expected(claimant, self.full_key(key))
         query = "SELECT * FROM campaign_pool.claim($1, $2, $3)"
-        state, rows = self.ask(query, self.pool, claimant, self.full(key))
+        state, rows = self.attempt(query, self.pool, claimant, self.full_key(key))
         assert state == wanted
         for row in rows:
-            self.took(row, claimant, self.full(key))
+            self.record_claim(row, claimant, self.full_key(key))
 
     @rule(claimant=claimants, key=keys)
     def claim_and_roll_back(self, claimant: str, key: str | None) -> None:
         self.fetch("BEGIN")
         query = "SELECT * FROM campaign_pool.claim($1, $2, $3)"
-        assert self.ask(query, self.pool, claimant, self.full(key))[0] == self.expected(claimant, self.full(key))[0]
+        assert (
+            self.attempt(query, self.pool, claimant, self.full_key(key))[0]
+            == self.expected(claimant, self.full_key(key))[0]
+        )
         self.fetch("ROLLBACK")
 
     @rule(claimant=claimants, n=st.integers(1, 3), key=keys)
     def claim_many(self, claimant: str, n: int, key: str | None) -> None:
-        numbered = [None if key is None else f"{self.full(key)}#{number}" for number in range(1, n + 1)]
+        numbered = [None if key is None else f"{self.full_key(key)}#{number}" for number in range(1, n + 1)]
         query = "SELECT * FROM campaign_pool.claim_many($1, $2, $3, $4)"
-        state, rows = self.ask(query, self.pool, claimant, n, self.full(key))
+        state, rows = self.attempt(query, self.pool, claimant, n, self.full_key(key))
         if state is None:
             assert len(rows) == n
-            for row, each in zip(rows, numbered, strict=True):
-                self.took(row, claimant, each)
+            for row, numbered_key in zip(rows, numbered, strict=True):
+                self.record_claim(row, claimant, numbered_key)
             return
-        # All or none: one by one, the first that fails says why.
+        # claim_many is atomic: it fails with the error of its first failing claim.
         self.fetch("BEGIN")
-        found = None
-        for each in numbered:
-            if found is None:
-                found, _ = self.ask("SELECT * FROM campaign_pool.claim($1, $2, $3)", self.pool, claimant, each)
+        failure = None
+        for numbered_key in numbered:
+            if failure is None:
+                failure, _ = self.attempt(
+                    "SELECT * FROM campaign_pool.claim($1, $2, $3)", self.pool, claimant, numbered_key
+                )
         self.fetch("ROLLBACK")
-        assert state == found
+        assert state == failure
 
     @precondition(lambda self: self.model.claimed)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         campaign = data.draw(st.sampled_from(list(self.model.claimed)[-3:]))
         record, model = self.model.claimed[campaign], self.model
-        gone = model.deleted or {record.revision, record.rules} & model.dropped
-        state, _ = self.ask("SELECT campaign_pool.release($1)", campaign)
+        is_lost = model.deleted or {record.revision, record.rules} & model.dropped
+        state, _ = self.attempt("SELECT campaign_pool.release($1)", campaign)
         if record.released:
             assert state is None, "a release can be repeated"
-        elif not record.releasable or gone:
+        elif not record.releasable or is_lost:
             assert state == "CP006"
         else:
             assert state is None
@@ -200,7 +205,7 @@ class Claims(RuleBasedStateMachine):
         campaign = data.draw(st.sampled_from(list(self.model.claimed)[-3:]))
         record = self.model.claimed[campaign]
         query = "SELECT campaign_pool.extend($1, make_interval(mins => $2))"
-        state, _ = self.ask(query, campaign, minutes)
+        state, _ = self.attempt(query, campaign, minutes)
         if record.released or not record.releasable:
             assert state == "CP006"
         elif minutes == 3000:
@@ -209,7 +214,7 @@ class Claims(RuleBasedStateMachine):
             assert state is None
             self.model.claimed[campaign] = replace(record, releasable=minutes > 0)
 
-    # What the operator and its seeders do.
+    # Steps of the operator and its seeders.
 
     @precondition(lambda self: not self.model.closing)
     @rule(owner=owners, count=st.integers(1, 3))
@@ -236,10 +241,12 @@ class Claims(RuleBasedStateMachine):
     @rule(owner=st.sampled_from([None, *OWNERS]), count=st.integers(1, 4))
     def retire(self, owner: str | None, count: int) -> None:
         model = self.model
-        fit = sorted(made for whose, made in model.ready.values() if owner in (None, whose))
-        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, most=count)) == min(count, len(fit))
+        revisions = sorted(revision for of, revision in model.ready.values() if owner in (None, of))
+        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, most=count)) == min(
+            count, len(revisions)
+        )
         gone = model.ready.keys() - self.in_state("ready")
-        assert sorted(model.ready[key][1] for key in gone) == fit[:count], "older revisions first"
+        assert sorted(model.ready[key][1] for key in gone) == revisions[:count], "older revisions first"
         assert all(owner in (None, model.ready[key][0]) for key in gone)
         for key in gone:
             del model.ready[key]
@@ -260,12 +267,12 @@ class Claims(RuleBasedStateMachine):
             self.pool,
         )
         self.model.dropped = {row["id"] for row in rows}
-        needed = {made for _, made in self.model.ready.values()} | {self.model.revision}
+        needed = {revision for _, revision in self.model.ready.values()} | {self.model.revision}
         needed |= {
             number
-            for each in self.model.claimed.values()
-            if each.releasable and not each.released and not self.model.deleted
-            for number in (each.revision, each.rules)
+            for record in self.model.claimed.values()
+            if record.releasable and not record.released and not self.model.deleted
+            for number in (record.revision, record.rules)
         }
         assert not self.model.dropped & needed
 
@@ -286,7 +293,7 @@ class Claims(RuleBasedStateMachine):
         claims = {"onEmpty": empty, "allowStale": stale, "whileDeleting": deleting}
         self.put(small.spec(self.version, paused=paused, claims=claims))
 
-    # Not at once, for most of what there is to see happens to a pool that is open.
+    # Not at the start, because most behaviour needs an open pool.
     @precondition(lambda self: len(self.model.claimed) > 2 and not self.model.closing)
     @rule()
     def close(self) -> None:
@@ -296,10 +303,10 @@ class Claims(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.closing)
     @rule()
-    def bury(self) -> None:
-        buried = self.runner.run(pools.finish_deletion(self.connection, self.pool))
-        assert buried == (not self.model.ready and not self.model.retiring)
-        if buried:
+    def finish_deletion(self) -> None:
+        finished = self.runner.run(pools.finish_deletion(self.connection, self.pool))
+        assert finished == (not self.model.ready and not self.model.retiring)
+        if finished:
             self.model.deleted, self.model.revision = True, None
 
     @precondition(lambda self: self.model.closing)
@@ -307,7 +314,7 @@ class Claims(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.put(self.wanted)
 
-    # What has to hold at any moment.
+    # Invariants after every step.
 
     def in_state(self, state: str) -> set[str]:
         query = (
@@ -317,7 +324,7 @@ class Claims(RuleBasedStateMachine):
         return {row["root_key"] for row in self.fetch(query, self.pool, state)}
 
     @invariant()
-    def the_tables_are_what_the_model_says(self) -> None:
+    def tables_agree_with_model(self) -> None:
         model = self.model
         assert self.in_state("ready") == model.ready.keys()
         assert self.in_state("retiring") == model.retiring
@@ -328,39 +335,39 @@ class Claims(RuleBasedStateMachine):
             self.pool,
         )
         assert {row["campaign_id"]: (row["claimant"], row["source"], row["released"]) for row in rows} == {
-            key: (each.claimant, each.source, each.released) for key, each in model.claimed.items()
+            key: (record.claimant, record.source, record.released) for key, record in model.claimed.items()
         }
         assert {row["key"]: row["campaign_id"] for row in rows if row["key"]} == model.keys
 
     @invariant()
     def rows_and_ledger_add_up(self) -> None:
-        assert self.runner.run(small.wrong(self.connection)) == []
+        assert self.runner.run(small.inconsistencies(self.connection)) == []
 
     @precondition(lambda self: not self.model.deleted)
     @invariant()
-    def what_is_told_of_the_pool_is_so(self) -> None:
+    def views_agree_with_model(self) -> None:
         model = self.model
         counts = self.runner.run(pools.counts(self.connection, self.pool)).values()
-        told = self.fetch("SELECT * FROM campaign_pool.pools WHERE pool = $1", self.pool)
-        if not told:
+        views = self.fetch("SELECT * FROM campaign_pool.pools WHERE pool = $1", self.pool)
+        if not views:
             return  # before the first step
-        stale = sum(made != model.revision for _, made in model.ready.values())
-        assert (told[0]["ready"], told[0]["stale"]) == (len(model.ready), stale)
-        assert told[0]["retiring"] == len(model.retiring)
-        assert told[0]["claims_of_day"] == len(model.claimed) == sum(each.claimed for each in counts)
-        assert sum(each.ready for each in counts) == len(model.ready)
+        stale = sum(revision != model.revision for _, revision in model.ready.values())
+        assert (views[0]["ready"], views[0]["stale"]) == (len(model.ready), stale)
+        assert views[0]["retiring"] == len(model.retiring)
+        assert views[0]["claims_of_day"] == len(model.claimed) == sum(count.claimed for count in counts)
+        assert sum(count.ready for count in counts) == len(model.ready)
         for player in PLAYERS:
-            state, given = self.expected(player, None)
+            state, expected = self.expected(player, None)
             (peeked,) = self.fetch("SELECT * FROM campaign_pool.peek($1, $2)", self.pool, player)
             if state is not None:
                 assert peeked["source"] is None
-            elif not given:
+            elif not expected:
                 assert peeked["source"] == "clone"
             else:
-                assert peeked["source"] == ("owner" if model.ready[given[0]][0] else "master")
+                assert peeked["source"] == ("owner" if model.ready[expected[0]][0] else "master")
 
     def teardown(self) -> None:
-        """Leave nothing for the next example."""
+        """Delete all campaigns before the next example."""
         self.fetch("DELETE FROM members")
         self.fetch("DELETE FROM things WHERE world_id <> $1", small.TEMPLATE)
         self.fetch("DELETE FROM worlds WHERE NOT is_template")

@@ -1,4 +1,4 @@
-"""Helpers: a pool of a small schema as applications have it, whose template is the row with `is_master_template`."""
+"""Helpers: a pool of a small schema whose template is the row with `is_master_template`."""
 
 from textwrap import dedent
 
@@ -18,13 +18,13 @@ ROOT = 'root: {table: campaigns, set: {is_master_template: "false"}}\n'
 
 
 def spec(text: str, where: str = "is_master_template") -> CampaignPoolSpec:
-    """Give the spec of a pool with a blueprint in YAML."""
+    """Return the spec of a pool with a blueprint in YAML."""
     source = BlueprintSource(inline=blueprint.parse(dedent(text), "text"))
     return ledgers.spec(template={"where": where}, blueprint=source)
 
 
 async def put(connection: Connection, text: str, where: str = "is_master_template") -> bool:
-    """Install a blueprint as the operator would; gives whether a revision was made."""
+    """Install a blueprint as the operator would, and return whether this created a revision."""
     wanted = spec(text, where)
     assert wanted.blueprint.inline
     await migrate(connection)
@@ -34,6 +34,6 @@ async def put(connection: Connection, text: str, where: str = "is_master_templat
 
 
 async def made(connection: Connection, text: str, where: str = "is_master_template", *, count: int = 2) -> list[str]:
-    """Install a blueprint and make campaigns; gives their keys."""
+    """Install a blueprint, create campaigns and return their keys."""
     await put(connection, text, where)
     return await ledgers.filled(connection, "", count)

@@ -1,4 +1,4 @@
-"""Helpers: a pool of whatever schema, from a blueprint in YAML, whose template is the row with `is_template`."""
+"""Helpers: a pool of any schema, from a blueprint in YAML; its template is the row with `is_template`."""
 
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource
@@ -10,18 +10,18 @@ from tests.support import ledgers, resources
 
 
 async def compiled(connection: Connection, text: str) -> Compiled:
-    """Compile a blueprint for a pool in the ledger."""
+    """Compile a blueprint, write the pool's spec into the ledger and return the compiled blueprint."""
     source = BlueprintSource(inline=blueprint.parse(text, "text"))
     spec = ledgers.spec(template={"where": "is_template"}, blueprint=source)
     assert spec.blueprint.inline
     await migrate(connection)
-    found = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
+    result = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await resources.put(connection, ledgers.POOL, spec)
-    return found
+    return result
 
 
 async def installed(connection: Connection, text: str) -> Compiled:
-    """Compile a blueprint and install it."""
-    found = await compiled(connection, text)
-    assert await install.install(connection, ledgers.POOL, found)
-    return found
+    """Compile a blueprint, install its revision and return the compiled blueprint."""
+    result = await compiled(connection, text)
+    assert await install.install(connection, ledgers.POOL, result)
+    return result

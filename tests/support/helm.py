@@ -1,4 +1,4 @@
-"""The real helms, as `make helm` fetches them, and the chart."""
+"""The Helm binaries that `make helm` downloads, and the chart."""
 
 import os
 import subprocess
@@ -16,13 +16,13 @@ RELEASE, NAMESPACE = "campaignpool", "campaignpool-system"
 
 
 class Helm:
-    """One helm, with a home of its own."""
+    """A Helm binary with its own home directory."""
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary, self._folder = binary, folder
 
     def __call__(self, *arguments: str, kubeconfig: Path | None = None) -> str:
-        """Run it; return what it prints. Raises CalledProcessError."""
+        """Run a command and return its output. Raises CalledProcessError."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder)}
         if kubeconfig is not None:
             environment["KUBECONFIG"] = str(kubeconfig)
@@ -31,20 +31,20 @@ class Helm:
         return done.stdout
 
     def values(self, values: Mapping[str, Any]) -> list[str]:
-        """Write values into a file; return the options that name it."""
+        """Write values to a file and return the options that pass it."""
         path = self._folder / "values.yaml"
         path.write_text(yaml.safe_dump(dict(values)))
         return ["--values", str(path)]
 
     def template(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Render the chart; return the objects."""
+        """Render the chart and return its objects."""
         text = self("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *self.values(values))
-        return [each for each in yaml.safe_load_all(text) if each]
+        return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
 
 def helms(major: str, folder: Path) -> Helm:
-    """Return the helm of a major version; skips where it is not there."""
+    """Return the Helm of a major version; skip the test if it is not installed."""
     binary = ROOT / ".tools/helm" / major / "helm"
     if not binary.exists():
-        pytest.skip(f"there is no Helm {major} in .tools/helm: `make helm` fetches it")
+        pytest.skip(f"Helm {major} is not in .tools/helm: run `make helm`")
     return Helm(binary, folder)

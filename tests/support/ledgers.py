@@ -19,12 +19,12 @@ CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claiman
 
 
 def spec(**changes: object) -> CampaignPoolSpec:
-    """Give the spec of the sample's pool with other values at the top level."""
+    """Return the spec of the sample's pool with `changes` at the top level."""
     return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
 
 
 async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:
-    """Migrate the ledger and install the pool's revision, as the operator would."""
+    """Migrate the ledger and install the pool's revision, as the operator would; return the spec."""
     wanted = spec(**changes)
     assert wanted.blueprint.inline
     await migrate(connection)
@@ -37,7 +37,7 @@ async def installed(connection: Connection, pool: str = POOL, **changes: object)
 async def filled(
     connection: Connection, owner: str, count: int, pool: str = POOL, job: str | None = None
 ) -> list[str]:
-    """Make ready campaigns for an owner; gives their keys."""
+    """Create ready campaigns for an owner and return their keys."""
     job = job or f"fill-{owner or 'master'}-{count}"
     await seeding.reserve(connection, pool, job, owner, 1, count, 1)
     while (await seeding.seed(connection, pool, job, 10)).campaigns:
@@ -47,7 +47,7 @@ async def filled(
 
 
 async def claim(connection: Connection, claimant: object, key: str | None = None, pool: str = POOL) -> asyncpg.Record:
-    """Claim as the application does."""
+    """Claim as the application does, and return the row."""
     row = await connection.fetchrow(CLAIM, pool, str(claimant), key)
     assert row
     return row

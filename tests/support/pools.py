@@ -1,4 +1,4 @@
-"""Builders of what the operator observes, for the tests of its pure parts."""
+"""Builders of observations, for unit tests of the operator's pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,12 +24,12 @@ BLUEPRINT = {"inline": {"root": {"table": "campaigns"}}}
 
 
 def ago(seconds: float) -> datetime:
-    """A moment before NOW."""
+    """Return the time so many seconds before NOW."""
     return NOW - timedelta(seconds=seconds)
 
 
 def raw_spec(**changes: object) -> dict[str, Any]:
-    """A spec as YAML has it."""
+    """Return a spec as parsed YAML."""
     base: dict[str, Any] = {
         "database": {"secretRef": {"name": "database"}},
         "template": {"where": "is_master_template"},
@@ -41,12 +41,12 @@ def raw_spec(**changes: object) -> dict[str, Any]:
 
 
 def spec(**changes: object) -> CampaignPoolSpec:
-    """A spec."""
+    """Return a parsed spec."""
     return CampaignPoolSpec.model_validate(raw_spec(**changes))
 
 
 def pool(**changes: object) -> Pool:
-    """A resource."""
+    """Return a resource."""
     facts: dict[str, Any] = {
         "namespace": "game",
         "name": "chiwar",
@@ -64,17 +64,17 @@ def pool(**changes: object) -> Pool:
 
 
 def compiled(plan_hash: str = HASH) -> Compiled:
-    """A compiled blueprint; its plan is not looked into."""
+    """Return a compiled blueprint without a plan, which the tests do not use."""
     return Compiled(plan=None, template="t", plan_hash=plan_hash)  # type: ignore[arg-type] # see above
 
 
 def revision(plan_hash: str = HASH) -> InstalledRevision:
-    """What is installed."""
+    """Return an installed revision."""
     return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10)
 
 
 def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:
-    """A run that began a minute ago and ended, where it ended, half a minute ago."""
+    """Return a run that started a minute ago and, with an outcome, finished half a minute ago."""
     facts: dict[str, Any] = {
         "job": jobs.job_name("chiwar", owner, number),
         "owner": owner,
@@ -97,7 +97,7 @@ def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes:
 
 
 def job(number: int = 1, state: str = "Active", owner: str = "", **changes: object) -> ManagedJob:
-    """A Job that was made a minute ago."""
+    """Return a Job that was created a minute ago."""
     facts: dict[str, Any] = {
         "name": jobs.job_name("chiwar", owner, number),
         "uid": f"uid-{owner}-{number}",
@@ -120,7 +120,7 @@ COPIES = {"strategy": "CopyEach", "secretRef": {"name": "imagekit"}}
 
 
 def images_job(number: int = 1, state: str = "Active", **changes: object) -> ManagedJob:
-    """An images Job that was made a minute ago."""
+    """Return an images Job that was created a minute ago."""
     facts: dict[str, Any] = {
         "name": image_jobs.job_name("chiwar", number),
         "uid": f"uid-images-{number}",
@@ -140,21 +140,21 @@ def images_job(number: int = 1, state: str = "Active", **changes: object) -> Man
 
 
 def copying(images: ImageTotals, **changes: object) -> Observed:
-    """A full pool that copies images, with these of them in its ledger."""
+    """Return a full pool that copies images, with these totals in its ledger."""
     full = ledger({"": OwnerCounts(ready=5)}, images=images)
     return observed(**{"spec": spec(images=COPIES), "ledger": full, "images_settings": SETTINGS, **changes})
 
 
 def ledger(owners: Mapping[str, OwnerCounts] | None = None, *runs: Run, **changes: object) -> Ledger:
-    """A ledger with its revision installed."""
+    """Return a ledger with an installed revision."""
     numbers: dict[str, int] = {}
-    for each in runs:
-        numbers[each.owner] = max(numbers.get(each.owner, 0), each.number)
+    for run_ in runs:
+        numbers[run_.owner] = max(numbers.get(run_.owner, 0), run_.number)
     facts = {"root_table": "campaigns", "revision": revision(), "owners": owners or {}, "runs": runs}
     return Ledger(**{**facts, "numbers": numbers, **changes})
 
 
 def observed(**changes: object) -> Observed:
-    """A pool of five that has none yet, with nothing in the way."""
+    """Return a pool of size five without campaigns, Jobs or errors."""
     base = Observed(pool=pool(), now=NOW, spec=spec(), compiled=compiled(), ledger=ledger())
     return replace(base, **changes)

@@ -1,4 +1,4 @@
-"""What the operator writes of a resource into the ledger, without a resource."""
+"""Writes a pool's spec and deletion into the ledger as the operator does, without a Kubernetes resource."""
 
 from uuid import uuid4
 
@@ -10,16 +10,16 @@ _OPEN = "SELECT uid FROM campaign_pool.pool WHERE name = $1 AND closing_at IS NU
 
 
 async def put(connection: Connection, pool: str, spec: CampaignPoolSpec) -> None:
-    """Write the spec of a pool's resource; of a new resource where the pool is unknown, closing or deleted."""
+    """Write the spec of a pool's resource; if the pool is unknown, closing or deleted, of a new resource."""
     await pools.put_pool(connection, pool, await uid(connection, pool) or str(uuid4()), spec)
 
 
 async def uid(connection: Connection, pool: str) -> str | None:
-    """Return the uid of a pool's resource; None where the pool is unknown, closing or deleted."""
-    found: str | None = await connection.fetchval(_OPEN, pool)
-    return found
+    """Return the uid of a pool's resource; None if the pool is unknown, closing or deleted."""
+    value: str | None = await connection.fetchval(_OPEN, pool)
+    return value
 
 
 async def close(connection: Connection, pool: str) -> None:
-    """Begin the deletion of a pool's resource."""
+    """Start the deletion of a pool's resource."""
     assert await pools.close_pool(connection, pool, await uid(connection, pool) or "")

@@ -1,4 +1,4 @@
-"""A small application whose campaigns cost little: a world, its three things, and who belongs to it."""
+"""A small application with cheap campaigns: a world, its three things and its members."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,7 +34,7 @@ INSERT INTO things SELECT gen_random_uuid(), '{TEMPLATE}', 'thing ' || n FROM ge
 
 
 def blueprint(version: int = 1) -> dict[str, Any]:
-    """Give the blueprint; another version makes another revision."""
+    """Return the blueprint; every version creates another revision."""
     return {
         "root": {"table": "worlds", "set": {"is_template": "false", "name": f"'made by version {version}'"}},
         "tables": [{"name": "things"}],
@@ -46,7 +46,7 @@ def blueprint(version: int = 1) -> dict[str, Any]:
 
 
 def spec(version: int = 1, **changes: object) -> CampaignPoolSpec:
-    """Give what is wanted of the pool."""
+    """Return the spec of the pool."""
     values: Mapping[str, object] = {
         "database": {"secretRef": {"name": "none"}},
         "template": {"where": "is_template"},
@@ -59,7 +59,7 @@ def spec(version: int = 1, **changes: object) -> CampaignPoolSpec:
 
 
 async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL) -> None:
-    """Write what is wanted into the ledger and install its revision, as the operator would."""
+    """Write a spec into the ledger and install its revision, as the operator would."""
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await resources.put(connection, pool, wanted)
@@ -67,26 +67,26 @@ async def put(connection: Connection, wanted: CampaignPoolSpec, pool: str = POOL
 
 
 async def made(connection: Connection, wanted: CampaignPoolSpec | None = None) -> None:
-    """Make the application in an empty database, and its pool."""
+    """Create the application and its pool in an empty database."""
     await connection.execute(SCHEMA)
     await migrate(connection)
     await put(connection, wanted or spec())
 
 
 async def filled(connection: Connection, count: int, job: str = "job", owner: str = "") -> None:
-    """Make so many campaigns of an owner, ready to claim, as a Job would; each batch in a transaction of its own."""
+    """Create ready campaigns of an owner as a Job would, with a transaction per batch."""
     await seeding.reserve(connection, POOL, job, owner, 1, count, 1)
     while (await seeding.seed(connection, POOL, job, 200)).campaigns:
         pass
 
 
-async def wrong(connection: Connection) -> list[str]:
-    """Give what does not add up between the application's tables, the ledger and the records; nothing is at work."""
-    return [row["fault"] for row in await connection.fetch(_WRONG, THINGS)]
+async def inconsistencies(connection: Connection) -> list[str]:
+    """Return the inconsistencies between the application's tables, the ledger and the claims."""
+    return [row["fault"] for row in await connection.fetch(_INCONSISTENCIES, THINGS)]
 
 
-# Every row is there for a reason, and whatever has a reason is there, once.
-_WRONG = """
+# Every row of the application belongs to exactly one campaign of the ledger, and every campaign has all its rows.
+_INCONSISTENCIES = """
 WITH live AS (
     SELECT root_key::uuid AS id, 'ledger' AS place, state FROM campaign_pool.campaign
     WHERE state IN ('ready', 'retiring')
@@ -103,10 +103,10 @@ SELECT 'campaign ' || id || ' is in the ledger twice' AS fault FROM twice
 UNION ALL
 SELECT 'campaign ' || w.id || ' has ' || w.things || ' things' FROM whole w WHERE w.things <> $1
 UNION ALL
-SELECT 'campaign ' || w.id || ' is in no table of the ledger' FROM whole w WHERE NOT EXISTS (
+SELECT 'campaign ' || w.id || ' is not in the ledger' FROM whole w WHERE NOT EXISTS (
     SELECT FROM live l WHERE l.id = w.id)
 UNION ALL
-SELECT l.state || ' campaign ' || l.id || ' is gone' FROM live l WHERE NOT EXISTS (
+SELECT l.state || ' campaign ' || l.id || ' has no row in the application' FROM live l WHERE NOT EXISTS (
     SELECT FROM whole w WHERE w.id = l.id)
 UNION ALL
 SELECT 'campaign ' || w.id || ' belongs to ' || coalesce(w.player, 'nobody') || ', not to ' || c.claimant
@@ -116,7 +116,7 @@ UNION ALL
 SELECT 'unclaimed campaign ' || w.id || ' has members' FROM whole w JOIN campaign_pool.campaign c
 ON c.root_key = w.id::text WHERE c.state IN ('ready', 'retiring') AND w.members IS NOT NULL
 UNION ALL
-SELECT 'key ' || key || ' stands in ' || count(*) || ' records' FROM (
+SELECT 'key ' || key || ' has ' || count(*) || ' claims' FROM (
     SELECT key FROM campaign_pool.claimed WHERE key IS NOT NULL) k
 GROUP BY key HAVING count(*) > 1
 UNION ALL
@@ -126,11 +126,11 @@ SELECT 'things of no world: ' || count(*) FROM things t WHERE NOT EXISTS (
 
 
 async def connect(url: str, **settings: str) -> Connection:
-    """Connect as tests do."""
+    """Return a connection with server settings."""
     return await asyncpg.connect(url, server_settings=settings or None)
 
 
-async def until(holds: Callable[[], Awaitable[object]]) -> None:
-    """Ask until the answer is truthy; a test has a bound of its own."""
-    while not await holds():  # noqa: ASYNC110 (nothing tells when a database is so far)
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Poll until the condition returns a truthy value; the test's time-out is the limit."""
+    while not await condition():  # noqa: ASYNC110 (a database sends no event)
         await asyncio.sleep(0.001)

@@ -1,7 +1,7 @@
-"""Claims from many connections while everything else happens to their pool at once; at the end all has to add up.
+"""A storm: concurrent claims during all other operations on their pool, and a check of consistency at the end.
 
-Claimers claim, repeat, roll back, release, lose their connection and try again. Seeders fill the pool and are cut.
-The operator retires, removes, rolls to new revisions, pauses, deletes the pool and brings it back.
+Clients claim, repeat, roll back, release, lose their connection and retry. Seeders fill the pool and lose their
+connections. The operator retires, removes, installs revisions, pauses, deletes the pool and creates it again.
 """
 
 import asyncio
@@ -20,33 +20,32 @@ from campaignpool.ledger.database import Connection
 from tests.support import resources, small
 from tests.support.small import POOL
 
-CUT = (
+CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     OSError,
 )
-"""What a client sees whose connection was cut."""
+"""The exceptions of a lost connection."""
 
-LATER = {"CP001", "CP002", "CP005", "40001", "40P01"}
-"""What a claim may fail with while a pool is empty, paused, deleted, or the caller's isolation is strict."""
+RETRYABLE = {"CP001", "CP002", "CP005", "40001", "40P01"}
+"""SQLSTATEs of claims from an empty, paused or deleted pool, and of serialization failures and deadlocks."""
 
 PLAYERS = ("ann", "bob", "cid", "dan")
 OWNERS = ("", "ann", "bob")
-TURN = 0.002
-"""Seconds between two looks at what is awaited. The order of events is the point here, and chance makes it."""
+POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is done.
+    """The size of a storm.
 
     Attributes:
-        connections: That claim.
-        claims: Keys, or requests without one; some give several campaigns, some are made twice.
-        ready: How many campaigns seeders keep ready.
-        seed: Of everything that is left to chance.
+        connections: The number of claiming connections.
+        claims: The number of distinct requests; some claim several campaigns, some are repeated.
+        ready: The number of campaigns that seeders keep ready.
+        seed: The seed of all random decisions.
     """
 
     connections: int
@@ -57,41 +56,41 @@ class Profile:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client wants, and wants again after its connection was cut."""
+    """A claim of a client, which repeats it after it lost its connection."""
 
     claimant: str
     key: str | None
-    many: int
+    count: int
     isolation: str | None
-    give_back: bool
+    release: bool
     cut: bool
     roll_back: bool
 
 
 @dataclass
 class Storm:
-    """One storm: what was done, and what came of it."""
+    """A storm and its results."""
 
     url: str
     profile: Profile
-    given: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    loose: set[str] = field(default_factory=set)
+    claimed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    claimed_without_key: set[str] = field(default_factory=set)
     released: set[str] = field(default_factory=set)
     removed: int = 0
     faults: list[str] = field(default_factory=list)
-    counted: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     over: bool = False
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(self.profile.seed)
-        self._requests = self._wanted()
+        self._rng = random.Random(self.profile.seed)
+        self._requests = self._generate_requests()
         self._pids: dict[int, int] = {}
         self._seeding: set[int] = set()
         self._may_seed = True
 
-    async def rage(self) -> None:
-        """Let everything happen until all claims are made."""
-        others = [asyncio.create_task(each) for each in (self._operate(), self._kill(), self._seed(0), self._seed(1))]
+    async def run(self) -> None:
+        """Run all participants until all requests are claimed."""
+        others = [asyncio.create_task(work) for work in (self._operate(), self._kill(), self._seed(0), self._seed(1))]
         try:
             claimers = [asyncio.create_task(self._client(n)) for n in range(self.profile.connections)]
             await asyncio.gather(*claimers)
@@ -99,29 +98,29 @@ class Storm:
             self.over = True
             await asyncio.gather(*others)
 
-    def _wanted(self) -> Iterator[Request]:
-        chance, number = random.Random(self.profile.seed + 1), 0
+    def _generate_requests(self) -> Iterator[Request]:
+        rng, number = random.Random(self.profile.seed + 1), 0
         keyed: list[Request] = []
         while number < self.profile.claims:
-            if keyed and chance.random() < 0.1:
-                yield chance.choice(keyed)  # somebody asks again, perhaps while the first still waits for its answer
+            if keyed and rng.random() < 0.1:
+                yield rng.choice(keyed)  # repeated, possibly concurrently
                 continue
             number += 1
             request = Request(
-                claimant=chance.choice(PLAYERS),
-                key=None if chance.random() < 0.1 else f"request {number}",
-                many=chance.randint(2, 4) if chance.random() < 0.05 else 0,
-                isolation=chance.choice([None] * 8 + ["repeatable_read", "serializable"]),
-                give_back=chance.random() < 0.1,
-                cut=chance.random() < 0.02,
-                roll_back=chance.random() < 0.05,
+                claimant=rng.choice(PLAYERS),
+                key=None if rng.random() < 0.1 else f"request {number}",
+                count=rng.randint(2, 4) if rng.random() < 0.05 else 0,
+                isolation=rng.choice([None] * 8 + ["repeatable_read", "serializable"]),
+                release=rng.random() < 0.1,
+                cut=rng.random() < 0.02,
+                roll_back=rng.random() < 0.05,
             )
             if request.key:
                 keyed = [*keyed[-100:], request]
             yield request
 
     async def _client(self, number: int) -> None:
-        """Make one request after the other; whatever is cut is tried again with the same key."""
+        """Execute requests sequentially; repeat a request with the same key after a lost connection."""
         connection: Connection | None = None
         for request in self._requests:
             cut = request.cut
@@ -132,34 +131,34 @@ class Storm:
                         self._pids[number] = connection.get_server_pid()
                     if cut:
                         cut = False
-                        await self._hang_up(connection, request)
+                        await self._disconnect(connection, request)
                     await self._serve(connection, request)
                     break
-                except CUT:
-                    self.counted["cut"] += 1
+                except CONNECTION_LOST:
+                    self.counts["cut"] += 1
                     if connection is not None:
                         connection.terminate()
                     connection = None
                 except asyncpg.PostgresError as error:
-                    if error.sqlstate not in LATER:
+                    if error.sqlstate not in RETRYABLE:
                         self.faults.append(f"{type(error).__name__} {error.sqlstate}: {error}")
                         break
-                    self.counted[str(error.sqlstate)] += 1
-                    await asyncio.sleep(TURN)
+                    self.counts[str(error.sqlstate)] += 1
+                    await asyncio.sleep(POLL_SECONDS)
         del self._pids[number]
         if connection is not None:
             await connection.close()
 
-    async def _hang_up(self, connection: Connection, request: Request) -> None:
-        """Claim, and be gone before the answer comes."""
+    async def _disconnect(self, connection: Connection, request: Request) -> None:
+        """Claim, and disconnect before the response."""
         claiming = asyncio.create_task(self._claim(connection, request))
-        for _ in range(self._chance.randint(0, 8)):
+        for _ in range(self._rng.randint(0, 8)):
             await asyncio.sleep(0)
-        connection._transport.abort()  # type: ignore[attr-defined] # as when the process is killed
+        connection._transport.abort()  # type: ignore[attr-defined] # as if the process were killed
         try:
             await claiming
-        except (asyncio.CancelledError, asyncpg.PostgresError, *CUT):
-            self.counted["hung up"] += 1
+        except (asyncio.CancelledError, asyncpg.PostgresError, *CONNECTION_LOST):
+            self.counts["hung up"] += 1
         raise ConnectionError
 
     async def _serve(self, connection: Connection, request: Request) -> None:
@@ -170,72 +169,74 @@ class Storm:
                 await self._claim(connection, request)
             finally:
                 await transaction.rollback()
-            self.counted["rolled back"] += 1
+            self.counts["rolled back"] += 1
         if request.isolation:
             async with connection.transaction(isolation=request.isolation):  # type: ignore[arg-type] # one of the names
-                got = await self._claim(connection, request)
+                campaigns = await self._claim(connection, request)
         else:
-            got = await self._claim(connection, request)
-        self._keep(request, got)
-        if request.give_back:
-            await self._release(connection, got)
+            campaigns = await self._claim(connection, request)
+        self._record(request, campaigns)
+        if request.release:
+            await self._release(connection, campaigns)
 
     async def _claim(self, connection: Connection, request: Request) -> tuple[str, ...]:
         one = "SELECT campaign_id FROM campaign_pool.claim($1, $2, $3)"
         several = "SELECT campaign_id FROM campaign_pool.claim_many($1, $2, $4, $3)"
-        words = (POOL, request.claimant, request.key)
+        arguments = (POOL, request.claimant, request.key)
         try:
             rows = await (
-                connection.fetch(several, *words, request.many) if request.many else connection.fetch(one, *words)
+                connection.fetch(several, *arguments, request.count)
+                if request.count
+                else connection.fetch(one, *arguments)
             )
         except asyncpg.PostgresError as error:
-            if error.sqlstate == "CP004" and request.give_back and request.key in self.given:
-                return self.given[request.key]  # asked again after it was given back
+            if error.sqlstate == "CP004" and request.release and request.key in self.claimed:
+                return self.claimed[request.key]  # a repeated claim after its release
             raise
         return tuple(row["campaign_id"] for row in rows)
 
-    def _keep(self, request: Request, got: tuple[str, ...]) -> None:
+    def _record(self, request: Request, campaigns: tuple[str, ...]) -> None:
         if request.key is None:
-            if twice := self.loose & set(got):
-                self.faults.append(f"given twice: {twice}")
-            self.loose |= set(got)
-        elif self.given.setdefault(request.key, got) != got:
-            self.faults.append(f"{request.key} gave {self.given[request.key]} and {got}")
+            if twice := self.claimed_without_key & set(campaigns):
+                self.faults.append(f"claimed twice: {twice}")
+            self.claimed_without_key |= set(campaigns)
+        elif self.claimed.setdefault(request.key, campaigns) != campaigns:
+            self.faults.append(f"{request.key} gave {self.claimed[request.key]} and {campaigns}")
 
-    async def _release(self, connection: Connection, got: tuple[str, ...]) -> None:
-        for campaign in got:
+    async def _release(self, connection: Connection, campaigns: tuple[str, ...]) -> None:
+        for campaign in campaigns:
             try:
-                if self._chance.random() < 0.5:
+                if self._rng.random() < 0.5:
                     await connection.execute("SELECT campaign_pool.extend($1, '2 hours')", campaign)
                 await connection.execute("SELECT campaign_pool.release($1)", campaign)
                 self.released.add(campaign)
             except asyncpg.PostgresError as error:
-                if error.sqlstate not in ("CP006", *LATER):
+                if error.sqlstate not in ("CP006", *RETRYABLE):
                     raise
-                self.counted["not released"] += 1
+                self.counts["not released"] += 1
 
     async def _kill(self) -> None:
-        """Cut claimers off, wherever they are."""
+        """Terminate the backends of clients at random times."""
         async with self._connected() as connection:
             while not self.over:
-                await asyncio.sleep(self._chance.uniform(TURN, 20 * TURN))
+                await asyncio.sleep(self._rng.uniform(POLL_SECONDS, 20 * POLL_SECONDS))
                 if self._pids:
-                    pid = self._chance.choice(list(self._pids.values()))
-                    self.counted["killed"] += await connection.fetchval(
+                    pid = self._rng.choice(list(self._pids.values()))
+                    self.counts["killed"] += await connection.fetchval(
                         "SELECT coalesce((SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                         "WHERE pid = $1 AND datname = current_database()), false)::integer",
                         pid,
                     )
 
     async def _seed(self, number: int) -> None:
-        """Keep the pool full, run after run; where the connection is cut, go on with the same run."""
+        """Keep the pool full, with one run after another; continue a run after a lost connection."""
         run = 0
         while not self.over:
             try:
                 async with self._connected() as connection:
                     while not self.over:
                         if await self._full(connection) or not self._may_seed:
-                            await asyncio.sleep(TURN)
+                            await asyncio.sleep(POLL_SECONDS)
                             continue
                         self._seeding.add(number)
                         job = f"job-{number}-{run}"
@@ -243,18 +244,18 @@ class Storm:
                         count = max(20, self.profile.ready // 5)
                         await seeding.reserve(connection, POOL, job, owner, run + 1, count, 1)
                         while (await seeding.seed(connection, POOL, job, count // 2)).campaigns:
-                            if self._chance.random() < 0.02:
-                                await _lost(connection)
+                            if self._rng.random() < 0.02:
+                                await _lose(connection)
                         facts = (job, owner, run + 1, count, 1)
                         await seeding.finish_run(connection, POOL, facts, "Succeeded")
                         self._seeding.discard(number)
                         run += 1
-            except CUT:
-                self.counted["seeder cut"] += 1
+            except CONNECTION_LOST:
+                self.counts["seeder cut"] += 1
             except asyncpg.PostgresError as error:
-                if error.sqlstate != "CP001":  # the pool was closed meanwhile
+                if error.sqlstate != "CP001":  # the pool was closed
                     raise
-                self.counted["seeder refused"] += 1
+                self.counts["seeder refused"] += 1
             finally:
                 self._seeding.discard(number)
 
@@ -266,43 +267,45 @@ class Storm:
         version, wanted = 1, small.spec(1, maxSize=1000)
         async with self._connected() as connection:
             while not self.over:
-                await asyncio.sleep(self._chance.uniform(TURN, 10 * TURN))
-                what = self._chance.choice(["retire"] * 6 + ["remove"] * 12 + ["roll", "change", "change", "delete"])
-                self.counted[what] += 1
-                if what == "retire":
-                    owner = self._chance.choice([None, *OWNERS])
-                    await retiring.retire(connection, POOL, owner, most=self._chance.randint(1, 5))
-                elif what == "remove":
+                await asyncio.sleep(self._rng.uniform(POLL_SECONDS, 10 * POLL_SECONDS))
+                operation = self._rng.choice(
+                    ["retire"] * 6 + ["remove"] * 12 + ["roll", "change", "change", "delete"]
+                )
+                self.counts[operation] += 1
+                if operation == "retire":
+                    owner = self._rng.choice([None, *OWNERS])
+                    await retiring.retire(connection, POOL, owner, most=self._rng.randint(1, 5))
+                elif operation == "remove":
                     self.removed += await retiring.remove(connection, POOL, 10)
-                    self.counted["dropped"] += await install.drop_unused(connection, POOL)
-                elif what == "roll":
+                    self.counts["dropped"] += await install.drop_unused(connection, POOL)
+                elif operation == "roll":
                     version += 1
-                    wanted = self._drawn(version)
+                    wanted = self._random_spec(version)
                     await small.put(connection, wanted)
-                elif what == "change":
-                    wanted = self._drawn(version)
+                elif operation == "change":
+                    wanted = self._random_spec(version)
                     await small.put(connection, wanted)
                 else:
                     await self._delete(connection)
                     await small.put(connection, wanted)
                     self._may_seed = True
-            # The end: nothing is wanted any more but that all adds up.
+            # All requests are claimed: stop the seeders.
             self._may_seed = False
-            await self._until_nobody_seeds()
+            await self._wait_for_seeders()
 
-    def _drawn(self, version: int) -> CampaignPoolSpec:
+    def _random_spec(self, version: int) -> CampaignPoolSpec:
         claims = {
-            "onEmpty": self._chance.choice(["Clone", "Clone", "Fail", "Wait"]),
-            "allowStale": self._chance.random() < 0.8,
-            "whileDeleting": self._chance.choice(["Refuse", "Allow"]),
+            "onEmpty": self._rng.choice(["Clone", "Clone", "Fail", "Wait"]),
+            "allowStale": self._rng.random() < 0.8,
+            "whileDeleting": self._rng.choice(["Refuse", "Allow"]),
         }
-        return small.spec(version, maxSize=1000, paused=self._chance.random() < 0.2, claims=claims)
+        return small.spec(version, maxSize=1000, paused=self._rng.random() < 0.2, claims=claims)
 
     async def _delete(self, connection: Connection) -> None:
-        """Delete the pool as the operator does: close, wait for its Jobs, empty it, bury it."""
+        """Delete the pool as the operator does: close it, wait for its Jobs, empty it, finish the deletion."""
         await resources.close(connection, POOL)
         self._may_seed = False
-        await self._until_nobody_seeds()
+        await self._wait_for_seeders()
         await pools.cancel_runs(connection, POOL)
         while True:
             retired = await retiring.retire(connection, POOL, None, most=10)
@@ -310,11 +313,11 @@ class Storm:
             self.removed += removed
             if retired + removed == 0 and await pools.finish_deletion(connection, POOL):
                 break
-        self.counted["dropped"] += await install.drop_unused(connection, POOL)
+        self.counts["dropped"] += await install.drop_unused(connection, POOL)
 
-    async def _until_nobody_seeds(self) -> None:
-        while self._seeding:  # noqa: ASYNC110 (an event would have to be set in all the places where a seeder is cut)
-            await asyncio.sleep(TURN)
+    async def _wait_for_seeders(self) -> None:
+        while self._seeding:  # noqa: ASYNC110 (seeders stop in too many places for an event)
+            await asyncio.sleep(POLL_SECONDS)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:
@@ -325,20 +328,20 @@ class Storm:
             connection.terminate()
 
 
-async def _lost(connection: Connection) -> None:
-    """Lose a connection."""
+async def _lose(connection: Connection) -> None:
+    """Close a connection and raise ConnectionError."""
     connection.terminate()
     raise ConnectionError
 
 
-async def reckoned(storm: Storm, connection: Connection) -> list[str]:
-    """Give what does not add up at the end of a storm."""
-    faults = [*storm.faults, *await small.wrong(connection)]
+async def faults_after(storm: Storm, connection: Connection) -> list[str]:
+    """Return the inconsistencies at the end of a storm."""
+    faults = [*storm.faults, *await small.inconsistencies(connection)]
     records = await connection.fetch("SELECT campaign_id, key, source, released_at FROM campaign_pool.claimed")
     by_key = {row["key"]: row["campaign_id"] for row in records if row["key"]}
     expected: dict[str, str] = {}
-    for key, campaigns in storm.given.items():
-        # claim_many gives each of its campaigns a key of its own.
+    for key, campaigns in storm.claimed.items():
+        # claim_many derives a key for each of its campaigns.
         expected |= (
             {f"{key}#{n}": campaign for n, campaign in enumerate(campaigns, 1)}
             if f"{key}#1" in by_key
@@ -347,28 +350,28 @@ async def reckoned(storm: Storm, connection: Connection) -> list[str]:
     if by_key != expected:
         faults.append(f"keys differ: {sorted(by_key.items() ^ expected.items())[:5]}")
     if len({row["campaign_id"] for row in records}) != len(records):
-        faults.append("a campaign stands in two records")
-    loose = {row["campaign_id"] for row in records if row["key"] is None}
-    if lost := storm.loose - loose:
-        faults.append(f"given and not recorded: {sorted(lost)[:5]}")
-    # An answer that was cut off is not known to the client; each cut cost at most one claim without a key.
-    if len(loose - storm.loose) > 4 * storm.counted["cut"]:
-        faults.append(f"{len(loose - storm.loose)} claims without a key were never given")
-    given_back = {row["campaign_id"] for row in records if row["released_at"]}
-    if lost := storm.released - given_back:
-        faults.append(f"released and not recorded: {sorted(lost)[:5]}")
+        faults.append("a campaign has two claims")
+    without_key = {row["campaign_id"] for row in records if row["key"] is None}
+    if lost := storm.claimed_without_key - without_key:
+        faults.append(f"returned but not recorded: {sorted(lost)[:5]}")
+    # A client does not know claims whose response it lost: at most one claim without a key per lost connection.
+    if len(without_key - storm.claimed_without_key) > 4 * storm.counts["cut"]:
+        faults.append(f"{len(without_key - storm.claimed_without_key)} claims without a key were never returned")
+    released = {row["campaign_id"] for row in records if row["released_at"]}
+    if lost := storm.released - released:
+        faults.append(f"released but not recorded: {sorted(lost)[:5]}")
     states = dict(await connection.fetch("SELECT state, count(*) FROM campaign_pool.campaign GROUP BY state"))  # type: ignore[arg-type] # pairs
-    made = await connection.fetchval("SELECT sum(campaigns) FROM campaign_pool.run") + sum(
+    created = await connection.fetchval("SELECT sum(campaigns) FROM campaign_pool.run") + sum(
         row["source"] == "clone" for row in records
     )
-    live = len(records) - len(given_back)
-    there = live + states.get("ready", 0) + states.get("retiring", 0)
-    if made != there + storm.removed:
-        faults.append(f"made {made}, there {there}, removed {storm.removed}")
+    live = len(records) - len(released)
+    existing = live + states.get("ready", 0) + states.get("retiring", 0)
+    if created != existing + storm.removed:
+        faults.append(f"created {created}, existing {existing}, removed {storm.removed}")
     tables = ("worlds", "things", "members")
     rows = [await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
-    if rows != [there + 1, small.THINGS * (there + 1), live]:
-        faults.append(f"rows {rows} for {there} campaigns, {live} of them claimed")
-    storm.counted |= Counter(made=made, claimed=len(records), given_back=len(given_back), there=there)
-    storm.counted |= Counter(f"source {row['source']}" for row in records)
+    if rows != [existing + 1, small.THINGS * (existing + 1), live]:
+        faults.append(f"rows {rows} for {existing} campaigns, {live} of them claimed")
+    storm.counts |= Counter(created=created, claimed=len(records), released=len(released), existing=existing)
+    storm.counts |= Counter(f"source {row['source']}" for row in records)
     return faults

@@ -1,7 +1,6 @@
-"""Helpers: the sample application with images in the stand-in for ImageKit, and the images Job in this process.
+"""Helpers: the sample application with images in the stand-in for ImageKit, and images Jobs in this process.
 
-Time does not pass by itself for a Job here: whenever it waits, the ledger, the stand-in and the Job are moved on by
-as much at once.
+Time is simulated: when a Job waits, the clocks of the ledger, the stand-in and the Job advance at once.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from tests.support.postgres import NewDatabase
 
 FOLDER = "/campaigns"
 PATH = "CASE WHEN service_name = 'imagekit' THEN '/template/' || replace(key, '!', '') END"
-"""Two keys may give one path: one with an exclamation mark and one without."""
+"""Two keys that differ in an exclamation mark have the same path."""
 ODD = ("sub/deep-er/Karte-ÄÖ_東京.v2", "sub/no_extension", "twin.webp", "twin.webp!")
 SHIFTED = """
 UPDATE campaign_pool.image_set SET
@@ -42,8 +41,8 @@ SET counted_at = counted_at - {0}, blocked_until = blocked_until - {0}, open_unt
 """
 
 
-class Passing(StoppableSleep):
-    """Lets time pass instead of waiting."""
+class SimulatedPause(StoppableSleep):
+    """Advances the clocks instead of waiting."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self.stop = asyncio.Event()
@@ -61,11 +60,11 @@ class Passing(StoppableSleep):
                 await self._connection.execute(SHIFTED.format(f"interval '{seconds:.6f} s'"))
 
 
-class Watched(adapter.ImageKit):
-    """ImageKit, with something done before or after some copies: `before[n]` before the n-th call of `copy_file`."""
+class InstrumentedStore(adapter.ImageKit):
+    """ImageKit with hooks and injected errors; `before[n]` runs before the n-th call of `copy_file`."""
 
-    def __init__(self, *given: Any, **more: Any) -> None:  # noqa: ANN401
-        super().__init__(*given, **more)
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **options)
         self.before: dict[int, Callable[[], Awaitable[Any]]] = {}
         self.refuses: dict[str, Exception] = {}
         self.after_bulk: Callable[[], Any] | None = None
@@ -88,18 +87,18 @@ class Watched(adapter.ImageKit):
 
 @dataclass
 class World:
-    """A database with the pool, a stand-in with the template's files, and Jobs to work on both."""
+    """A database with the pool, a stand-in with the template's files, and Jobs that process both."""
 
     url: str
     connection: Connection
     imagekit: ImageKit
     clock: Clock
-    pause: Passing
+    pause: SimulatedPause
     template: int = 0
-    stores: list[Watched] = field(default_factory=list)
+    stores: list[InstrumentedStore] = field(default_factory=list)
 
-    def store(self, key: str | None = None, **more: Any) -> Watched:  # noqa: ANN401
-        self.stores.append(Watched(key or self.imagekit.private_key, self.imagekit.url, **more))
+    def store(self, key: str | None = None, **options: Any) -> InstrumentedStore:  # noqa: ANN401
+        self.stores.append(InstrumentedStore(key or self.imagekit.private_key, self.imagekit.url, **options))
         return self.stores[-1]
 
     def request(self, **changes: Any) -> ImagesArgs:  # noqa: ANN401
@@ -123,11 +122,11 @@ class World:
 
     async def job(
         self,
-        store: Watched | None = None,
+        store: InstrumentedStore | None = None,
         pause: StoppableSleep | None = None,
         **changes: Any,  # noqa: ANN401
     ) -> Counter[str]:
-        """Run one Job to its end."""
+        """Run a Job and return its counts."""
         request, store = self.request(**changes), store or self.store()
 
         async def admit(connection: Connection) -> None:
@@ -143,60 +142,60 @@ class World:
             return await ImageWorker(request, session, store, account, pause).run()
 
     async def later(self, seconds: float) -> None:
-        """Let time pass between two Jobs."""
+        """Advance the clocks between two Jobs."""
         await self.pause(seconds)
 
-    async def albums(self) -> list[asyncpg.Record]:
+    async def image_sets(self) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await self.connection.fetch(
             "SELECT * FROM campaign_pool.image_set ORDER BY queued_at, campaign"
         )
         return rows
 
-    async def album(self) -> asyncpg.Record:
-        (row,) = await self.albums()
+    async def image_set(self) -> asyncpg.Record:
+        (row,) = await self.image_sets()
         return row
 
     def copies(self) -> list[str]:
-        """Paths of all files that were copied, in order."""
+        """Return the sorted paths of all copied files."""
         return sorted(file.full_path for file in self.imagekit.files if file.full_path.startswith(f"{FOLDER}/"))
 
     async def faults(self, *, but: int = 0) -> list[str]:
-        """Say what is wrong: every copied file has its blob and every blob its file; records show what they should.
+        """Return the inconsistencies between copied files, blobs and the ledger.
 
         Args:
-            but: How many images are missing and may be.
+            but: The number of images that may be missing.
         """
-        found = []
+        faults = []
         rows = await self.connection.fetch(
             "SELECT b.key, b.byte_size, b.metadata FROM active_storage_blobs b "
             f"WHERE b.key LIKE '{FOLDER[1:]}/%' AND b.service_name = 'imagekit'"
         )
         if sorted(f"/{row['key']}" for row in rows) != self.copies():
-            found.append(f"{len(rows)} blobs, {len(self.copies())} files")
+            faults.append(f"{len(rows)} blobs, {len(self.copies())} files")
         for row in rows:
             file = self.imagekit.files.at(row["key"])
             if file is None or file.id not in row["metadata"] or len(file.content) != row["byte_size"]:
-                found.append(f"{row['key']} is not what its blob says")
+                faults.append(f"{row['key']} differs from its blob")
         counted = await self.connection.fetch(
             "SELECT a.campaign, a.images, count(i.*) AS copied FROM campaign_pool.image_set a "
             "LEFT JOIN campaign_pool.image i ON i.campaign = a.campaign AND i.state = 'copied' GROUP BY 1, 2"
         )
-        found += [f"{dict(row)}" for row in counted if row["images"] - row["copied"] > but]
+        faults += [f"{dict(row)}" for row in counted if row["images"] - row["copied"] > but]
         files = sum(file.full_path.startswith("/template/") for file in self.imagekit.files)
         if files != self.template:
-            found.append(f"{files} files of the template, and there were {self.template}")
-        return found
+            faults.append(f"{files} files of the template instead of {self.template}")
+        return faults
 
 
 def blueprint() -> dict[str, Any]:
-    """Give the sample's blueprint with images whose files are in a folder of the store."""
-    found: dict[str, Any] = copy.deepcopy(MANIFEST["spec"]["blueprint"])
-    found["inline"]["images"] = {"path": PATH}
-    return found
+    """Return the sample's blueprint with images whose files are in a folder of the store."""
+    source: dict[str, Any] = copy.deepcopy(MANIFEST["spec"]["blueprint"])
+    source["inline"]["images"] = {"path": PATH}
+    return source
 
 
 async def prepare(connection: Connection, **images: object) -> None:
-    """Load the sample, small, with some odd images, and install the pool."""
+    """Load the sample at a small scale with irregular images, and install the pool."""
     await chiwar.load(connection, scale=0.04)
     blobs = await connection.fetch(
         "SELECT blob_id FROM active_storage_attachments WHERE record_type = 'Schtick' ORDER BY id"
@@ -214,7 +213,7 @@ async def prepare(connection: Connection, **images: object) -> None:
 
 
 async def put_template(connection: Connection, imagekit: ImageKit) -> int:
-    """Put a file into the stand-in for each blob of the template; give how many."""
+    """Upload a file for every blob of the template to the stand-in and return their number."""
     rows = await connection.fetch("SELECT DISTINCT source FROM campaign_pool.image")
     for row in rows:
         folder, _, name = row["source"].rpartition("/")
@@ -224,7 +223,7 @@ async def put_template(connection: Connection, imagekit: ImageKit) -> int:
 
 @pytest.fixture(scope="session")
 def images_template(postgres_server: EmbeddedPostgres) -> str:
-    """The name of a database to copy: the small sample, with a pool whose images are copied."""
+    """Return the name of a template database: the small sample with a pool that copies images."""
 
     async def load(url: str) -> None:
         connection = await asyncpg.connect(url)
@@ -237,15 +236,15 @@ def images_template(postgres_server: EmbeddedPostgres) -> str:
 
 @pytest.fixture
 async def world(new_database: NewDatabase, images_template: str, clock: Clock) -> AsyncIterator[World]:
-    """One campaign whose images are to be copied, in a stand-in without limits whose clock goes with the Job's."""
+    """Yield a world with one campaign whose images are pending, and a stand-in that shares the Job's clock."""
     url = new_database(images_template)
-    connection, mover = await asyncpg.connect(url), await asyncpg.connect(url)
+    connection, clock_connection = await asyncpg.connect(url), await asyncpg.connect(url)
     async with ImageKit(limits=UNLIMITED, clock=clock) as imagekit:
-        world = World(url, connection, imagekit, clock, Passing(mover, clock))
+        world = World(url, connection, imagekit, clock, SimulatedPause(clock_connection, clock))
         await filled(connection, "", 1)
         world.template = await put_template(connection, imagekit)
         yield world
         for store in world.stores:
             await store.__aexit__()
-    await mover.close()
+    await clock_connection.close()
     await connection.close()
