@@ -41,7 +41,9 @@ def is_membership(facts: Facts, table: TableFacts, owner: int | None) -> bool:
         return False
     pair = {column_to(table, facts.root), column_to(table, owner)}
     unique = [set(index.columns) for index in table.indexes if index.unique and not index.predicate]
-    return None not in pair and pair in [*unique, set(table.primary_key)]
+    # Two required references under such a name say the same without an index.
+    alone = len(table.foreign_keys) == len(pair) and names.membership(table)
+    return None not in pair and (pair in [*unique, set(table.primary_key)] or alone)
 
 
 def column_to(table: TableFacts, target: int) -> str | None:

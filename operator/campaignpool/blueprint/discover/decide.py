@@ -46,6 +46,7 @@ def as_blueprint(found: Discovery) -> Blueprint:
                 name=table.name,
                 where=table.where,
                 set_=_sets(table.settings),
+                references=dict(table.references),
                 polymorphic=[
                     Polymorphic(type=pair.type_column, id=pair.id_column, targets=dict(pair.targets))
                     for pair in table.polymorphic
@@ -105,7 +106,12 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     if happens:
         notes.append(Note(f"{', '.join(happens)} are copied", look=True))
     comment = f"{names.counted(counted.rows, 'row')} of the template, of {counted.total:,}"
-    return TableIn(facts.names[own.oid], comment, where, why, tuple(found), tuple(polymorphic), tuple(notes))
+    settled = {each.column for each in found}
+    implied = facts.implied.get(own.oid, {})
+    references = {c: facts.names[to] for c, to in implied.items() if to in inside and c not in settled}
+    return TableIn(
+        facts.names[own.oid], comment, where, why, tuple(found), tuple(polymorphic), tuple(notes), references
+    )
 
 
 def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[list[Reference], list[Note]]:
@@ -140,9 +146,13 @@ def _beside(facts: Facts) -> list[TableOut]:
         found.append(TableOut(facts.names[oid], -1, -1, reason))
     for table in facts.catalog.tables.values():
         pairs = ", ".join(f"{kind} and {key}" for kind, key in names.pairs(table))
-        if pairs and table.oid in facts.unreadable and table.oid not in facts.walk.reached:
-            reason = f"it may hang on campaigns by {pairs}, but the role in the URL may not read it"
-            found.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
+        if not pairs or table.oid in facts.walk.reached or table.oid in facts.walk.backward:
+            continue
+        why = "no row of it names a table that is part of one"
+        if table.oid in facts.unreadable:
+            why = "the role in the URL may not read it"
+        reason = f"it may hang on campaigns by {pairs}, but {why}"
+        found.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
     return found
 
 

@@ -50,6 +50,7 @@ class TableIn:
         settings: Columns to set.
         polymorphic: Polymorphic references.
         notes: Remarks.
+        references: Columns that hold keys of another table of the blueprint without a foreign key.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TableIn:
     settings: tuple[Setting, ...] = ()
     polymorphic: tuple[Reference, ...] = ()
     notes: tuple[Note, ...] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ class Facts:
         census: What the tables that were reached hold, by oid.
         alike: By boolean column of the root: other campaigns that hold the template's value.
         loose: Columns with ids that no constraint speaks of.
+        implied: By oid of the table: columns that hold keys of another without a foreign key, and that table's oid.
     """
 
     catalog: Catalog
@@ -113,6 +114,7 @@ class Facts:
     census: Mapping[int, Census]
     alike: Mapping[str, int]
     loose: tuple[LooseIds, ...]
+    implied: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def campaigns(self) -> int:

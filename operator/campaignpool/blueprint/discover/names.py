@@ -5,7 +5,7 @@ import re
 from campaignpool.blueprint.catalog import Column, TableFacts
 from campaignpool.blueprint.compile.keys import INTEGERS
 
-TEXTS = frozenset({"text", "character varying", "citext", "character"})
+TEXTS = frozenset({"text", "character varying", "bpchar", "public.citext"})
 _NO_TYPE_NAME = frozenset({"uuid", "boolean", "json", "jsonb", "bytea", "interval", "double precision", "numeric"})
 """Types of a column that cannot hold the name of a type; enums, texts and numbers can."""
 
@@ -26,6 +26,7 @@ _RECORDS = re.compile(
     r"(^|_)(logs?|audits?|audit_trail|events?|versions?|history|histories|activity|activities|notifications?|"
     r"messages?|sessions?|visits?)$"
 )
+_MEMBERS = re.compile(r"(^|_)(members?|memberships?|participants?|participations?|enrollments?)$", re.IGNORECASE)
 _OWNER = ("user_id", "owner_id", "account_id", "player_id", "gamemaster_id", "creator_id", "created_by_id")
 
 
@@ -74,6 +75,11 @@ def records(table: TableFacts) -> bool:
     return _RECORDS.search(table.relation) is not None
 
 
+def membership(table: TableFacts) -> bool:
+    """Return whether a table's name says that it records who belongs to a campaign."""
+    return _MEMBERS.search(table.relation) is not None
+
+
 def owner_first(column: str) -> int:
     """Order columns that may name the owner of a campaign: the usual ones first."""
     return _OWNER.index(column) if column in _OWNER else len(_OWNER)
@@ -83,20 +89,53 @@ def means(type_name: str, table: TableFacts) -> bool:
     """Whether a type's name is what a framework would make of a table's: `Character`, `Game::Hero` or `heroes`."""
     relation = re.sub(r"[^0-9a-z]", "", table.relation.lower())
     spelled = re.sub(r"[^0-9a-z]", "", type_name.lower())
-    last = re.sub(r"[^0-9a-z]", "", re.split(r"::|\.|/", type_name)[-1].lower())
-    forms = {form for word in (spelled, last) for form in (word, f"{word}s", f"{word}es", f"{word[:-1]}ies")}
-    return relation in forms
+    last = re.sub(r"[^0-9a-z]", "", re.split(r"::|\.|/|\\", type_name)[-1].lower())
+    return any(relation in _plurals(word) for word in (spelled, last))
+
+
+def _plurals(word: str) -> set[str]:
+    found = {word, f"{word}s", f"{word}es", f"{word[:-1]}ies"}
+    found |= {f"{word[:-1]}ves", f"{word[:-2]}ves"} if word.endswith(("f", "fe")) else set()
+    for one, many in _IRREGULAR.items():
+        if word.endswith(one):
+            found.add(f"{word.removesuffix(one)}{many}")
+    return found
+
+
+_IRREGULAR = {
+    "person": "people", "child": "children", "man": "men", "foot": "feet", "tooth": "teeth", "goose": "geese",
+    "mouse": "mice", "ox": "oxen", "die": "dice", "datum": "data", "medium": "media", "criterion": "criteria",
+    "index": "indices", "matrix": "matrices", "vertex": "vertices", "axis": "axes", "sis": "ses",
+}  # fmt: skip
+
+
+def key_stem(column: str) -> str | None:
+    """Return what a column is the key of by its name: `hero` of `hero_id` or `heroId`; None where it says nothing."""
+    match = re.fullmatch(r"(\w+?)(?:_(?:id|uuid|ulid|key)|Id|ID|Uuid)", column)
+    return match[1] if match else None
 
 
 def pairs(table: TableFacts) -> list[tuple[str, str]]:
-    """Give columns `x_type` and `x_id` that no foreign key speaks of and that can name a type and an id."""
+    """Give columns `x_type` and `x_id`, or `xType` and `xId`, that can name a type and an id without a foreign key.
+
+    Of Django's generic foreign keys, `content_type_id` names the type.
+    """
     bound = {name for key in table.foreign_keys for name in key.columns}
     found = []
     for column in table.columns:
-        stem = column.name.removesuffix("_type")
-        id_column = table.column.get(f"{stem}_id")
-        if stem == column.name or id_column is None or id_column.name in bound or column.base in _NO_TYPE_NAME:
+        id_column = table.column.get(_id_beside(column.name))
+        if id_column is None or id_column.name in bound or column.base in _NO_TYPE_NAME:
             continue
         if id_column.base in INTEGERS | TEXTS | {"uuid"}:
             found.append((column.name, id_column.name))
     return found
+
+
+def _id_beside(column: str) -> str:
+    """Return the name of the id column beside a column that names a type; empty where it names none."""
+    if column == "content_type_id":
+        return "object_id"
+    for suffix, end in (("_type", "_id"), ("Type", "Id")):
+        if column.endswith(suffix) and column != suffix:
+            return column.removesuffix(suffix) + end
+    return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from campaignpool.api.spec import Template
 from campaignpool.blueprint import catalog, compilation
-from campaignpool.blueprint.catalog import Catalog, Column, TableFacts
+from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
 from campaignpool.blueprint.compile.keys import INTEGERS
 from campaignpool.blueprint.discover import names
 from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds, Pair, TypeName, Walk
@@ -39,6 +39,8 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         open_ = {oid: facts for oid, facts in tables.items() if oid not in unreadable}
         key = await compilation.find_template(connection, root, template)
         pairs = [pair for facts in open_.values() for pair in await _pairs(connection, facts, open_)]
+        implied = {oid: await _implied(connection, facts, open_, pairs) for oid, facts in open_.items()}
+        tables |= {oid: _with_keys(facts, implied[oid], tables) for oid, facts in open_.items()}
         reached = walk(tables, root.oid, pairs)
         estimates = {row["oid"]: row["rows"] for row in listed}
         known = _known(reached, unreadable)
@@ -64,6 +66,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         census=counted,
         alike=dict(zip(flags, counts[1:], strict=False)),
         loose=tuple(loose),
+        implied=implied,
     )
 
 
@@ -101,6 +104,46 @@ async def _pairs(connection: Connection, facts: TableFacts, tables: Mapping[int,
             types.append(TypeName(row["name"], len(ids), hits))
         found.append(Pair(facts.oid, type_column, id_column, tuple(types)))
     return found
+
+
+async def _implied(
+    connection: Connection, facts: TableFacts, tables: Mapping[int, TableFacts], pairs: Sequence[Pair]
+) -> dict[str, int]:
+    """Give columns that hold keys of a table by their name and by what they hold, without a foreign key."""
+    bound = {name for key in facts.foreign_keys for name in key.columns}
+    bound |= {name for pair in pairs if pair.table == facts.oid for name in (pair.id_column, pair.type_column)}
+    found = {}
+    for column in facts.columns:
+        stem = names.key_stem(column.name)
+        if stem is None or column.name in bound or column.generated:
+            continue
+        fitting = [
+            each
+            for each in tables.values()
+            if len(each.primary_key) == 1
+            and names.means(stem, each)
+            and _fits(each.column[each.primary_key[0]].base, column.base)
+        ]
+        if len(fitting) != 1 or (fitting[0].oid == facts.oid and column.name in facts.primary_key):
+            continue
+        sample = await connection.fetch(queries.sampled(facts, column.name))
+        ids = [row["id"] for row in sample]
+        if column.base in INTEGERS or column.base == "uuid":
+            hits = (await _keys_of(connection, ids, fitting, column)).get(fitting[0].oid, 0)
+        else:
+            hits = await connection.fetchval(queries.known(fitting[0]), ids)
+        if ids and hits * 2 >= len(ids):
+            found[column.name] = fitting[0].oid
+    return found
+
+
+def _with_keys(facts: TableFacts, implied: Mapping[str, int], tables: Mapping[int, TableFacts]) -> TableFacts:
+    """Give a table as if its implied references were foreign keys."""
+    more = [
+        ForeignKey(name=column, columns=(column,), target=target, target_columns=tables[target].primary_key)
+        for column, target in implied.items()
+    ]
+    return facts.model_copy(update={"foreign_keys": (*facts.foreign_keys, *more)}) if more else facts
 
 
 async def _keys_of(

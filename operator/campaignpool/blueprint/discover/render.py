@@ -40,6 +40,12 @@ def _table(table: TableIn) -> Iterator[str]:
         yield from _commented(f"    where: {_scalar(table.where)}", table.why_where)
     yield from _notes(table.notes, 4)
     yield from _settings(table.settings, 4)
+    if table.references:
+        yield "    references:"
+    for column, target in table.references.items():
+        yield from _commented(
+            f"      {_scalar(column)}: {_scalar(target)}", f"{MARK}: no foreign key: matched by its name and its ids"
+        )
     if table.polymorphic:
         yield "    polymorphic:"
     for pair in table.polymorphic:

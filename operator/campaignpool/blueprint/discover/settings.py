@@ -44,8 +44,31 @@ def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], sett
         if key.target not in inside and key.target not in out and not set(key.columns) & settled:
             target = facts.names.get(key.target, "another table")
             found.append(Note(f"{', '.join(key.columns)} is copied: it goes on to point at the same row of {target}"))
-    own = [each for each in facts.loose if each.table == table.oid and each.column not in settled]
-    return found + [_loose(facts, each, inside) for each in own]
+    implied = facts.implied.get(table.oid, {})
+    own = [each for each in facts.loose if each.table == table.oid and each.column not in {*settled, *implied}]
+    found += [_loose(facts, each, inside) for each in own]
+    return found + list(_columns(table, settled | {each.column for each in own}))
+
+
+def _columns(table: TableFacts, told: Set[str]) -> Iterator[Note]:
+    """Give remarks on columns that draw new values in a clone, and on those that may hold keys inside."""
+    for column in table.columns:
+        if column.name in told or column.name in table.primary_key:
+            continue
+        if column.draws:
+            yield Note(
+                f"{column.name} gets a new value from its default in every clone: to copy it, "
+                f"set `{column.name}: {names.quoted(column.name)}`",
+                look=True,
+            )
+        elif column.base in ("integer[]", "bigint[]", "smallint[]", "json", "jsonb") or column.base.endswith(
+            ".ltree"
+        ):
+            where = f"{column.name}.path.to.key" if column.base.startswith("json") else column.name
+            how = "under `set`" if column.base.endswith(".ltree") else f"by `references: {{{where}: TABLE}}`"
+            yield Note(
+                f"{column.name} is copied: where it holds keys of the campaign's rows, say so {how}", look=True
+            )
 
 
 def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:

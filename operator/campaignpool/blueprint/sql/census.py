@@ -132,6 +132,19 @@ def ids(table: TableFacts, type_column: str, id_column: str) -> str:
     )
 
 
+def sampled(table: TableFacts, column: str) -> str:
+    """Write the query for some values of a column."""
+    name = ident(column)
+    rows = f"SELECT {name}::text AS id FROM {table.name} WHERE {name} IS NOT NULL LIMIT {10 * _SAMPLED_ROWS}"
+    return f"SELECT DISTINCT id FROM ({rows}) s LIMIT {IDS}"
+
+
+def known(table: TableFacts) -> str:
+    """Write the query for how many of some texts, given as $1, are keys of a table."""
+    key = table.column[table.primary_key[0]]
+    return f"SELECT count(*) FROM {table.name} WHERE {ident(key.name)} = ANY (CAST($1::text[] AS {key.base}[]))"
+
+
 def key_of(tables: Sequence[TableFacts]) -> str:
     """Write the query for how many of some ids, given as $1, are keys of each table; `table` is its place."""
     parts = [

@@ -1,0 +1,98 @@
+"""Discovery lists whatever may belong to a campaign: in the proposal, left out with the reason, or marked."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from campaignpool.api import blueprint
+from campaignpool.api.spec import Template
+from campaignpool.blueprint.discover import MARK, discover
+from campaignpool.ledger.database import Connection
+from tests.support import field, ledgers
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+NO_KEYS = """
+CREATE TABLE campaigns (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text,
+                        is_master_template boolean NOT NULL DEFAULT false);
+INSERT INTO campaigns (name, is_master_template) VALUES ('Master', true), ('Other', false);
+CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL, name text);
+INSERT INTO heroes (campaign_id, name) SELECT id, 'h' || n FROM campaigns, generate_series(1, 30) n;
+CREATE TABLE weapons (id serial PRIMARY KEY, hero_id integer NOT NULL, name text);
+INSERT INTO weapons (hero_id, name) SELECT id, 'w' || id FROM heroes;
+CREATE TABLE people (id serial PRIMARY KEY, hero_id integer);
+CREATE TABLE "Scene" (id serial PRIMARY KEY, "campaignId" uuid NOT NULL, title text);
+INSERT INTO "Scene" ("campaignId", title) SELECT id, 's' || n FROM campaigns, generate_series(1, 5) n;
+CREATE TABLE "Picture" (id serial PRIMARY KEY, "recordType" text NOT NULL, "recordId" uuid NOT NULL, url text);
+INSERT INTO "Picture" ("recordType", "recordId", url) SELECT 'Campaign', id, 'u' FROM campaigns;
+CREATE TABLE comments (id serial PRIMARY KEY, commentable_type text, commentable_id uuid);
+CREATE TABLE tagged (id serial PRIMARY KEY, content_type_id integer, object_id integer);
+"""
+
+
+async def test_tables_without_foreign_keys_are_proposed_and_cloned(connection: Connection) -> None:
+    await connection.execute(NO_KEYS)
+    text = await discover(connection, "campaigns", Template(where="is_master_template"))
+    found = blueprint.parse(text, "text")
+    tables = {table.name: table for table in found.tables}
+    assert set(tables) == {"heroes", "weapons", '"Scene"', '"Picture"'}
+    assert tables["heroes"].references == {"campaign_id": "campaigns"}
+    assert tables["weapons"].references == {"hero_id": "heroes"}
+    assert tables['"Scene"'].references == {"campaignId": "campaigns"}
+    assert tables['"Picture"'].polymorphic[0].targets == {"Campaign": "campaigns"}
+    assert f"{MARK}: no foreign key: matched by its name and its ids" in text
+    for name, pair in (
+        ("comments", "commentable_type and commentable_id"),
+        ("tagged", "content_type_id and object_id"),
+    ):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"#   {name} ")]
+        assert f"{MARK}: it may hang on campaigns by {pair}" in line
+    keys = await field.made(connection, text)
+    query = "SELECT count(*) FROM weapons w JOIN heroes h ON h.id = w.hero_id WHERE h.campaign_id = $1"
+    assert await connection.fetchval(query, keys[0]) == 30
+    assert await connection.fetchval("SELECT count(*) FROM campaign_pool.campaign WHERE state = 'ready'") == 2
+
+
+LARAVEL = """
+CREATE TABLE users (id bigserial PRIMARY KEY, name varchar(255));
+CREATE TABLE campaigns (id bigserial PRIMARY KEY, uuid uuid NOT NULL UNIQUE, user_id bigint REFERENCES users,
+                        name varchar(255) NOT NULL, is_template boolean NOT NULL DEFAULT false);
+CREATE TABLE heroes (id bigserial PRIMARY KEY, campaign_id bigint NOT NULL REFERENCES campaigns, options json,
+                     number serial, after integer[]);
+CREATE TABLE people (id bigserial PRIMARY KEY, campaign_id bigint NOT NULL REFERENCES campaigns);
+CREATE TABLE images (id bigserial PRIMARY KEY, url text, imageable_type varchar(255) NOT NULL,
+                     imageable_id bigint NOT NULL);
+CREATE TABLE campaign_members (id bigserial PRIMARY KEY, campaign_id bigint NOT NULL REFERENCES campaigns,
+                               user_id bigint NOT NULL REFERENCES users, role text);
+INSERT INTO users (name) VALUES ('a');
+INSERT INTO campaigns (uuid, user_id, name, is_template) SELECT gen_random_uuid(), 1, n, n = 'Master'
+FROM unnest(ARRAY['Other', 'Master', 'Third']) n;
+INSERT INTO heroes (campaign_id, options, after)
+SELECT c.id, '{"a": 1}', '{1}' FROM campaigns c, generate_series(1, 5);
+INSERT INTO people (campaign_id) SELECT c.id FROM campaigns c, generate_series(1, 5);
+INSERT INTO images (url, imageable_type, imageable_id)
+SELECT 'u', 'App\\Models\\Hero', id FROM heroes UNION ALL SELECT 'u', 'App\\Models\\Person', id FROM people;
+"""
+
+
+async def test_class_names_irregular_plurals_and_what_may_hold_keys(connection: Connection) -> None:
+    await connection.execute(LARAVEL)
+    text = await discover(connection, "campaigns", Template(where="is_template"))
+    found = blueprint.parse(text, "text")
+    (pair,) = next(table for table in found.tables if table.name == "images").polymorphic
+    assert pair.targets == {"App\\Models\\Hero": "heroes", "App\\Models\\Person": "people"}
+    assert [row.table for row in found.on_claim.insert] == ["campaign_members"]
+    for column in ("options", "after"):
+        assert f"{MARK}: {column} is copied: where it holds keys of the campaign's rows, say so" in text
+    assert f"{MARK}: number gets a new value from its default in every clone" in text
+    await field.put(connection, text, "is_template")
+    await ledgers.filled(connection, "", 1)
