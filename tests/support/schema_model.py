@@ -27,11 +27,18 @@ PLAIN: dict[str, tuple[str, ...]] = {
     "{schema}.percent": ("50",),
     "double precision": ("'NaN'", "0.1"),
     "boolean": ("true", "false"),
+    "char(3)": ("'ab'", "'abc'"),
+    "bit(4)": ("B'1010'",),
+    "timestamp(0)": ("'2026-01-01 12:00:00'",),
+    "{schema}.code": ("'abcd'",),
+    "{schema}.mood[]": ("'{glad,so so,NULL}'", "'{}'"),
+    "{schema}.percent[]": ("'{1,100}'",),
+    "{schema}.place": ("'(1,2026-01-01)'",),
 }
 
 UUID_KEYS = ("uuid", "uuid default", "uuid domain")
 NUMBER_KEYS = ("bigserial", "serial", "smallint always", "bigint by default", "bigint sequence")
-TEXT_KEYS = ("text default", "text set")
+TEXT_KEYS = ("text default", "text set", "text plain")
 KEYS = (*UUID_KEYS, *NUMBER_KEYS, *TEXT_KEYS)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.schema_model import Row, Schema, Table
+from tests.support.schema_model import NUMBER_KEYS, UUID_KEYS, Row, Schema, Table
 from tests.support.schema_sql import reference_columns
 
 Content = Mapping[str, list[dict[str, str | None]]]
@@ -93,11 +93,37 @@ def differences(schema: Schema, before: Content, after: Content, keys: list[str]
                 continue
             counts_by_campaign[campaign][table.name, str(row["token"])] += 1
             problems += references.differences(table, row, campaign)
+    for table in schema.tables:
+        problems += _order(table, [(references.campaign(table, row), row) for row in new[table.name]], before, wanted)
     tokens = Counter((name, row.token) for name, rows in wanted.kept.items() for row in rows)
     for key, counts in counts_by_campaign.items():
         if counts != tokens:
             problems.append(f"campaign {key}: lacks {dict(tokens - counts)}, has too many of {dict(counts - tokens)}")
     return problems
+
+
+def _order(
+    table: Table, rows: list[tuple[str | None, dict[str, str | None]]], before: Content, wanted: Expected
+) -> list[str]:
+    """Return whether the new keys of a table ascend in another order than the template's."""
+    held = {name for ref in table.refs for name in ref.columns}
+    if table.key not in (*UUID_KEYS, *NUMBER_KEYS) or table.primary[-1] in held:
+        return []
+
+    def tokens(some: list[dict[str, str | None]]) -> list[str | None]:
+        number = table.key in NUMBER_KEYS
+        key = table.primary[-1]
+        return [
+            row["token"] for row in sorted(some, key=lambda row: int(row[key] or 0) if number else row[key] or "")
+        ]
+
+    kept = {row.token for row in wanted.kept[table.name]}
+    order = tokens([row for row in before[table.name] if row["token"] in kept])
+    campaigns = {campaign for campaign, _ in rows}
+    found = {campaign: tokens([row for own, row in rows if own == campaign]) for campaign in campaigns}
+    return [
+        f"{table.name}: the keys of {campaign} are in another order" for campaign in found if found[campaign] != order
+    ]
 
 
 def _shared_keys(schema: Schema, before: Content, new: Content) -> list[str]:

@@ -17,6 +17,8 @@ def ddl(schema: Schema) -> Iterator[str]:
     yield f"CREATE SCHEMA {own}"
     yield f"CREATE DOMAIN {own}.key AS uuid"
     yield f"CREATE DOMAIN {own}.percent AS integer CHECK (VALUE BETWEEN 0 AND 100)"
+    yield f"CREATE DOMAIN {own}.code AS char(4)"
+    yield f"CREATE TYPE {own}.place AS (x integer, day date)"
     yield f"CREATE TYPE {own}.mood AS ENUM ('glad', 'so so')"
     yield f"CREATE SEQUENCE {own}.numbers"
     for table in schema.tables:

@@ -86,8 +86,11 @@ class _SchemaDrawer:
             "bigint sequence": ("bigint", f"NOT NULL DEFAULT nextval('{q(table.schema)}.numbers')"),
             "text default": ("text", "NOT NULL DEFAULT 'k' || gen_random_uuid()"),
             "text set": ("text", "NOT NULL"),
+            "text plain": ("text", "NOT NULL"),
         }
         name = self.column(table, "id", *types[table.key])
+        if table.key == "text plain" and name != "id":
+            table.key = "text set"  # only a name that means a key gets new values by itself
         if table.key == "text set":
             table.sets[name] = f"{q(name)} || '/' || $campaign"
         table.primary = (*first, name)

@@ -16,6 +16,7 @@ from campaignpool.blueprint.compile.images import image_plan
 from campaignpool.blueprint.compile.keys import Uses, keys, leaving
 from campaignpool.blueprint.compile.plan import (
     ClonePlan,
+    KeyKind,
     PolymorphicReference,
     Reference,
     TablePlan,
@@ -267,8 +268,7 @@ class _Compiler:
                 f"$clone_of({facts.relation}, ...): the key of {facts.name} is set or a reference: "
                 "write its expression instead"
             )
-        own_key = len(facts.primary_key) == 1 and (facts.primary_key[0] in made or self._sets_key(table))
-        if table.position == 0 and not faults and not own_key:
+        if table.position == 0 and not faults and not self._has_own_key(table, made):
             self.faults.append(
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
@@ -286,11 +286,14 @@ class _Compiler:
         numbers = tuple(c.name for c in drawn if c.not_null)
         return replace(table, keys=made, copied=copied, sets={**table.sets, **given}, numbers=numbers)
 
-    def _sets_key(self, root: TablePlan) -> bool:
-        """Return whether the root's key is set, from nothing but variables."""
-        expression = root.sets.get(root.facts.primary_key[0])
-        if expression is None:
+    def _has_own_key(self, root: TablePlan, made: Mapping[str, KeyKind]) -> bool:
+        """Return whether the root's key is new in every clone, or is set from nothing but variables."""
+        if len(root.facts.primary_key) != 1:
             return False
+        name = root.facts.primary_key[0]
+        expression = root.sets.get(name)
+        if expression is None:
+            return name in made
         columns = mentioned(expression, [column.name for column in root.facts.columns])
         if columns or "campaign" in variables_of(expression):
             self.faults.append(
