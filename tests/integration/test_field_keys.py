@@ -23,7 +23,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 async def removed(connection: Connection, keys: list[str]) -> None:
     """Retire and delete what was made."""
-    await retiring.retire(connection, ledgers.POOL, None, None)
+    await retiring.retire(connection, ledgers.POOL, None)
     assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)
 
 

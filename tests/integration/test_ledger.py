@@ -163,7 +163,7 @@ async def test_a_blueprint_with_absent_names_says_all_of_them(connection: Connec
         await installed(connection, blueprint={"inline": wrong})
     assert refused.value.faults == ["table public.campaigns has no column colour: correct its name"]
     del wrong["root"]["set"]["colour"]  # type: ignore[attr-defined] # a nest of dicts
-    with pytest.raises(BlueprintError, match=r"table public\.campaigns, set name: syntax error"):
+    with pytest.raises(BlueprintError, match=r"table public\.campaigns, set name: a `\(` is not closed"):
         await installed(connection, blueprint={"inline": wrong})
 
 
