@@ -40,6 +40,15 @@ def test_the_variables_are_those_of_the_container() -> None:
     assert names - {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE"} == {"PATH", "A"}
 
 
+def test_no_value_stands_on_a_command_line() -> None:
+    command = Container(["true"], {"PATH": path_variable(), "PASSWORD": "hunter2"}).start()
+    assert "hunter2" not in " ".join(command)
+    orders = Path(command[-1])
+    assert orders.stat().st_mode & 0o077 == 0
+    subprocess.run(command, env={}, check=True)
+    assert not orders.exists()
+
+
 @namespaces_needed
 def test_the_working_directory_is_empty_and_read_only() -> None:
     assert run("pwd; ls -A") == "/empty\n"

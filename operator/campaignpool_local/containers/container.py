@@ -51,10 +51,15 @@ class Container:
     mounts: Sequence[Mount] = field(default=())
 
     def start(self) -> list[str]:
-        """Return the command that starts the container; it needs no variables."""
-        if _refused():
-            return ["env", "-i", *(f"{name}={value}" for name, value in self.environment.items()), *self.command]
-        return [*_NAMESPACES, sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(self._orders())]
+        """Return the command that starts the container, once; it needs no variables."""
+        return self._command(bare=bool(_refused()))
+
+    def _command(self, *, bare: bool) -> list[str]:
+        """Return the command, which finds its orders in a file: what a command line says, everybody can read."""
+        with tempfile.NamedTemporaryFile("w", dir=_folder(), prefix="orders-", delete=False) as file:
+            json.dump({**self._orders(), "bare": bare}, file)
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), file.name]
+        return launcher if bare else [*_NAMESPACES, *launcher]
 
     def _orders(self) -> dict[str, object]:
         """Return what the launcher is told."""
@@ -62,7 +67,7 @@ class Container:
             {"source": str(each.source), "path": each.path, "read_only": each.read_only} for each in self.mounts
         ]
         return {
-            "root": _root(),
+            "root": f"{_folder()}/root",
             "command": list(self.command),
             "environment": self.environment,
             "user": self.user,
@@ -80,16 +85,20 @@ def path_variable() -> str:
 
 
 @functools.cache
-def _root() -> str:
-    """Return an empty folder, on which every container mounts a root of its own."""
-    return tempfile.mkdtemp(prefix="campaignpool-root-")
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="campaignpool-containers-")
+    (Path(folder.name) / "root").mkdir()  # on which every container mounts a root of its own
+    return folder
+
+
+def _folder() -> str:
+    return _temporary().name
 
 
 @functools.cache
 def refusal() -> str:
     """Return why this machine cannot start containers, or nothing."""
-    orders = Container([sys.executable, "-I", "-S", "-c", ""], {})._orders()  # noqa: SLF001 - its own
-    command = [*_NAMESPACES, sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(orders)]
+    command = Container([sys.executable, "-I", "-S", "-c", ""], {})._command(bare=False)  # noqa: SLF001 - its own
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     except FileNotFoundError:

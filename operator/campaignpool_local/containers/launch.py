@@ -1,6 +1,6 @@
 """Become a container: a program of its own, which runs as root of new user and mount namespaces.
 
-It reads its orders as JSON from its only argument, builds the file system, takes on the user, and runs the command.
+It reads its orders from a file that it removes, builds the file system, takes on the user, and runs the command.
 The root of the container is a tmpfs with all of the host's folders in it, so that programs are found where they are.
 """
 
@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import sys
+from typing import Any
 
 _RDONLY, _REMOUNT, _BIND, _MOVE, _REC = 1, 32, 4096, 8192, 16384  # flags of mount(2)
 _NEWUSER = 0x10000000
@@ -88,21 +89,21 @@ def _become(user: int, group: int) -> None:
     _checked(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
-def main() -> None:
-    """Build the container, and become its process."""
-    orders = json.loads(sys.argv[1])
+def _build(orders: dict[str, Any]) -> None:
+    """Make the file system of the container that of this process."""
     root = orders["root"]
     _mirror("/", root)
     folder = _place(root, orders["folder"])
     if orders["empty"]:
         _mount("tmpfs", folder, "tmpfs")
         _mount("tmpfs", folder, None, _REMOUNT | _BIND | _RDONLY)
-    targets = [_place(root, mount["path"]) for mount in orders["mounts"]]
+    mounts = sorted(orders["mounts"], key=lambda mount: str(mount["path"]))
+    targets = [_place(root, mount["path"]) for mount in mounts]
     if orders["read_only"]:
         _protect(root, read_only=True)
         for each in ("proc", "dev"):
             _protect(os.path.join(root, each), read_only=False)
-    for mount, target in zip(orders["mounts"], targets, strict=True):
+    for mount, target in zip(mounts, targets, strict=True):
         _mount(mount["source"], target, flags=_BIND | _REC)
         if mount["read_only"]:
             _mount(None, target, None, _REMOUNT | _BIND | _RDONLY)
@@ -110,7 +111,16 @@ def main() -> None:
     _mount(root, "/", flags=_MOVE)  # a chroot alone would refuse the next namespace
     os.chroot(".")
     os.chdir(orders["folder"])
-    _become(orders["user"], orders["group"])
+
+
+def main() -> None:
+    """Read the orders, build the container unless the machine refuses that, and become its process."""
+    with open(sys.argv[1]) as file:
+        orders = json.load(file)
+    os.unlink(sys.argv[1])
+    if not orders["bare"]:
+        _build(orders)
+        _become(orders["user"], orders["group"])
     command = orders["command"]
     os.execvpe(command[0], command, orders["environment"])  # noqa: S606 - what it is for
 
