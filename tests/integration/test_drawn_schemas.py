@@ -1,7 +1,7 @@
-"""Clones of schemas that nobody wrote are whole, stand apart from everything else, and go without a trace.
+"""Clones of random schemas are complete, do not affect other rows, and are deleted completely.
 
-`test_any_schema` counts statements and tries more types; here are composite keys, keys that are references, keys of
-text, several references on a column, deletion in parts, and actions of foreign keys.
+`test_any_schema` counts statements and covers more types. This module covers composite keys, keys that are
+references, text keys, several references on a column, deletion in batches, and actions of foreign keys.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from tests.support.schema_strategy import schemas
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
-"""How many schemas: the default is what a push can wait for and always the same; 500 and more are for the night."""
+"""The number of schemas: by default few and always the same ones; `make soak` tries 500."""
 
 POOL = "any/schema"
 
 
 class Server:
-    """A connection and the loop that it lives in: hypothesis calls a test many times, each time without waiting."""
+    """A connection and its event loop, because hypothesis calls synchronous tests."""
 
     def __init__(self, url: str) -> None:
         self.runner = asyncio.Runner()
@@ -54,33 +54,33 @@ def server(postgres_server: EmbeddedPostgres) -> Iterator[Server]:
     postgres_server.drop_database("drawn_schemas")
 
 
-async def made(connection: Connection, job: str, count: int, batch: int) -> list[str]:
-    """Make campaigns in batches; gives their keys."""
+async def create_campaigns(connection: Connection, job: str, count: int, batch: int) -> list[str]:
+    """Create campaigns in batches and return their keys."""
     await seeding.reserve(connection, POOL, job, "", 1, count, 1)
     statements = set()
-    while (done := await seeding.seed(connection, POOL, job, batch)).campaigns:
-        statements.add(done.statements)
+    while (batch_result := await seeding.seed(connection, POOL, job, batch)).campaigns:
+        statements.add(batch_result.statements)
     assert len(statements) == 1
     query = "SELECT root_key FROM campaign_pool.campaign WHERE run = $1 AND state = 'ready'"
     return [row["root_key"] for row in await connection.fetch(query, job)]
 
 
-async def removed(connection: Connection, *batches: int) -> None:
-    """Delete what is retiring, two at a time."""
-    done = [await retiring.remove(connection, POOL, 2) for _ in batches]
+async def remove_campaigns(connection: Connection, *batches: int) -> None:
+    """Delete the retiring campaigns in batches of two and assert the size of every batch."""
+    sizes = [await retiring.remove(connection, POOL, 2) for _ in batches]
     causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE cause IS NOT NULL")
-    assert ([row["cause"] for row in causes], done) == ([], [*batches]), [row["cause"] for row in causes]
+    assert ([row["cause"] for row in causes], sizes) == ([], [*batches]), [row["cause"] for row in causes]
 
 
-async def holds(connection: Connection, schema: Schema) -> None:
-    """All that must hold for a schema, in a transaction that is rolled back."""
+async def check_schema(connection: Connection, schema: Schema) -> None:
+    """Check the clones of a schema in a transaction that is rolled back."""
     transaction = connection.transaction(isolation="repeatable_read")
     await transaction.start()
     try:
         for statement in (*ddl(schema), *inserts(schema), *constraints(schema)):
             await connection.execute(statement)
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        await cloned(connection, schema)
+        await check_clones(connection, schema)
     except Exception as error:
         error.add_note(describe(schema))
         raise
@@ -88,7 +88,7 @@ async def holds(connection: Connection, schema: Schema) -> None:
         await transaction.rollback()
 
 
-async def cloned(connection: Connection, schema: Schema) -> None:
+async def check_clones(connection: Connection, schema: Schema) -> None:
     before = await content(connection, schema)
     root = schema.tables[0]
     query = f"SELECT {q(root.primary[0])}::text FROM {root.sql} WHERE token LIKE 'T%'"
@@ -112,21 +112,21 @@ async def cloned(connection: Connection, schema: Schema) -> None:
         return
     assert await install.install(connection, POOL, compiled)
 
-    keys = await made(connection, "batch", 2, 2)
+    keys = await create_campaigns(connection, "batch", 2, 2)
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     after = await content(connection, schema)
     assert differences(schema, before, after, keys) == []
-    keys += await made(connection, "single", 2, 1)
+    keys += await create_campaigns(connection, "single", 2, 1)
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     after = await content(connection, schema)
     assert differences(schema, before, after, keys) == []
 
     query = "UPDATE campaign_pool.campaign SET state = 'retiring' WHERE root_key = ANY ($1)"
     await connection.execute(query, keys[1:])
-    await removed(connection, 2, 1)
+    await remove_campaigns(connection, 2, 1)
     assert differences(schema, before, await content(connection, schema), keys[:1]) == []
     await connection.execute(query, keys)
-    await removed(connection, 1)
+    await remove_campaigns(connection, 1)
     assert differences(schema, before, await content(connection, schema), []) == []
 
 
@@ -139,5 +139,5 @@ async def cloned(connection: Connection, schema: Schema) -> None:
 )
 @pytest.mark.timeout(3600)
 @given(schema=schemas())
-def test_a_clone_is_the_template_again(server: Server, schema: Schema) -> None:
-    server.runner.run(holds(server.connection, schema))
+def test_clone_equals_template(server: Server, schema: Schema) -> None:
+    server.runner.run(check_schema(server.connection, schema))

@@ -1,4 +1,4 @@
-"""The laptop cluster of the demo: Postgres, the API emulator and the operator, all ending with this process."""
+"""The local cluster of the demo: Postgres, the API emulator and the operator, which end with this process."""
 
 import asyncio
 import shutil
@@ -23,14 +23,14 @@ NAMESPACE = "game"
 
 @dataclass(frozen=True)
 class Stage:
-    """What runs.
+    """The running servers.
 
     Attributes:
-        kube: The API.
-        kubeconfig: The file that leads kubectl to it.
-        database_url: The game's database, as its owner.
+        kube: The client for the API.
+        kubeconfig: The kubeconfig for kubectl.
+        database_url: The URL of the application's database, as its owner.
         server: The Postgres server.
-        log: What the operator writes.
+        log: The operator's log file.
         store: The stand-in for ImageKit.
     """
 
@@ -44,12 +44,12 @@ class Stage:
 
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
-    """Start Postgres, the API emulator and the stand-in for ImageKit, and end them after the block.
+    """Run Postgres, the API emulator and the stand-in for ImageKit for the duration of a block.
 
-    The folder is made anew.
+    An existing folder is deleted first.
     """
-    _make_anew(folder)
-    # Blocking is no harm here: nothing else runs yet.
+    _recreate(folder)
+    # Blocking calls are fine here, because no other task runs yet.
     with EmbeddedPostgres(folder / "postgres") as server:
         url = server.create_database("game")
         async with Emulator() as emulator, ImageKit() as store, aiohttp.ClientSession() as session:
@@ -58,7 +58,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
             yield Stage(kube, kubeconfig, url, server, folder / "operator.log", store)
 
 
-def _make_anew(folder: Path) -> None:
+def _recreate(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
