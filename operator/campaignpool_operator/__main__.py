@@ -25,7 +25,7 @@ exit codes: 0 stopped as asked, 1 the API could not be reached or refused, 2 the
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give the command line."""
+    """Return the command line's parser."""
     result = argparse.ArgumentParser(
         prog="campaignpool-operator",
         description="Keeps pools of ready-made campaigns at their size: watches CampaignPool resources, makes Jobs "

@@ -91,12 +91,12 @@ class Loops:
                 self.request(f"{meta['namespace']}/{owner['name']}")
 
     def stuck(self) -> str | None:
-        """Say which pools have a loop that hangs."""
+        """Return which pools have a loop that hangs, or None."""
         stuck = self._scheduler.stuck()
         return f"stuck: {', '.join(sorted(stuck))}" if stuck else None
 
     def unready(self) -> str | None:
-        """Say what keeps the loops from working."""
+        """Return what keeps the loops from working, or None."""
         if self._listed_at is None:
             return "the pools have not been listed yet"
         silence = asyncio.get_running_loop().time() - self._listed_at

@@ -94,7 +94,7 @@ class Reason(StrEnum):
         "Correct the URL in the Secret.")
     DATABASE_PERMISSION_DENIED = (
         "DatabasePermissionDenied", "database", "The role in the URL lacks a right.",
-        "Grant it; `campaignpool grants` prints all that are needed.")
+        "Grant it; `campaignpool blueprint grants` prints all that are needed.")
     DATABASE_NOT_FOUND = (
         "DatabaseNotFound", "database", "The server has no database of this name.",
         "Correct the URL in the Secret.")

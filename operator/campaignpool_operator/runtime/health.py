@@ -12,7 +12,7 @@ from aiohttp import web
 from campaignpool_operator.runtime.metrics import Metrics
 
 Check = Callable[[], str | None]
-"""Gives what is wrong, or None."""
+"""Returns what is wrong, or None."""
 
 _log = logging.getLogger(__name__)
 

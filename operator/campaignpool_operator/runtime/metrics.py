@@ -81,7 +81,7 @@ class Metrics:
             self.drop(key)
 
     def text(self) -> bytes:
-        """Give everything in Prometheus's text format."""
+        """Return everything in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
@@ -92,7 +92,7 @@ class _Pools(Collector):
         self._statuses, self._version = statuses, version
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families."""
+        """Yield the families."""
         info = GaugeMetricFamily("campaignpool_build_info", "The operator's version.", labels=["version"])
         info.add_metric([self._version], 1)
         states = GaugeMetricFamily(
@@ -129,7 +129,7 @@ class _Images(Collector):
         self._images = images
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families."""
+        """Yield the families."""
         states = GaugeMetricFamily(
             "campaignpool_images",
             "Images by state, of campaigns that may still be retired or released, or are not finished.",
