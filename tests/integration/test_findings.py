@@ -119,6 +119,10 @@ FAULTS = {
 
 WARNINGS = [
     "rows of public.heroes where mentor_id becomes NULL because what it refers to is left out: 1",
+    (
+        "column heroes_count of public.worlds seems to count rows of public.heroes, some of which are left out: set "
+        "it to the number of those that are copied"
+    ),
     "rows of public.pets that are left out because a row that they require is: 1",
     "triggers of public.pets fire for every row that is inserted: see",
     "rows of public.gifts that are left out because a row that they require is: 1",
@@ -193,6 +197,7 @@ async def test_warnings_say_what_is_worth_knowing(connection: Connection) -> Non
     await connection.execute(
         f"""
         {HERO}, live boolean, mentor_id uuid REFERENCES heroes);
+        ALTER TABLE worlds ADD heroes_count integer DEFAULT 2, ADD gems_count integer DEFAULT 0;
         CREATE TABLE pets (id serial PRIMARY KEY, hero_id uuid NOT NULL REFERENCES heroes);
         CREATE TABLE gifts (hero_id uuid NOT NULL REFERENCES heroes, pet_id integer NOT NULL REFERENCES pets);
         CREATE TABLE "Odd Visits" ("World" uuid REFERENCES worlds, at timestamptz);

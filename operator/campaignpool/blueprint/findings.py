@@ -6,7 +6,7 @@ Faults are what every clone would run into; warnings are what a person may want 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from campaignpool.blueprint.catalog import Index
-from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan
+from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan, anchor_targets
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.quote import ident
 from campaignpool.blueprint.sql import snapshot
@@ -118,10 +118,24 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
                 f"rows of {name} that refer to the template by one of {', '.join(table.anchors)} and not by all, and "
                 f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
             )
+        if table.where or survey.dropped:
+            for text in _counters(plan, table):
+                yield text
         if table.facts.on_insert:
             yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.on_insert)}"
     async for text in _of_deletion(connection, plan):
         yield text
+
+
+def _counters(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
+    """Yield a warning for every copied column that seems to count the rows of a table, some of which are left out."""
+    names = {f"{table.facts.relation}_count", f"{table.facts.relation}Count"}
+    for target in (plan.tables[position] for position in anchor_targets(table)):
+        for column in sorted(names & set(target.copied)):
+            yield (
+                f"column {column} of {target.facts.name} seems to count rows of {table.facts.name}, some of which "
+                "are left out: set it to the number of those that are copied"
+            )
 
 
 async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
