@@ -48,6 +48,7 @@ CREATE TABLE campaign_pool.pool (
     slots            regclass,                          -- sequence: each ready campaign gets the next slot
     changes          regclass,                          -- sequence: changes since the operator began to wait
     has_owners       boolean NOT NULL DEFAULT false,    -- there may be campaigns of other owners than the master owner
+    has_images       boolean NOT NULL DEFAULT false,    -- a revision of it copied images
     counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- earlier claims are in claim_total and claim_hour
     created_at       timestamptz NOT NULL DEFAULT now(),
     closing_at       timestamptz,                       -- the resource is being deleted

@@ -24,9 +24,10 @@ BEGIN
         RETURN;
     END IF;
     -- Until commit: the pool and its revisions stay (shared); a second claim with this key waits here (exclusive).
-    PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(claim.pool)),
-            pg_advisory_xact_lock(hashtextextended('campaign_pool.key ' || claim.key, 0));
-    SELECT q.id, q.revision_id, q.allow_stale, q.has_owners, q.claimant_type, q.lifetime, q.tickets, q.changes,
+    ticket := num_nulls(                                                    -- an expression costs less than a statement
+        pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(claim.pool)),
+        pg_advisory_xact_lock(hashtextextended('campaign_pool.key ' || claim.key, 0)));
+    SELECT q.id, q.revision_id, q.allow_stale, q.has_owners, q.has_images, q.claimant_type, q.lifetime, q.tickets, q.changes,
            k.id AS previous
     INTO p FROM campaign_pool.pool q LEFT JOIN campaign_pool.claimed k ON k.key = claim.key
     WHERE q.name = claim.pool AND q.deleted_at IS NULL;
@@ -83,9 +84,10 @@ BEGIN
     VALUES (c.id, p.id, c.revision_id, c.owner, c.root_key, claim.claimant, claim.key,
         CASE WHEN c.state = 'seeding' THEN 'clone' WHEN c.owner = '' THEN 'master' ELSE 'owner' END,
         clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime, p.revision_id)
-    RETURNING r.campaign_id, r.source, r.claimed_at,
-        coalesce((SELECT i.state FROM campaign_pool.image_set i WHERE i.campaign = r.id), 'done')
-    INTO campaign_id, source, claimed_at, images_state;
+    RETURNING r.campaign_id, r.source, r.claimed_at, 'done' INTO campaign_id, source, claimed_at, images_state;
+    IF p.has_images THEN
+        images_state := coalesce((SELECT i.state FROM campaign_pool.image_set i WHERE i.campaign = c.id), 'done');
+    END IF;
     IF campaign_pool.notifies(nextval(p.changes)) THEN
         PERFORM pg_notify('campaign_pool', pool);
     END IF;

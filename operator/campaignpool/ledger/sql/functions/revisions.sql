@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION campaign_pool.use_revision(revision bigint, root_tabl
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     UPDATE campaign_pool.pool p SET
         revision_id = r.id, root_table = coalesce(p.root_table, use_revision.root_table),
-        claimant_type = use_revision.claimant_type
+        claimant_type = use_revision.claimant_type,
+        has_images = p.has_images OR to_regproc('campaign_pool.settle_r' || r.id) IS NOT NULL
     FROM campaign_pool.revision r WHERE r.id = use_revision.revision AND p.id = r.pool_id;
     UPDATE campaign_pool.target t SET normal = campaign_pool.normal_key(t.owner, use_revision.claimant_type)
     FROM campaign_pool.revision r WHERE r.id = use_revision.revision AND t.pool_id = r.pool_id;
