@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaignpool.sizing import policies, trace
-from campaignpool.sizing.demand import CLAIMANT_CLAIMS, Claim, demand
 from campaignpool.sizing.distribution import erlang_loss
 from campaignpool.sizing.forecast import Forecaster
 from campaignpool.sizing.history import DAY, WEEK, History
@@ -219,33 +218,11 @@ def test_a_replay_reaches_what_is_asked_for_and_expects_what_it_counts(availabil
 
 def test_the_oracle_knows_each_bucket() -> None:
     buckets = [trace.Bucket(START, 600, 60), trace.Bucket(START + 600, 600, 0), trace.Bucket(START + 900, 300, 90)]
-    policy = policies.oracle(buckets, 60.0, 0.001)
-    assert policy(START + 300) > 6
-    assert policy(START + 700) == 0
-    assert policy(START + 900) > 18
-
-
-def claim(second: float, claimant: str, key: str, *, released: bool = False) -> Claim:
-    return Claim(START + second, claimant, key, released)
-
-
-def test_tries_with_one_key_are_one_demand_and_a_release_gives_it_back() -> None:
-    claims = [
-        claim(0, "ann", "a"),
-        claim(5, "ann", "a"),
-        claim(7, "bob", "a"),
-        claim(9, "cem", "c", released=True),
-    ]
-    assert demand(claims) == [START, START + 7]
-
-
-def test_a_burst_of_one_claimant_is_capped_and_a_crowd_is_not() -> None:
-    script = [claim(second, "script", str(second)) for second in range(100)]
-    crowd = [claim(second + 0.5, str(second), "key") for second in range(100)]
-    times = demand([*script, *crowd])
-    assert len(times) == 100 + CLAIMANT_CLAIMS
-    later = claim(5000, "script", "later")
-    assert demand([*script, later])[-1] == later.at
+    claims = policies.known(buckets)
+    assert claims(START + 300, START + 360) == pytest.approx(6)
+    assert claims(START + 570, START + 700) == pytest.approx(3)
+    assert claims(START + 900, START + 9000) == pytest.approx(90)
+    assert claims(START - 100, START + 9000) == pytest.approx(150)
 
 
 @pytest.mark.parametrize(

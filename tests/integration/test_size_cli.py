@@ -1,0 +1,46 @@
+"""Demand from the ledger: what counts, and the command that replays it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import chiwar
+from campaignpool.cli import main
+from campaignpool.ledger import claims
+from campaignpool.ledger.database import Connection
+from tests.support import ledgers
+from tests.support.commands import on
+
+pytestmark = pytest.mark.integration
+SCRIPT, *OTHERS = (str(user) for user in chiwar.NEW_USERS[:3])
+
+
+def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def work(connection: Connection) -> list[tuple[float, float, int]]:
+        await ledgers.installed(connection)
+        await ledgers.filled(connection, "", 2)
+        for number in range(claims.CLAIMANT_CLAIMS + 2):
+            await ledgers.claim(connection, SCRIPT, f"script-{number}")
+        released = await ledgers.claim(connection, OTHERS[0], "released")
+        await connection.execute("SELECT campaign_pool.release($1)", released["campaign_id"])
+        for _ in range(2):
+            await ledgers.claim(connection, OTHERS[1], "retried")
+        await connection.execute(
+            "INSERT INTO campaign_pool.claim_hour"
+            " SELECT id, '', date_trunc('hour', now()) - interval '50 days', 'clone', 40, 1, 1"
+            " FROM campaign_pool.pool"
+        )
+        return await claims.demand(connection, ledgers.POOL)
+
+    (_, seconds, old), *recent = on(chiwar_url, work)
+    assert (seconds, old) == (3600, 40)
+    assert {seconds for _, seconds, _ in recent} == {10}
+    # Five claims of the script, and the retried one; the released claim is no demand.
+    assert sum(count for _, _, count in recent) == claims.CLAIMANT_CLAIMS + 1
+    assert abs(recent[-1][0] - datetime.now(UTC).timestamp()) < 60
+
+    url = ("--database-url", chiwar_url)
+    assert main.main(["size", "simulate", "--pool", ledgers.POOL, *url]) == 0
+    assert "6 claims of " in capsys.readouterr().out
+    assert main.main(["size", "simulate", "--pool", "game/other", *url]) == main.FAULT
+    assert "the ledger has no claims of a pool game/other" in capsys.readouterr().err
