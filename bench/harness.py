@@ -175,10 +175,11 @@ class Goal:
 
 @dataclass(frozen=True)
 class Plot:
-    """A bar chart with a logarithmic axis: for every group the milliseconds by label."""
+    """A bar chart with a logarithmic axis: for every group the values by label."""
 
     title: str
     groups: Mapping[str, Mapping[str, float]]
+    axis: str = "milliseconds (logarithmic)"
 
 
 @dataclass(frozen=True)

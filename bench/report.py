@@ -102,7 +102,7 @@ def draw(plot: Plot, path: Path) -> None:
     axes.set_xscale("log")
     values = [value for bars in plot.groups.values() for value in bars.values()]
     axes.set_xlim(min(1, min(values) / 2), max(values) * 2)
-    axes.set_xlabel("milliseconds (logarithmic)")
+    axes.set_xlabel(plot.axis)
     axes.set_title(plot.title, fontsize=11)
     axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})

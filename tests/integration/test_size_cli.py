@@ -6,6 +6,7 @@ import pytest
 
 import chiwar
 from campaignpool.cli import main
+from campaignpool.cli.common import FAULT
 from campaignpool.ledger import claims
 from campaignpool.ledger.database import Connection
 from tests.support import ledgers
@@ -42,5 +43,5 @@ def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.Capture
     url = ("--database-url", chiwar_url)
     assert main.main(["size", "simulate", "--pool", ledgers.POOL, *url]) == 0
     assert "6 claims of " in capsys.readouterr().out
-    assert main.main(["size", "simulate", "--pool", "game/other", *url]) == main.FAULT
+    assert main.main(["size", "simulate", "--pool", "game/other", *url]) == FAULT
     assert "the ledger has no claims of a pool game/other" in capsys.readouterr().err

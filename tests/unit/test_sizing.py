@@ -6,7 +6,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaignpool.sizing import policies, trace
@@ -48,6 +48,7 @@ def test_a_replay_with_free_jobs_misses_what_erlang_says(size: int, load: float)
     assert result.idle == pytest.approx(size - load * (1 - loss), rel=0.02)
 
 
+@settings(deadline=None)
 @given(size=st.integers(0, 9), jobs=st.integers(1, 4), seed=st.integers(0, 99), lead=st.floats(5, 300))
 def test_a_fixed_size_has_a_replay_of_its_own_with_the_same_result(
     size: int, jobs: int, seed: int, lead: float
@@ -169,6 +170,7 @@ def test_claims_can_be_counted_by_bucket() -> None:
     assert list(history.between(START, START + 180)) == [(START, 3), (START + 60, 0), (START + 120, 2)]
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.0005, 0.5), bounds=st.tuples(st.integers(0, 30), st.integers(0, 30)), floor=st.integers(0, 40)
 )

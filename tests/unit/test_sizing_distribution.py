@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import exp, factorial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaignpool.sizing.distribution import (
@@ -72,6 +72,7 @@ def test_a_mean_beyond_the_recursion_is_normal() -> None:
     assert economical_size(501.0, 1e9, 0.5) == pytest.approx(economical_size(499.0, 1e9, 0.5), abs=5)
 
 
+@settings(deadline=None)
 @given(
     mean=st.floats(0, 400), shape=st.floats(0.3, 1e6), prices=st.tuples(st.floats(1e-6, 0.5), st.floats(1e-6, 0.5))
 )
@@ -80,6 +81,7 @@ def test_a_higher_price_never_makes_a_larger_pool(mean: float, shape: float, pri
     assert economical_size(mean, shape, high) <= economical_size(mean, shape, low)
 
 
+@settings(deadline=None)
 @given(mean=st.floats(0.001, 100), shape=st.floats(0.3, 1e6), price=st.floats(1e-5, 0.4), claim=st.integers(1, 60))
 def test_the_price_of_a_claim_is_the_one_whose_size_serves_it(
     mean: float, shape: float, price: float, claim: int

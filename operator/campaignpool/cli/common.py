@@ -14,8 +14,8 @@ from campaignpool.ledger.database import Connection
 Run: TypeAlias = Callable[[Connection], Coroutine[None, None, int]]
 """A command, once there is a connection; it returns the exit code."""
 
-Command: TypeAlias = Callable[[argparse.Namespace], Run]
-"""Reads the arguments and the files they name, before a connection is opened."""
+Command: TypeAlias = Callable[[argparse.Namespace], Run | int]
+"""Reads the arguments and the files they name, before a connection is opened; an int is the exit code without one."""
 
 Subcommands: TypeAlias = Any
 """What `add_subparsers` returns; argparse keeps the type private."""
@@ -72,7 +72,12 @@ def template_from(arguments: argparse.Namespace) -> Template | None:
 
 
 def url_from(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Return the database's URL and the name of its source. Raises ConfigurationError where there is none."""
+    """Return the database's URL and the name of its source; empty for a command that reads a trace instead.
+
+    Raises ConfigurationError where there is none.
+    """
+    if getattr(arguments, "trace", None):
+        return "", ""
     if arguments.database_url:
         return arguments.database_url, "--database-url"
     if arguments.database_url_file:

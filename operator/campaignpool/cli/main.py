@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from campaignpool.cli import blueprint, images, purge
+from campaignpool.cli import blueprint, images, purge, size
 from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, url_from
 from campaignpool.errors import (
     BlueprintError,
@@ -27,7 +27,8 @@ INTERRUPTED = 130
 
 _ABOUT = """\
 Write, check and compare blueprints, which declare what a campaign consists of; show
-the images of campaigns and retry failed ones; remove what deleted pools left behind.
+the images of campaigns and retry failed ones; remove what deleted pools left behind;
+replay past demand to find the size of a pool.
 
 Start with `campaignpool blueprint discover`, which writes a first blueprint from a
 live database. Decide what it marks, see with `check` what a clone will be, and put it
@@ -69,7 +70,9 @@ def _exit_code(error: CampaignPoolError) -> int:
     return UNREACHABLE if isinstance(error, UnreachableError) else FAULT
 
 
-async def _connected(url: str, run: Run) -> int:
+async def _connected(url: str, run: Run | int) -> int:
+    if isinstance(run, int):
+        return run
     async with connected(url, "campaignpool-cli") as connection:
         return await run(connection)
 
@@ -83,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     blueprint.add(areas)
     images.add(areas)
     purge.add(areas)
+    size.add(areas)
     return root
 
 

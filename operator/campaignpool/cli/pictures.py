@@ -18,6 +18,8 @@ TARGETS = (0.99, 0.999, 0.9999)
 
 NAMES = ("frontier", "week", "launch", "calibration", "hours", "targets")
 
+# Parts of the period that a picture of the stock shows.
+_PARTS = 500
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _COLORS = {
     "fixed": "#555555",
@@ -120,14 +122,20 @@ def _stock(axes: Any, demand: Demand, sizing: Outcome, since: float, seconds: fl
     """Draw size, stock, demand and misses of a period."""
     since = min(max(since, demand.since), max(demand.since, demand.until - seconds))
     until = min(since + seconds, demand.until)
-    samples = [sample for sample in sizing.replay.stock if since <= sample[0] < until]
-    times = [_local(demand, at) for at, _, _ in samples]
-    axes.step(times, [size for _, _, size in samples], where="post", color="#c0392b", linewidth=0.9, label="size")
-    ready = [stock for _, stock, _ in samples]
-    axes.fill_between(times, ready, step="post", color="#2471a3", alpha=0.35, linewidth=0, label="ready")
-    width = seconds / 168
+    width = (until - since) / _PARTS
+    parts: dict[int, list[tuple[int, int]]] = {}
+    for at, stock, size in sizing.replay.stock:
+        if since <= at < until:
+            parts.setdefault(int((at - since) / width), []).append((stock, size))
+    times = [_local(demand, since + width * part) for part in parts]
+    sizes = [max(size for _, size in samples) for samples in parts.values()]
+    ready = [min(stock for stock, _ in samples) for samples in parts.values()]
+    minutes = width / 60
+    axes.step(times, sizes, where="post", color="#c0392b", linewidth=0.9, label=f"size (most of {minutes:.0f} min)")
+    label = f"ready (least of {minutes:.0f} min)"
+    axes.fill_between(times, ready, step="post", color="#2471a3", alpha=0.35, linewidth=0, label=label)
     history = History(demand.times)
-    starts = [since + width * number for number in range(int((until - since) / width))]
+    starts = [since + width * number for number in range(_PARTS)]
     claims = [history.count(start, start + width) * demand.refills.lead / width for start in starts]
     axes.step(
         [_local(demand, start) for start in starts],

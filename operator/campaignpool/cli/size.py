@@ -3,28 +3,28 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from campaignpool.cli import pictures
+from campaignpool.cli.common import DONE, Run, Subcommands, command, group, print_lines
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger import claims as ledger
 from campaignpool.ledger.database import Connection
 from campaignpool.sizing import compare, trace
 from campaignpool.sizing.compare import Demand, Outcome
-from campaignpool.sizing.simulation import Refills
+from campaignpool.sizing.simulation import TICK, Refills
 
 _SIZE = """\
 commands:
   simulate   replay past demand: which size or policy serves a share of claims at the least idle"""
 
 _SIMULATE = """\
-Replay past demand against fixed sizes, other policies and the pool's own sizing, and
+Replay past demand against fixed sizes and against policies that change the size, and
 print what each costs: the share of claims served from the pool, the campaigns that were
 ready on average, and how many were created and retired. A decision sees only what came
 before it. Nothing is changed.
@@ -33,7 +33,7 @@ before it. Nothing is changed.
   buffer   a share of the last hour's claims, as autoscalers keep it
   season   what the same time of the last four weeks claimed
   recent   what the last ten minutes claimed
-  sizing   what spec.sizing does: season, level and last minutes, corrected by its errors
+  sizing   season, level and the last minutes, corrected by its own past errors
   oracle   an operator that knows how many claims come in each bucket of the trace
 
 All but `sizing` have the setting that is cheapest in hindsight; nobody knows it in advance.
@@ -50,44 +50,35 @@ _HEADINGS = ("POLICY", "SETTING", "HITS", "MISSES", "IDLE", "CREATED", "RETIRED"
 _DAYS = 86_400.0
 # Fewer missed claims than this allow no statement about a share.
 _FEW = 3
+# Decisions that take less time than starting processes for them.
+_SHORT = 8_000
 
-Run = Callable[[Connection], Coroutine[None, None, int]]
-AddCommand = Callable[[Any, str, str, str], argparse.ArgumentParser]
 
-
-def add(areas: Any, add_command: AddCommand, url: str) -> None:  # noqa: ANN401 (argparse keeps its type to itself)
-    """Add the commands to `areas`; `add_command` makes one that takes a database's URL, which `url` explains."""
-    area = areas.add_parser(
-        "size",
-        help="replay past demand: how large should a pool be",
-        description=_SIZE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = area.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    summary = "replay past demand against sizes and policies"
-    command = add_command(commands.add_parser, "simulate", summary, f"{_SIMULATE}\n{url}")
-    source = command.add_mutually_exclusive_group(required=True)
+def add(areas: Subcommands) -> None:
+    """Add the commands."""
+    commands = group(areas, "size", "replay past demand to find the size of a pool", _SIZE)
+    parser = command(commands, "simulate", "replay past demand against sizes and policies", _SIMULATE, _simulate)
+    source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", metavar="FILE", help="demand in a CSV file")
     source.add_argument("--pool", metavar="NAMESPACE/NAME", help="demand that the ledger has of this CampaignPool")
-    command.add_argument(
+    parser.add_argument(
         "--target", type=_percent, default=0.999, metavar="PERCENT", help="share of claims to serve (default: 99.9)"
     )
-    command.add_argument(
+    parser.add_argument(
         "--lead", type=_seconds, default=30.0, metavar="SECONDS", help="that a seeding Job takes (default: 30)"
     )
-    command.add_argument("--jobs", type=_count, default=2, metavar="N", help="seeding Jobs at once (default: 2)")
-    command.add_argument(
+    parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="seeding Jobs at once (default: 2)")
+    parser.add_argument(
         "--on-empty", choices=("Clone", "Wait", "Fail"), default="Clone", help="as spec.onEmpty (default: Clone)"
     )
-    command.add_argument(
+    parser.add_argument(
         "--time-zone", type=_zone, default="UTC", metavar="ZONE", help="of the local clock (default: UTC)"
     )
-    command.add_argument(
+    parser.add_argument(
         "--weeks", type=_seconds, default=4.0, metavar="N", help="replay at most the last N weeks (default: 4)"
     )
-    command.add_argument("--svg", metavar="DIR", help="draw pictures into this directory")
-    command.add_argument("--png", metavar="DIR", help="the same as PNG")
-    command.set_defaults(command=_simulate)
+    parser.add_argument("--svg", metavar="DIR", help="draw pictures into this directory")
+    parser.add_argument("--png", metavar="DIR", help="the same as PNG")
 
 
 def _simulate(arguments: argparse.Namespace) -> Run | int:
@@ -122,12 +113,12 @@ def _report(arguments: argparse.Namespace, buckets: Sequence[trace.Bucket]) -> i
     )
     outcomes = _run([*tasks, *(("sizing", other) for other in extra)])
     table = outcomes[: len(tasks)]
-    _print(*heading(demand), "", *rows(table), "", *verdict(table, demand))
+    print_lines(*heading(demand), "", *rows(table), "", *verdict(table, demand))
     for directory, suffix in ((arguments.svg, "svg"), (arguments.png, "png")):
         if directory:
             drawn = pictures.draw(demand, table, outcomes[len(tasks) :], Path(directory), suffix)
-            _print(f"{len(drawn)} pictures in {directory}: {', '.join(path.name for path in drawn)}")
-    return 0
+            print_lines(f"{len(drawn)} pictures in {directory}: {', '.join(path.name for path in drawn)}")
+    return DONE
 
 
 def heading(demand: Demand) -> list[str]:
@@ -177,14 +168,17 @@ def verdict(outcomes: Sequence[Outcome], demand: Demand) -> list[str]:
     if cheapest is not sizing:
         compared = f"{sizing.replay.idle / fixed.replay.idle:.2f} times the idle of the best fixed size, {size}"
         reaches = "reaches the target" if sizing.reached else f"reaches {sizing.replay.hit_rate:.3%}"
-        lines.append(f"spec.sizing, which needs no setting, {reaches} with {compared}.")
+        lines.append(f"Sizing, which needs no setting, {reaches} with {compared}.")
     if (1 - demand.availability) * fixed.replay.claims < _FEW:
         lines.append(f"{target} of {fixed.replay.claims:,} claims allow too few misses to tell policies apart.")
     return lines
 
 
 def _run(tasks: Sequence[tuple[str, Demand]]) -> list[Outcome]:
-    """Return the outcome of each task, in their order; tasks run in processes of their own."""
+    """Return the outcome of each task, in their order; long ones run in processes of their own."""
+    demand = tasks[0][1]
+    if len(demand.times) + (demand.until - demand.since) / TICK < _SHORT:
+        return [compare.run(policy, of_task) for policy, of_task in tasks]
     with _progress(len(tasks)) as advance, ProcessPoolExecutor(mp_context=get_context("spawn")) as executor:
         futures = [executor.submit(compare.run, policy, demand) for policy, demand in tasks]
         for _ in as_completed(futures):
@@ -247,7 +241,3 @@ def _zone(text: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise argparse.ArgumentTypeError("a time zone of the IANA database, such as Europe/Berlin") from None
     return text
-
-
-def _print(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
