@@ -282,16 +282,16 @@ def _defaults(model: Model, depth: int) -> list[str]:
 
 def schema() -> str:
     """Return values.schema.json: strict, so that a misspelt value is an error."""
-    made = Values.model_json_schema(by_alias=True)
-    _tidy(made)
+    document = Values.model_json_schema(by_alias=True)
+    _tidy(document)
     # Helm adds `global` to the values of every chart.
-    made["properties"]["global"] = {"type": "object", "description": "Values that Helm shares between charts."}
+    document["properties"]["global"] = {"type": "object", "description": "Values that Helm shares between charts."}
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "$comment": HEADER.strip("# \n")}
-    return json.dumps({**head, **made}, indent=2) + "\n"
+    return json.dumps({**head, **document}, indent=2) + "\n"
 
 
 def _tidy(node: Any) -> None:  # noqa: ANN401 (any JSON)
-    """Drop titles, and inline what draft 7 reads only without siblings of `$ref`."""
+    """Remove titles; wrap each reference that has siblings, which draft 7 ignores."""
     if isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
@@ -300,11 +300,11 @@ def _tidy(node: Any) -> None:  # noqa: ANN401 (any JSON)
             node["allOf"] = [{"$ref": node.pop("$ref")}]
         if known := node.pop("x-properties", None):
             node |= {"properties": {name: {"type": "object"} for name in known}, "additionalProperties": False}
-        for each in node.values():
-            _tidy(each)
+        for value in node.values():
+            _tidy(value)
     elif isinstance(node, list):
-        for each in node:
-            _tidy(each)
+        for item in node:
+            _tidy(item)
 
 
 def values_table() -> str:

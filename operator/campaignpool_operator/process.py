@@ -25,7 +25,7 @@ _STOP_SECONDS = 5.0
 """kopf is asked to stop, and cancelled after this."""
 
 _KILL_SECONDS = 20
-"""Whoever has not stopped after this hangs."""
+"""A process that has not stopped after this hangs, and is killed."""
 
 _log = logging.getLogger(__name__)
 

@@ -159,7 +159,7 @@ class Election:
         return await self._put({**lease["spec"], "renewTime": _micro_time()})
 
     async def _free(self) -> bool:
-        """Give the Lease no holder; return False where it has another one by now."""
+        """Remove the holder from the Lease; return False where it has another one by now."""
         lease = await self._cluster.lease(self._namespace, self._name)  # a renewal may have been cut off
         if lease is None or (lease.get("spec") or {}).get("holderIdentity") != self._identity:
             return False
@@ -182,7 +182,7 @@ class Election:
         return True
 
     def _is_free(self, spec: Json) -> bool:
-        """Return whether nobody holds the Lease, or whoever does has not renewed it for its duration."""
+        """Return whether nobody holds the Lease, or its holder has not renewed it for its duration."""
         if not spec.get("holderIdentity"):
             return True
         renewal = (spec["holderIdentity"], spec.get("renewTime"))

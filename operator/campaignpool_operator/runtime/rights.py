@@ -58,7 +58,7 @@ class Rights:
 
 
 def sentence(denied: Sequence[Right]) -> str:
-    """Say which rights are missing, and what to do."""
+    """Return a sentence that says which rights are missing, and what to do."""
     shown = ", ".join(map(str, denied[:_SHOWN]))
     more = f" and {len(denied) - _SHOWN} more" if len(denied) > _SHOWN else ""
     return (
