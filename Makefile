@@ -68,6 +68,7 @@ vocabulary: setup ## list words that are not plain English (ARGS=FILE ...)
 
 generate: setup ## generate crds/, the chart and the tables of the docs
 	@$(RUN)python -m campaignpool.api.crd && $(RUN)python -m tools.chart
+	@PYTHONPATH=. $(RUN)python -m tests.support.messages
 
 docs: setup ## build the docs site in .local/site; a broken link is an error
 	@$(UV) sync --quiet --frozen --all-extras --group docs

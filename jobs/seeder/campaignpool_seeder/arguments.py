@@ -51,6 +51,12 @@ class SeedArgs:
 
 def parse(words: list[str] | None, url: str) -> SeedArgs:
     """Parse the command line; exit with 2 and one sentence where it is wrong."""
+    (parser,) = parsers()
+    return SeedArgs(url=url, **vars(parser.parse_args(words)))
+
+
+def parsers() -> tuple[argparse.ArgumentParser]:
+    """Return the parsers of the program's command lines."""
     parser = argparse.ArgumentParser(
         prog="python -m campaignpool_seeder",
         description=f"Make ready campaigns for one owner of a pool. {URL_VARIABLE} holds the database's URL.",
@@ -74,7 +80,7 @@ def parse(words: list[str] | None, url: str) -> SeedArgs:
         help="when the data refuses a batch: bisect it and name the row, or fail (default: Bisect)",
     )
     add_json_logs(parser)
-    return SeedArgs(url=url, **vars(parser.parse_args(words)))
+    return (parser,)
 
 
 def add_json_logs(parser: argparse.ArgumentParser) -> None:

@@ -78,9 +78,15 @@ class OrphansArgs(StoreArgs):
 
 def parse(words: list[str], url: str, key: str) -> ImagesArgs | OrphansArgs:
     """Parse the command line; exit with 2 and one sentence where it is wrong."""
+    job, orphans = parsers()
     if words[:1] == [ORPHANS]:
-        return OrphansArgs(url=url, key=key.strip(), **vars(_orphans().parse_args(words[1:])))
-    return ImagesArgs(url=url, key=key.strip(), **vars(_job().parse_args(words)))
+        return OrphansArgs(url=url, key=key.strip(), **vars(orphans.parse_args(words[1:])))
+    return ImagesArgs(url=url, key=key.strip(), **vars(job.parse_args(words)))
+
+
+def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Return the parsers of the program's command lines: of a Job, and of a search for orphans."""
+    return _job(), _orphans()
 
 
 def _job() -> argparse.ArgumentParser:
