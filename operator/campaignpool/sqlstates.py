@@ -247,9 +247,16 @@ def is_transient(error: asyncpg.PostgresError) -> bool:
 
 def translate(error: asyncpg.PostgresError) -> CampaignPoolError:
     """Return the error that is raised for an error of Postgres."""
-    meaning = rule_of(error)
-    text = meaning.message.format(message=described(error), sqlstate=error.sqlstate)
-    return meaning.error(text, reason=meaning.reason)
+    return _error(rule_of(error), error.sqlstate, described(error))
+
+
+def error(sqlstate: str, message: str) -> CampaignPoolError:
+    """Return the error that is raised for an SQLSTATE and a message of Postgres."""
+    return _error(rule(sqlstate), sqlstate, redacted(sqlstate, message, names=False))
+
+
+def _error(meaning: Rule, sqlstate: str | None, message: str) -> CampaignPoolError:
+    return meaning.error(meaning.message.format(message=message, sqlstate=sqlstate), reason=meaning.reason)
 
 
 def described(error: Exception) -> str:

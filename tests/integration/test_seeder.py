@@ -209,6 +209,43 @@ async def test_a_refusal_at_the_commit_ends_the_run_and_names_the_function(
     assert "a campaign needs a member: raised by function has_member()" in run.message
 
 
+async def test_no_value_of_a_row_is_in_the_cause(connection: Connection, chiwar_url: str) -> None:
+    await connection.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'the weapon "%" is refused', NEW.name;
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON weapons FOR EACH ROW EXECUTE FUNCTION refuse()""")
+    names = [row["name"] for row in await connection.fetch("SELECT DISTINCT name FROM weapons")]
+    code, said = await finished(chiwar_url, count=1)
+    assert code == 65
+    message = (await pools.observe(connection, POOL)).runs[0].message
+    assert message is not None
+    assert 'the weapon "…" is refused: raised by function refuse()' in message
+    assert [name for name in names if f'"{name}"' in said] == []
+
+
+async def test_a_shortage_is_retried_and_quarantines_nothing(connection: Connection, chiwar_url: str) -> None:
+    await connection.execute("""
+        CREATE FUNCTION shortage() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+        END $$;
+        CREATE TRIGGER shortage BEFORE INSERT ON weapons FOR EACH ROW EXECUTE FUNCTION shortage()""")
+    words = ["--pool", POOL, "--job", "job", "--count", "3"]
+
+    async def sleep(_: float) -> None:
+        pass
+
+    with pytest.raises(TransientError, match=r"short of a resource: .*No space left") as refused:
+        await run(arguments.parse(words, chiwar_url), asyncio.Event(), sleep)
+    assert (refused.value.reason, exit_code(refused.value)) == ("DatabaseOutOfResources", EX_TEMPFAIL)
+    await connection.execute("DROP TRIGGER shortage ON weapons")
+    assert (await finished(chiwar_url))[0] == 0
+    counts = (await pools.observe(connection, POOL)).owners[""]
+    assert (counts.ready, counts.failed) == (3, 0)
+
+
 async def test_without_a_fallback_the_run_ends_at_once(connection: Connection, chiwar_url: str) -> None:
     await connection.execute("ALTER TABLE weapons ADD CONSTRAINT refuses CHECK (damage < 0) NOT VALID")
     code, said = await finished(chiwar_url, "--fallback", "None", count=5)

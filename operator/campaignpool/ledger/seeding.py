@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from campaignpool import sqlstates
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import STATEMENT_SECONDS, Connection
 
@@ -92,9 +93,22 @@ async def prepare_for_rows(connection: Connection, rows: int) -> None:
 
 
 async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
-    """Return why the next campaign of a run cannot be made: table, template row, constraint; None when it can."""
-    cause: str | None = await connection.fetchval(_QUERY["diagnose"], pool, job)
-    return cause
+    """Return why the next campaign of a run cannot be made: table, row of the template, constraint; None when it can.
+
+    Raises:
+        CampaignPoolError: The cause is not the data, such as a full disk.
+    """
+    row = await connection.fetchrow(_QUERY["diagnose"], pool, job)
+    if row is None:
+        return None
+    place, code, message, context = row
+    if sqlstates.rule(code).kind != sqlstates.Kind.DATA:
+        raise sqlstates.error(code, message)
+    message = sqlstates.redacted(code, message, names=place is not None)
+    if place is not None:
+        return f"{place}: {message}"
+    function = sqlstates.raised_by(context)
+    return f"{message}: raised by {function}" if function else message
 
 
 async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:

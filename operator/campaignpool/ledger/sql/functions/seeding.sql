@@ -150,23 +150,25 @@ EXCEPTION WHEN OTHERS THEN
     RETURN state || ' ' || refused_constraint || ' ' || refused_column = refusal;
 END $$;
 
--- Return why the next campaign of a run cannot be made, for people: table, the template row's key, constraint, message.
--- NULL when it can. It halves the rows of the table until one is left; everything is rolled back. Deferred constraints
--- are checked at once, as the commit of a batch would.
-CREATE OR REPLACE FUNCTION campaign_pool.diagnose(pool text, job text) RETURNS text
+-- Return why the next campaign of a run cannot be made: where (table, the template row's key, constraint; NULL where
+-- Postgres names no table) and the error's code, message and context, from which Python cuts values. No row when it can be
+-- made. It halves the rows of the table until one is left; everything is rolled back. Deferred constraints are checked at
+-- once, as the commit of a batch would.
+CREATE OR REPLACE FUNCTION campaign_pool.diagnose(pool text, job text)
+RETURNS TABLE (place text, code text, message text, context text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     c campaign_pool.campaign;
     r campaign_pool.revision;
-    state text; message text; context text; refused_constraint text; refused_column text; refused_schema text; refused_table text;
+    refused_constraint text; refused_column text; refused_schema text; refused_table text;
     refusal text; position integer; total bigint; start bigint := 0; half bigint; row_key text;
 BEGIN
     SELECT campaign.* INTO c FROM campaign_pool.campaign JOIN campaign_pool.pool ON pool.id = campaign.pool_id
     WHERE pool.name = diagnose.pool AND run = diagnose.job AND state = 'seeding'
     ORDER BY campaign.revision_id, campaign.id LIMIT 1;
     IF NOT FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     SELECT * INTO STRICT r FROM campaign_pool.revision WHERE id = c.revision_id;
     BEGIN
@@ -174,18 +176,19 @@ BEGIN
         SET CONSTRAINTS ALL IMMEDIATE;
         RAISE EXCEPTION USING ERRCODE = 'CP099';
     EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+        GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
             refused_constraint = CONSTRAINT_NAME, refused_column = COLUMN_NAME,
             refused_schema = SCHEMA_NAME, refused_table = TABLE_NAME, context = PG_EXCEPTION_CONTEXT;
     END;
-    IF state = 'CP099' THEN
-        RETURN NULL;
+    IF code = 'CP099' THEN
+        RETURN;
     END IF;
     IF refused_table = '' THEN
-        RETURN message || coalesce(': raised by function ' || substring(context FROM '^PL/pgSQL function (\S+) '), '');
+        RETURN NEXT;
+        RETURN;
     END IF;
 
-    refusal := state || ' ' || refused_constraint || ' ' || refused_column;
+    refusal := code || ' ' || refused_constraint || ' ' || refused_column;
     SELECT t.place - 1, (t.entry ->> 'rows')::bigint INTO position, total
     FROM jsonb_array_elements(r.tables) WITH ORDINALITY AS t (entry, place)
     WHERE t.entry ->> 'table' = format('%I.%I', refused_schema, refused_table);
@@ -201,11 +204,11 @@ BEGIN
     IF total = 1 AND campaign_pool.refuses(r.id, c.id, c.owner, position, start, 1, refusal) THEN
         EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'key_r' || r.id) INTO row_key USING position, start;
     END IF;
-    RETURN format('table %I.%I', refused_schema, refused_table)
+    place := format('table %I.%I', refused_schema, refused_table)
         || coalesce(', row ' || row_key || ' of the template', '')
         || CASE WHEN refused_constraint <> '' THEN ', constraint ' || refused_constraint
-                WHEN refused_column <> '' THEN ', column ' || refused_column ELSE '' END
-        || ': ' || message;
+                WHEN refused_column <> '' THEN ', column ' || refused_column ELSE '' END;
+    RETURN NEXT;
 END $$;
 
 -- Set aside the campaign that `seed` would make next, with the cause.

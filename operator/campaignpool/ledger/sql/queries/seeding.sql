@@ -14,7 +14,7 @@ SELECT set_config('statement_timeout', $1, false), set_config('campaignpool.prog
 SELECT campaigns, rows, statements, seconds FROM campaign_pool.seed($1, $2, $3);
 
 -- name: diagnose
-SELECT campaign_pool.diagnose($1, $2);
+SELECT * FROM campaign_pool.diagnose($1, $2);
 
 -- name: quarantine
 SELECT campaign_pool.quarantine($1, $2, $3);
