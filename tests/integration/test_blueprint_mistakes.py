@@ -79,6 +79,17 @@ def test_faults_of_a_file_are_one_line_each(
     assert all(line.startswith("campaignpool: ") for line in errors.splitlines())
 
 
+def test_a_condition_cannot_read_a_value_into_the_message(untouched: str, discovered: Path, command: Run) -> None:
+    """`cast` quotes what it cannot read: a condition must not bring values of rows into a status."""
+    where = "CAST((SELECT min(name) FROM weapons) AS integer) = 1"
+    code, _, errors = command("check", "-f", str(discovered), "--template-where", where, "--database-url", untouched)
+    assert code == 1
+    assert (
+        '--template-where cannot be evaluated on public.campaigns: invalid input syntax for type integer: "…"'
+        in errors
+    )
+
+
 def test_every_expression_that_fails_is_named(untouched: str, discovered: Path, command: Run, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text(

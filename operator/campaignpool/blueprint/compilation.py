@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import asyncpg
 
+from campaignpool import sqlstates
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.spec import CampaignPoolSpec, Template
 from campaignpool.blueprint import catalog, probing
@@ -94,7 +95,7 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
         if isinstance(error, asyncpg.InsufficientPrivilegeError):
             raise
         raise TemplateError(
-            f"spec.{named} cannot be evaluated on {root.name}: {error.args[0]}: correct it",
+            f"spec.{named} cannot be evaluated on {root.name}: {sqlstates.described(error)}: correct it",
             reason="TemplateConditionInvalid",
         ) from error
     if not matches:
