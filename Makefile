@@ -60,8 +60,8 @@ helm: $(HELMS) ## download the Helm versions for the tests
 test: setup kubectl helm ## run all tests that need no cluster: unit, conformance, integration
 	@$(RUN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: setup ## ruff, mypy, import-linter
-	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports
+lint: setup ## ruff, mypy, import-linter, vocabulary
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports && $(RUN)python tools/vocabulary.py
 
 vocabulary: setup ## list words that are not plain English (ARGS=FILE ...)
 	@$(RUN)python tools/vocabulary.py $(ARGS)

@@ -159,16 +159,16 @@ async def run(progress: Progress) -> Result:
 async def _rounds(
     stocks: Sequence[Stock], progress: Progress
 ) -> tuple[Mapping[tuple[int, int], Cell], list[tuple[Burst, Burst]]]:
-    """Give the cells by size and clients, and beside each other what one client found in the large and small pool."""
+    """Return the cells by size and clients, and what one client measured in the large and the small pool."""
     ours: dict[tuple[int, int], list[Burst]] = defaultdict(list)
     limit: dict[tuple[int, int], list[Burst]] = defaultdict(list)
     growth: list[tuple[Burst, Burst]] = []
-    for each in stocks:  # the first writes after a checkpoint bear whole pages
-        await each.limit(8, EACH[8], refilled=each.size == SMALL)
-        await each.claims(8, EACH[8], refilled=each.size == SMALL)
+    for item in stocks:  # the first writes after a checkpoint bear whole pages
+        await item.limit(8, EACH[8], refilled=item.size == SMALL)
+        await item.claims(8, EACH[8], refilled=item.size == SMALL)
     for number in range(max(ROUNDS.values())):
         progress.say(f"round {number + 1}")
-        for pool in (each for each in stocks if number < ROUNDS[each.size]):
+        for pool in (item for item in stocks if number < ROUNDS[item.size]):
             for clients, each_claims in EACH.items():
                 refilled = pool.size == SMALL
                 turns = [(ours, pool.claims), (limit, pool.limit)]
@@ -182,7 +182,7 @@ async def _rounds(
 
 
 async def _on_demand(server: sample.Server, progress: Progress) -> tuple[float, float, float]:
-    """Give the milliseconds of a claim that clones, those of a batch of one, and their ratio."""
+    """Return the milliseconds of a claim that clones, those of a batch of one, and their ratio."""
     url = await server.database("on_demand")
     async with session(url) as connection:
         numbers, jobs, reserved = count(), count(), count()

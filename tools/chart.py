@@ -298,8 +298,8 @@ def _tidy(node: Any) -> None:  # noqa: ANN401 (any JSON)
         if "$ref" in node and len(node) > 1:
             node.pop("default", None)
             node["allOf"] = [{"$ref": node.pop("$ref")}]
-        if known := node.pop("x-properties", None):
-            node |= {"properties": {name: {"type": "object"} for name in known}, "additionalProperties": False}
+        if existing := node.pop("x-properties", None):
+            node |= {"properties": {name: {"type": "object"} for name in existing}, "additionalProperties": False}
         for value in node.values():
             _tidy(value)
     elif isinstance(node, list):

@@ -29,7 +29,7 @@ def main() -> int:
     lock = tomllib.loads((Path(__file__).parent.parent / "uv.lock").read_text())
     wheels = next(package["wheels"] for package in lock["package"] if package["name"] == "uv")
     machine = _MACHINES.get((platform.system(), platform.machine()), "no such machine")
-    wheel = next((each for each in wheels if machine in each["url"]), None)
+    wheel = next((item for item in wheels if machine in item["url"]), None)
     if wheel is None:
         return _fail(f"there is no uv for {platform.system()} on {platform.machine()}: install it as {target}")
     try:
@@ -40,7 +40,7 @@ def main() -> int:
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != wheel["hash"]:
         return _fail("what came from PyPI is not what uv.lock pins: try again, or see who is between")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        name = next(each for each in archive.namelist() if each.endswith(".data/scripts/uv"))
+        name = next(item for item in archive.namelist() if item.endswith(".data/scripts/uv"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(archive.read(name))
     target.chmod(0o755)

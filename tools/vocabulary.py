@@ -28,7 +28,7 @@ SQL = frozenset({".sql"})
 
 
 def _rule(pattern: str, instead: str, suffixes: frozenset[str] = PROSE) -> Rule:
-    return Rule(re.compile(pattern, re.IGNORECASE), instead, suffixes)
+    return Rule(re.compile(pattern, re.IGNORECASE if suffixes is PROSE else 0), instead, suffixes)
 
 
 RULES = (
@@ -39,7 +39,10 @@ RULES = (
     _rule(r"\bmeanwhile[.;:]", "a time: during the copy, until then"),
     _rule(r"\bat work\b", "active, running"),
     _rule(r"\bwork(s|ed|ing)? off\b", "process"),
-    _rule(r"\b(as|how) (it is|they are)\b(?! (a|an|the|in|on|not|used|read|called|needed)\b)", "unchanged, current"),
+    _rule(
+        r"\b(as|how) (it is|they are)\b(?! (a|an|the|in|on|not|used|read|called|needed|declared|written|stored))",
+        "unchanged",
+    ),
     _rule(r"\b(is|was|were|are|be|being|been) told\b", "notified, informed"),
     _rule(r"\bcomes? (or|and) goes?\b", "is created or deleted"),
     _rule(r"\bfor who\b", "for roles that"),
@@ -51,7 +54,7 @@ RULES = (
     _rule(r"\bbury\b|\bburied\b", "finish_deletion"),
     _rule(r"\balbums?\b", "image set"),
     _rule(r"\bset_aside\b|\bset aside\b", "quarantine"),
-    _rule(r"\bthe one (who|which|that|of)\b", "name the thing"),
+    _rule(r"\bthe one (who|of)\b", "name the thing"),
     _rule(r"\bnobody('s)? (comes|waits for it)\b", "a concrete subject"),
     _rule(
         r'^\s*[rf]?"""(Give|Say|Tell)s?\b',

@@ -20,7 +20,7 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         facts = "".join(f" {key}={value}" for key, value in _facts(record).items())
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return f"{_time(record)} {record.levelname} {record.getMessage()}{facts}{trace}"
@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time`, `level`, `logger`, `message`, then the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         head = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
         trace = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         return json.dumps({**head, "message": record.getMessage(), **_facts(record), **trace}, default=str)

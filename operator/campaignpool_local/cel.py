@@ -31,21 +31,21 @@ def _evaluate(expression: str, value: Value, old: Value) -> Value:
 
 
 def _breach(rule: Json, value: Value, old: Value) -> str | None:
-    """Say what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state."""
-    said = str(rule.get("message") or f"failed rule: {rule['rule']}")
+    """Return what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state."""
+    text = str(rule.get("message") or f"failed rule: {rule['rule']}")
     if "oldSelf" in rule["rule"] and old is None:
         return None
     try:
         if _evaluate(rule["rule"], value, old):
             return None
     except evaluation.CELEvalError as error:
-        return f"{error.args[0] if error.args else error} evaluating rule: {said}"
+        return f"{error.args[0] if error.args else error} evaluating rule: {text}"
     if expression := rule.get("messageExpression"):
         try:
-            return str(_evaluate(expression, value, old)) or said
+            return str(_evaluate(expression, value, old)) or text
         except evaluation.CELEvalError:
-            return said
-    return said
+            return text
+    return text
 
 
 def _cause(rule: Json, value: Value, path: str, breach: str) -> Cause:
@@ -58,12 +58,12 @@ def has_rules(schema: Json) -> bool:
     """Return whether a schema has rules, here or below."""
     inner = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
     return bool(schema.get("x-kubernetes-validations")) or any(
-        has_rules(each) for each in inner if isinstance(each, dict)
+        has_rules(item) for item in inner if isinstance(item, dict)
     )
 
 
 def broken_rules(value: Value, old: Value, schema: Json, path: str = "") -> Iterator[Cause]:
-    """Give every rule that a valid value breaks, here and below; items of a list have an old state by their keys."""
+    """Return every rule that a valid value breaks, here and below; keys find the old state of a list's items."""
     for rule in schema.get("x-kubernetes-validations") or ():
         if value is not None and (breach := _breach(rule, value, old)):
             yield _cause(rule, value, path, breach)
@@ -79,4 +79,4 @@ def _before(key: Value, item: Value, old: Value, schema: Json) -> Value:
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     if not (keys and isinstance(old, list) and isinstance(item, dict)):
         return None
-    return next((each for each in old if all(each.get(name) == item.get(name) for name in keys)), None)
+    return next((entry for entry in old if all(entry.get(name) == item.get(name) for name in keys)), None)

@@ -24,7 +24,7 @@ def delete(registry: Registry, kind: ResourceType, obj: Json, options: Json) -> 
     # Jobs are the one kind whose dependents a request that says nothing leaves behind.
     policy = options.get("propagationPolicy") or ("Orphan" if kind.kind == "Job" else "Background")
     held = metadata.get("finalizers") or []
-    metadata["finalizers"] = held + [each for each in _HOLDS.get(policy, ()) if each not in held]
+    metadata["finalizers"] = held + [hold for hold in _HOLDS.get(policy, ()) if hold not in held]
     grace = 0  # but for the process of a pod
     if kind.key == PODS and obj["status"]["phase"] == "Running":
         grace = int(options.get("gracePeriodSeconds", obj["spec"]["terminationGracePeriodSeconds"]))
@@ -64,13 +64,13 @@ class Collector:
             asyncio.get_running_loop().call_soon(self._sweep)
 
     def _sweep(self) -> None:
-        """Do what is due until there is nothing; after every change all is looked at anew."""
+        """Do what is due until there is nothing; after every change all is looked at again."""
         self._waiting, seen = False, 0
         while seen != self._store.version:
             seen, everything = self._store.version, self._store.everything()
             present = {obj["metadata"]["uid"] for _, obj in everything}
             for key, obj in everything:
-                left = [each for each in _owners(obj) if each["uid"] in present]
+                left = [owner for owner in _owners(obj) if owner["uid"] in present]
                 if "deletionTimestamp" in obj["metadata"]:
                     self._advance(key, obj, everything)
                 elif _owners(obj) and not left:
@@ -91,35 +91,35 @@ class Collector:
     def _advance(self, key: Key, obj: Json, everything: Places) -> None:
         """Bring the deletion of an object that is held one step further: delete what must go first, or release it."""
         finalizers, uid = obj["metadata"].get("finalizers") or [], obj["metadata"]["uid"]
-        dependents = [(where, each) for where, each in everything if uid in (own["uid"] for own in _owners(each))]
+        dependents = [(where, item) for where, item in everything if uid in (own["uid"] for own in _owners(item))]
         first, hold = list[tuple[Key, Json]](), ""
         if "orphan" in finalizers:
             hold = "orphan"
-            for where, each in dependents:
-                self._set(where, each, "ownerReferences", [own for own in _owners(each) if own["uid"] != uid])
+            for where, item in dependents:
+                self._set(where, item, "ownerReferences", [own for own in _owners(item) if own["uid"] != uid])
         elif "foregroundDeletion" in finalizers:
             first, hold = dependents, "foregroundDeletion"
         elif key == CRDS:
             objects = (obj["spec"]["group"], obj["spec"]["names"]["plural"])
-            first, hold = [(objects, each) for each in self._store.list(objects)], CRD_FINALIZER
+            first, hold = [(objects, item) for item in self._store.list(objects)], CRD_FINALIZER
         elif key == NAMESPACES:
-            first = [(where, each) for where, each in everything if name_of(each)[0] == obj["metadata"]["name"]]
-            self._tell(obj, [each for _, each in first])
-        for where, each in first:
-            self._delete(where, each)
+            first = [(where, item) for where, item in everything if name_of(item)[0] == obj["metadata"]["name"]]
+            self._tell(obj, [item for _, item in first])
+        for where, item in first:
+            self._delete(where, item)
         if hold == "foregroundDeletion":  # it waits for those alone that block it
-            first = [(where, each) for where, each in first if any(map(_blocks(uid), _owners(each)))]
+            first = [(where, item) for where, item in first if any(map(_blocks(uid), _owners(item)))]
         if not first and hold in finalizers:
-            self._set(key, obj, "finalizers", [each for each in finalizers if each != hold])
+            self._set(key, obj, "finalizers", [finalizer for finalizer in finalizers if finalizer != hold])
         elif not first and key == NAMESPACES and obj["spec"]:  # the one kind that is held by its spec
             self._registry.write(key, {**obj, "spec": {}})
 
     def _tell(self, namespace: Json, left: list[Json]) -> None:
         """Write into a namespace that goes what is left in it, and which finalizers hold that."""
-        held = [each for each in left if each["metadata"].get("finalizers")]
-        counts = Counter(finalizer for each in held for finalizer in each["metadata"]["finalizers"])
+        held = [item for item in left if item["metadata"].get("finalizers")]
+        counts = Counter(finalizer for item in held for finalizer in item["metadata"]["finalizers"])
         finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(counts.items()))
-        kinds = Counter(f"{each['kind'].lower()}s" for each in held)
+        kinds = Counter(f"{item['kind'].lower()}s" for item in held)
         content = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
         remaining = {
             "NamespaceContentRemaining": ("SomeResourcesRemain", f"Some resources are remaining: {content}"),
@@ -132,7 +132,7 @@ class Collector:
             {"type": kind, "status": "True", "lastTransitionTime": stamp(), "reason": reason, "message": message}
             for kind, (reason, message) in (remaining if held else {}).items()
         ]
-        said = [(each["type"], each["message"]) for each in namespace["status"].get("conditions") or ()]
-        if held and said != [(each["type"], each["message"]) for each in conditions]:
+        results = [(item["type"], item["message"]) for item in namespace["status"].get("conditions") or ()]
+        if held and results != [(condition["type"], condition["message"]) for condition in conditions]:
             status = {**namespace["status"], "conditions": conditions}
             self._registry.write(NAMESPACES, {**namespace, "status": status})

@@ -11,10 +11,10 @@ _SUBKINDS = {"scale": ("autoscaling", "v1", "Scale"), "token": ("authentication.
 
 def _by_group(types: list[ResourceType]) -> dict[str, dict[str, list[ResourceType]]]:
     """Sort types by group and version; stable versions, which are shorter, come first."""
-    found: dict[str, dict[str, list[ResourceType]]] = {}
-    for each in sorted(types, key=lambda each: (len(each.version), each.version)):
-        found.setdefault(each.group, {}).setdefault(each.version, []).append(each)
-    return found
+    result: dict[str, dict[str, list[ResourceType]]] = {}
+    for type_ in sorted(types, key=lambda type_: (len(type_.version), type_.version)):
+        result.setdefault(type_.group, {}).setdefault(type_.version, []).append(type_)
+    return result
 
 
 def _gvk(each: ResourceType, sub: str = "") -> Json:
@@ -29,49 +29,49 @@ def _names(each: ResourceType) -> Json:
 
 def _resources(types: list[ResourceType]) -> Json:
     entries: list[Json] = []
-    for each in types:
-        own = {"singularName": each.kind.lower(), "namespaced": each.namespaced, "kind": each.kind}
-        entries.append({"name": each.plural, **own, "verbs": each.verbs, **_names(each)})
-        for sub, verbs in each.subresources.items():
-            more = _gvk(each, sub) if sub in _SUBKINDS else {}
-            entries.append({"name": f"{each.plural}/{sub}", **own, "singularName": "", **more, "verbs": verbs})
+    for type_ in types:
+        own = {"singularName": type_.kind.lower(), "namespaced": type_.namespaced, "kind": type_.kind}
+        entries.append({"name": type_.plural, **own, "verbs": type_.verbs, **_names(type_)})
+        for sub, verbs in type_.subresources.items():
+            additional = _gvk(type_, sub) if sub in _SUBKINDS else {}
+            entries.append({"name": f"{type_.plural}/{sub}", **own, "singularName": "", **additional, "verbs": verbs})
     head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": types[0].api_version}
     return {**head, "resources": entries}
 
 
 def _openapi(types: list[ResourceType]) -> Json:
-    """Give what is enough for `kubectl explain`, and for kubectl to leave validation to the server."""
+    """Return what is enough for `kubectl explain`, and for kubectl to leave validation to the server."""
     paths, schemas = dict[str, Value](), dict[str, Value]()
     parameters = [{"name": name, "in": "query"} for name in ("dryRun", "fieldManager", "fieldValidation")]
-    for each in types:
-        group = ".".join(reversed(each.group.split(".")))
-        name = group if each.crd else f"io.k8s.api.{each.group.partition('.')[0] or 'core'}"
+    for type_ in types:
+        group = ".".join(reversed(type_.group.split(".")))
+        name = group if type_.crd else f"io.k8s.api.{type_.group.partition('.')[0] or 'core'}"
         always = {key: {"type": "string"} for key in ("apiVersion", "kind")} | {"metadata": {"type": "object"}}
-        properties = {**(each.schema.get("properties") or {}), **always}
-        more = {"properties": properties, "x-kubernetes-group-version-kind": [_gvk(each)]}
-        schemas[f"{name}.{each.version}.{each.kind}"] = {**each.schema, **more}
-        operation = {"x-kubernetes-group-version-kind": _gvk(each), "parameters": parameters, "responses": {}}
-        place = f"/{each.root}{'/namespaces/{namespace}' if each.namespaced else ''}/{each.plural}/{{name}}"
+        properties = {**(type_.schema.get("properties") or {}), **always}
+        result = {"properties": properties, "x-kubernetes-group-version-kind": [_gvk(type_)]}
+        schemas[f"{name}.{type_.version}.{type_.kind}"] = {**type_.schema, **result}
+        operation = {"x-kubernetes-group-version-kind": _gvk(type_), "parameters": parameters, "responses": {}}
+        place = f"/{type_.root}{'/namespaces/{namespace}' if type_.namespaced else ''}/{type_.plural}/{{name}}"
         paths[place] = {"get": operation, "patch": operation}
     info = {"title": "campaignpool-local", "version": _VERSION["gitVersion"]}
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 
 def documents(types: list[ResourceType], prefix: str) -> dict[str, Json]:
-    """Give all documents by their paths; addresses in them get a prefix, as kubectl takes them as they are."""
-    found: dict[str, Json] = {"version": _VERSION, "api": _CORE}
+    """Return all documents by their paths; addresses in them get a prefix, because kubectl takes them unchanged."""
+    result: dict[str, Json] = {"version": _VERSION, "api": _CORE}
     groups, addresses = [], {}
     for name, versions in _by_group(types).items():
         for here in versions.values():
             root = here[0].root
-            found |= {root: _resources(here), f"openapi/v3/{root}": _openapi(here)}
+            result |= {root: _resources(here), f"openapi/v3/{root}": _openapi(here)}
             addresses[root] = {"serverRelativeURL": f"{prefix}/openapi/v3/{root}"}
         if name:
             listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
             groups.append({"name": name, "versions": listed, "preferredVersion": listed[0]})
-            found[f"apis/{name}"] = {"kind": "APIGroup", "apiVersion": "v1", **groups[-1]}
-    found["apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-    return {**found, "openapi/v3": {"paths": addresses}}
+            result[f"apis/{name}"] = {"kind": "APIGroup", "apiVersion": "v1", **groups[-1]}
+    result["apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+    return {**result, "openapi/v3": {"paths": addresses}}
 
 
 def _described(each: ResourceType) -> Json:
@@ -83,9 +83,9 @@ def _described(each: ResourceType) -> Json:
 
 
 def aggregated(types: list[ResourceType], *, core: bool) -> Json:
-    """Give the core or all other groups at once, as kubectl asks for them first."""
+    """Return the core or all other groups at once, as kubectl asks for them first."""
     items = []
-    for name, versions in _by_group([each for each in types if core == (not each.group)]).items():
-        listed = [{"version": each, "resources": list(map(_described, here))} for each, here in versions.items()]
+    for name, versions in _by_group([type_ for type_ in types if core == (not type_.group)]).items():
+        listed = [{"version": item, "resources": list(map(_described, here))} for item, here in versions.items()]
         items.append({"metadata": {} if core else {"name": name}, "versions": listed})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}

@@ -17,18 +17,18 @@ class SourceMissingError(Exception):
 
 
 def expand(text: str, variables: dict[str, str]) -> str:
-    """Put variables in the place of `$(NAME)`; `$$` is a dollar, and what is unknown stays as it is."""
+    """Put variables in the place of `$(NAME)`; `$$` is a dollar, and what is unknown stays unchanged."""
     return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
 
 
 def _content(source: Json, form: str, pod: Json, store: Store) -> dict[str, str]:
-    """Give what is in the Secret or the ConfigMap that a source refers to, if it does."""
+    """Return what is in the Secret or the ConfigMap that a source refers to, if it does."""
     for kind, plural in _SOURCES.items():
         if reference := source.get(kind + form):
-            found = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
-            data = (found or {}).get("data") or {}
+            value = store.get(("", plural), pod["metadata"]["namespace"], reference["name"])
+            data = (value or {}).get("data") or {}
             wanted = [reference["key"]] if "key" in reference else list(data)
-            if found is None and not reference.get("optional"):
+            if value is None and not reference.get("optional"):
                 raise SourceMissingError(f'{kind.lower()} "{reference["name"]}" not found')
             if not (set(wanted) <= data.keys() or reference.get("optional")):
                 where = f"{_TITLES[kind]} {pod['metadata']['namespace']}/{reference['name']}"
@@ -44,12 +44,12 @@ def variables_of(pod: Json, container: Json, store: Store) -> dict[str, str]:
     if pod["spec"].get("enableServiceLinks", True):
         variables |= service_variables(store.list(_SERVICES, pod["metadata"]["namespace"]))
     for source in container.get("envFrom") or ():
-        found = _content(source, "Ref", pod, store)
-        variables |= {source.get("prefix", "") + key: text for key, text in found.items()}
-    for each in container.get("env") or ():
-        name, source = each["name"], each.get("valueFrom") or {}
+        result = _content(source, "Ref", pod, store)
+        variables |= {source.get("prefix", "") + key: text for key, text in result.items()}
+    for item in container.get("env") or ():
+        name, source = item["name"], item.get("valueFrom") or {}
         if not source:
-            variables[name] = expand(each.get("value") or "", variables)
+            variables[name] = expand(item.get("value") or "", variables)
         elif "fieldRef" in source:
             variables[name] = str(json_path(pod, source["fieldRef"]["fieldPath"]) or "")
         variables.update((name, text) for text in _content(source, "KeyRef", pod, store).values())
@@ -58,14 +58,14 @@ def variables_of(pod: Json, container: Json, store: Store) -> dict[str, str]:
 
 def service_variables(services: list[Json]) -> dict[str, str]:
     """Return the variables by which a container finds the Services of its namespace."""
-    found = dict[str, str]()
+    result = dict[str, str]()
     for service in services:
         prefix, spec = service["metadata"]["name"].upper().replace("-", "_"), service.get("spec") or {}
         address, ports = spec.get("clusterIP", ""), spec.get("ports") or []
         if not ports or address in ("", "None"):
             continue
-        found |= {f"{prefix}_SERVICE_HOST": address, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
-        for each in ports:
-            if each.get("name"):
-                found[f"{prefix}_SERVICE_PORT_{each['name'].upper().replace('-', '_')}"] = str(each["port"])
-    return found
+        result |= {f"{prefix}_SERVICE_HOST": address, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
+        for port in ports:
+            if port.get("name"):
+                result[f"{prefix}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = str(port["port"])
+    return result

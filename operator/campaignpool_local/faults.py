@@ -33,5 +33,5 @@ def duplicate(field: str, value: Value) -> Cause:
 
 def unsupported(field: str, value: Value, supported: Iterable[str]) -> Cause:
     """Return the fault that a value is none of those that are known."""
-    known = ", ".join(map(quoted, supported))
-    return Cause(field, "FieldValueNotSupported", f"Unsupported value: {quoted(value)}: supported values: {known}")
+    existing = ", ".join(map(quoted, supported))
+    return Cause(field, "FieldValueNotSupported", f"Unsupported value: {quoted(value)}: supported values: {existing}")

@@ -22,7 +22,7 @@ def _guard() -> subprocess.Popen[bytes]:
 
 
 def _dismiss(guard: subprocess.Popen[bytes]) -> None:
-    """Close its pipe and wait for its end: whoever ends in order leaves no process behind."""
+    """Close its pipe and wait for its end: a process that ends in order leaves no process behind."""
     with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
         guard.communicate(timeout=5)
 

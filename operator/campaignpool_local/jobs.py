@@ -42,8 +42,8 @@ def failure_action(job: Json, pod: Json) -> tuple[str, str]:
     """Ask the podFailurePolicy about a failed pod: give its action, Count without a rule, and a message."""
     for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or ()):
         wanted = rule.get("onExitCodes")  # the other kind, onPodConditions, never holds of a local process
-        for each in pod["status"].get("containerStatuses", ()) if wanted else ():
-            code, name = each["state"].get("terminated", {}).get("exitCode", 0), each["name"]
+        for item in pod["status"].get("containerStatuses", ()) if wanted else ():
+            code, name = item["state"].get("terminated", {}).get("exitCode", 0), item["name"]
             meant = code != 0 and (code in wanted["values"]) == (wanted["operator"] == "In")
             if meant and wanted.get("containerName", name) == name:
                 where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
@@ -54,7 +54,7 @@ def failure_action(job: Json, pod: Json) -> tuple[str, str]:
 
 def _set(status: Json, kind: str, why: tuple[str, str], time: datetime, value: str = "True") -> None:
     """Set a condition; it keeps its place among the others, and its time while it holds."""
-    conditions = {each["type"]: each for each in status.get("conditions", ())}
+    conditions = {statu["type"]: statu for statu in status.get("conditions", ())}
     if conditions.get(kind, {}).get("status") != value:
         times = dict.fromkeys(("lastProbeTime", "lastTransitionTime"), stamp(time))
         conditions[kind] = {"type": kind, "status": value, **times, "reason": why[0], "message": why[1]}
@@ -62,7 +62,7 @@ def _set(status: Json, kind: str, why: tuple[str, str], time: datetime, value: s
 
 
 def counted(job: Json, pod: Json, time: datetime) -> Json:
-    """Give the status of a Job after one of its pods has ended."""
+    """Return the status of a Job after one of its pods has ended."""
     status: Json = deepcopy(job["status"])
     if pod["status"]["phase"] == "Succeeded":
         return {**status, "succeeded": status.get("succeeded", 0) + 1}
@@ -75,9 +75,9 @@ def counted(job: Json, pod: Json, time: datetime) -> Json:
 
 
 def _end(spec: Json, status: Json, left: float) -> tuple[str, str] | None:
-    """Say why a Job ends, if it does: the reason and a message."""
-    if known := condition(status, "FailureTarget"):
-        return known["reason"], known["message"]
+    """Return why a Job ends, if it does: the reason and a message."""
+    if existing := condition(status, "FailureTarget"):
+        return existing["reason"], existing["message"]
     if status.get("succeeded"):
         return "CompletionsReached", "Reached expected number of succeeded pods"
     if status.get("failed", 0) > spec["backoffLimit"]:
@@ -109,7 +109,7 @@ def decide(job: Json, pod: Json | None, time: datetime, pause: float = 0) -> Dec
     if why:
         good = why[0] == "CompletionsReached"
         _set(status, "SuccessCriteriaMet" if good else "FailureTarget", why, time)
-        if pod is None:  # the end is told when the last pod has gone
+        if pod is None:  # the end is reported when the last pod has gone
             _set(status, "Complete" if good else "Failed", why, time)
             status |= {"completionTime": stamp(time)} if good else {}
     stops, creates = bool(why or spec["suspend"]), pod is None and pause <= 0
@@ -185,6 +185,6 @@ class JobController:
     def _tell(self, job: Json, status: Json) -> None:
         """Post the Events of what has become of a Job."""
         for kind, (event, reason) in _TOLD.items():
-            found = condition(status, kind)
-            if found and not condition(job["status"], kind):
-                self._recorder.post(job, event, reason or found["reason"], str(_SAID.get(kind) or found["message"]))
+            result = condition(status, kind)
+            if result and not condition(job["status"], kind):
+                self._recorder.post(job, event, reason or result["reason"], str(_SAID.get(kind) or result["message"]))

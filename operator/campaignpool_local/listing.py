@@ -16,7 +16,7 @@ _SELECTABLE = {
     "jobs": ("status.successful",),
     "nodes": ("spec.unschedulable",),
     "events": (
-        *(f"involvedObject.{each}" for each in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion")),
+        *(f"involvedObject.{item}" for item in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion")),
         *("involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"),
     ),
 }
@@ -31,12 +31,12 @@ def check_fields(kind: ResourceType, selector: str) -> None:
         field = field.rstrip("!")
         if not operator:
             raise ApiError(400, "BadRequest", f"invalid selector: '{term}'; can't understand '{term}'")
-        known = _SELECTABLE.get(kind.plural, ())
+        value = _SELECTABLE.get(kind.plural, ())
         if kind.group == GROUP:
-            known = tuple(each.replace("involvedObject", "regarding") for each in known)
+            value = tuple(item.replace("involvedObject", "regarding") for item in value)
         if kind.crd is not None:
-            known = tuple(each["jsonPath"].lstrip(".") for each in kind.crd.get("selectableFields") or ())
-        if field not in (*_ALWAYS, *known):
+            value = tuple(item["jsonPath"].lstrip(".") for item in kind.crd.get("selectableFields") or ())
+        if field not in (*_ALWAYS, *value):
             raise ApiError(400, "BadRequest", f"field label not supported: {field}")
 
 
@@ -75,15 +75,15 @@ class Pages:
 def only_metadata(objects: list[Json], metadata: Json, *, many: bool) -> Json:
     """Return objects without their content."""
     head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-    parts = [{**head, "metadata": each["metadata"]} for each in objects]
+    parts = [{**head, "metadata": item["metadata"]} for item in objects]
     listed = {**head, "kind": "PartialObjectMetadataList", "metadata": metadata, "items": parts}
     return listed if many else parts[0]
 
 
 def form_of(accept: str) -> str:
-    """Return in which form a client wants objects: Table, PartialObjectMetadata, or as they are; raise a 406."""
+    """Return in which form a client wants objects: Table, PartialObjectMetadata, or unchanged; raise a 406."""
     for part in accept.replace(" ", "").split(","):
-        kind = next((each[3:] for each in part.split(";") if each.startswith("as=")), "")
+        kind = next((item[3:] for item in part.split(";") if item.startswith("as=")), "")
         if not kind or kind.startswith("APIGroup"):
             return ""
         if "v=v1" in part.split(";"):

@@ -80,9 +80,9 @@ class Registry:
             self.create(find(store, NAMESPACES), "", {"metadata": {"name": name}})
 
     def read(self, kind: ResourceType, namespace: str, name: str) -> Json:
-        """Give an object as this version shows it, or raise a 404."""
-        if found := self.store.get(kind.key, namespace, name):
-            return shown(kind, found)
+        """Return an object as this version shows it, or raise a 404."""
+        if value := self.store.get(kind.key, namespace, name):
+            return shown(kind, value)
         raise ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', kind.about(name))
 
     def create(self, kind: ResourceType, namespace: str, body: Json, *, dry: bool = False) -> Json:
@@ -117,8 +117,8 @@ class Registry:
 
     def _check_namespace(self, kind: ResourceType, name: str, namespace: str) -> None:
         """Raise an error unless a namespace is there, and goes on to be."""
-        found = self.read(find(self.store, NAMESPACES), "", namespace)
-        if "deletionTimestamp" in found["metadata"]:
+        result = self.read(find(self.store, NAMESPACES), "", namespace)
+        if "deletionTimestamp" in result["metadata"]:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
             details = {**kind.about(name), "causes": [{**cause, "field": "metadata.namespace"}]}
@@ -156,7 +156,7 @@ class Registry:
         return new if dry or new == old else self.write(kind.key, new)
 
     def write(self, key: Key, obj: Json) -> Json:
-        """Store a new state as it is; an object that nothing holds any longer goes with it."""
+        """Store a new state unchanged; an object that nothing holds any longer goes with it."""
         return self.store.put(key, obj, remove=is_free(obj))
 
 

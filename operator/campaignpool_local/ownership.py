@@ -48,8 +48,8 @@ class Manager(NamedTuple):
 def _item_key(item: Value, keys: tuple[str, ...]) -> str | None:
     if not isinstance(item, dict):
         return None
-    known = {key: item[key] for key in keys if key in item}
-    return f"k:{json.dumps(known, separators=(',', ':'), sort_keys=True)}" if known else None
+    result = {key: item[key] for key in keys if key in item}
+    return f"k:{json.dumps(result, separators=(',', ':'), sort_keys=True)}" if result else None
 
 
 def _keys_of(field: str, schema: Json | None) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def _keys_of(field: str, schema: Json | None) -> tuple[str, ...]:
 
 
 def _below(value: Value, field: str, schema: Json | None) -> Iterator[tuple[str, str, Value, Json | None]]:
-    """Give (step, field, value, schema) of what is owned one by one: fields of objects, items of lists with keys."""
+    """Return (step, field, value, schema) of what is owned one by one: fields of objects, items of keyed lists."""
     if isinstance(value, dict):
         declared, rest = ((schema or {}).get(key) or {} for key in ("properties", "additionalProperties"))
         for key, item in value.items():
@@ -83,18 +83,18 @@ def leaves(value: Value, schema: Json | None, path: Path = (), field: str = "") 
 
 def _tree(paths: Iterator[Path] | set[Path]) -> Json:
     """Write paths in the form of `fieldsV1`."""
-    found: Json = {}
+    result: Json = {}
     for path in sorted(paths):
-        at = found
+        at = result
         for step in path:
             at = at.setdefault(step, {})
         if path and (path[-1].startswith("k:") or any(other[: len(path)] == path != other for other in paths)):
             at["."] = {}
-    return found
+    return result
 
 
 def paths_of(tree: Json, path: Path = ()) -> Iterator[Path]:
-    """Give the paths in a set of fields."""
+    """Return the paths in a set of fields."""
     if not tree or "." in tree:
         yield path
     for step, inner in tree.items():
@@ -150,7 +150,7 @@ def tracked(kind: ResourceType, old: Json | None, new: Json, manager: Manager) -
 def _is_new_map(path: Path, before: dict[Path, Value]) -> bool:
     """Return whether a map of built-in kinds was not there before, so that its writer owns it as a whole."""
     maps = (("f:data",), ("f:metadata", "f:labels"), ("f:metadata", "f:annotations"), ("f:stringData",))
-    return path in maps and not any(each[: len(path)] == path for each in before)
+    return path in maps and not any(item[: len(path)] == path for item in before)
 
 
 def applied(kind: ResourceType, live: Json | None, wanted: Json, manager: Manager, *, force: bool) -> Json:
@@ -177,7 +177,7 @@ def applied(kind: ResourceType, live: Json | None, wanted: Json, manager: Manage
     result = _without(live or {}, {path for path in earlier - intent.keys() if path not in shared})
     merged: Json = _merged(result, wanted, kind.schema if kind.crd is not None else None)
     mine = _entry(kind, manager, set(intent))
-    before = next((each for each in entries if _is_of(each, manager)), None)
+    before = next((item for item in entries if _is_of(item, manager)), None)
     if before and before["fieldsV1"] == mine["fieldsV1"]:
         mine["time"] = before["time"]
     metadata = {**merged.get("metadata", {}), "managedFields": [*others, mine]}
@@ -189,9 +189,9 @@ def _conflict(found: list[tuple[Json, Path]]) -> ApiError:
     for entry, path in found:
         using = f" using {entry['apiVersion']}" if entry["operation"] != "Apply" else ""
         field = "".join(f".{step[2:]}" if step.startswith("f:") else f"[{_shown(step)}]" for step in path)
-        said = f'conflict with "{entry["manager"]}"{using}'
-        causes.append({"reason": "FieldManagerConflict", "message": said, "field": field})
-    listed = ", ".join(f"{each['message']}: {each['field']}" for each in causes)
+        text = f'conflict with "{entry["manager"]}"{using}'
+        causes.append({"reason": "FieldManagerConflict", "message": text, "field": field})
+    listed = ", ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
     count = f"{len(causes)} conflict{'s' if len(causes) > 1 else ''}"
     return ApiError(409, "Conflict", f"Apply failed with {count}: {listed}", {"causes": causes})
 
@@ -235,8 +235,8 @@ def _merged(live: Value, wanted: Value, schema: Json | None, field: str = "") ->
     if not keys or not isinstance(live, list):
         return wanted
     inner = None if schema is None else schema.get("items") or {}
-    found = {_item_key(item, keys): item for item in live}
+    result = {_item_key(item, keys): item for item in live}
     for item in wanted:
         step = _item_key(item, keys)
-        found[step] = _merged(found.get(step), item, inner)
-    return list(found.values())
+        result[step] = _merged(result.get(step), item, inner)
+    return list(result.values())

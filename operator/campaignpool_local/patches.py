@@ -27,10 +27,10 @@ def merge(target: Value, patch: Value, merged_by: dict[str, str] | None = None) 
             merged.pop(key, None)
         elif isinstance(value, list) and key in (merged_by or {}):
             by = (merged_by or {})[key]
-            items = {each.get(by): each for each in merged.get(key) or ()}
-            items |= {each.get(by): merge(items.get(each.get(by)), each, merged_by) for each in value}
-            gone = [each.get(by) for each in value if each.get("$patch") == "delete"]
-            merged[key] = [each for name, each in items.items() if name not in gone]
+            items = {item.get(by): item for item in merged.get(key) or ()}
+            items |= {item.get(by): merge(items.get(item.get(by)), item, merged_by) for item in value}
+            gone = [item.get(by) for item in value if item.get("$patch") == "delete"]
+            merged[key] = [item for name, item in items.items() if name not in gone]
         elif key == "finalizers" and merged_by and isinstance(value, list):
             merged[key] = list(dict.fromkeys([*(merged.get(key) or ()), *value]))
         elif not key.startswith("$"):  # the other directives of strategic patches are about order
@@ -39,7 +39,7 @@ def merge(target: Value, patch: Value, merged_by: dict[str, str] | None = None) 
 
 
 strategic = partial(merge, merged_by=_MERGED_BY)
-"""Apply a strategic merge patch, which knows of some lists how they are merged."""
+"""Apply a strategic merge patch, which merges some lists by key."""
 
 
 def json_patch(target: Json, operations: Value) -> Json:
@@ -53,7 +53,7 @@ def json_patch(target: Json, operations: Value) -> Json:
 
 
 def scale_of(kind: ResourceType, obj: Json) -> Json:
-    """Give the Scale of an object: replicas, wherever the definition of its type says that they are."""
+    """Return the Scale of an object: replicas, wherever the definition of its type says that they are."""
     paths = (kind.crd or {})["subresources"]["scale"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     head = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {key: obj["metadata"][key] for key in kept}}
@@ -64,7 +64,7 @@ def scale_of(kind: ResourceType, obj: Json) -> Json:
 
 
 def with_scale(kind: ResourceType, obj: Json, scale: Json) -> Json:
-    """Give the object with the replicas of a Scale; of its metadata the version alone counts."""
+    """Return the object with the replicas of a Scale; of its metadata the version alone counts."""
     patch: Value = scale["spec"]["replicas"]
     for step in reversed((kind.crd or {})["subresources"]["scale"]["specReplicasPath"].strip(".").split(".")):
         patch = {step: patch}

@@ -20,8 +20,8 @@ class PodGates:
         self._registry, self._store = registry, registry.store
         registry.gates.append(self.check)
         self._store.listeners.append(self._notice)
-        for each in self._store.list(NAMESPACES):
-            self._give_account(each["metadata"]["name"])
+        for namespace in self._store.list(NAMESPACES):
+            self._give_account(namespace["metadata"]["name"])
 
     def _notice(self, change: Change) -> None:
         if change.key == NAMESPACES and change.type == "ADDED":
@@ -43,21 +43,21 @@ class PodGates:
         labels = (self._store.get(NAMESPACES, "", namespace) or {"metadata": {}})["metadata"].get("labels") or {}
         if (level := labels.get(_ENFORCE, "privileged")) in _LEVELS:
             version = labels.get(f"{_ENFORCE}-version", "latest")
-            if broken := [said for each in _LEVELS[level] if (said := each(spec))]:
+            if broken := [text for item in _LEVELS[level] if (text := item(spec))]:
                 raise _refused(pod, f'violates PodSecurity "{level}:{version}": {", ".join(broken)}')
         self._check_quotas(pod)
 
     def _check_quotas(self, pod: Json) -> None:
         namespace = pod["metadata"]["namespace"]
-        used = sum(not has_ended(each) for each in self._store.list(PODS, namespace))
+        used = sum(not has_ended(item) for item in self._store.list(PODS, namespace))
         for quota in self._store.list(_QUOTAS, namespace):
             hard = (quota.get("spec") or {}).get("hard") or {}
-            over = [each for each in _COUNTED if each in hard and used + 1 > int(hard[each])]
+            over = [item for item in _COUNTED if item in hard and used + 1 > int(hard[item])]
             if over:
                 parts = {"requested": 1, "used": used}
-                said = [f"{word}: {','.join(f'{each}={count}' for each in over)}" for word, count in parts.items()]
-                said.append(f"limited: {','.join(f'{each}={hard[each]}' for each in over)}")
-                raise _refused(pod, f"exceeded quota: {quota['metadata']['name']}, {', '.join(said)}")
+                results = [f"{word}: {','.join(f'{name}={count}' for name in over)}" for word, count in parts.items()]
+                results.append(f"limited: {','.join(f'{name}={hard[name]}' for name in over)}")
+                raise _refused(pod, f"exceeded quota: {quota['metadata']['name']}, {', '.join(results)}")
 
 
 def _refused(pod: Json, why: str) -> ApiError:
@@ -71,7 +71,11 @@ def _containers(spec: Json) -> list[Json]:
 
 def _without(spec: Json, holds: Callable[[Json], bool]) -> str:
     """Write which containers do not hold something, nothing if all do."""
-    names = [f'"{each["name"]}"' for each in _containers(spec) if not holds(each.get("securityContext") or {})]
+    names = [
+        f'"{container["name"]}"'
+        for container in _containers(spec)
+        if not holds(container.get("securityContext") or {})
+    ]
     return f"container{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
 
 
@@ -111,7 +115,7 @@ def _privileged(spec: Json) -> str:
 
 
 def _host(spec: Json) -> str:
-    used = [f"{each}=true" for each in ("hostNetwork", "hostPID", "hostIPC") if spec.get(each)]
+    used = [f"{item}=true" for item in ("hostNetwork", "hostPID", "hostIPC") if spec.get(item)]
     return f"host namespaces ({', '.join(used)})" if used else ""
 
 

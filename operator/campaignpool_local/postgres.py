@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _USER = "campaignpool"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
-# Below the range from which systems draw the ports of outgoing connections: none of those takes it meanwhile.
+# Below the range from which systems draw the ports of outgoing connections: none of those takes it.
 _PORTS = range(20000, 32000)
 # No PG* variable of the caller's reaches the server or its tools; messages come in English, and times in UTC.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
@@ -100,8 +100,8 @@ class EmbeddedPostgres:
                     return
             time.sleep(0.01)
         self.stop(crash=True)
-        said = (self._folder / "postgres.log").read_text(errors="replace").splitlines()[-10:]
-        raise PostgresError("\n".join(["the embedded Postgres did not start; its log ends with:", *said]))
+        text = (self._folder / "postgres.log").read_text(errors="replace").splitlines()[-10:]
+        raise PostgresError("\n".join(["the embedded Postgres did not start; its log ends with:", *text]))
 
     def stop(self, *, crash: bool = False) -> None:
         """Stop the server and wait until it is gone; after a `crash`, the next start has to recover from its log."""
@@ -153,10 +153,10 @@ class EmbeddedPostgres:
         """Make the data folder with its databases and its password, unless it is there."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._nobody:
-            for each in (self._folder, *self._folder.parents, *self._bin.parents):
-                _share(each, 0o001)
-            for each in self._bin.parent.rglob("*"):
-                _share(each, 0o005)  # installed under a narrow umask
+            for item in (self._folder, *self._folder.parents, *self._bin.parents):
+                _share(item, 0o001)
+            for item in self._bin.parent.rglob("*"):
+                _share(item, 0o005)  # installed under a narrow umask
         if self._pgdata.exists():
             return
         # Made under another name, so that a half-made one is never taken for whole.
@@ -166,8 +166,8 @@ class EmbeddedPostgres:
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
         if self._nobody:
-            for each in (fresh, password):
-                os.chown(each, self._nobody.pw_uid, self._nobody.pw_gid)
+            for item in (fresh, password):
+                os.chown(item, self._nobody.pw_uid, self._nobody.pw_gid)
         access = (f"--username={_USER}", f"--pwfile={password}", "--auth=scram-sha-256")
         self._run("initdb", f"--pgdata={fresh}", *access, *_LOCALE)
         (fresh / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
@@ -190,7 +190,7 @@ class EmbeddedPostgres:
 
 
 def _share(path: Path, rights: int) -> None:
-    """Give every unix user those of these rights to a file that its owner has."""
+    """Return every unix user those of these rights to a file that its owner has."""
     mode = path.stat().st_mode
     if (wider := mode | (mode >> 6 & rights)) != mode:
         _log.info("Letting other users get at %s, for Postgres does not run as root", path)

@@ -24,7 +24,7 @@ class _Field(NamedTuple):
 
 def _fields(text: str) -> dict[int, _Field]:
     """Read `1 name, 2 data map:bytes`."""
-    parts = (each.split() for each in text.split(","))
+    parts = (part.split() for part in text.split(","))
     return {int(number): _Field(name, *(kind or ["string"])) for number, name, *kind in parts}
 
 
@@ -98,7 +98,7 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _parts(raw: bytes) -> Iterator[tuple[int, Value]]:
-    """Give the fields of a message by their numbers: numbers, or bytes."""
+    """Return the fields of a message by their numbers: numbers, or bytes."""
     at = 0
     while at < len(raw):
         key, at = _varint(raw, at)

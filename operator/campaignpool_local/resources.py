@@ -57,8 +57,8 @@ class ResourceType:
     @property
     def schema(self) -> Json:
         """The OpenAPI schema; that of a built-in type says nothing of its fields."""
-        nothing = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        return ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or nothing
+        result = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        return ((self.crd or {}).get("schema") or {}).get("openAPIV3Schema") or result
 
     def about(self, name: str, called: str = "") -> Json:
         """The `details` of a Status: which object it speaks of."""
@@ -72,9 +72,9 @@ class ResourceType:
 
     def invalid(self, name: str, causes: list[Cause]) -> ApiError:
         """422: the object violates its schema or its rules."""
-        said = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
-        said = said if len(causes) == 1 else f"[{said}]"
-        message = f'{self.kind}{f".{self.group}" if self.group else ""} "{name}" is invalid: {said}'
+        text = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
+        text = text if len(causes) == 1 else f"[{text}]"
+        message = f'{self.kind}{f".{self.group}" if self.group else ""} "{name}" is invalid: {text}'
         details = {**self.about(name, self.kind), "causes": [cause._asdict() for cause in causes]}
         return ApiError(422, "Invalid", message, details)
 
@@ -127,23 +127,23 @@ _BUILT_IN = (
 
 
 def served(store: Store) -> Iterator[ResourceType]:
-    """Give all types that are served at this moment, of several versions the stored one first."""
+    """Return all types that are served at this moment, of several versions the stored one first."""
     yield from _BUILT_IN
     for spec in (crd["spec"] for crd in store.list(CRDS)):
         names, scope = spec["names"], spec["scope"] == "Namespaced"
         what = (spec["group"], names["plural"], names["kind"], tuple(names.get("shortNames", ())), scope)
-        versions = [each for each in spec["versions"] if each["served"]]
+        versions = [item for item in spec["versions"] if item["served"]]
         for version in sorted(versions, key=lambda each: not each["storage"]):
-            more = (version["name"], tuple(names.get("categories", ())))
+            additional = (version["name"], tuple(names.get("categories", ())))
             subresources = dict.fromkeys(version.get("subresources") or (), STATUS["status"])
-            yield ResourceType(*what, *more, subresources=subresources, crd=version)
+            yield ResourceType(*what, *additional, subresources=subresources, crd=version)
 
 
 def find(store: Store, key: Key, version: str = "") -> ResourceType:
-    """Give a type in this version, or in the one that is stored."""
-    for each in served(store):
-        if (each.group, each.plural) == key and version in ("", each.version):
-            return each
-    if key[0] not in {each.group for each in _BUILT_IN}:
+    """Return a type in this version, or in the one that is stored."""
+    for item in served(store):
+        if (item.group, item.plural) == key and version in ("", item.version):
+            return item
+    if key[0] not in {item.group for item in _BUILT_IN}:
         raise NoSuchPathError
     raise ApiError(404, "NotFound", "the server could not find the requested resource", {})

@@ -10,7 +10,7 @@ _ALWAYS = ("apiVersion", "kind", "metadata")
 
 
 def below(value: Value, schema: Json, path: str) -> Iterator[tuple[Value, Value, Json | None, str]]:
-    """Give (key or index, value, schema, path) of everything in an object or a list; the schema may be unknown."""
+    """Return (key or index, value, schema, path) of everything in an object or a list; the schema may be unknown."""
     if isinstance(value, list):
         yield from ((n, item, schema.get("items"), f"{path}[{n}]") for n, item in enumerate(value))
     elif isinstance(value, dict):
@@ -38,7 +38,7 @@ def shaped(value: Value, schema: Json, path: str = "") -> Value:
 
 
 def unknown_fields(value: Value, schema: Json, path: str = "") -> Iterator[str]:
-    """Give the paths of what a schema does not declare, and drops."""
+    """Return the paths of what a schema does not declare, and drops."""
     for key, item, inner, at in below(value, schema, path):
         if at in _ALWAYS:
             continue

@@ -45,8 +45,8 @@ def _as_json(
     body: Json, code: int = 200, warnings: Sequence[str] = (), content_type: str = "application/json"
 ) -> web.Response:
     answer = web.Response(body=json.dumps(body).encode(), status=code, headers={"Content-Type": content_type})
-    for each in warnings:
-        escaped = each.replace("\\", "\\\\").replace('"', '\\"')
+    for warning in warnings:
+        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         answer.headers.add("Warning", f'299 - "{escaped}"')
     return answer
 
@@ -104,7 +104,7 @@ class _Call:
                 return otherwise
 
     def one(self, obj: Json, *, headed: bool = True) -> Json:
-        """Give one object in the form that the client wants, if it is not the Status that stands for it."""
+        """Return one object in the form that the client wants, if it is not the Status that stands for it."""
         version = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         if self.sub == "scale":
             return scale_of(self.kind, obj)
@@ -161,8 +161,8 @@ class Server:
         types, accepted = list(served(self._store)), request.headers.get("Accept", "").replace(" ", "")
         if where in ("api", "apis") and discovery.AGGREGATED in accepted:
             return _as_json(discovery.aggregated(types, core=where == "api"), content_type=discovery.AGGREGATED)
-        if found := discovery.documents(types, f"/{self._tokens.secret}").get(where):
-            return _as_json(found)
+        if value := discovery.documents(types, f"/{self._tokens.secret}").get(where):
+            return _as_json(value)
         raise NoSuchPathError
 
     async def _handle(self, request: web.Request, user: User, root: list[str], path: list[str]) -> web.StreamResponse:
@@ -242,13 +242,13 @@ class Server:
         if token:
             objects, metadata = self._pages.next(token, limit)
         else:
-            found = self._chosen(call) if chosen is None else chosen
-            objects, metadata = self._pages.first(found, str(self._store.version), limit)
+            result = self._chosen(call) if chosen is None else chosen
+            objects, metadata = self._pages.first(result, str(self._store.version), limit)
         if call.asked("labelSelector") or call.asked("fieldSelector"):
             metadata.pop("remainingItemCount", None)
-        items = [shown(call.kind, each) for each in objects]
+        items = [shown(call.kind, item) for item in objects]
         if call.kind.crd is None:
-            items = [{key: each[key] for key in each if key not in ("apiVersion", "kind")} for each in items]
+            items = [{key: item[key] for key in item if key not in ("apiVersion", "kind")} for item in items]
         head = {"kind": f"{call.kind.kind}List", "apiVersion": call.kind.api_version}
         return _as_json(call.form(objects, metadata, {**head, "metadata": metadata, "items": items}))
 
@@ -294,7 +294,7 @@ class Server:
 
     async def _change(self, call: _Call) -> web.StreamResponse:
         kind, form, dry = call.kind, call.request.content_type, call.says("dryRun")
-        forms = [each for each in (*_PATCHES, _APPLY) if not (kind.crd and each == _STRATEGIC)]
+        forms = [patch for patch in (*_PATCHES, _APPLY) if not (kind.crd and patch == _STRATEGIC)]
         body = await (call.body(forms) if call.verb == "patch" else call.body())
         applies = (call.verb, form) == ("patch", _APPLY)
         creates = applies or (call.verb, kind.kind) == ("update", "Lease")

@@ -14,7 +14,7 @@ _HISTORY = 20_000  # how many changes can be replayed
 
 
 class Change(NamedTuple):
-    """One entry of the history: the object as it is now and as it was before."""
+    """One entry of the history: the object of now and as it was before."""
 
     key: Key
     version: int
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
 
 def name_of(obj: Json) -> Name:
-    """Give namespace and name of an object."""
+    """Return namespace and name of an object."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
@@ -38,15 +38,15 @@ class Store:
         self._objects: dict[Key, dict[Name, Json]] = {}
 
     def get(self, key: Key, namespace: str, name: str) -> Json | None:
-        """Give one object, or None."""
+        """Return one object, or None."""
         return self._objects.get(key, {}).get((namespace, name))
 
     def list(self, key: Key, namespace: str = "") -> list[Json]:
-        """Give the objects of a namespace, or of all, in the order of their names."""
+        """Return the objects of a namespace, or of all, in the order of their names."""
         return [obj for name, obj in sorted(self._objects.get(key, {}).items()) if namespace in ("", name[0])]
 
     def everything(self) -> Places:
-        """Give all objects with the keys of their collections."""
+        """Return all objects with the keys of their collections."""
         return [(key, obj) for key, objects in self._objects.items() for obj in objects.values()]
 
     def put(self, key: Key, obj: Json, *, remove: bool = False) -> Json:

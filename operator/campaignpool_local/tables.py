@@ -47,13 +47,13 @@ def _state(obj: Json) -> str:
     status = obj["status"]
     if obj["kind"] == "Job":
         return next((state for state in _JOB_STATES if condition(status, state)), "Running")
-    states = (state for each in status.get("containerStatuses") or () for state in each["state"].values())
-    known = next((state["reason"] for state in states if "reason" in state), str(status["phase"]))
-    return "Terminating" if "deletionTimestamp" in obj["metadata"] else known
+    states = (state for statu in status.get("containerStatuses") or () for state in statu["state"].values())
+    existing = next((state["reason"] for state in states if "reason" in state), str(status["phase"]))
+    return "Terminating" if "deletionTimestamp" in obj["metadata"] else existing
 
 
 def _containers(job: Json, key: str) -> str:
-    return ",".join(each.get(key, "") for each in job["spec"]["template"]["spec"]["containers"])
+    return ",".join(item.get(key, "") for item in job["spec"]["template"]["spec"]["containers"])
 
 
 def _selected(job: Json) -> Json:
@@ -90,15 +90,15 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
 
 
 def table(kind: ResourceType, objects: list[Json], metadata: Json, include: str, *, headed: bool = True) -> Json:
-    """Give a Table of objects; without its head it describes no columns."""
+    """Return a Table of objects; without its head it describes no columns."""
     declared = (kind.crd or {}).get("additionalPrinterColumns")
     columns = [_NAME] if declared else list(_COLUMNS.get(kind.plural, (_NAME, _AGE)))
-    for each in map(dict, declared or ()):
-        said = f"Custom resource definition column (in JSONPath format): {each['jsonPath']}"
-        columns.append(Column(cell=each.pop("jsonPath"), **{"description": said, **each}))
-    head = [{key: value for key, value in each._asdict().items() if key != "cell"} for each in columns if headed]
+    for item in map(dict, declared or ()):
+        text = f"Custom resource definition column (in JSONPath format): {item['jsonPath']}"
+        columns.append(Column(cell=item.pop("jsonPath"), **{"description": text, **item}))
+    head = [{key: value for key, value in column._asdict().items() if key != "cell"} for column in columns if headed]
     rows, part = [], {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     for obj in objects:
         carried = {"Object": obj, "None": None}.get(include, {**part, "metadata": obj["metadata"]})
-        rows.append({"cells": [each.of(obj) for each in columns], "object": carried})
+        rows.append({"cells": [column.of(obj) for column in columns], "object": carried})
     return {**part, "kind": "Table", "metadata": metadata, "columnDefinitions": head or None, "rows": rows}

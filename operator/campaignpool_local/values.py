@@ -23,8 +23,8 @@ def stamp(time: datetime | None = None) -> str:
 
 
 def condition(status: Json, kind: str) -> Json | None:
-    """Give a condition of a status, if it is true."""
-    true = (each for each in status.get("conditions", ()) if (each["type"], each["status"]) == (kind, "True"))
+    """Return a condition of a status, if it is true."""
+    true = (statu for statu in status.get("conditions", ()) if (statu["type"], statu["status"]) == (kind, "True"))
     return next(true, None)
 
 
@@ -33,7 +33,7 @@ def json_path(value: Value, path: str) -> Value:
     for step in _STEP.finditer(path):
         if step["test"]:
             items = value if isinstance(value, list) else []
-            value = next((each for each in items if str(json_path(each, step["test"])) == step["equals"]), None)
+            value = next((item for item in items if str(json_path(item, step["test"])) == step["equals"]), None)
         else:
             name = step["quoted"] or step["name"].replace("\\", "")
             value = value.get(name) if isinstance(value, dict) else None
@@ -53,10 +53,10 @@ class ApiError(Exception):
 
     def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
         super().__init__(message)
-        more = {} if details is None else {"details": details}
+        additional = {} if details is None else {"details": details}
         head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         why = {"reason": reason} if reason else {}
-        self.status: Json = {**head, "message": message, **why, **more, "code": code}
+        self.status: Json = {**head, "message": message, **why, **additional, "code": code}
 
 
 class NoSuchPathError(Exception):

@@ -1,4 +1,4 @@
-"""Faults of a value by its schema, in the words of the API server; patterns are RE2's, as they are there."""
+"""Faults of a value by its schema, in the words of the API server; patterns are RE2's, as in RE2."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _is_integer(value: Value) -> bool:
 
 def _type(validator: Value, wanted: str, value: Value, schema: Json) -> Iterator[ValidationError]:
     fits = any(
-        _is_integer(value) if each == "integer" else validator.is_type(value, each) for each in wanted.split(",")
+        _is_integer(value) if part == "integer" else validator.is_type(value, part) for part in wanted.split(",")
     )
     if not fits and not (value is None and schema.get("nullable")):
         yield ValidationError("", validator="type", validator_value=wanted)
@@ -49,10 +49,10 @@ def _list_type(_: Value, kind: str, value: Value, schema: Json) -> Iterator[Vali
     seen: list[Value] = []
     for number, item in enumerate(value if isinstance(value, list) and kind != "atomic" else ()):
         by_key = kind == "map" and isinstance(item, dict)
-        known = {key: item.get(key) for key in schema["x-kubernetes-list-map-keys"]} if by_key else item
-        if known in seen:
-            yield ValidationError("", path=(number,), instance=known)
-        seen.append(known)
+        existing = {key: item.get(key) for key in schema["x-kubernetes-list-map-keys"]} if by_key else item
+        if existing in seen:
+            yield ValidationError("", path=(number,), instance=existing)
+        seen.append(existing)
 
 
 def _pattern(_: Value, pattern: str, value: Value, __: Json) -> Iterator[ValidationError]:
@@ -72,11 +72,11 @@ def _is_date_time(value: object) -> bool:
 
 
 def _listed(values: list[Value]) -> str:
-    return ", ".join(json.dumps(each if isinstance(each, str) else json.dumps(each)) for each in values)
+    return ", ".join(json.dumps(value if isinstance(value, str) else json.dumps(value)) for value in values)
 
 
 def violations(value: Value, schema: Json) -> Iterator[Cause]:
-    """Give every fault of a value."""
+    """Return every fault of a value."""
     for error in _Validator(schema, format_checker=_formats).iter_errors(value):
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
         field += "." + error.message.split("'")[1] if error.validator == "required" else ""  # it names what it misses

@@ -17,14 +17,14 @@ _TERM = re.compile(rf"(?P<absent>!)? *(?P<key>{_NAME}) *(?P<operator>in|notin|==
 
 
 def _label_term(term: str) -> Callable[[dict[str, str]], bool]:
-    found = _TERM.fullmatch(term.strip())
-    key, operator, value = found.group("key", "operator", "value") if found else ("", "", "")
-    values = {each.strip() for each in value.strip(" ()").split(",")}
+    match = _TERM.fullmatch(term.strip())
+    key, operator, value = match.group("key", "operator", "value") if match else ("", "", "")
+    values = {part.strip() for part in value.strip(" ()").split(",")}
     fits = re.fullmatch(r" *\([^()]*\)" if operator.endswith("in") else rf" *({_NAME})?" if operator else "", value)
-    if found is None or fits is None:
+    if match is None or fits is None:
         raise ApiError(400, "BadRequest", f"unable to parse requirement: {term!r}")
     if not operator:
-        return lambda labels: (key in labels) != bool(found["absent"])
+        return lambda labels: (key in labels) != bool(match["absent"])
     if operator in "<>":
         sign, bound = 1 if operator == ">" else -1, int(value)
         return lambda labels: labels.get(key, "").isdigit() and sign * (int(labels[key]) - bound) > 0
@@ -45,8 +45,8 @@ def selector(labels: str, fields: str) -> Predicate:
 
     def matches(obj: Json) -> bool:
         given = obj["metadata"].get("labels") or {}
-        found = ((_field(obj, path) == value) == (sign != "!=") for path, sign, value in by_field)
-        return all(term(given) for term in by_label) and all(found)
+        result = ((_field(obj, path) == value) == (sign != "!=") for path, sign, value in by_field)
+        return all(term(given) for term in by_label) and all(result)
 
     return matches
 
@@ -62,7 +62,7 @@ class Wish:
     bookmarks: bool
 
     def event(self, change: Change) -> Event | None:
-        """Give the event that a change is to a client with this selector, if it is any."""
+        """Return the event that a change is to a client with this selector, if it is any."""
         before = change.before is not None and self.matches(change.before)
         if change.key == self.kind.key and change.type != "DELETED" and self.matches(change.object):
             return ("MODIFIED" if before else "ADDED"), change.object
@@ -72,19 +72,19 @@ class Wish:
         return "DELETED", {**seen, "metadata": {**seen["metadata"], "resourceVersion": str(change.version)}}
 
     def bookmark(self, version: int, **more: Json) -> Event:
-        """Tell how far the watch has come."""
+        """Return how far the watch has come."""
         metadata = {"resourceVersion": str(version), **more}
         return "BOOKMARK", {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
 
 
 async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
-    """Give every event until the time is over."""
+    """Return every event until the time is over."""
     loop, queue, reached = asyncio.get_running_loop(), asyncio.Queue[Change](), store.version
     end, floor = loop.time() + wish.timeout, store.history[0].version - 1 if store.history else 0
     if wish.version and not floor <= wish.version <= reached:  # one of the future is of an earlier life
         yield "ERROR", ApiError(410, "Expired", f"too old resource version: {wish.version} ({reached})").status
         return
-    for missed in (each for each in store.history if 0 < wish.version < each.version):
+    for missed in (item for item in store.history if 0 < wish.version < item.version):
         queue.put_nowait(missed)
     existing = [] if wish.version else list(filter(wish.matches, store.list(wish.kind.key)))
     store.listeners.append(queue.put_nowait)
@@ -101,7 +101,7 @@ async def watch(store: Store, wish: Wish) -> AsyncIterator[Event]:
                     reached = store.version
                     yield wish.bookmark(reached)
             else:
-                if found := wish.event(change):
-                    yield found
+                if result := wish.event(change):
+                    yield result
     finally:
         store.listeners.remove(queue.put_nowait)

@@ -60,8 +60,8 @@ def main() -> int:
     try:
         config = Config(**options)
     except ValidationError as error:
-        for each in error.errors():
-            sys.stderr.write(f"campaignpool-operator: {'.'.join(map(str, each['loc']))}: {each['msg']}\n")
+        for item in error.errors():
+            sys.stderr.write(f"campaignpool-operator: {'.'.join(map(str, item['loc']))}: {item['msg']}\n")
         return 2
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     setup(as_json=config.json_logs, level=level)

@@ -135,7 +135,7 @@ async def give_up(cluster: Cluster, pool: Pool, error: CampaignPoolError) -> Eve
 
 
 async def _remove_finalizer(cluster: Cluster, pool: Pool) -> None:
-    finalizers = [each for each in pool.finalizers if each != FINALIZER]
+    finalizers = [finalizer for finalizer in pool.finalizers if finalizer != FINALIZER]
     await cluster.set_finalizers(pool.namespace, pool.name, pool.resource_version, finalizers)
 
 
@@ -167,7 +167,7 @@ async def _drain(
 
 
 async def _emptied(connection: Connection, key: str) -> float | None:
-    """Remove what nobody claimed; give the seconds until there is more to do, None once the pool is buried."""
+    """Remove what nobody claimed; give the seconds until there is more to do, None once the deletion is finished."""
     await pools.cancel_runs(connection, key)
     if await _removed(connection, key):
         return 0.0
@@ -193,7 +193,7 @@ async def _clear(connection: Connection, key: str) -> None:
 
 
 async def _with_ledger(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
-    """Return what was observed with the ledger as it is now, and what keeps images from being processed."""
+    """Return what was observed with the ledger of now, and what keeps images from being processed."""
     key = observed.pool.key
     facts = Ledger(owners=await pools.counts(connection, key), images=await ledger_images.observe(connection, key))
     return await observe_images(cluster, connection, replace(observed, ledger=facts), image)
@@ -224,11 +224,11 @@ async def _images(
 
 def _left_behind(observed: Observed) -> tuple[Event, ...]:
     """Return an Event for images that were neither copied nor deleted in time."""
-    found = observed.ledger.images if observed.ledger is not None else ImageTotals()
-    if not found.unfinished:
+    result = observed.ledger.images if observed.ledger is not None else ImageTotals()
+    if not result.unfinished:
         return ()
-    copying = found.unfinished - found.deleting
+    copying = result.unfinished - result.deleting
     cause = f": {observed.images_fault.message}" if observed.images_fault else ""
-    message = f"images of {copying} campaigns are not copied and those of {found.deleting} not deleted{cause}"
+    message = f"images of {copying} campaigns are not copied and those of {result.deleting} not deleted{cause}"
     _log.warning("images left in place", extra={"pool": observed.pool.key, "cause": message})
     return (Event("Warning", Reason.IMAGES_LEFT_BEHIND, sentence(message)),)

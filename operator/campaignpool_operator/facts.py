@@ -104,7 +104,7 @@ class Observed:
         cluster_now: By the API server's; None: as `now`.
         database_now: By the database's; None: as `now`.
         spec: What is wanted; None where it cannot be read, and then `fault` says why.
-        compiled: The blueprint against the database as it is; None after a fault.
+        compiled: The blueprint against the current database; None after a fault.
         ledger: What exists; None where a fault hides it.
         jobs: The pool's seeding Jobs as the API has them, finished ones too.
         pods: What is known of the pods of Jobs, by the Job's name.

@@ -59,11 +59,11 @@ def with_defaults(pool: Pool, config: Config) -> Pool:
     template = seeding.get("podTemplate") or {}
     if not isinstance(resources, Mapping) or not isinstance(template, Mapping):
         return pool  # `parse_spec` says what is wrong
-    more = {
+    result = {
         "resources": {**config.seeder_resources, **resources},
         "podTemplate": pod.merged(config.seeder_pod_template, template, keep_nulls=True),
     }
-    return replace(pool, raw_spec={**pool.raw_spec, "seeding": {**seeding, **{k: v for k, v in more.items() if v}}})
+    return replace(pool, raw_spec={**pool.raw_spec, "seeding": {**seeding, **{k: v for k, v in result.items() if v}}})
 
 
 def parse_spec(pool: Pool) -> CampaignPoolSpec:
@@ -80,9 +80,9 @@ def parse_spec(pool: Pool) -> CampaignPoolSpec:
         return CampaignPoolSpec.model_validate(pool.raw_spec)
     except ValidationError as error:
         # `input` is left out: what people wrote in the wrong place may be a secret.
-        faults = [f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-        raise ConfigurationError("; ".join(faults[:_FAULTS_SHOWN]) + more, reason="SpecInvalid") from error
+        faults = [f"spec.{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        additional = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise ConfigurationError("; ".join(faults[:_FAULTS_SHOWN]) + additional, reason="SpecInvalid") from error
 
 
 def _with_nul(value: object, path: str) -> Iterator[str]:
@@ -158,14 +158,14 @@ async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -
     reference = spec.blueprint.config_map_ref
     if reference is None:
         raise BlueprintError(["spec.blueprint is empty: set inline or configMapRef"])
-    found = await cluster.config_map(pool.namespace, reference.name)
-    if found is None:
+    result = await cluster.config_map(pool.namespace, reference.name)
+    if result is None:
         raise ConfigurationError(
             f"there is no ConfigMap {reference.name} in namespace {pool.namespace}: create it, with the blueprint "
             f"under the key {reference.key}",
             reason="ConfigMapNotFound",
         )
-    texts, version = found
+    texts, version = result
     if reference.key not in texts:
         raise ConfigurationError(
             f"the ConfigMap {reference.name} has no key {reference.key}: add it, with the blueprint, or correct "

@@ -29,7 +29,7 @@ class Session:
         pool: The resource.
         spec: What is wanted; None where it cannot be read.
         connection: To the pool's database; None where a fault is in the way.
-        compiled: The blueprint against the database as it is; None where a fault is in the way.
+        compiled: The blueprint against the current database; None where a fault is in the way.
         quiet: Every change that comes after this sends a notification; else look again soon.
         fault: The first thing that failed.
     """

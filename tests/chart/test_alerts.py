@@ -126,7 +126,7 @@ def group(name: str, series: dict[str, str], *tests: dict[str, Any]) -> dict[str
 
 
 def fires(name: str) -> dict[str, Any]:
-    case, alert = CASES[name], next(each for each in ALERTS if each.name == name)
+    case, alert = CASES[name], next(item for item in ALERTS if item.name == name)
     annotations = {
         "summary": case.summary,
         "description": alert.meaning,

@@ -62,7 +62,7 @@ def client(emulator: Emulator) -> Iterator[httpx.Client]:
 
 
 def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (found,) = [each for each in objects if each["kind"] == kind]
+    (found,) = [item for item in objects if item["kind"] == kind]
     return found
 
 
@@ -73,26 +73,26 @@ def test_it_lints(helm: Helm) -> None:
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_every_object_is_one_that_the_api_takes(helm: Helm, client: httpx.Client, values: dict[str, Any]) -> None:
     objects = helm.template(values)
-    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
+    names = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in objects]
     assert len(names) == len(set(names))
-    for each in objects:
-        labels = each["metadata"]["labels"]
+    for item in objects:
+        labels = item["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "campaignpool-operator"
         assert set(values.get("commonLabels", {}).items()) <= set(labels.items())
         assert set(values.get("commonAnnotations", {}).items()) <= set(
-            each["metadata"].get("annotations", {}).items()
+            item["metadata"].get("annotations", {}).items()
         )
-        if each["kind"] in FOREIGN:
+        if item["kind"] in FOREIGN:
             continue
-        path = PATHS[each["kind"]].format(each["metadata"].get("namespace"))
-        answer = client.post(f"/{path}", params={"dryRun": "All", "fieldValidation": "Strict"}, json=each)
+        path = PATHS[item["kind"]].format(item["metadata"].get("namespace"))
+        answer = client.post(f"/{path}", params={"dryRun": "All", "fieldValidation": "Strict"}, json=item)
         assert answer.status_code == httpx.codes.CREATED, answer.text
 
 
 @pytest.mark.parametrize("name", ["defaults", "everything"])
 def test_what_is_rendered_is_what_the_golden_file_says(helm: Helm, name: str) -> None:
     """To take a change over: write `got` into the file, and read the difference."""
-    rendered = [each for each in helm.template(MATRIX[name]) if each["kind"] != "CustomResourceDefinition"]
+    rendered = [item for item in helm.template(MATRIX[name]) if item["kind"] != "CustomResourceDefinition"]
     got = yaml.safe_dump_all(sorted(rendered, key=lambda each: (each["kind"], each["metadata"]["name"])), width=110)
     assert (GOLDEN / f"{name}.yaml").read_text() == got
 
@@ -125,14 +125,14 @@ def test_the_crd_is_that_of_the_models_and_stays(helm: Helm) -> None:
 
 def test_some_namespaces_need_no_right_in_the_cluster(helm: Helm) -> None:
     objects = helm.template(MATRIX["some namespaces"])
-    assert not [each["kind"] for each in objects if each["kind"].startswith(("Cluster", "Custom"))]
-    roles = [each for each in objects if each["kind"] == "Role"]
-    assert {each["metadata"]["namespace"] for each in roles} == {"game", "stage", "campaignpool-system"}
+    assert not [item["kind"] for item in objects if item["kind"].startswith(("Cluster", "Custom"))]
+    roles = [item for item in objects if item["kind"] == "Role"]
+    assert {role["metadata"]["namespace"] for role in roles} == {"game", "stage", "campaignpool-system"}
 
 
 def test_the_roles_hold_the_operators_rules_and_no_others(helm: Helm) -> None:
     objects = helm.template({})
-    whole = next(each for each in objects if each["metadata"]["name"] == "campaignpool-system-campaignpool-operator")
+    whole = next(item for item in objects if item["metadata"]["name"] == "campaignpool-system-campaignpool-operator")
     lease = only(objects, "Role")
     for role, rules in ((whole, POOL_RULES), (lease, LEASE_RULES)):
         wanted = [{"apiGroups": [r.group], "resources": [r.resource], "verbs": list(r.verbs)} for r in rules]
@@ -155,10 +155,10 @@ def test_operator_pods_pass_the_restricted_standard_and_pin_no_user(helm: Helm) 
 def test_the_alerts_are_rendered_with_their_runbooks(helm: Helm) -> None:
     values = {"monitoring": {"prometheusRule": {"enabled": True, "runbookUrl": "https://wiki.example.com/pools/"}}}
     rule = only(helm.template(values), "PrometheusRule")
-    listed = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    listed = [item for group in rule["spec"]["groups"] for item in group["rules"]]
     assert len(listed) >= 10
-    for each in listed:
-        assert each["annotations"]["runbook_url"] == f"https://wiki.example.com/pools/{each['alert']}"
+    for item in listed:
+        assert item["annotations"]["runbook_url"] == f"https://wiki.example.com/pools/{item['alert']}"
 
 
 def test_every_object_of_the_readme_example_renders(helm: Helm) -> None:

@@ -36,13 +36,13 @@ def instructions(image: str) -> list[tuple[str, str]]:
 
 
 def stages(image: str) -> list[list[tuple[str, str]]]:
-    found: list[list[tuple[str, str]]] = []
+    results: list[list[tuple[str, str]]] = []
     for word, rest in instructions(image):
         if word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append((word, rest))
-    return found
+            results.append([])
+        if results:
+            results[-1].append((word, rest))
+    return results
 
 
 def built(image: str, folder: Path) -> Path:
@@ -51,7 +51,7 @@ def built(image: str, folder: Path) -> Path:
     given = {key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_", "PIP_"))}
     for word, rest in stages(image)[0][1:]:
         if word == "ENV":
-            environment |= dict(each.split("=", 1) for each in shlex.split(rest))
+            environment |= dict(part.split("=", 1) for part in shlex.split(rest))
             environment |= {
                 "UV_PYTHON": sys.executable,
                 "UV_LINK_MODE": "hardlink",
@@ -93,13 +93,13 @@ def test_what_is_copied_and_installed_is_enough_to_start(image: str, tmp_path: P
 def test_the_final_stage_has_a_numeric_user_labels_and_nothing_that_builds(image: str) -> None:
     build, final = stages(image)
     assert (build[0], final[0]) == (("FROM", "${BASE} AS build"), ("FROM", "${BASE}"))
-    said = dict(final)
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", said["USER"])
-    python, flag, module = json.loads(said["ENTRYPOINT"])
+    entries = dict(final)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", entries["USER"])
+    python, flag, module = json.loads(entries["ENTRYPOINT"])
     assert (python, flag) == ("python", "-m")
     assert module in STARTS[image]
     for label in ("title", "description", "version", "revision", "source", "licenses"):
-        assert f"org.opencontainers.image.{label}=" in said["LABEL"]
+        assert f"org.opencontainers.image.{label}=" in entries["LABEL"]
     assert [rest for word, rest in final if word == "COPY"] == ["--from=build /app/.venv /app/.venv"]
     assert not any(tool in rest for word, rest in final if word == "RUN" for tool in ("apt", "pip install", "uv "))
 

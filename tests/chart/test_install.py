@@ -50,10 +50,10 @@ def install(helm: Helm, kube: Kube, values: dict[str, Any] | None = None, verb: 
 
 def variables(kube: Kube) -> dict[str, str]:
     """The environment of the operator's container, as the kubelet would set it."""
-    found = kube.get(DEPLOYMENT)
-    assert found is not None
-    listed = found["spec"]["template"]["spec"]["containers"][0]["env"]
-    return {each["name"]: each.get("value", NAMESPACE) for each in listed}
+    value = kube.get(DEPLOYMENT)
+    assert value is not None
+    listed = value["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {item["name"]: item.get("value", NAMESPACE) for item in listed}
 
 
 def account(cluster: Emulator, kube: Kube, folder: Path) -> Path:
@@ -67,7 +67,7 @@ def answer(operator: OperatorProcess) -> str:
 def without(rules: list[dict[str, Any]], rule: Rule) -> list[dict[str, Any]]:
     taken = {"apiGroups": [rule.group], "resources": [rule.resource], "verbs": list(rule.verbs)}
     assert taken in rules
-    return [each for each in rules if each != taken]
+    return [item for item in rules if item != taken]
 
 
 @pytest.mark.parametrize("major", HELMS)
@@ -107,11 +107,11 @@ def test_the_operator_works_with_what_was_installed(
         path = f"{POOLS.format('game')}/chiwar"
 
         def status() -> dict[str, Any]:
-            found: dict[str, Any] = (kube.get(path) or {}).get("status", {})
-            return found
+            value: dict[str, Any] = (kube.get(path) or {}).get("status", {})
+            return value
 
         eventually(status, "the pool has a status")
-        conditions = {each["type"]: each for each in status()["conditions"]}
+        conditions = {statu["type"]: statu for statu in status()["conditions"]}
         assert "There is no Secret chiwar-database" in conditions["Ready"]["message"]
         assert operator.metric("campaignpool_leader") == 1
         assert "forbidden" not in operator.log.lower()
@@ -161,7 +161,7 @@ def test_every_rule_that_is_taken_away_is_missed(cluster: Emulator, kube: Kube, 
             assert role is not None
             for rule in rules:
                 kube.patch(path, {"rules": without(role["rules"], rule)})
-                said = asyncio.run(missing())
-                assert said, rule
-                assert rule.qualified in said
+                text = asyncio.run(missing())
+                assert text, rule
+                assert rule.qualified in text
             kube.patch(path, {"rules": role["rules"]})

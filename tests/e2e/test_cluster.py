@@ -73,9 +73,9 @@ def forwarded(kubeconfig: Path) -> Iterator[str]:
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            found = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
-            assert found
-            yield f"postgresql://game:for-tests-only@127.0.0.1:{found[1]}/game"
+            match = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+            assert match
+            yield f"postgresql://game:for-tests-only@127.0.0.1:{match[1]}/game"
         finally:
             process.terminate()
 

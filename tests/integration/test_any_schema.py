@@ -119,8 +119,8 @@ async def holds(connection: Connection, world: World) -> None:
         "SELECT root_key FROM campaign_pool.campaign WHERE run = 'job' AND state = 'ready'"
     )
     new = added(before, await read(connection, world))
-    for made in clones(world, new, [row["root_key"] for row in roots]):
-        assert made == clone
+    for created in clones(world, new, [row["root_key"] for row in roots]):
+        assert created == clone
     assert len({row["slug"] for row in new[0]}) == world.clones
 
     claimed = []

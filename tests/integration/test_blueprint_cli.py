@@ -31,7 +31,7 @@ def realm(database_url: str) -> str:
 
 
 def dumped(server: EmbeddedPostgres, url: str) -> str:
-    """Give the schema and all rows, without what differs from one dump to the next."""
+    """Return the schema and all rows, without what differs from one dump to the next."""
     done = subprocess.run(
         [server.binary("pg_dump"), f"--dbname={url}"], capture_output=True, text=True, check=True
     ).stdout
@@ -42,11 +42,11 @@ def dumped(server: EmbeddedPostgres, url: str) -> str:
 def test_what_discover_writes_seeds_whole_campaigns_without_an_edit(
     discovered: Path, new_database: NewDatabase, chiwar_template: str
 ) -> None:
-    found = blueprint.parse(discovered.read_text(), "discovered")
+    result = blueprint.parse(discovered.read_text(), "discovered")
     url = new_database(chiwar_template)
 
     async def work(connection: Connection) -> None:
-        await ledgers.installed(connection, blueprint={"inline": found})
+        await ledgers.installed(connection, blueprint={"inline": result})
         (campaign,) = await ledgers.filled(connection, "", 1)
         assert await chiwar.check_clone(connection, campaign) == []
         claimed = await ledgers.claim(connection, chiwar.NEW_USER_ID)
@@ -72,10 +72,10 @@ def test_what_discover_found_in_the_sample_application(discovered: Path) -> None
         r"#   fights +3 of 9 rows +LOOK: play: its rows happen at a time \(started_at, ended_at\)",
         r"#   campaign_memberships +5 of 15 rows +who belongs to a campaign",
         r"#   invitations +4 of 12 rows +each row belongs to somebody \(user_id is required\)",
-        r"#   shots +15 of 45 rows +hangs on fights, which is left out",
+        r"#   shots +15 of 45 rows +belongs to fights, which is left out",
         r"#   users +current_campaign_id may be NULL",
         r"# LOOK: image_url holds ids inside its text, of campaigns \(1 of 1\)",
-        r"user_id: \$claimant +# it belongs to whoever claims it",
+        r"user_id: \$claimant +# it belongs to the user who claims it",
     ):
         assert re.search(line, text), line
 
@@ -182,8 +182,8 @@ def test_an_application_of_another_kind(realm: str, command: Run, tmp_path: Path
         "campaignpool: onClaim: column role of realm.members may not be NULL and has no default: give it a value\n",
     )
     # The two edits that are marked.
-    mended = text.replace("    # LOOK: kind: ", "    kind: \"'play'\" # ")
-    file.write_text(mended.replace("world_id: $campaign", "world_id: $campaign\n        role: \"'gm'\""))
+    fixed = text.replace("    # LOOK: kind: ", "    kind: \"'play'\" # ")
+    file.write_text(fixed.replace("world_id: $campaign", "world_id: $campaign\n        role: \"'gm'\""))
     code, text, errors = command("check", "-f", str(file), *where, "--campaigns", "3")
     assert (code, errors) == (0, "")
     assert re.search(r"  hero_items +96 ", text)
@@ -221,9 +221,9 @@ def test_diff_names_what_changed(chiwar_url: str, command: Run) -> None:
     assert f"    changed: {changed}\n" in text
     assert "    columns changed: blob_id.checksum in 1\n" in text
 
-    found = json.loads(command("diff", *pool, "--json")[1])
-    named = {each["table"]: each for each in found["tables"]}
-    assert found["equal"] is False
+    document = json.loads(command("diff", *pool, "--json")[1])
+    named = {item["table"]: item for item in document["tables"]}
+    assert document["equal"] is False
     assert named["public.weapons"]["columns"] == {"damage": 1, "name": 1}
     assert named["public.weapons"]["keys"]["removed"] == [gone]
     # Its image is left out with it: nothing but the weapon refers to the attachment.
@@ -236,9 +236,9 @@ def test_diff_between_revisions(chiwar_url: str, command: Run) -> None:
         await connection.execute(
             "UPDATE factions SET description = 'New' WHERE campaign_id = $1 AND active", chiwar.TEMPLATE_ID
         )
-        # A revision is made anew when the blueprint changes, too.
+        # A new revision is made when the blueprint changes, too.
         inline = {**ledgers.MANIFEST["spec"]["blueprint"]["inline"]}
-        inline["tables"] = [each for each in inline["tables"] if each["name"] != "carries"]
+        inline["tables"] = [item for item in inline["tables"] if item["name"] != "carries"]
         await ledgers.installed(connection, blueprint={"inline": inline})
         rows = await connection.fetch("SELECT fingerprint FROM campaign_pool.revision ORDER BY id")
         return rows[0][0], rows[1][0]
@@ -260,9 +260,9 @@ def test_diff_between_revisions(chiwar_url: str, command: Run) -> None:
 def test_installing_records_what_the_command_compares(chiwar_url: str) -> None:
     async def work(connection: Connection) -> None:
         await ledgers.installed(connection)
-        known = await pools.observe(connection, ledgers.POOL)
-        assert known.revision
-        assert known.revision.fingerprint.startswith("t1-")
-        assert await connection.fetchval("SELECT count(*) FROM campaign_pool.r1_rows") == known.revision.rows
+        existing = await pools.observe(connection, ledgers.POOL)
+        assert existing.revision
+        assert existing.revision.fingerprint.startswith("t1-")
+        assert await connection.fetchval("SELECT count(*) FROM campaign_pool.r1_rows") == existing.revision.rows
 
     on(chiwar_url, work)

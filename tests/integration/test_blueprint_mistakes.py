@@ -1,4 +1,4 @@
-"""How the command `campaignpool blueprint` answers mistakes: by one sentence that says what to mend."""
+"""How the command `campaignpool blueprint` answers mistakes: by one sentence that says how to fix it."""
 
 import re
 import subprocess
@@ -144,12 +144,12 @@ def test_a_role_with_few_rights(command: Run, chiwar_url: str, discovered: Path,
         code, text, _ = command("discover", "--root", "campaigns", *WHERE, "--database-url", poor)
         assert code == 0
         assert re.search(r"#   weapons +LOOK: the role in the URL may not read it", text)
-        assert re.search(r"#   image_positions +LOOK: it may hang on campaigns by positionable_type and", text)
-        mend = "grant the right to the role in the URL"
+        assert re.search(r"#   image_positions +LOOK: it may belong to campaigns by positionable_type and", text)
+        remedy = "grant the right to the role in the URL"
         code, _, errors = command("check", "-f", str(discovered), *WHERE, "--database-url", poor)
         assert (code, errors) == (
             1,
-            f"campaignpool: the database refuses: permission denied for table characters: {mend}\n",
+            f"campaignpool: the database refuses: permission denied for table characters: {remedy}\n",
         )
         file = tmp_path / "small.yaml"
         file.write_text(text)

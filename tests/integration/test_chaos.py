@@ -44,12 +44,12 @@ def game(tmp_path: Path, new_database: NewDatabase, chiwar_template: str) -> Ite
 
 def seeders(game: Game) -> list[int]:
     """The processes that seed for this pool."""
-    found = []
+    results = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it ended meanwhile
             if f"--pool={game.key}".encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
+                results.append(int(path.parent.name))
+    return results
 
 
 class Killer(threading.Thread):

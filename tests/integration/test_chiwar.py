@@ -37,9 +37,9 @@ class _Cloned:
 def cloned(postgres_server: EmbeddedPostgres, chiwar_template: str) -> Iterator[_Cloned]:
     async def clone(url: str) -> UUID:
         connection = await asyncpg.connect(url)
-        made = await naive.clone(connection, chiwar.RETURNING_USERS[0], "Second Campaign")
+        created = await naive.clone(connection, chiwar.RETURNING_USERS[0], "Second Campaign")
         await connection.close()
-        return made.campaign_id
+        return created.campaign_id
 
     url = postgres_server.create_database("chiwar_cloned", chiwar_template)
     yield _Cloned(url, asyncio.run(clone(url)))
@@ -71,9 +71,9 @@ async def _hashes(conn: Connection) -> dict[str, str]:
 
 async def test_the_template_has_what_the_documentation_says(conn: Connection) -> None:
     sql = (_DATA / "chiwar_prerequisites.sql").read_text()
-    found = await conn.fetchrow(sql, chiwar.TEMPLATE_ID)
-    assert found is not None
-    assert dict(found) | {"chained": 0} == {
+    row = await conn.fetchrow(sql, chiwar.TEMPLATE_ID)
+    assert row is not None
+    assert dict(row) | {"chained": 0} == {
         "active": 643,
         "retired": 24,
         "dependent": 128,
@@ -81,15 +81,15 @@ async def test_the_template_has_what_the_documentation_says(conn: Connection) ->
         "chained": 0,
         "astray": 0,
     }
-    assert found["chained"] > 20
+    assert row["chained"] > 20
     assert await conn.fetchval("SELECT count(*) FROM campaigns WHERE is_master_template") == 1
     for table in ("fights", "invitations", "campaign_memberships"):
         assert await conn.fetchval(f"SELECT count(*) FROM {table} WHERE campaign_id = $1", chiwar.TEMPLATE_ID)
 
 
 async def test_the_users_that_are_documented_exist(conn: Connection) -> None:
-    known = [chiwar.TEMPLATE_OWNER_ID, *chiwar.RETURNING_USERS, *chiwar.NEW_USERS]
-    assert await conn.fetchval("SELECT count(*) FROM users WHERE id = ANY ($1) AND gamemaster", known) == 8
+    results = [chiwar.TEMPLATE_OWNER_ID, *chiwar.RETURNING_USERS, *chiwar.NEW_USERS]
+    assert await conn.fetchval("SELECT count(*) FROM users WHERE id = ANY ($1) AND gamemaster", results) == 8
     for number, user in enumerate(chiwar.RETURNING_USERS, start=1):
         owner = "SELECT user_id FROM campaigns WHERE id = $1"
         assert await conn.fetchval(owner, ids.other_campaign_id(number)) == user
@@ -123,8 +123,8 @@ async def test_the_counts_of_a_clone_are_those_of_a_clone(new_database: NewDatab
 async def test_any_scale_can_be_loaded_and_cloned(new_database: NewDatabase, scale: float) -> None:
     connection = await asyncpg.connect(new_database())
     await chiwar.load(connection, scale=scale, campaigns=1)
-    made = await naive.clone(connection, chiwar.NEW_USER_ID, "Mine")
-    faults = await chiwar.check_clone(connection, made.campaign_id)
+    created = await naive.clone(connection, chiwar.NEW_USER_ID, "Mine")
+    faults = await chiwar.check_clone(connection, created.campaign_id)
     halves = await chiwar.half_campaigns(connection)
     await connection.close()
     assert faults == []
@@ -132,13 +132,13 @@ async def test_any_scale_can_be_loaded_and_cloned(new_database: NewDatabase, sca
 
 
 async def test_the_same_seed_gives_the_same_rows(new_database: NewDatabase) -> None:
-    found = []
+    results = []
     for seed in (3, 3, 4):
         connection = await asyncpg.connect(new_database())
         await chiwar.load(connection, scale=0.1, campaigns=2, seed=seed)
-        found.append(await _hashes(connection))
+        results.append(await _hashes(connection))
         await connection.close()
-    first, second, other = found
+    first, second, other = results
     assert first == second
     assert [table for table in COLUMNS if first[table] == other[table]] == []
 

@@ -82,8 +82,8 @@ async def test_no_campaign_is_ever_given_twice(connection: Connection, chiwar_ur
     assert len(by_key) == 40
     assert all(len(campaigns) == 1 for campaigns in by_key.values())
     assert len(set().union(*by_key.values())) == 40
-    for each in connections:
-        await each.close()
+    for item in connections:
+        await item.close()
 
 
 async def test_an_empty_pool_clones_then_and_there(connection: Connection) -> None:
@@ -101,16 +101,16 @@ async def test_an_empty_pool_can_fail_with_a_state_of_its_own(connection: Connec
 
 
 async def test_an_empty_pool_can_let_the_claimant_wait(connection: Connection, chiwar_url: str) -> None:
-    """Nothing waits in the database: no row means not yet, and what became ready is told."""
+    """Nothing waits in the database: no row means not yet, and what became ready is notified."""
     await installed(connection, claims={"onEmpty": "Wait"})
     waiting = await asyncpg.connect(chiwar_url)
     told = asyncio.Event()
     await waiting.add_listener("campaign_pool_ready", lambda *_: told.set())
     statement = "SELECT campaign_id FROM campaign_pool.claim($1, $2, wait => '5s')"
     assert await waiting.fetch(statement, POOL, str(NEW)) == []
-    made = await filled(connection, "", 1)
+    created = await filled(connection, "", 1)
     await asyncio.wait_for(told.wait(), 10)
-    assert await waiting.fetchval(statement, POOL, str(NEW)) == made[0]
+    assert await waiting.fetchval(statement, POOL, str(NEW)) == created[0]
     await waiting.close()
 
 
@@ -151,15 +151,15 @@ async def test_a_claim_that_is_rolled_back_gives_the_campaign_back(connection: C
 
 
 async def test_a_campaign_that_was_deleted_behind_our_back_is_set_aside(connection: Connection) -> None:
-    made = await filled(connection, "", 2)
+    created = await filled(connection, "", 2)
     await connection.execute("UPDATE campaign_pool.campaign SET root_key = id::text")
     gone = await connection.fetchval(
         "UPDATE campaign_pool.campaign SET root_key = '00000000-0000-4000-8000-000000000000' WHERE root_key = $1"
         " RETURNING id",
-        made[0],
+        created[0],
     )
     got = {(await claim(connection, NEW))["campaign_id"], (await claim(connection, NEW))["campaign_id"]}
-    assert made[1] in got
+    assert created[1] in got
     row = await connection.fetchrow("SELECT state, cause FROM campaign_pool.campaign WHERE id = $1", gone)
     assert row is not None
     assert (row["state"], row["cause"]) == ("failed", "its row in the root table was deleted")

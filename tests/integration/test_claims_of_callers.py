@@ -107,7 +107,7 @@ async def test_a_claim_that_cannot_see_that_the_operator_sleeps_wakes_it(
     transaction = strict.transaction(isolation="repeatable_read")
     await transaction.start()
     await strict.fetchval("SELECT count(*) FROM worlds")
-    assert await pools.begin_waiting(connection, POOL), "nobody is at work as far as can be seen"
+    assert await pools.begin_waiting(connection, POOL), "nobody is active as far as can be seen"
     await strict.fetchrow(CLAIM, POOL, "ann", None)
     await transaction.commit()
     await connection.execute("SELECT pg_notify('campaign_pool', 'the end')")

@@ -55,19 +55,19 @@ def campaigns(connection: Connection, chiwar_url: str) -> Client:  # noqa: ARG00
 
 
 async def claimed(connection: Connection) -> list[str]:
-    """Give the campaigns that were claimed."""
+    """Return the campaigns that were claimed."""
     return [row["campaign_id"] for row in await connection.fetch("SELECT campaign_id FROM campaign_pool.claimed")]
 
 
 async def until(holds: Callable[[], Awaitable[Found]]) -> Found:
     """Wait for something, within the time that a test may take; gives it."""
-    while not (found := await holds()):  # noqa: ASYNC110 (the database says it, not an event)
+    while not (result := await holds()):  # noqa: ASYNC110 (the database says it, not an event)
         await asyncio.sleep(0.01)
-    return found
+    return result
 
 
 async def listeners(connection: Connection) -> list[int]:
-    """Give the server's processes that listen for campaigns in this database."""
+    """Return the server's processes that listen for campaigns in this database."""
     rows = await connection.fetch(
         "SELECT pid FROM pg_stat_activity"
         " WHERE datname = current_database() AND query ILIKE 'LISTEN %campaign_pool_ready%'"
@@ -104,7 +104,7 @@ async def test_a_pool_of_connections_is_given_back_whole(connection: Connection,
     async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
         campaigns = Client(pool, POOL)
         got = await asyncio.gather(*(campaigns.claim(NEW) for _ in range(4)))
-        assert len({each.campaign_id for each in got}) == 4
+        assert len({item.campaign_id for item in got}) == 4
         assert pool.get_idle_size() == pool.get_size() == 1
 
 
@@ -120,12 +120,12 @@ async def test_a_campaign_can_be_called_something(connection: Connection, chiwar
 
 async def test_many_are_claimed_or_none(connection: Connection, campaigns: Client) -> None:
     await installed(connection, claims={"onEmpty": "Fail"})
-    made = await filled(connection, "", 3)
+    created = await filled(connection, "", 3)
     with pytest.raises(PoolEmpty):
         await campaigns.claim_many(NEW, 4)
     assert await claimed(connection) == []
     got = await campaigns.claim_many(NEW, 3, key="request-1")
-    assert {each.campaign_id for each in got} == set(made)
+    assert {item.campaign_id for item in got} == set(created)
     assert await campaigns.claim_many(NEW, 3, key="request-1") == got
     assert await campaigns.claim(NEW, key=got[1].key) == got[1]
 
@@ -230,7 +230,7 @@ async def test_a_connection_lost_after_the_commit_costs_no_campaign(
     campaigns = Client(partial(asyncpg.connect, chiwar_url, connection_class=Cut), POOL)
     got = await campaigns.claim_many(NEW, 2) if many else [await campaigns.claim(NEW)]
     assert Cut.cuts == 0
-    assert sorted(await claimed(connection)) == sorted(each.campaign_id for each in got)
+    assert sorted(await claimed(connection)) == sorted(item.campaign_id for item in got)
 
 
 @pytest.mark.parametrize("kind", ["SerializationError", "DeadlockDetectedError"])
@@ -297,7 +297,7 @@ async def test_a_wrong_password_is_not_tried_again(chiwar_url: str) -> None:
 
 
 async def test_who_waits_is_woken(connection: Connection, chiwar_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is asked again but for what was heard; and whoever waits, one connection listens."""
+    """Nothing is asked again but for what was heard; and one connection listens for all."""
     monkeypatch.setattr(client, "RECHECK_SECONDS", 3600.0)
     await installed(connection, claims=WAITING)
     async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=2) as pool:
@@ -306,8 +306,8 @@ async def test_who_waits_is_woken(connection: Connection, chiwar_url: str, monke
         await until(lambda: listeners(connection))
         await filled(connection, "", 5)
         got = await asyncio.gather(*waiting)
-        assert {each.campaign_id for each in got} == set(await claimed(connection))
-        assert {each.source for each in got} == {"master"}
+        assert {item.campaign_id for item in got} == set(await claimed(connection))
+        assert {item.source for item in got} == {"master"}
         assert await campaigns.claim(NEW, key=got[0].key, wait=LONG) == got[0]
     await until(lambda: gone(connection))
 
@@ -436,12 +436,12 @@ async def test_claims_pass_a_pooler_in_transaction_mode(
     await filled(connection, "", 20)
     async with asyncpg.create_pool(bouncer_url, min_size=0, max_size=10, statement_cache_size=0) as pool:
         pooled, own = Client(pool, POOL), Client(bouncer_url, POOL)
-        looking = [asyncio.create_task(each()) for _ in range(20) for each in (partial(own.peek, NEW), pooled.health)]
-        asking = [each.claim(NEW, key=f"{n}") for n in range(10) for each in (pooled, own)]
+        looking = [asyncio.create_task(item()) for _ in range(20) for item in (partial(own.peek, NEW), pooled.health)]
+        asking = [item.claim(NEW, key=f"{n}") for n in range(10) for item in (pooled, own)]
         got = await asyncio.gather(*asking)
         await asyncio.gather(*looking)
-        assert {each.campaign_id for each in got} == set(await claimed(connection))
-        assert len({each.campaign_id for each in got}) == 10
+        assert {item.campaign_id for item in got} == set(await claimed(connection))
+        assert len({item.campaign_id for item in got}) == 10
         await installed(connection, claims=WAITING)
         await pooled.claim_many(NEW, 10)
         monkeypatch.setattr(client, "RECHECK_SECONDS", 3600.0)

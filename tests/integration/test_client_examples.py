@@ -53,8 +53,8 @@ def node() -> list[str]:
 
 
 def ruby(program: str, library: str) -> list[str]:
-    there = ["ruby", "-e", f'require "pg"; require "{library}"']
-    if shutil.which("ruby") is None or subprocess.run(there, capture_output=True, check=False).returncode != 0:
+    results = ["ruby", "-e", f'require "pg"; require "{library}"']
+    if shutil.which("ruby") is None or subprocess.run(results, capture_output=True, check=False).returncode != 0:
         pytest.skip(f"Ruby with pg and {library} is not installed: apt-get install ruby ruby-pg ruby-activerecord")
     return ["ruby", str(EXAMPLES / "ruby" / program)]
 
@@ -72,7 +72,7 @@ def elixir() -> list[str]:
 
 WAYS: dict[str, Callable[[], list[str]]] = {
     "psql": psql,
-    **{each: partial(python, f"claim_{each}.py") for each in ("client", "asyncpg", "psycopg", "sqlalchemy")},
+    **{item: partial(python, f"claim_{item}.py") for item in ("client", "asyncpg", "psycopg", "sqlalchemy")},
     "node": node,
     "ruby": partial(ruby, "claim_pg.rb", "pg"),
     "activerecord": partial(ruby, "claim_activerecord.rb", "active_record"),
@@ -167,9 +167,9 @@ def test_the_statements_of_the_page_hold(chiwar_url: str) -> None:
         await transaction.start()
         await connection.execute("CREATE ROLE game_app; DROP OWNED BY campaign_pool_app")
         for block in blocks("sql"):
-            for each in block.replace("CREATE ROLE campaign_pool_app NOLOGIN;", "").split(";")[:-1]:
-                rows = await connection.fetch(re.sub(r"<(.*?)>", lambda found: values[found[1]], each))
-                if "claim(" in each:
+            for part in block.replace("CREATE ROLE campaign_pool_app NOLOGIN;", "").split(";")[:-1]:
+                rows = await connection.fetch(re.sub(r"<(.*?)>", lambda found: values[found[1]], part))
+                if "claim(" in part:
                     values["campaign id"] = rows[0]["campaign_id"]
         assert await connection.fetchval("SELECT pg_has_role('game_app', 'campaign_pool_app', 'member')")
         states = await connection.fetch("SELECT state, count(*) FROM campaign_pool.campaign GROUP BY state")

@@ -18,8 +18,8 @@ POOLS = f"/apis/campaignpool.dev/v1alpha1/namespaces/default/{PLURAL}"
 def client(emulator: Emulator) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=emulator.url, timeout=10) as client:
         definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        made = client.post(definitions, json=crd())
-        assert made.status_code in (201, 409), made.text
+        created = client.post(definitions, json=crd())
+        assert created.status_code in (201, 409), created.text
         yield client
 
 
@@ -63,11 +63,11 @@ def test_a_wrong_spec_is_refused_with_a_sentence(client: httpx.Client, spec: dic
 
 
 def test_defaults_are_filled_in(client: httpx.Client) -> None:
-    made = client.post(POOLS, json=pool("defaults")).raise_for_status().json()["spec"]
-    assert made["size"] == 5
-    assert made["maxSize"] == 100
-    assert made["seeding"]["batchSize"] == 10
-    assert made["images"] == {
+    created = client.post(POOLS, json=pool("defaults")).raise_for_status().json()["spec"]
+    assert created["size"] == 5
+    assert created["maxSize"] == 100
+    assert created["seeding"]["batchSize"] == 10
+    assert created["images"] == {
         "strategy": "Share",
         "folder": "/campaigns",
         "concurrency": 4,
@@ -77,14 +77,14 @@ def test_defaults_are_filled_in(client: httpx.Client) -> None:
         "deadline": "2h",
         "requiredForReady": False,
     }
-    assert made["claims"] == {
+    assert created["claims"] == {
         "onEmpty": "Clone",
         "waitSeconds": 5,
         "allowStale": True,
         "lifetime": {"default": "1h", "maximum": "24h"},
         "whileDeleting": "Refuse",
     }
-    assert made["paused"] is False
+    assert created["paused"] is False
     client.delete(f"{POOLS}/defaults").raise_for_status()
 
 

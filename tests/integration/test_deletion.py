@@ -43,8 +43,8 @@ async def test_a_campaign_on_which_other_rows_hang_stays_with_the_cause(
     await installed(connection)
     keys = sorted(await filled(connection, "", 4))
     column = "id" if table == "campaigns" else "campaign_id"
-    found = f"SELECT id FROM {table} WHERE {column} = $1 ORDER BY id LIMIT 1"
-    await connection.execute(f"INSERT INTO duels (of_id) {found}", keys[1])
+    result = f"SELECT id FROM {table} WHERE {column} = $1 ORDER BY id LIMIT 1"
+    await connection.execute(f"INSERT INTO duels (of_id) {result}", keys[1])
     before = await connection.fetch("SELECT * FROM duels")
 
     assert await retiring.retire(connection, POOL, "", most=4) == 4
@@ -94,7 +94,7 @@ async def test_what_somebody_claimed_keeps_all_that_hangs_on_it(connection: Conn
 async def test_rows_that_somebody_added_to_a_campaign_of_the_pool_are_not_deleted_unseen(
     connection: Connection,
 ) -> None:
-    """Nobody should write there, but whoever did is told rather than robbed."""
+    """Nobody should write there, but a person who did is informed, and loses nothing."""
     await installed(connection)
     keys = sorted(await filled(connection, "", 2))
     names = "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns "
@@ -123,13 +123,13 @@ async def test_what_deletion_meets_is_said_before_the_first_clone(connection: Co
     wanted = spec()
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    said = await install.warnings(connection, compiled)
+    text = await install.warnings(connection, compiled)
     assert (
         "foreign key duels_of_id_fkey of duels, which is not part of the blueprint, would delete or change rows with "
         "those of characters: a campaign on which they hang stays retiring"
-    ) in said
-    assert "triggers of weapons fire when campaigns that nobody claimed are deleted: see" in said
-    assert not any("duels_of_id_fkey of duels has no index" in each for each in said)
+    ) in text
+    assert "triggers of weapons fire when campaigns that nobody claimed are deleted: see" in text
+    assert not any("duels_of_id_fkey of duels has no index" in item for item in text)
     await connection.execute("DROP INDEX duels_of_id_idx")
     assert (
         "foreign key duels_of_id_fkey of duels has no index, so deleting campaigns reads the whole table: "

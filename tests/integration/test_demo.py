@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Give the command lines of processes that name the folder."""
+    """Return the command lines of processes that name the folder."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

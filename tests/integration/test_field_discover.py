@@ -42,8 +42,8 @@ CREATE TABLE tagged (id serial PRIMARY KEY, content_type_id integer, object_id i
 async def test_tables_without_foreign_keys_are_proposed_and_cloned(connection: Connection) -> None:
     await connection.execute(NO_KEYS)
     text = await discover(connection, "campaigns", Template(where="is_master_template"))
-    found = blueprint.parse(text, "text")
-    tables = {table.name: table for table in found.tables}
+    result = blueprint.parse(text, "text")
+    tables = {table.name: table for table in result.tables}
     assert set(tables) == {"heroes", "weapons", '"Scene"', '"Picture"'}
     assert tables["heroes"].references == {"campaign_id": "campaigns"}
     assert tables["weapons"].references == {"hero_id": "heroes"}
@@ -55,7 +55,7 @@ async def test_tables_without_foreign_keys_are_proposed_and_cloned(connection: C
         ("tagged", "content_type_id and object_id"),
     ):
         (line,) = [line for line in text.splitlines() if line.startswith(f"#   {name} ")]
-        assert f"{MARK}: it may hang on campaigns by {pair}" in line
+        assert f"{MARK}: it may belong to campaigns by {pair}" in line
     keys = await field.made(connection, text)
     query = "SELECT count(*) FROM weapons w JOIN heroes h ON h.id = w.hero_id WHERE h.campaign_id = $1"
     assert await connection.fetchval(query, keys[0]) == 30
@@ -87,10 +87,10 @@ SELECT 'u', 'App\\Models\\Hero', id FROM heroes UNION ALL SELECT 'u', 'App\\Mode
 async def test_class_names_irregular_plurals_and_what_may_hold_keys(connection: Connection) -> None:
     await connection.execute(LARAVEL)
     text = await discover(connection, "campaigns", Template(where="is_template"))
-    found = blueprint.parse(text, "text")
-    (pair,) = next(table for table in found.tables if table.name == "images").polymorphic
+    result = blueprint.parse(text, "text")
+    (pair,) = next(table for table in result.tables if table.name == "images").polymorphic
     assert pair.targets == {"App\\Models\\Hero": "heroes", "App\\Models\\Person": "people"}
-    assert [row.table for row in found.on_claim.insert] == ["campaign_members"]
+    assert [row.table for row in result.on_claim.insert] == ["campaign_members"]
     for column in ("options", "after"):
         assert f"{MARK}: {column} is copied: where it holds keys of the campaign's rows, say so" in text
     assert f"{MARK}: number gets a new value from its default in every clone" in text

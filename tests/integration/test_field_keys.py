@@ -120,8 +120,8 @@ async def test_keys_in_arrays_documents_and_texts_are_those_of_the_clone(connect
     await connection.execute(SCENES)
     keys = await field.made(connection, DECLARED)
     template = str(await connection.fetchval("SELECT id FROM campaigns WHERE is_master_template"))
-    found = [await content(connection, key) for key in (template, *keys)]
-    assert found[1] == found[2] == found[0]
+    results = [await content(connection, key) for key in (template, *keys)]
+    assert results[1] == results[2] == results[0]
     await removed(connection, keys)
 
 

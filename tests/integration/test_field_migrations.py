@@ -67,13 +67,13 @@ async def test_types_of_the_application_can_be_changed_and_dropped(connection: C
 async def test_no_table_of_ours_has_a_type_or_collation_that_is_not_of_postgres(connection: Connection) -> None:
     await connection.execute(TYPES)
     await field.put(connection, field.ROOT + TABLES)
-    found = await connection.fetch("""
+    rows = await connection.fetch("""
         SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0
         JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation
         WHERE relnamespace = 'campaign_pool'::regnamespace AND relname LIKE 'r1\\_%' AND NOT attisdropped
           AND (typnamespace <> 'pg_catalog'::regnamespace OR collnamespace <> 'pg_catalog'::regnamespace)
     """)
-    assert found == []
+    assert rows == []
 
 
 DROPPED = {

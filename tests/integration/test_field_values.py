@@ -97,13 +97,13 @@ CREATE FUNCTION campaign_v7() RETURNS uuid LANGUAGE sql VOLATILE AS $$ SELECT (
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize("referred", [False, True])
 async def test_new_keys_ascend_as_those_of_the_template_do(connection: Connection, kind: str, referred: bool) -> None:
-    more = "CREATE TABLE notes (id serial PRIMARY KEY, step_id {} NOT NULL REFERENCES steps);"
+    additional = "CREATE TABLE notes (id serial PRIMARY KEY, step_id {} NOT NULL REFERENCES steps);"
     await connection.execute(f"""
         {field.CAMPAIGNS} {V7}
         CREATE TABLE steps (id {KEYS[kind]} PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, label text);
         INSERT INTO steps (campaign_id, label) SELECT id, n::text FROM campaigns, generate_series(1, 50) n;
         UPDATE steps SET label = label || ' edited' WHERE label::integer % 3 = 1;
-        {more.format("uuid" if "uuid" in KEYS[kind] else "bigint") if referred else ""}
+        {additional.format("uuid" if "uuid" in KEYS[kind] else "bigint") if referred else ""}
         {"INSERT INTO notes (step_id) SELECT id FROM steps;" if referred else ""}
     """)
     tables = "tables: [{name: steps}, {name: notes}]" if referred else "tables: [{name: steps}]"

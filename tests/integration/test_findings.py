@@ -219,8 +219,8 @@ async def test_warnings_say_what_is_worth_knowing(connection: Connection) -> Non
 - {name: gifts}
 - {name: pictures, polymorphic: [{type: item_type, id: item_id, targets: {Hero: heroes}}]}
 """
-    found = await compiled(connection, HEAD + tables)
-    assert await install.warnings(connection, found) == WARNINGS
-    await install.install(connection, ledgers.POOL, found)
+    result = await compiled(connection, HEAD + tables)
+    assert await install.warnings(connection, result) == WARNINGS
+    await install.install(connection, ledgers.POOL, result)
     await ledgers.filled(connection, "", 1)
     assert (await pools.observe(connection, ledgers.POOL)).owners[""].ready == 1

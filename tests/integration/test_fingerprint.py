@@ -72,7 +72,7 @@ def known(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture
 async def conn(known: str) -> AsyncIterator[Connection]:
-    """A connection to it; whoever changes something rolls it back."""
+    """A connection to it; a test that changes something rolls it back."""
     connection = await asyncpg.connect(known)
     yield connection
     await connection.close()
@@ -101,13 +101,13 @@ async def app(small: str) -> AsyncIterator[Connection]:
 
 
 async def test_it_is_the_one_that_every_release_gave(conn: Connection) -> None:
-    found = await fingerprint(conn, worlds())
-    assert {each.table: (each.rows, len(each.columns)) for each in found.tables} == {
+    result = await fingerprint(conn, worlds())
+    assert {table.table: (table.rows, len(table.columns)) for table in result.tables} == {
         "public.worlds": (1, 1),
         "public.things": (2, 24),
         "public.marks": (3, 3),
     }
-    assert found.text == KNOWN
+    assert result.text == KNOWN
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_it_is_the_one_that_every_release_gave(conn: Connection) -> None:
             id="order of columns",
         ),
         pytest.param("ALTER TABLE marks ALTER note TYPE varchar(200)", id="a type with the same text"),
-        pytest.param("UPDATE marks SET id = id + 100", id="keys that the database draws anew"),
+        pytest.param("UPDATE marks SET id = id + 100", id="keys that the database draws again"),
         pytest.param(
             "DELETE FROM marks WHERE note = 'of another'; DELETE FROM things WHERE world_id = 2", id="others"
         ),
@@ -164,8 +164,8 @@ async def test_it_does_not_change_with_the_order_of_tables_or_the_number_of_the_
             async with conn.transaction():
                 await install.install(conn, pool, compiled)
             await conn.execute("DISCARD TEMP")
-        found = await conn.fetch("SELECT fingerprint FROM campaign_pool.revision")
-    assert [row[0] for row in found] == [KNOWN, KNOWN]
+        rows = await conn.fetch("SELECT fingerprint FROM campaign_pool.revision")
+    assert [row[0] for row in rows] == [KNOWN, KNOWN]
 
 
 @pytest.mark.parametrize("encoding", ["UTF8", "LATIN1"])
@@ -188,11 +188,11 @@ async def test_it_is_the_same_after_a_dump_and_restore(
         url = postgres_server.url_of(restored)
         _run(postgres_server, "pg_restore", "--no-owner", f"--dbname={url}", str(dump))
         other = await asyncpg.connect(url)
-        found = await fingerprint(other, worlds())
+        result = await fingerprint(other, worlds())
         await other.close()
     finally:
         postgres_server.drop_database(restored)
-    assert found.text == KNOWN
+    assert result.text == KNOWN
 
 
 def _run(server: EmbeddedPostgres, *command: str) -> None:
@@ -245,7 +245,7 @@ async def test_it_sees_every_column_of_the_sample_application(app: Connection) -
         # Keys have references, and these columns make rows come and go.
         skipped = {"id", "active", "is_template", "campaign_id"}
         skipped |= {"positionable_type", "positionable_id", "record_type", "record_id"}
-        wanted = {(each.table, name) for each in before.tables for name in each.columns if name not in skipped}
+        wanted = {(item.table, name) for item in before.tables for name in item.columns if name not in skipped}
         for position, table in enumerate(before.tables):
             for column in table.columns:
                 if column not in skipped:
@@ -268,20 +268,20 @@ async def test_it_sees_every_column_of_the_sample_application(app: Connection) -
 async def _cells(
     connection: Connection, compiled: install.Compiled
 ) -> tuple[Fingerprint, dict[tuple[int, str], list[bytes]]]:
-    """Give the fingerprint, and by place and key the short hash of each value of a row."""
+    """Return the fingerprint, and by place and key the short hash of each value of a row."""
     async with check.rolled_back(connection):
         await install.collect(connection, compiled.plan, compiled.template)
-        found = await take(connection, compiled.plan, "pg_temp.campaignpool_rows", temporary=True)
+        result = await take(connection, compiled.plan, "pg_temp.campaignpool_rows", temporary=True)
         rows = await connection.fetch("SELECT place, key, cells FROM pg_temp.campaignpool_rows")
     size = hashes.CELL_BYTES
-    return found, {
+    return result, {
         (row["place"], row["key"]): [row["cells"][n : n + size] for n in range(0, len(row["cells"]), size)]
         for row in rows
     }
 
 
 def _key(rows: dict[str, list[bytes]], number: int) -> str:
-    """Give the key of a row that has a value in a column, where there is one."""
+    """Return the key of a row that has a value in a column, where there is one."""
     return min(rows, key=lambda key: (rows[key][number] == bytes(hashes.CELL_BYTES), key))
 
 

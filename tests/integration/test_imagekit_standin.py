@@ -12,7 +12,7 @@ NOBODY = "0123456789abcdef01234567"
 
 
 def reason(refused: imagekitio.APIStatusError) -> object:
-    """Give the `reason` of a refusal, after a look at what every refusal has."""
+    """Return the `reason` of a refusal, after a look at what every refusal has."""
     body = refused.body
     assert isinstance(body, dict)
     assert body["message"]
@@ -21,20 +21,20 @@ def reason(refused: imagekitio.APIStatusError) -> object:
 
 
 async def test_an_uploaded_picture_is_described_and_served(place: Place) -> None:
-    made = await place.upload("map.png", picture(1, 30, 20), tags=["a", "b"])
-    assert (made.name, made.file_path) == ("map.png", f"{place.folder}/map.png")
-    assert (made.width, made.height, made.file_type) == (30, 20, "image")
-    assert made.version_info.name == "Version 1"
-    found = await place.client.files.get(made.file_id)
-    assert (found.mime, found.type, found.tags, found.ai_tags) == ("image/png", "file", ["a", "b"], None)
-    assert (found.is_private_file, found.custom_coordinates, found.has_alpha) == (False, None, False)
-    assert found.size == len(picture(1, 30, 20))
+    created = await place.upload("map.png", picture(1, 30, 20), tags=["a", "b"])
+    assert (created.name, created.file_path) == ("map.png", f"{place.folder}/map.png")
+    assert (created.width, created.height, created.file_type) == (30, 20, "image")
+    assert created.version_info.name == "Version 1"
+    value = await place.client.files.get(created.file_id)
+    assert (value.mime, value.type, value.tags, value.ai_tags) == ("image/png", "file", ["a", "b"], None)
+    assert (value.is_private_file, value.custom_coordinates, value.has_alpha) == (False, None, False)
+    assert value.size == len(picture(1, 30, 20))
     async with httpx.AsyncClient() as http:
-        answer = await http.get(found.url)
+        answer = await http.get(value.url)
         assert answer.raise_for_status().headers["content-type"].startswith("image/")
         assert IS_REAL or answer.content == picture(1, 30, 20)  # ImageKit serves it in a better format
-        (await http.get(found.thumbnail)).raise_for_status()
-        (await http.get(made.thumbnail_url)).raise_for_status()
+        (await http.get(value.thumbnail)).raise_for_status()
+        (await http.get(created.thumbnail_url)).raise_for_status()
 
 
 async def test_an_upload_gets_a_name_of_its_own_unless_it_declines(place: Place) -> None:
@@ -57,8 +57,8 @@ async def test_an_upload_can_refuse_to_replace(place: Place) -> None:
 
 
 async def test_characters_that_are_not_allowed_become_underscores(place: Place) -> None:
-    made = await place.upload("the map, (2)_-.txt", below="/A b_c-d")
-    assert made.file_path == f"{place.folder}/A_b_c-d/the_map___2__-.txt"
+    created = await place.upload("the map, (2)_-.txt", below="/A b_c-d")
+    assert created.file_path == f"{place.folder}/A_b_c-d/the_map___2__-.txt"
 
 
 async def test_a_list_holds_one_folder_without_those_below(place: Place) -> None:
@@ -67,7 +67,7 @@ async def test_a_list_holds_one_folder_without_those_below(place: Place) -> None
     await eventually(place.names, ["map.txt"])
     await eventually(lambda: place.names(type="all"), ["deep", "map.txt"])
     await eventually(lambda: place.names("/deep/"), ["deep.txt"])
-    assert [(found.type, found.folder_path) for found in await place.listed(type="folder")] == [
+    assert [(result.type, result.folder_path) for result in await place.listed(type="folder")] == [
         ("folder", f"{place.folder}/deep")
     ]
     assert await place.names("/nowhere") == []
@@ -140,9 +140,9 @@ async def test_a_list_is_refused_that_cannot_be(place: Place, asked: dict[str, o
 
 @pytest.mark.parametrize("slashes", [("/", ""), ("/", "/"), ("", "")], ids=str)
 async def test_a_copy_is_a_file_of_its_own(place: Place, slashes: tuple[str, str]) -> None:
-    made = await place.upload("map.png", picture(1), tags=["a"])
+    created = await place.upload("map.png", picture(1), tags=["a"])
     await place.upload("other.txt", below="/to")
-    source, destination = made.file_path.strip("/"), f"{place.folder}/to".strip("/")
+    source, destination = created.file_path.strip("/"), f"{place.folder}/to".strip("/")
     before, after = slashes
     answer = await place.client.files.with_raw_response.copy(
         source_file_path=before + source, destination_path=before + destination + after
@@ -150,14 +150,14 @@ async def test_a_copy_is_a_file_of_its_own(place: Place, slashes: tuple[str, str
     assert (answer.status_code, await answer.read()) == (204, b"")
     await eventually(lambda: place.names("/to"), ["map.png", "other.txt"])
     copy = (await place.listed("/to", search_query='type = "file" AND name = "map.png"'))[0]
-    assert copy.file_id != made.file_id
-    assert (copy.file_path, copy.size, copy.tags) == (f"{place.folder}/to/map.png", made.size, ["a"])
+    assert copy.file_id != created.file_id
+    assert (copy.file_path, copy.size, copy.tags) == (f"{place.folder}/to/map.png", created.size, ["a"])
     assert copy.version_info.name == "Version 1"
 
 
 async def test_a_copy_makes_its_folder(place: Place) -> None:
-    made = await place.upload("map.txt")
-    await place.client.files.copy(source_file_path=made.file_path, destination_path=f"{place.folder}/new/deep")
+    created = await place.upload("map.txt")
+    await place.client.files.copy(source_file_path=created.file_path, destination_path=f"{place.folder}/new/deep")
     await eventually(lambda: place.names("/new/deep"), ["map.txt"])
     await eventually(lambda: place.names("/new", type="folder"), ["deep"])
 
@@ -166,20 +166,20 @@ async def test_a_copy_onto_a_taken_name_is_its_next_version(place: Place) -> Non
     made, taken = await place.upload("map.txt", b"new one"), await place.upload("map.txt", b"old", below="/to")
     for _ in range(2):  # as a caller does that has lost the first answer
         await place.client.files.copy(source_file_path=made.file_path, destination_path=f"{place.folder}/to")
-    found = await place.client.files.get(taken.file_id)
-    assert (found.size, found.version_info.name) == (len(b"new one"), "Version 3")
+    value = await place.client.files.get(taken.file_id)
+    assert (value.size, value.version_info.name) == (len(b"new one"), "Version 3")
     await eventually(lambda: place.names("/to"), ["map.txt"])
 
 
 async def test_a_copy_of_nothing_or_onto_itself_is_refused(place: Place) -> None:
-    made = await place.upload("map.txt")
+    created = await place.upload("map.txt")
     with pytest.raises(imagekitio.NotFoundError) as missing:
         await place.client.files.copy(
             source_file_path=f"{place.folder}/no.txt", destination_path=f"{place.folder}/to"
         )
     assert reason(missing.value) == "SOURCE_FILE_MISSING"
     with pytest.raises(imagekitio.BadRequestError) as same:
-        await place.client.files.copy(source_file_path=made.file_path, destination_path=place.folder)
+        await place.client.files.copy(source_file_path=created.file_path, destination_path=place.folder)
     assert reason(same.value) == "SAME_SOURCE_AND_DESTINATION"
     with pytest.raises(imagekitio.BadRequestError) as empty:
         await place.client.files.copy(source_file_path="", destination_path=place.folder)
@@ -222,11 +222,11 @@ async def test_nobody_knows_a_job_that_never_was(place: Place) -> None:
 
 
 async def test_a_deleted_file_is_gone(place: Place) -> None:
-    made = await place.upload("map.txt")
-    await place.client.files.delete(made.file_id)
+    created = await place.upload("map.txt")
+    await place.client.files.delete(created.file_id)
     for call in (place.client.files.get, place.client.files.delete):
         with pytest.raises(imagekitio.NotFoundError) as missing:
-            await call(made.file_id)
+            await call(created.file_id)
         reason(missing.value)
     await eventually(place.names, [])
 
@@ -244,7 +244,7 @@ async def test_a_bulk_deletion_with_one_id_missing_deletes_nothing(place: Place)
     reason(refused.value)
     assert isinstance(refused.value.body, dict)
     assert refused.value.body["missingFileIds"] == [NOBODY]
-    assert [(await place.client.files.get(each)).file_id for each in ids] == ids
+    assert [(await place.client.files.get(item)).file_id for item in ids] == ids
     deleted = await place.client.files.bulk.delete(file_ids=ids)
     assert sorted(deleted.successfully_deleted_file_ids or []) == sorted(ids)
     await eventually(place.names, [])
@@ -258,10 +258,10 @@ async def test_a_bulk_deletion_names_one_to_a_hundred(place: Place) -> None:
 
 
 async def test_a_deleted_folder_takes_all_below_with_it(place: Place) -> None:
-    made = await place.upload("map.txt", below="/old/deep")
+    created = await place.upload("map.txt", below="/old/deep")
     await place.client.folders.delete(folder_path=f"{place.folder}/old/")
     with pytest.raises(imagekitio.NotFoundError):
-        await place.client.files.get(made.file_id)
+        await place.client.files.get(created.file_id)
     with pytest.raises(imagekitio.NotFoundError) as missing:
         await place.client.folders.delete(folder_path=f"{place.folder}/old")
     assert reason(missing.value) == "FOLDER_NOT_FOUND"

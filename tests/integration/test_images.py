@@ -30,10 +30,15 @@ async def test_every_image_of_the_template_is_copied(world: World, strategy: str
     world.imagekit.faults = Faults(listing_lag_seconds=0.5, job_seconds=4)
     assert await world.job(strategy=strategy) == {"done": 1}
     assert await world.faults() == []
-    album = await world.image_set()
-    assert (album["state"], album["copied"], album["failed"], album["cause"]) == ("done", album["images"], 0, None)
-    assert album["store"] == world.stores[0].account
-    below = f"{FOLDER}/{album['campaign'].hex}"
+    image_set = await world.image_set()
+    assert (image_set["state"], image_set["copied"], image_set["failed"], image_set["cause"]) == (
+        "done",
+        image_set["images"],
+        0,
+        None,
+    )
+    assert image_set["store"] == world.stores[0].account
+    below = f"{FOLDER}/{image_set['campaign'].hex}"
     assert [path for path in world.copies() if not path.startswith(f"{below}/template/")] == [
         f"{below}/2/template/twin.webp"  # the name of the other twin
     ]
@@ -250,8 +255,8 @@ async def test_files_in_another_account_are_not_pruned(world: World) -> None:
     await world.connection.execute("UPDATE campaign_pool.image_set SET store = 'another', folder = folder")
     kept = world.copies()
     files = world.imagekit.files
-    album = await world.image_set()
-    files.delete_folder(album["folder"])  # as it looks from this account
+    image_set = await world.image_set()
+    files.delete_folder(image_set["folder"])  # as it looks from this account
     await retire(world)
     assert kept
     assert await world.job() == {"deleting": 1}
@@ -261,17 +266,17 @@ async def test_files_in_another_account_are_not_pruned(world: World) -> None:
 async def test_two_jobs_do_not_get_into_each_others_way(world: World) -> None:
     await filled(world.connection, "", 3, job="more")
     done = await asyncio.gather(world.job(), world.job())
-    assert sum((each["done"] for each in done), 0) == 4
+    assert sum((item["done"] for item in done), 0) == 4
     assert world.imagekit.calls == {"copy_file": 4 * (world.template + 1), "list": 4}
     assert await world.faults() == []
 
 
-async def test_a_job_that_lost_its_lease_leaves_the_album_alone(world: World) -> None:
+async def test_a_job_that_lost_its_lease_leaves_the_image_set_alone(world: World) -> None:
     store = world.store()
     other: list[image_queue.ImageSet | None] = []
 
     async def take_over() -> None:
-        # In one transaction: between the two statements the job itself would find an album that nobody holds.
+        # In one transaction: between the two statements the job itself would find an image set that nobody holds.
         async with world.connection.transaction():
             await world.connection.execute("UPDATE campaign_pool.image_set SET next_at = now(), lease_until = now()")
             other.append(await image_queue.lease(world.connection, POOL, timedelta(minutes=10)))
@@ -357,7 +362,7 @@ async def test_one_call_finds_out_whether_the_breaker_can_close(world: World) ->
 
 
 async def test_ten_jobs_share_one_bucket(world: World) -> None:
-    """Tokens that ten sessions take at once are due no faster than the rate, whoever they are."""
+    """Tokens that ten sessions take at once are due no faster than the rate, whichever sessions they are."""
     sessions = [await asyncpg.connect(world.url) for _ in range(10)]
 
     async def take(session: "asyncpg.Connection[asyncpg.Record]") -> list[float]:
@@ -382,7 +387,7 @@ async def test_ten_jobs_together_stay_within_the_rate(world: World) -> None:
         pause = StoppableSleep(asyncio.Event())
         jobs = (world.job(pause=pause, requests_per_second=100, burst=20) for _ in range(10))
         states = await asyncio.gather(*jobs)
-    assert sum(each["done"] for each in states) == 10
+    assert sum(state["done"] for state in states) == 10
     assert world.imagekit.responses[204] == 10 * (world.template + 1)
     assert world.imagekit.responses[429] <= world.imagekit.responses[204] * 0.05
     assert await world.faults() == []
@@ -424,9 +429,9 @@ async def test_what_is_missing_at_the_deadline_has_failed(world: World) -> None:
         await world.later(600)
         waited += 600
     assert waited >= 6000  # and what each Job waited
-    album = await world.image_set()
-    assert album["failed"] == album["images"]
-    assert "still copying" in album["cause"]
+    image_set = await world.image_set()
+    assert image_set["failed"] == image_set["images"]
+    assert "still copying" in image_set["cause"]
     causes = await world.connection.fetch("SELECT DISTINCT cause FROM campaign_pool.image")
     assert [row["cause"] for row in causes] == ["it was not copied before the deadline"]
     assert world.imagekit.calls["copy_folder"] == 1
@@ -470,12 +475,12 @@ async def test_a_folder_that_cannot_be_copied_says_how_to_mend_it(world: World, 
         await world.job(strategy="CopyFolder")
     assert why in refused.value.message
     assert "set spec.images.strategy to CopyEach" in refused.value.message
-    album = await world.image_set()
-    assert (album["state"], album["cause"]) == ("pending", refused.value.message)
+    image_set = await world.image_set()
+    assert (image_set["state"], image_set["cause"]) == ("pending", refused.value.message)
     assert world.copies() == []
 
 
-async def test_an_album_that_needs_a_person_holds_up_no_other(world: World) -> None:
+async def test_an_image_set_that_needs_a_person_holds_up_no_other(world: World) -> None:
     await filled(world.connection, "", 1, job="more")
     await world.connection.execute(
         "UPDATE campaign_pool.image SET source = '/nowhere' || source "
@@ -531,7 +536,7 @@ async def test_a_lost_connection_is_opened_again(world: World) -> None:
     assert await world.faults() == []
 
 
-async def test_asked_to_stop_it_gives_the_album_back_at_once(world: World) -> None:
+async def test_asked_to_stop_it_gives_the_image_set_back_at_once(world: World) -> None:
     store = world.store()
 
     async def stop() -> None:
@@ -563,14 +568,14 @@ async def test_the_role_of_seeders_is_all_it_needs(world: World) -> None:
 
 
 async def test_one_that_had_failed_and_is_there_after_all_is_not_lost(world: World) -> None:
-    album = await world.image_set()
+    image_set = await world.image_set()
     late = f"/template/{ODD[1]}"
     other = f"/template/{ODD[0]}"
     store = world.store()
     store.refuses = {late: StoreRefusedError("no"), other: StoreUnavailableError("ImageKit answers 500")}
 
     async def come() -> None:
-        world.imagekit.files.put(f"{FOLDER}/{album['campaign'].hex}/template/sub", "no_extension", b"late")
+        world.imagekit.files.put(f"{FOLDER}/{image_set['campaign'].hex}/template/sub", "no_extension", b"late")
         store.refuses.clear()
 
     store.before[world.template + 1 + 1] = come  # with the first copy of the second round
@@ -604,9 +609,9 @@ async def test_folders_that_no_campaign_has_are_found_and_then_deleted(world: Wo
         account = Account(session, store.account, 100, 100, world.pause.now)
         search = OrphanSearch(session, store, account, world.pause)
         now = datetime.fromtimestamp(world.clock.seconds, UTC)
-        assert [each.path for each in await search.run(FOLDER, delete=False, now=now)] == [orphan]
+        assert [item.path for item in await search.run(FOLDER, delete=False, now=now)] == [orphan]
         assert world.copies() == sorted([*kept, f"{young}/a.png"])
-        assert [each.path for each in await search.run(FOLDER, delete=True, now=now)] == [orphan]
+        assert [item.path for item in await search.run(FOLDER, delete=True, now=now)] == [orphan]
         assert await search.run(FOLDER, delete=True, now=now) == []
     assert world.copies() == sorted([*(path for path in kept if not path.startswith(orphan)), f"{young}/a.png"])
 

@@ -61,11 +61,11 @@ async def finished(world: World, *words: str, key: str = KEY) -> tuple[int, str]
     """Run it to its end; whatever it says, it tells no secret."""
     process = await start(world, *words, key=key)
     out, errors = await process.communicate()
-    said = (out + errors).decode()
+    text = (out + errors).decode()
     assert process.returncode is not None
     hidden = [key.strip(), base64.b64encode(f"{key.strip()}:do_not_set".encode()).decode(), world.url]
-    assert not [secret for secret in hidden if secret and secret in said]
-    return process.returncode, said
+    assert not [secret for secret in hidden if secret and secret in text]
+    return process.returncode, text
 
 
 async def test_it_copies_what_is_due(world: World) -> None:
@@ -96,8 +96,8 @@ async def test_asked_to_stop_it_ends_between_two_calls(world: World) -> None:
         if b"copying" in line:
             process.send_signal(signal.SIGTERM)
     assert await process.wait() == 75
-    album = await world.image_set()
-    assert (album["state"], album["lease_until"]) == ("pending", None)
+    image_set = await world.image_set()
+    assert (image_set["state"], image_set["lease_until"]) == ("pending", None)
     copied = len(world.copies())
     assert world.imagekit.calls["copy_file"] == copied < world.template  # no call was broken off
     assert await world.job(pause=StoppableSleep(asyncio.Event())) == {"done": 1}
@@ -106,7 +106,7 @@ async def test_asked_to_stop_it_ends_between_two_calls(world: World) -> None:
 
 
 async def test_killed_at_random_moments_it_leaves_nothing_twice_and_nothing_half(world: World) -> None:
-    """kill -9, again and again, while one call in ten fails; whoever comes next goes on."""
+    """kill -9, again and again, while one call in ten fails; the next worker continues."""
     chance = random.Random(1)
     world.imagekit.faults = Faults(rate_lost=0.05, rate_500=0.05)
     for _ in range(4):

@@ -38,31 +38,33 @@ def url(new_database: NewDatabase, chiwar_template: str) -> str:
 
 
 async def leased(connection: Connection) -> ImageSet:
-    album = await image_queue.lease(connection, POOL, LEASE)
-    assert album is not None
-    assert await image_queue.renew_lease(connection, album, LEASE, f"/campaigns/{album.campaign.hex}", ACCOUNT, None)
-    return album
+    image_set = await image_queue.lease(connection, POOL, LEASE)
+    assert image_set is not None
+    assert await image_queue.renew_lease(
+        connection, image_set, LEASE, f"/campaigns/{image_set.campaign.hex}", ACCOUNT, None
+    )
+    return image_set
 
 
 async def worked_off(connection: Connection, failing: int = 0) -> int:
-    """Copy the next album, all but so many of its images; gives how many it has."""
-    album = await leased(connection)
-    pending = await image_queue.pending(connection, album.campaign)
+    """Copy the next image set, all but so many of its images; gives how many it has."""
+    image_set = await leased(connection)
+    pending = await image_queue.pending(connection, image_set.campaign)
     faults = [ImageFault(image.original, "the file is not there", final=True, pause=0) for image in pending[:failing]]
-    await image_queue.fail(connection, album.campaign, faults, 8)
+    await image_queue.fail(connection, image_set.campaign, faults, 8)
     files = [
         {
             "original": image.original,
             "file_id": f"f{image.original}",
             "name": "n",
-            "path": f"{album.campaign.hex}/{image.original}",
+            "path": f"{image_set.campaign.hex}/{image.original}",
             "url": "u",
             "size": 1,
         }
         for image in pending[failing:]
     ]
-    assert await image_queue.settle(connection, album.campaign, files) == len(files)
-    await image_queue.finish(connection, album, 0, DEADLINE, None)
+    assert await image_queue.settle(connection, image_set.campaign, files) == len(files)
+    await image_queue.finish(connection, image_set, 0, DEADLINE, None)
     return len(pending)
 
 
@@ -78,8 +80,8 @@ async def seen(connection: Connection) -> ImageTotals:
 def test_what_is_due_and_what_waits(url: str) -> None:
     async def work(connection: Connection) -> None:
         before = await seen(connection)
-        each = before.pending // 2
-        assert each > 0
+        item = before.pending // 2
+        assert item > 0
         assert (before.unfinished, before.due, before.copied, before.accounts) == (2, 2, 0, ())
         assert before.due_since is not None
         await leased(connection)
@@ -89,7 +91,7 @@ def test_what_is_due_and_what_waits(url: str) -> None:
         assert 50 < during.due_in <= 60, "when the lease ends"
         await note(connection, {"unavailable": 5}, 5, succeeded=False)
         blocked = await seen(connection)
-        assert blocked.due == 0, "also the album that nobody has begun: the account that was used last is out"
+        assert blocked.due == 0, "also the image set that nobody has begun: the account that was used last is out"
         assert blocked.blocked is not None
         assert (blocked.blocked.name, blocked.blocked.open, blocked.blocked.cause) == (ACCOUNT, True, "no answer")
         assert blocked.blocked.waiting == 2
@@ -125,17 +127,17 @@ def test_what_ended_is_told_from_a_moment_on(url: str) -> None:
     on(url, work)
 
 
-def test_an_album_that_gets_no_further_is_named(url: str) -> None:
+def test_an_image_set_that_gets_no_further_is_named(url: str) -> None:
     async def work(connection: Connection) -> None:
         only = (
             "UPDATE campaign_pool.image_set SET next_at = CASE campaign WHEN $1 THEN now() ELSE now() + '1 hour' END"
         )
         for stalled in (0, 0, 1):
-            album = await leased(connection)
-            await image_queue.finish(connection, album, 60, DEADLINE, "its files are in another account")
+            image_set = await leased(connection)
+            await image_queue.finish(connection, image_set, 60, DEADLINE, "its files are in another account")
             images = await seen(connection)
             assert (images.stalled, images.cause) == (stalled, "its files are in another account")
-            await connection.execute(only, album.campaign)
+            await connection.execute(only, image_set.campaign)
 
     on(url, work)
 
@@ -204,8 +206,8 @@ def test_status_is_a_table_and_retry_tries_again(url: str, capsys: pytest.Captur
     assert total == f"{count - 2} of {2 * count} images of 2 campaigns are copied, 2 failed"
     campaign = partial.split()[0]
     code, said, _ = run(capsys, "status", "--campaign", campaign, "--json", *where)
-    (album,) = json.loads(said)
-    assert (album["campaign_id"], album["state"], album["failed"]) == (campaign, "partial", 2)
+    (image_set,) = json.loads(said)
+    assert (image_set["campaign_id"], image_set["state"], image_set["failed"]) == (campaign, "partial", 2)
     assert run(capsys, "retry", "--campaign", pending.split()[0], *where)[1] == "0 images are retried\n"
     assert run(capsys, "retry", "--campaign", campaign, *where)[:2] == (0, "2 images are retried\n")
     assert run(capsys, "retry", *where)[1] == "0 images are retried\n"

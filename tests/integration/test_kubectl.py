@@ -104,7 +104,7 @@ class Kubectl:
         )
 
     def run(self, *arguments: str, given: object = None) -> tuple[int, str, str]:
-        """Give the exit code, what it said and what it complained of."""
+        """Return the exit code, what it said and what it complained of."""
         with self.start(*arguments) as process:
             text = None if given is None else yaml.safe_dump(given)
             said, complained = process.communicate(text, timeout=TIMEOUT)
@@ -135,8 +135,8 @@ class Kubectl:
         }
 
     def read(self, kind: str, name: str) -> dict[str, dict[str, object]]:
-        found: dict[str, dict[str, object]] = json.loads(self("get", kind, name, "-o", "json"))
-        return found
+        document: dict[str, dict[str, object]] = json.loads(self("get", kind, name, "-o", "json"))
+        return document
 
 
 @pytest.fixture(scope="module")

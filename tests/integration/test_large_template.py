@@ -76,13 +76,13 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     await resources.put(connection, POOL, spec)
     await install.install(connection, POOL, compiled)
 
-    said = await seeded(database_url, "large", 2)
-    print(said)  # the figures of the million are looked at with -s
-    assert "done campaigns=2" in said
-    assert f"{ROWS * min(2, 500_000 // (ROWS + 1) or 1)} rows of public.places" in said, said
+    text = await seeded(database_url, "large", 2)
+    print(text)  # the figures of the million are looked at with -s
+    assert "done campaigns=2" in text
+    assert f"{ROWS * min(2, 500_000 // (ROWS + 1) or 1)} rows of public.places" in text, text
     copies = await connection.fetch("SELECT count(*) AS n FROM places GROUP BY world_id ORDER BY world_id")
     assert [row["n"] for row in copies] == [ROWS] * 3
-    peak = int(re.findall(r"peak (\d+)", said)[0])
+    peak = int(re.findall(r"peak (\d+)", text)[0])
 
     # A small template takes as much memory: what the seeder holds does not depend on rows.
     await retiring.retire(connection, POOL, "", most=2)

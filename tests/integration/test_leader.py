@@ -38,20 +38,20 @@ class Pair:
         return self._stack.enter_context(running(self.kube.kubeconfig, log, "--leader-election"))
 
     def lease(self) -> dict[str, Any]:
-        found = self.kube.get(LEASE)
-        assert found is not None
-        return found
+        value = self.kube.get(LEASE)
+        assert value is not None
+        return value
 
     def leaders(self) -> list[OperatorProcess]:
-        alive = [each for each in self.operators if each.process.poll() is None]
-        return [each for each in alive if each.metric("campaignpool_leader") == 1]
+        alive = [operator for operator in self.operators if operator.process.poll() is None]
+        return [item for item in alive if item.metric("campaignpool_leader") == 1]
 
     def leader_and_other(self) -> tuple[OperatorProcess, OperatorProcess]:
         (leader,) = eventually(self.leaders, "one leads")
-        (other,) = [each for each in self.operators if each is not leader]
+        (other,) = [operator for operator in self.operators if operator is not leader]
         return leader, other
 
-    def is_at_work(self, operator: OperatorProcess) -> bool:
+    def is_active(self, operator: OperatorProcess) -> bool:
         return operator.metric("campaignpool_leader") == 1 and operator.loops() > 0
 
 
@@ -80,7 +80,7 @@ def test_after_a_clean_stop_the_other_is_at_work_at_once(pair: Pair) -> None:
     leader, other = pair.leader_and_other()
     began = time.monotonic()
     leader.process.send_signal(signal.SIGTERM)
-    eventually(lambda: pair.is_at_work(other), "the other is at work")
+    eventually(lambda: pair.is_active(other), "the other is active")
     assert time.monotonic() - began < AFTER_STOP
     assert leader.process.wait(10) == 0
     assert "Traceback" not in leader.log
@@ -94,7 +94,7 @@ def test_a_leader_that_stands_still_for_longer_than_the_lease_stops_and_one_that
     written = leader.metric("campaignpool_status_writes_total")
     began = time.monotonic()
     leader.process.send_signal(signal.SIGSTOP)
-    eventually(lambda: pair.is_at_work(other), "the other is at work")
+    eventually(lambda: pair.is_active(other), "the other is active")
     took = time.monotonic() - began
     assert LEASE_SECONDS - RENEW_SECONDS < took < AFTER_KILL
 

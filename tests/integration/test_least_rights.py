@@ -29,16 +29,16 @@ UNUSED_HERE = {("campaignpools/finalizers", "update")}
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """The rights that the operator was granted, by resource and verb, as requests come in."""
-    found: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     check = Authorizer.check
 
     def noted(self: Authorizer, user: User, deed: Deed) -> None:
         check(self, user, deed)
         if user.name == OPERATOR and deed.resource:
-            found.add((deed.resource, deed.verb))
+            names.add((deed.resource, deed.verb))
 
     monkeypatch.setattr(Authorizer, "check", noted)
-    return found
+    return names
 
 
 @pytest.fixture

@@ -40,11 +40,11 @@ async def test_reservations_never_pass_the_pools_bound(connection: Connection, c
     await installed(connection, size=4, maxSize=5)
     connections = [await asyncpg.connect(chiwar_url) for _ in range(4)]
     left = await asyncio.gather(
-        *(seeding.reserve(each, POOL, f"job-{n}", "", n, 3, 1) for n, each in enumerate(connections, 1))
+        *(seeding.reserve(item, POOL, f"job-{n}", "", n, 3, 1) for n, item in enumerate(connections, 1))
     )
     assert sum(left) == 5
-    for each in connections:
-        await each.close()
+    for item in connections:
+        await item.close()
 
 
 async def test_a_run_that_fails_sets_aside_what_it_did_not_make(connection: Connection) -> None:
@@ -52,9 +52,9 @@ async def test_a_run_that_fails_sets_aside_what_it_did_not_make(connection: Conn
     await seeding.reserve(connection, POOL, "job", "", 1, 3, 1)
     await seeding.seed(connection, POOL, "job", 1)
     await seeding.finish_run(connection, POOL, ("job", "", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
-    found = await pools.observe(connection, POOL)
-    assert (found.owners[""].ready, found.owners[""].seeding, found.owners[""].failed) == (1, 0, 2)
-    assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "BackoffLimitExceeded")
+    result = await pools.observe(connection, POOL)
+    assert (result.owners[""].ready, result.owners[""].seeding, result.owners[""].failed) == (1, 0, 2)
+    assert (result.runs[0].outcome, result.runs[0].reason) == ("Failed", "BackoffLimitExceeded")
     causes = await connection.fetch("SELECT DISTINCT cause FROM campaign_pool.campaign WHERE state = 'failed'")
     assert [row["cause"] for row in causes] == ["it broke"]
 
@@ -99,7 +99,7 @@ async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_ur
 
     await asyncio.gather(claims(), retires())
     await other.close()
-    faults = [fault for each in claimed for fault in await chiwar.check_clone(connection, each)]
+    faults = [fault for item in claimed for fault in await chiwar.check_clone(connection, item)]
     assert faults == []
     assert await chiwar.half_campaigns(connection) == []
     left = await connection.fetchval("SELECT count(*) FROM campaign_pool.claimed")

@@ -1,4 +1,4 @@
-"""The schema: created, upgraded to what a fresh one is, left alone by an older release, claimed from meanwhile."""
+"""The schema: created, upgraded, left alone by an older release, claimed from during an upgrade."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ NOTES = File(
 
 
 def changed(schema: Schema) -> Schema:
-    """Give the schema of a later release: a migration, a file of functions more, and another text of a function."""
+    """Return the schema of a later release: a migration, a file of functions more, and another text of a function."""
     files = tuple(
         replace(file, text=file.text.replace("'Claim from another pool.'", "'Claim from another one.'"))
         for file in schema.definitions
@@ -104,8 +104,8 @@ async def test_a_schema_is_created_once_whoever_comes_first(database: Connection
     files = [file.name for file in (*NOW.versions, *NOW.definitions, NOW.roles)]
     assert sorted(name for names in applied for name in names) == sorted(files)
     assert await is_current(database)
-    for each in connections:
-        await each.close()
+    for connection in connections:
+        await connection.close()
 
 
 async def test_an_upgraded_schema_is_the_same_as_a_fresh_one(database: Connection, new_database: NewDatabase) -> None:
@@ -157,7 +157,7 @@ async def test_an_older_operator_works_beside_a_newer_schema(database: Connectio
 async def test_a_version_that_was_changed_is_refused(database: Connection) -> None:
     await migrate(database)
     await database.execute("UPDATE campaign_pool.migration SET checksum = 'other' WHERE version = 1")
-    with pytest.raises(ConfigurationError, match="not the one of this release") as refused:
+    with pytest.raises(ConfigurationError, match="differs from this release's") as refused:
         await migrate(database)
     assert refused.value.reason == "LedgerIncompatible"
 
@@ -180,8 +180,8 @@ async def test_a_migration_gives_way_to_a_long_transaction_and_changes_nothing(
     await transaction.commit()
     assert "add_notes" in await migrate(operator, LATER)
     assert await small.inconsistencies(database) == []
-    for each in (long, short, operator):
-        await each.close()
+    for item in (long, short, operator):
+        await item.close()
 
 
 async def test_claims_go_on_while_the_schema_is_upgraded(database: Connection, database_url: str) -> None:
@@ -191,7 +191,7 @@ async def test_claims_go_on_while_the_schema_is_upgraded(database: Connection, d
     given: dict[str, str] = {}
 
     async def client(number: int) -> None:
-        # Half of them keep prepared statements, the others send theirs anew.
+        # Half of them keep prepared statements, the others send theirs again.
         connection = await asyncpg.connect(database_url, statement_cache_size=0 if number % 2 else 100)
         for turn in range(1000):
             key = f"{number} {turn}"

@@ -24,10 +24,10 @@ async def heard(listener: Connection, notify: Connection) -> "asyncio.Queue[str]
 async def until_now(queue: "asyncio.Queue[str]", connection: Connection) -> list[str]:
     """Return the notifications so far."""
     await connection.execute("SELECT pg_notify($1, 'that is all')", pools.CHANNEL)
-    said = []
+    results = []
     while (word := await asyncio.wait_for(queue.get(), 5)) != "that is all":
-        said.append(word)
-    return said
+        results.append(word)
+    return results
 
 
 async def test_the_first_changes_notify_and_of_the_later_ones_few(connection: Connection, other: Connection) -> None:
@@ -86,13 +86,13 @@ async def test_few_of_many_claims_under_way_notify(
     await filled(connection, many)
     queue = await heard(other, connection)
     claimants = [await asyncpg.connect(database_url) for _ in range(many)]
-    under_way = [each.transaction() for each in claimants]
-    for transaction, each in zip(under_way, claimants, strict=True):
+    under_way = [claimant.transaction() for claimant in claimants]
+    for transaction, item in zip(under_way, claimants, strict=True):
         await transaction.start()
-        await each.execute(CLAIM, POOL)
-    for transaction, each in zip(under_way, claimants, strict=True):
+        await item.execute(CLAIM, POOL)
+    for transaction, item in zip(under_way, claimants, strict=True):
         await transaction.commit()
-        await each.close()
+        await item.close()
     assert await until_now(queue, connection) == [POOL] * 4
 
 

@@ -1,6 +1,6 @@
 """The real operator against the Kubernetes API, a real Postgres and real seeding Jobs.
 
-It is told to resync once an hour: everything that happens here, an event caused.
+Its resync interval is set to resync once an hour: everything that happens here, an event caused.
 """
 
 import asyncio
@@ -265,9 +265,9 @@ def test_deletion_leaves_and_names_what_others_hang_on(operator: OperatorProcess
     game.delete()
     game.gone()
     assert game.states() == {"retiring": 1}
-    said = [line for line in operator.log.splitlines() if "campaigns left in place" in line and game.key in line]
-    assert len(said) == 1
-    assert "invitations" in said[0]
+    results = [line for line in operator.log.splitlines() if "campaigns left in place" in line and game.key in line]
+    assert len(results) == 1
+    assert "invitations" in results[0]
 
 
 def test_deletion_ends_jobs_at_work(game: Game) -> None:
@@ -387,7 +387,7 @@ def test_bad_input_ends_as_a_condition_an_event_and_a_pause(operator: OperatorPr
     writes = operator.metric("campaignpool_status_writes_total")
     settled(operator, game, 3)
     assert operator.metric("campaignpool_status_writes_total") == writes, "said once"
-    warnings = [each for each in game.events() if each[0] == "Warning"]
+    warnings = [event for event in game.events() if event[0] == "Warning"]
     assert [(kind, why) for kind, why, _ in warnings] == [("Warning", reason)]
     assert game.jobs() == []
     everything = operator.log + str(game.pool()) + str(game.events())
@@ -443,7 +443,7 @@ def test_settings_reach_the_ledger_while_the_blueprint_is_broken(game: Game) -> 
     assert game.claim(game.users()[0])["source"] == "master"
     with pytest.raises(asyncpg.PostgresError) as empty:
         game.claim(game.users()[0])
-    assert empty.value.sqlstate == "CP002", "it was told to fail, not to clone"
+    assert empty.value.sqlstate == "CP002", "the pool says Fail, not Clone"
 
 
 def test_an_owner_called_master_has_a_pool_of_its_own(game: Game) -> None:
@@ -584,15 +584,15 @@ def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: Oper
 
 def test_a_pool_in_trouble_delays_no_other(operator: OperatorProcess, new_game: NewGame) -> None:
     troubled = [new_game() for _ in range(3)]
-    for each in troubled:
-        each.put_secret(url=each.at(host="127.0.0.1:1"))
-        each.create()
+    for item in troubled:
+        item.put_secret(url=item.at(host="127.0.0.1:1"))
+        item.create()
     well = new_game()
     well.put_secret()
     well.create()
     filled(well)
-    for each in troubled:
-        each.has("Ready", "False", "DatabaseUnreachable")
+    for item in troubled:
+        item.has("Ready", "False", "DatabaseUnreachable")
     assert operator.process.poll() is None
 
 
@@ -602,7 +602,7 @@ class TestRestarts:
     @pytest.fixture
     def own_kube(self, tmp_path: Path) -> Iterator[Kube]:
         if "KUBECONFIG" in os.environ:
-            pytest.skip("another operator would be at work in the same cluster")
+            pytest.skip("another operator would be active in the same cluster")
         with emulator_thread(backoff=0.2) as emulator:
             client = Kube(emulator.kubeconfig(tmp_path / "config"))
             client.install(crd())

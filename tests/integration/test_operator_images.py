@@ -163,7 +163,7 @@ def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game:
     assert job["metadata"]["name"] not in runs
     assert game.status()["lastSeed"]["job"] in runs
     labels = f'name="chiwar",namespace="{game.namespace}"'
-    eventually(lambda: game.images() == (0, 3 * IMAGES, 0), "those of the claimed one, and of the one that followed")
+    eventually(lambda: game.images() == (0, 3 * IMAGES, 0), "those of the claimed campaign, and of its replacement")
     metrics = operator.metrics()
     assert metrics[f'campaignpool_images{{{labels},state="copied"}}'] == 3 * IMAGES
     assert metrics[f"campaignpool_images_queue_age_seconds{{{labels}}}"] == 0
@@ -232,7 +232,7 @@ def test_no_job_is_made_while_the_breaker_is_open(game: ImagesGame) -> None:
     game.put_key()
     game.begin(size=1)
     game.counted(0, IMAGES, 0)
-    made = len(game.images_jobs())
+    created = len(game.images_jobs())
     game.fetch(
         "UPDATE campaign_pool.account SET open_until = now() + interval '1 hour', failures = 8, cause = 'no answer'"
     )
@@ -242,7 +242,7 @@ def test_no_job_is_made_while_the_breaker_is_open(game: ImagesGame) -> None:
     game.has("Ready", "True", "Filled")
     assert game.condition("Degraded")["status"] == "False"
     assert game.images() == (IMAGES, IMAGES, 0)
-    assert len(game.images_jobs()) == made
+    assert len(game.images_jobs()) == created
     game.fetch("UPDATE campaign_pool.account SET open_until = '-infinity', failures = 0, cause = NULL")
     game.touch("now")
     game.counted(0, 2 * IMAGES, 0)

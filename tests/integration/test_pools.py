@@ -215,7 +215,7 @@ async def test_claims_are_counted_once(connection: Connection) -> None:
     before = await connection.fetch(trends)
 
     async def claimed() -> dict[str, int]:
-        return {owner: each.claimed for owner, each in (await pools.counts(connection, POOL)).items() if each.claimed}
+        return {owner: item.claimed for owner, item in (await pools.counts(connection, POOL)).items() if item.claimed}
 
     assert await claimed() == {"": 4, "ann": 1}
     assert (await pools.observe(connection, POOL)).prunable

@@ -51,7 +51,7 @@ async def test_a_polymorphic_reference_with_keys_from_several_sequences(database
         cave = await connection.fetchval("SELECT id FROM caves WHERE world_id = $1", int(world))
     finally:
         await connection.close()
-    # Those of other types are copied as they are.
+    # Those of other types are copied unchanged.
     assert [tuple(row) for row in rows] == [
         ("Cave", cave),
         ("Cave", None),

@@ -150,8 +150,8 @@ async def test_seeders_never_hold_more_than_their_share(url: str) -> None:
     await asyncio.gather(*(patient(f"share-{number}") for number in range(6)))
     done.set()
     await watching
-    made = await watcher.fetchval("SELECT count(*) FROM campaign_pool.campaign WHERE run LIKE 'share-%'")
+    value = await watcher.fetchval("SELECT count(*) FROM campaign_pool.campaign WHERE run LIKE 'share-%'")
     await watcher.close()
-    assert made == 6 * COUNT
+    assert value == 6 * COUNT
     assert most <= 2
     assert reasons <= {"TooManyConnections"}

@@ -84,10 +84,10 @@ async def test_a_campaign_on_which_others_hang_stays_and_the_others_go(
     tables = ("visits", "fans", "debts", "late")
     before = {table: await connection.fetch(f"SELECT * FROM {table}") for table in tables}
     assert await retiring.remove(connection, ledgers.POOL, 10) == 3
-    found = await causes(connection)
-    assert list(found) == [key]
-    assert cause in found[key]
-    assert found[key].startswith("not deleted: ")
+    result = await causes(connection)
+    assert list(result) == [key]
+    assert cause in result[key]
+    assert result[key].startswith("not deleted: ")
     assert {table: await connection.fetch(f"SELECT * FROM {table}") for table in tables} == before
     assert await connection.fetchval("SELECT count(*) FROM heroes WHERE world_id = $1", key) >= 3
     assert await retiring.remove(connection, ledgers.POOL, 10) == 0
@@ -114,7 +114,7 @@ async def test_a_table_that_came_after_the_plan_is_seen(connection: Connection) 
 
 
 async def test_a_row_that_is_added_meanwhile_is_waited_for(connection: Connection, database_url: str) -> None:
-    """Whoever adds a row that hangs on a campaign is either first, and seen, or finds the campaign gone."""
+    """A transaction that adds a row to a campaign is either first, and seen, or finds the campaign gone."""
     key = await connection.fetchval("SELECT min(root_key) FROM campaign_pool.campaign")
     other: Connection = await asyncpg.connect(database_url)
     transaction = other.transaction()

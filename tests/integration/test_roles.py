@@ -164,8 +164,8 @@ async def test_the_operators_role_can_do_all_that_the_operator_does(
     await cycle(operator, application, 1)
     await filled(operator, "more", 3)
     kept = await application.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'ann')", POOL)
-    found = await pools.observe(operator, POOL)
-    assert (found.owners[""].ready, found.owners[""].claimed) == (2, 2)
+    result = await pools.observe(operator, POOL)
+    assert (result.owners[""].ready, result.owners[""].claimed) == (2, 2)
     assert await pools.begin_waiting(operator, POOL)
     assert await seeding.acquire_connection_slot(operator, POOL, 4)
     await pools.prune(operator, POOL)
@@ -251,9 +251,9 @@ async def test_the_seeders_role_runs_the_seeder(realm: Realm, operator: Connecti
     await realm.owner.execute("ALTER TABLE realm.rooms ADD CHECK (name <> 'room 2') NOT VALID")
     code, said = await run("--job=refused", "--number=2")
     assert code == 65, said
-    found = await pools.observe(operator, POOL)
-    assert (found.runs[0].outcome, found.owners[""].ready, found.owners[""].failed) == ("Failed", 3, 3)
-    assert "row" in (found.runs[0].message or "")
+    result = await pools.observe(operator, POOL)
+    assert (result.runs[0].outcome, result.owners[""].ready, result.owners[""].failed) == ("Failed", 3, 3)
+    assert "row" in (result.runs[0].message or "")
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ class Thing:
 
 
 async def things(connection: Connection) -> list[Thing]:
-    """Give everything in the schema, each with a statement that uses it; a trigger's function cannot be called."""
+    """Return everything in the schema, each with a statement that uses it; a trigger's function cannot be called."""
     functions = await connection.fetch(
         "SELECT oid, proname AS name, 'function' AS kind, CASE WHEN prorettype <> 'trigger'::regtype THEN"
         " format('SELECT campaign_pool.%I(%s)', proname, ("
@@ -323,10 +323,10 @@ async def test_the_other_roles_can_do_what_is_theirs_and_nothing_else(
         "AND has_column_privilege($1, a.attrelid, a.attnum, 'SELECT')",
         realm.logins[group],
     )
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
     for row in columns:
-        found.setdefault(row["name"], set()).add(row["attname"])
-    assert found == (COUNTED if group == grants.SEEDER else {})
+        result.setdefault(row["name"], set()).add(row["attname"])
+    assert result == (COUNTED if group == grants.SEEDER else {})
     for refused in (
         "SELECT * FROM realm.worlds",
         "INSERT INTO realm.members (world_id, player) SELECT gen_random_uuid(), 'me'",
@@ -425,7 +425,7 @@ async def test_what_a_caller_puts_into_its_search_path_is_not_picked_up(
         ("current_setting(text)", "text"),
         ("pg_notify(text, text)", "void"),
         ("coalesce(text, text)", "text"),
-        ("ring(integer, text)", "void"),
+        ("notify_operator(integer, text)", "void"),
         ("take(text, text, text, text, interval)", "text"),
     ):
         if not name.startswith("coalesce"):  # that is a keyword
@@ -437,7 +437,7 @@ async def test_what_a_caller_puts_into_its_search_path_is_not_picked_up(
             await application.execute(
                 f"CREATE OPERATOR evil.{sign} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = evil.same)"
             )
-    for table in ("pool", "campaign", "claimed", "revision", "bell", "worlds", "members"):
+    for table in ("pool", "campaign", "claimed", "revision", "image_set", "worlds", "members"):
         await application.execute(f"CREATE TEMPORARY TABLE {table} (id integer, name text, deleted_at text)")
     with pytest.raises(asyncpg.PostgresError, match="hijacked"):
         await application.fetchval("SELECT now()")  # the traps are armed
@@ -508,16 +508,16 @@ def test_whatever_arguments_say_is_data(new_database: NewDatabase, session: asyn
     def holds(pool: str, claimant: str, key: str, name: str) -> None:
         row = ask("SELECT * FROM campaign_pool.claim($1, $2, $3, $4)", pool, claimant, key, name)
         if row:
-            found = ask(
+            result = ask(
                 "SELECT w.name, w.player, c.key, c.claimant, m.player AS member FROM worlds w "
                 "JOIN campaign_pool.claimed c ON c.campaign_id = w.id::text JOIN members m ON m.world_id = w.id "
                 "WHERE w.id = $1",
                 row["campaign_id"],
             )
-            assert found
+            assert result
             # A key that was there already gives what it gave, under the name of then.
             name = names.setdefault(row["campaign_id"], name)
-            assert tuple(found) == (name, claimant, key, claimant, claimant)
+            assert tuple(result) == (name, claimant, key, claimant, claimant)
         several = session.run(tried(connection, pool, claimant, key))
         assert several in (0, 2)
         ask("SELECT * FROM campaign_pool.peek($1, $2)", pool, claimant)

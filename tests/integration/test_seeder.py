@@ -53,9 +53,9 @@ async def test_it_makes_what_it_is_asked_for(connection: Connection, chiwar_url:
     assert code == 0, said
     assert "2 of 3 campaigns ready rows=3956 statements=10" in said
     assert "done campaigns=3" in said
-    found = await pools.observe(connection, POOL)
-    assert found.owners[""].ready == 3
-    run = found.runs[0]
+    result = await pools.observe(connection, POOL)
+    assert result.owners[""].ready == 3
+    run = result.runs[0]
     assert (run.outcome, run.campaigns, run.rows, run.statements) == ("Succeeded", 3, 3 * 1978, 10)
     for row in await connection.fetch("SELECT root_key FROM campaign_pool.campaign"):
         assert await chiwar.check_clone(connection, row["root_key"]) == []
@@ -89,8 +89,8 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
         assert await chiwar.half_campaigns(connection) == []
         code, said = await finished(chiwar_url, job=f"job-{turn}", count=4)
         assert code == 0, said
-        found = await pools.observe(connection, POOL)
-        assert (found.owners[""].ready, found.owners[""].seeding) == (4, 0)
+        result = await pools.observe(connection, POOL)
+        assert (result.owners[""].ready, result.owners[""].seeding) == (4, 0)
         await retiring.retire(connection, POOL, "", most=4)
         await retiring.remove(connection, POOL, 10)
 
@@ -104,9 +104,9 @@ async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
         if b"1 of 20" in line:
             process.send_signal(signal.SIGTERM)
     assert await process.wait() == 75
-    made = (await pools.observe(connection, POOL)).owners[""]
-    assert 1 <= made.ready < 20
-    assert made.ready + made.seeding == 20
+    created = (await pools.observe(connection, POOL)).owners[""]
+    assert 1 <= created.ready < 20
+    assert created.ready + created.seeding == 20
     assert (await finished(chiwar_url, count=20))[0] == 0
     assert (await pools.observe(connection, POOL)).owners[""].ready == 20
 
@@ -156,9 +156,9 @@ async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
     assert f"table public.weapons, row {row['id']} of the template, constraint refuses" in said
     assert "Traceback" not in said
     assert await connection.fetchval("SELECT count(*) FROM campaigns") == before
-    found = await pools.observe(connection, POOL)
-    assert (found.runs[0].outcome, found.runs[0].reason) == ("Failed", "SeedingFailed")
-    assert (found.owners[""].failed, found.owners[""].seeding) == (5, 0)
+    result = await pools.observe(connection, POOL)
+    assert (result.runs[0].outcome, result.runs[0].reason) == ("Failed", "SeedingFailed")
+    assert (result.owners[""].failed, result.owners[""].seeding) == (5, 0)
 
 
 async def test_one_campaign_that_is_refused_takes_no_others_along(connection: Connection, chiwar_url: str) -> None:
@@ -168,8 +168,8 @@ async def test_one_campaign_that_is_refused_takes_no_others_along(connection: Co
     code, said = await finished(chiwar_url, count=7)
     assert code == 65
     assert f"1 of 7 campaigns were refused: table public.campaigns, row {chiwar.TEMPLATE_ID} of the template" in said
-    found = await pools.observe(connection, POOL)
-    assert (found.owners[""].ready, found.owners[""].failed) == (6, 1)
+    result = await pools.observe(connection, POOL)
+    assert (result.owners[""].ready, result.owners[""].failed) == (6, 1)
     cause = await connection.fetchval("SELECT cause FROM campaign_pool.campaign WHERE id = $1", ids[3])
     assert "constraint refuses" in cause
     assert await chiwar.half_campaigns(connection) == []

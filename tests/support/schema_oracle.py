@@ -120,9 +120,11 @@ def _order(
     kept = {row.token for row in wanted.kept[table.name]}
     order = tokens([row for row in before[table.name] if row["token"] in kept])
     campaigns = {campaign for campaign, _ in rows}
-    found = {campaign: tokens([row for own, row in rows if own == campaign]) for campaign in campaigns}
+    result = {campaign: tokens([row for own, row in rows if own == campaign]) for campaign in campaigns}
     return [
-        f"{table.name}: the keys of {campaign} are in another order" for campaign in found if found[campaign] != order
+        f"{table.name}: the keys of {campaign} are in another order"
+        for campaign in result
+        if result[campaign] != order
     ]
 
 

@@ -11,16 +11,16 @@ from bench.harness import Case, Goal, Runs, Sample, alternate, order, percentile
 
 
 def _runs(**seconds: list[float]) -> Runs:
-    return Runs({name: [Sample(each, each * 2048) for each in values] for name, values in seconds.items()})
+    return Runs({name: [Sample(value, value * 2048) for value in values] for name, values in seconds.items()})
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 8, 9])
 def test_each_case_stands_equally_often_in_each_place_and_after_each_other(count: int) -> None:
     rounds = [order(count, number) for number in range(count * (1 + count % 2))]
-    assert all(sorted(each) == list(range(count)) for each in rounds)
+    assert all(sorted(item) == list(range(count)) for item in rounds)
     for place in range(count):
-        assert set(Counter(each[place] for each in rounds).values()) == {len(rounds) // count}
-    after = Counter(pair for each in rounds for pair in pairwise(each))
+        assert set(Counter(item[place] for item in rounds).values()) == {len(rounds) // count}
+    after = Counter(pair for item in rounds for pair in pairwise(item))
     assert len(after) == count * (count - 1)
     assert len(set(after.values())) == 1
 
@@ -40,14 +40,14 @@ async def test_rounds_alternate_and_warmups_do_not_count() -> None:
     async def gauge() -> int:
         return next(ticks)
 
-    said: list[str] = []
-    runs = await alternate(cases, rounds=2, warmups=1, say=said.append, gauge=gauge, between=step("between"))
+    results: list[str] = []
+    runs = await alternate(cases, rounds=2, warmups=1, say=results.append, gauge=gauge, between=step("between"))
 
     turn = {name: [f"before {name}", name, f"after {name}"] for name in ("a", "b")}
     one, other = [*turn["a"], *turn["b"]], [*turn["b"], *turn["a"]]
     assert done == ["between", *one, "between", *other, "between", *one]
-    assert said == ["warm-up 1 of 1", "round 1 of 2", "round 2 of 2"]
-    assert {name: [each.gauge for each in samples] for name, samples in runs.samples.items()} == {
+    assert results == ["warm-up 1 of 1", "round 1 of 2", "round 2 of 2"]
+    assert {name: [sample.gauge for sample in samples] for name, samples in runs.samples.items()} == {
         "a": [2.0, 2.0],
         "b": [2.0, 2.0],
     }
@@ -63,12 +63,12 @@ def test_a_ratio_is_the_median_of_the_ratios_within_the_rounds() -> None:
 
 def test_rounds_of_several_sessions_are_taken_together() -> None:
     both = _runs(a=[1.0], b=[2.0]).and_then(_runs(a=[3.0], b=[4.0]))
-    assert [each.seconds for each in both.samples["a"]] == [1.0, 3.0]
+    assert [sample.seconds for sample in both.samples["a"]] == [1.0, 3.0]
     assert both.milliseconds("b") == 3000
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
-    values = [float(each) for each in range(200, 0, -1)]
+    values = [float(number) for number in range(200, 0, -1)]
     assert percentile(values, 0.5) == 100
     assert percentile(values, 0.99) == 198
     assert percentile([7.0], 0.99) == 7

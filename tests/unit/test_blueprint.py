@@ -20,14 +20,14 @@ def test_a_blueprint_is_read() -> None:
 
 
 def test_broken_yaml_names_the_line() -> None:
-    assert faults("root: {table: campaigns\ntables: [") == ["ConfigMap chiwar is not YAML in line 2: mend its syntax"]
+    assert faults("root: {table: campaigns\ntables: [") == ["ConfigMap chiwar is not YAML in line 2: fix its syntax"]
 
 
 def test_every_wrong_field_is_named() -> None:
-    said = faults("{root: {tabel: campaigns}, tables: [{name: weapons, wehre: active}]}")
-    assert any("root.table: Field required" in fault for fault in said)
-    assert any("root.tabel: Extra inputs are not permitted" in fault for fault in said)
-    assert any("tables.0.wehre: Extra inputs are not permitted" in fault for fault in said)
+    text = faults("{root: {tabel: campaigns}, tables: [{name: weapons, wehre: active}]}")
+    assert any("root.table: Field required" in fault for fault in text)
+    assert any("root.tabel: Extra inputs are not permitted" in fault for fault in text)
+    assert any("tables.0.wehre: Extra inputs are not permitted" in fault for fault in text)
 
 
 @pytest.mark.parametrize("text", ["", "just text", "[1, 2]"])

@@ -14,7 +14,7 @@ from campaignpool.client.errors import ClaimError, InvalidArgument, SchemaOutdat
 
 
 def refusal(state: str, message: str = "no", **fields: str) -> asyncpg.PostgresError:
-    """Give an error as asyncpg makes it of the server's message."""
+    """Return an error as asyncpg makes it of the server's message."""
     named = {"C": state, "M": message, "S": "ERROR", "V": "ERROR", **fields}
     error = asyncpg.PostgresError.new(named)
     assert isinstance(error, asyncpg.PostgresError)
@@ -26,10 +26,10 @@ CODED = [kind for kind in ClaimError.__subclasses__() if kind.sqlstate]
 
 @pytest.mark.parametrize("kind", CODED, ids=lambda kind: kind.__name__)
 def test_each_code_has_an_error_of_its_own(kind: type[ClaimError]) -> None:
-    known = errors.typed(refusal(str(kind.sqlstate), "refused", H="do this"), "key")
-    assert known is not None
-    assert (type(known), str(known), known.key, known.reason) == (kind, "refused", "key", kind.__name__)
-    assert known.hint
+    existing = errors.typed(refusal(str(kind.sqlstate), "refused", H="do this"), "key")
+    assert existing is not None
+    assert (type(existing), str(existing), existing.key, existing.reason) == (kind, "refused", "key", kind.__name__)
+    assert existing.hint
 
 
 def test_other_errors_of_the_database_are_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""What compiling refuses: each fault names table, column and mend. And what it makes of references and keys."""
+"""What compiling refuses: each fault names table, column and remedy. And what it makes of references and keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ ALL = (CAMPAIGNS, HEROES, NOTES)
 
 
 def blueprint(*tables: str | dict[str, Any], root: Mapping[str, object] | None = None, **rest: object) -> Blueprint:
-    named = [{"name": each} if isinstance(each, str) else each for each in tables]
+    named = [{"name": item} if isinstance(item, str) else item for item in tables]
     return Blueprint.model_validate({"root": {"table": "campaigns", **(root or {})}, "tables": named, **rest})
 
 
@@ -29,7 +29,7 @@ def compiled(*tables: str | dict[str, Any], facts: tuple[TableFacts, ...] = ALL)
 
 def changed(facts: TableFacts, column: str, **values: object) -> TableFacts:
     """The same table with another column."""
-    columns = tuple(each.model_copy(update=values) if each.name == column else each for each in facts.columns)
+    columns = tuple(item.model_copy(update=values) if item.name == column else item for item in facts.columns)
     return facts.model_copy(update={"columns": columns})
 
 
@@ -124,14 +124,14 @@ REFUSED: dict[str, tuple[Blueprint, tuple[TableFacts, ...], str]] = {
             "`references` or `polymorphic`"
         ),
     ),
-    "hangs on what hangs on it": (
+    "belongs to what belongs to it": (
         blueprint("a", "b"),
         (
             CAMPAIGNS,
             table(5, "a", "id uuid", "b_id uuid!", keys=[("b_id", 6)]),
             table(6, "b", "id uuid", "a_id uuid!", keys=[("a_id", 5)]),
         ),
-        "table public.a does not hang on the root by b_id: name other columns under `via`",
+        "table public.a does not belong to the root by b_id: name other columns under `via`",
     ),
     "key of text": (
         blueprint("spells"),
@@ -274,10 +274,10 @@ def test_what_requires_nothing_hangs_on_its_polymorphic_reference_first() -> Non
 
 def test_keys_are_spliced_drawn_or_left_to_the_database() -> None:
     plan = compiled("heroes", "notes")
-    assert [each.key for each in plan.tables] == [KeyKind.SPLICED, KeyKind.SPLICED, KeyKind.DEFAULT]
+    assert [item.key for item in plan.tables] == [KeyKind.SPLICED, KeyKind.SPLICED, KeyKind.DEFAULT]
     pages = table(4, "pages", "id bigint", "note_id bigint!", keys=[("note_id", 3)])
     plan = compiled("heroes", "notes", "pages", facts=(*ALL, pages))
-    assert [each.key for each in plan.tables[2:]] == [KeyKind.NUMBERED, KeyKind.DEFAULT]
+    assert [item.key for item in plan.tables[2:]] == [KeyKind.NUMBERED, KeyKind.DEFAULT]
 
 
 def test_a_key_that_is_a_reference_comes_from_where_that_points() -> None:
@@ -292,7 +292,7 @@ def test_a_key_that_is_a_reference_comes_from_where_that_points() -> None:
 
 def test_what_is_copied_is_what_nothing_else_makes() -> None:
     plan = compiled({"name": "heroes", "set": {"name": "$name"}}, "notes")
-    assert [each.copied for each in plan.tables] == [("name", "leader_id"), (), ("of_type", "of_id")]
+    assert [item.copied for item in plan.tables] == [("name", "leader_id"), (), ("of_type", "of_id")]
 
 
 def test_tables_that_refer_to_each_other_are_inserted_together() -> None:

@@ -17,13 +17,13 @@ SCHEMA = crd.crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
 def nodes(node: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, Any]]]:
-    found = [(path, node)]
-    for name, each in node.get("properties", {}).items():
-        found += nodes(each, f"{path}.{name}")
+    results = [(path, node)]
+    for name, item in node.get("properties", {}).items():
+        results += nodes(item, f"{path}.{name}")
     for key in ("items", "additionalProperties"):
         if isinstance(node.get(key), dict):
-            found += nodes(node[key], f"{path}[]")
-    return found
+            results += nodes(node[key], f"{path}[]")
+    return results
 
 
 @pytest.mark.parametrize("path", crd.generated())

@@ -72,13 +72,13 @@ def facts(
     loose: tuple[LooseIds, ...] = (),
 ) -> Facts:
     """Facts of ten campaigns; every table has 20 rows on the template and 200 in all, unless `census` says so."""
-    known = tables or TABLES
-    reached = walk({each.oid: each for each in known}, 2, pairs)
+    existing = tables or TABLES
+    reached = walk({item.oid: item for item in existing}, 2, pairs)
     counted = {oid: Census(200, 20, 20) for oid in reached.reached}
     counted |= {2: Census(10, 1, 1, {"is_template": 1}), 6: Census(900, 2, 2), 8: Census(30, 3, 3)}
     return Facts(
-        catalog=schemas.catalog(*known),
-        names={each.oid: each.relation for each in known},
+        catalog=schemas.catalog(*existing),
+        names={item.oid: item.relation for item in existing},
         unreadable=frozenset(),
         root=2,
         template="t",
@@ -92,15 +92,15 @@ def facts(
 
 
 def table(found: Discovery, name: str) -> TableIn:
-    return next(each for each in found.tables if each.name == name)
+    return next(item for item in found.tables if item.name == name)
 
 
 def reasons(found: Discovery) -> dict[str, str]:
-    return {each.name: each.reason for each in found.left_out}
+    return {item.name: item.reason for item in found.left_out}
 
 
 def sets(found: TableIn) -> dict[str, str | None]:
-    return {each.column: each.expression for each in found.settings}
+    return {setting.column: setting.expression for setting in found.settings}
 
 
 def test_what_hangs_on_the_root_is_walked_parents_first() -> None:
@@ -113,22 +113,22 @@ def test_what_hangs_on_the_root_is_walked_parents_first() -> None:
 
 
 def test_people_with_a_current_campaign_are_no_part_of_it() -> None:
-    found = decide(facts())
-    assert "stands beside campaigns" in reasons(found)["users"]
+    result = decide(facts())
+    assert "stands beside campaigns" in reasons(result)["users"]
 
 
 def test_a_proposal_compiles_and_is_what_its_text_says() -> None:
-    found = decide(facts())
-    assert found.faults == ()
-    assert blueprint.parse(render(found), "text") == as_blueprint(found)
+    result = decide(facts())
+    assert result.faults == ()
+    assert blueprint.parse(render(result), "text") == as_blueprint(result)
 
 
 def test_play_is_left_out_with_the_reason() -> None:
-    found = decide(facts())
-    assert "100 rows on average" in reasons(found)["fights"]
-    assert reasons(found)["hits"] == "hangs on fights, which is left out"
-    assert "see onClaim" in reasons(found)["members"]
-    assert [each.name for each in found.tables] == ["heroes", "gear", "photos"]
+    result = decide(facts())
+    assert "100 rows on average" in reasons(result)["fights"]
+    assert reasons(result)["hits"] == "belongs to fights, which is left out"
+    assert "see onClaim" in reasons(result)["members"]
+    assert [item.name for item in result.tables] == ["heroes", "gear", "photos"]
 
 
 @pytest.mark.parametrize(
@@ -148,21 +148,21 @@ def test_each_reason_is_given(own: tuple[str, ...], counted: Census, reason: str
 
 def test_a_name_alone_leaves_a_table_out_only_under_a_mark() -> None:
     logs = schemas.table(9, "chat_logs", "id uuid", "campaign_id uuid!", keys=[("campaign_id", 2)])
-    (left,) = [each for each in decide(facts(*TABLES, logs)).left_out if each.name == "chat_logs"]
+    (left,) = [item for item in decide(facts(*TABLES, logs)).left_out if item.name == "chat_logs"]
     assert left.look
 
 
 def test_a_table_that_may_not_be_read_is_left_out_under_a_mark() -> None:
     given = facts()
-    census = {oid: each for oid, each in given.census.items() if oid not in {3, 4}}
-    found = reasons(decide(replace(given, census=census, unreadable=frozenset({3}))))
-    assert "may not read it" in found["heroes"]
-    assert found["gear"] == "hangs on heroes, which is left out"
+    census = {oid: item for oid, item in given.census.items() if oid not in {3, 4}}
+    result = reasons(decide(replace(given, census=census, unreadable=frozenset({3}))))
+    assert "may not read it" in result["heroes"]
+    assert result["gear"] == "belongs to heroes, which is left out"
 
 
 def test_the_root_is_no_template_and_nobody_elses() -> None:
-    found = decide(facts())
-    assert sets(found.root) == {
+    result = decide(facts())
+    assert sets(result.root) == {
         "name": "$name",
         "is_template": "false",
         "seeded_at": "now()",
@@ -170,9 +170,9 @@ def test_the_root_is_no_template_and_nobody_elses() -> None:
         "slug": "slug || '-' || $campaign",
         "fight_id": "NULL",
     }
-    assert any("user_id is copied" in note.text for note in found.root.notes)
-    assert {each.column: each.expression for each in found.claim} == {"user_id": "$claimant"}
-    (row,) = found.claim_rows
+    assert any("user_id is copied" in note.text for note in result.root.notes)
+    assert {item.column: item.expression for item in result.claim} == {"user_id": "$claimant"}
+    (row,) = result.claim_rows
     assert (row.table, dict(row.values)) == (
         "members",
         {"user_id": "$claimant", "campaign_id": "$campaign", "joined_at": "now()"},
@@ -180,11 +180,11 @@ def test_the_root_is_no_template_and_nobody_elses() -> None:
 
 
 def test_a_condition_on_another_column_is_marked_and_not_guessed() -> None:
-    found = decide(facts(condition="name = 'Master'"))
-    named = {each.column: each for each in found.root.settings}
+    result = decide(facts(condition="name = 'Master'"))
+    named = {setting.column: setting for setting in result.root.settings}
     assert named["name"].expression == "$name"
     other = decide(facts(condition="slug LIKE 'm%' AND played_last IS NULL"))
-    (last,) = [each for each in other.root.settings if each.column == "played_last"]
+    (last,) = [setting for setting in other.root.settings if setting.column == "played_last"]
     assert last.expression is None
     assert last.look
 
@@ -204,7 +204,7 @@ def test_a_filter_that_would_leave_out_everything_is_not_proposed() -> None:
 def test_types_are_matched_by_their_ids_and_not_by_their_names() -> None:
     pair = Pair(5, "owner_type", "owner_id", (TypeName("Gear", 40, {3: 38}), TypeName("Nothing", 9, {})))
     photos = table(decide(facts(pairs=(pair,))), "photos")
-    assert [dict(each.targets) for each in photos.polymorphic] == [{"Gear": "heroes"}]
+    assert [dict(item.targets) for item in photos.polymorphic] == [{"Gear": "heroes"}]
     assert any(note.look and "type Nothing fits no table" in note.text for note in photos.notes)
 
 
@@ -219,7 +219,7 @@ def test_types_are_matched_by_their_ids_and_not_by_their_names() -> None:
     ],
 )
 def test_what_a_type_means(name: str, hits: dict[int, int], oid: int) -> None:
-    assert meant(TypeName(name, 40, hits), {each.oid: each for each in TABLES}) == oid
+    assert meant(TypeName(name, 40, hits), {item.oid: item for item in TABLES}) == oid
 
 
 @pytest.mark.parametrize("name", ["Hero", "Game::Hero", "hero", "heroes", "game.Hero"])
@@ -253,11 +253,11 @@ def test_ids_without_a_constraint_are_listed_and_never_guessed_at() -> None:
         LooseIds(3, "page", 5, {}, whole=True),
         LooseIds(5, "url", 3, {4: 3}, whole=True),
     )
-    found = decide(facts(loose=loose))
-    notes = {each.name: [note.text for note in each.notes] for each in found.tables}
+    result = decide(facts(loose=loose))
+    notes = {item.name: [note.text for note in item.notes] for item in result.tables}
     assert any("label holds ids inside its text, of heroes (2 of 2)" in text for text in notes["gear"])
     assert any("add `references: {url: gear}`" in text for text in notes["photos"])
-    assert all(not each.references for each in as_blueprint(found).tables)
+    assert all(not item.references for item in as_blueprint(result).tables)
     # It is set to NULL, so what it holds does not matter.
     assert not any("page" in text for text in notes["heroes"])
 
@@ -271,20 +271,20 @@ def test_a_table_that_hangs_by_a_nullable_column_alone_is_marked() -> None:
 def test_what_still_does_not_compile_is_said_on_top() -> None:
     heroes = schemas.table(3, "heroes", "id numeric", "campaign_id uuid!", keys=[("campaign_id", 2)])
     hats = schemas.table(4, "hats", "id uuid", "hero_id numeric!", keys=[("hero_id", 3)])
-    found = decide(facts(USERS, CAMPAIGNS, heroes, hats, FIGHTS, pairs=()))
-    assert any("key id of public.heroes is of type numeric" in fault for fault in found.faults)
-    assert "# LOOK: it does not compile yet: key id of public.heroes" in render(found)
+    result = decide(facts(USERS, CAMPAIGNS, heroes, hats, FIGHTS, pairs=()))
+    assert any("key id of public.heroes is of type numeric" in fault for fault in result.faults)
+    assert "# LOOK: it does not compile yet: key id of public.heroes" in render(result)
 
 
 def test_odd_names_stay_valid_yaml() -> None:
     odd = schemas.table(9, "Odd: #Name", "id uuid", "campaign_id uuid!", "yes boolean", keys=[("campaign_id", 2)])
     given = facts(*TABLES, odd)
-    known = {**given.names, 9: '"Odd: #Name"'}
+    result = {**given.names, 9: '"Odd: #Name"'}
     catalog = schemas.catalog(*TABLES)
-    found = decide(
-        replace(given, names=known, catalog=replace(catalog, tables={**catalog.tables, '"Odd: #Name"': odd}))
+    outcome = decide(
+        replace(given, names=result, catalog=replace(catalog, tables={**catalog.tables, '"Odd: #Name"': odd}))
     )
-    assert '"Odd: #Name"' in [each.name for each in blueprint.parse(render(found), "text").tables]
+    assert '"Odd: #Name"' in [item.name for item in blueprint.parse(render(outcome), "text").tables]
 
 
 ODD = st.text(min_size=1, max_size=12)

@@ -19,21 +19,21 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 def reachable(edges: Graph, start: int) -> set[int]:
     """What a node depends on, directly or not; itself only by a circle."""
-    found: set[int] = set()
+    names: set[int] = set()
     new = set(edges[start])
     while new:
-        found |= new
-        new = {other for node in new for other in edges[node]} - found
-    return found
+        names |= new
+        new = {other for node in new for other in edges[node]} - names
+    return names
 
 
 @given(edges=graphs())
 def test_components_are_the_nodes_that_depend_on_each_other(edges: Graph) -> None:
     reach = {node: reachable(edges, node) | {node} for node in edges}
     naive = {tuple(sorted(b for b in edges if b in reach[a] and a in reach[b])) for a in edges}
-    found = in_order(edges)
-    assert set(found) == naive
-    assert sorted(node for group in found for node in group) == sorted(edges)
+    result = in_order(edges)
+    assert set(result) == naive
+    assert sorted(node for group in result for node in group) == sorted(edges)
 
 
 @given(edges=graphs())

@@ -60,8 +60,8 @@ def test_who_waits_as_told_is_let_in() -> None:
     [(Rate(5, 20), "5", "1000"), (Rate(0.5, 3), "1", "2000"), (Rate(40, 100), "40", "1000")],
 )
 def test_headers_name_the_limit_and_its_interval(rate: Rate, limit: str, interval: str) -> None:
-    said = rate.headers(0.0101)
-    assert said == {"X-RateLimit-Limit": limit, "X-RateLimit-Interval": interval, "X-RateLimit-Reset": "11"}
+    text = rate.headers(0.0101)
+    assert text == {"X-RateLimit-Limit": limit, "X-RateLimit-Interval": interval, "X-RateLimit-Reset": "11"}
 
 
 def test_uploads_and_what_has_no_limit_say_nothing_of_rates() -> None:
@@ -155,8 +155,8 @@ def test_paths_are_the_same_with_and_without_slashes() -> None:
 
 def test_pictures_are_what_they_say() -> None:
     assert picture(1) == picture(1) != picture(2)
-    found = kind("any", picture(1, 12, 7))
-    assert (found.mime, found.width, found.height, found.alpha, found.file_type) == (
+    result = kind("any", picture(1, 12, 7))
+    assert (result.mime, result.width, result.height, result.alpha, result.file_type) == (
         "image/png",
         12,
         7,

@@ -29,11 +29,11 @@ def same(folder: str) -> str:
 
 @given(SOURCES)
 def test_no_two_copies_have_one_place_and_all_are_in_the_folder(sources: dict[str, str]) -> None:
-    found = lay_out(sources, "/c/1", normalize)
-    assert found.targets.keys() == sources.keys()
-    assert len(set(found.targets.values())) == len(sources)
-    assert all(target.startswith("/c/1/") for target in found.targets.values())
-    assert all(found.targets[each].endswith(f"/{parts(source)[-1]}") for each, source in sources.items())
+    result = lay_out(sources, "/c/1", normalize)
+    assert result.targets.keys() == sources.keys()
+    assert len(set(result.targets.values())) == len(sources)
+    assert all(target.startswith("/c/1/") for target in result.targets.values())
+    assert all(result.targets[item].endswith(f"/{parts(source)[-1]}") for item, source in sources.items())
 
 
 @given(SOURCES, st.randoms())
@@ -45,13 +45,13 @@ def test_the_order_of_the_files_makes_no_difference(sources: dict[str, str], cha
 
 @given(SOURCES)
 def test_what_is_regular_is_where_a_copy_of_the_common_folder_brings_it(sources: dict[str, str]) -> None:
-    found = lay_out(sources, "/c/1", same)
-    above, _, _ = found.common.rpartition("/")
-    for original in found.regular:
+    result = lay_out(sources, "/c/1", same)
+    above, _, _ = result.common.rpartition("/")
+    for original in result.regular:
         source = f"/{'/'.join(parts(sources[original]))}"
-        assert source.startswith(f"{found.common.rstrip('/')}/")
-        assert found.targets[original] == f"/c/1{source.removeprefix(above)}"
-    assert {sources[each] for each in found.regular} == set(sources.values())
+        assert source.startswith(f"{result.common.rstrip('/')}/")
+        assert result.targets[original] == f"/c/1{source.removeprefix(above)}"
+    assert {sources[item] for item in result.regular} == set(sources.values())
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_what_is_regular_is_where_a_copy_of_the_common_folder_brings_it(sources:
     ],
 )
 def test_copies_stand_as_the_files_do(sources: list[str], common: str, target: str) -> None:
-    found = lay_out({str(number): source for number, source in enumerate(sources)}, "/c", normalize)
-    assert (found.common, found.targets["0"]) == (common, target)
+    result = lay_out({str(number): source for number, source in enumerate(sources)}, "/c", normalize)
+    assert (result.common, result.targets["0"]) == (common, target)
 
 
 def test_a_name_that_is_taken_gets_a_folder_that_is_free() -> None:
     sources = {"1": "/2/2/x", "2": "/2/x", "3": "/2/x", "4": "/2/x"}
-    found = lay_out(sources, "/c", normalize)
-    assert found.targets == {"1": "/c/2/2/x", "2": "/c/2/x", "3": "/c/3/2/x", "4": "/c/4/2/x"}
-    assert found.regular == {"1", "2"}
+    result = lay_out(sources, "/c", normalize)
+    assert result.targets == {"1": "/c/2/2/x", "2": "/c/2/x", "3": "/c/3/2/x", "4": "/c/4/2/x"}
+    assert result.regular == {"1", "2"}
 
 
 @given(st.integers(0, 10_000), st.randoms(), st.floats(0.1, 60))
@@ -161,19 +161,19 @@ LEAST = ["--pool", "game/chiwar", "--strategy", "CopyEach", "--folder", "/campai
 
 
 def test_a_job_has_the_defaults_of_the_resource() -> None:
-    found = arguments.parse(LEAST, "postgresql://u:secret@h/d", "private_hidden\n")
-    assert isinstance(found, arguments.ImagesArgs)
-    assert (found.concurrency, found.requests_per_second, found.burst, found.max_attempts) == (4, 5, 20, 8)
-    assert (found.deadline, found.lease, found.max_connections) == (timedelta(hours=2), timedelta(minutes=2), 4)
-    assert (found.key, found.endpoint) == ("private_hidden", None)
-    assert "hidden" not in repr(found)
-    assert "secret" not in repr(found)
+    result = arguments.parse(LEAST, "postgresql://u:secret@h/d", "private_hidden\n")
+    assert isinstance(result, arguments.ImagesArgs)
+    assert (result.concurrency, result.requests_per_second, result.burst, result.max_attempts) == (4, 5, 20, 8)
+    assert (result.deadline, result.lease, result.max_connections) == (timedelta(hours=2), timedelta(minutes=2), 4)
+    assert (result.key, result.endpoint) == ("private_hidden", None)
+    assert "hidden" not in repr(result)
+    assert "secret" not in repr(result)
 
 
 def test_orphans_is_another_command() -> None:
-    found = arguments.parse(["orphans", "--folder", "/a", "--delete"], "", "")
-    assert isinstance(found, arguments.OrphansArgs)
-    assert (found.folder, found.delete) == ("/a", True)
+    result = arguments.parse(["orphans", "--folder", "/a", "--delete"], "", "")
+    assert isinstance(result, arguments.OrphansArgs)
+    assert (result.folder, result.delete) == ("/a", True)
 
 
 @pytest.mark.parametrize(

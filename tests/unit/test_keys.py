@@ -1,4 +1,4 @@
-"""Which keys a clone makes anew, and how; where the value of a reference comes from; what may become NULL."""
+"""Which keys get a new value in a clone, and how; where the value of a reference comes from; what may become NULL."""
 
 import pytest
 
@@ -63,7 +63,7 @@ HEROES = (["id uuid!", "world_id uuid!", "friend_id uuid"], ["id"], [*TO_WORLD, 
 
 def plan(found: Catalog, *tables: str) -> ClonePlan:
     """Compile a blueprint whose root is `worlds`."""
-    declared = {"root": {"table": "worlds"}, "tables": [{"name": each} for each in tables]}
+    declared = {"root": {"table": "worlds"}, "tables": [{"name": table} for table in tables]}
     return compiler.compile_plan(Blueprint.model_validate(declared), found)
 
 
@@ -83,31 +83,31 @@ def plan(found: Catalog, *tables: str) -> ClonePlan:
     ],
 )
 def test_a_key_is_made_anew_where_it_must_be(columns: list[str], key: list[str], keys: dict[str, KeyKind]) -> None:
-    found = catalog(worlds=WORLDS, things=(columns, key, TO_WORLD))
-    assert plan(found, "things").tables[1].keys == keys
+    result = catalog(worlds=WORLDS, things=(columns, key, TO_WORLD))
+    assert plan(result, "things").tables[1].keys == keys
 
 
 def test_a_key_that_others_refer_to_is_drawn() -> None:
     pets = (["id bigint!#", "hero_id bigint!"], ["id"], [("hero_id", "heroes", "id")])
     for kind in ("id bigint!#", "id text!="):
         heroes = ([kind, "world_id uuid!"], ["id"], TO_WORLD)
-        made = plan(catalog(worlds=WORLDS, heroes=heroes, pets=pets), "heroes", "pets")
-        assert made.tables[1].keys == {"id": KeyKind.NUMBERED}
-        assert made.tables[2].references[0].target == 1
+        created = plan(catalog(worlds=WORLDS, heroes=heroes, pets=pets), "heroes", "pets")
+        assert created.tables[1].keys == {"id": KeyKind.NUMBERED}
+        assert created.tables[2].references[0].target == 1
 
 
 def test_where_a_key_comes_from_is_followed_through_references() -> None:
-    found = catalog(
+    result = catalog(
         worlds=WORLDS,
         heroes=HEROES,
         bodies=(["id uuid!"], ["id"], [("id", "heroes", "id")]),
         wounds=(["body_id uuid!", "no integer!"], ["body_id", "no"], [("body_id", "bodies", "id")]),
     )
-    made = plan(found, "heroes", "bodies", "wounds")
-    origin = made.origin(3, "body_id")
+    created = plan(result, "heroes", "bodies", "wounds")
+    origin = created.origin(3, "body_id")
     assert (origin.kind, origin.table, origin.column) == (KeyKind.SPLICED, 1, "id")
-    assert made.origin(3, "no").kind is KeyKind.COPIED
-    assert made.tables[3].anchors == ("body_id",)
+    assert created.origin(3, "no").kind is KeyKind.COPIED
+    assert created.tables[3].anchors == ("body_id",)
 
 
 def test_what_becomes_null_is_what_no_other_reference_needs() -> None:
@@ -117,8 +117,8 @@ def test_what_becomes_null_is_what_no_other_reference_needs() -> None:
         ["id"],
         [("world_id no", "places", "world_id no"), *TO_WORLD],
     )
-    made = plan(catalog(worlds=WORLDS, places=places, heroes=heroes), "places", "heroes")
-    assert [(each.columns, each.nulls) for each in made.tables[2].references] == [
+    created = plan(catalog(worlds=WORLDS, places=places, heroes=heroes), "places", "heroes")
+    assert [(reference.columns, reference.nulls) for reference in created.tables[2].references] == [
         (("world_id",), ("world_id",)),
         (("world_id", "no"), ("no",)),
     ]
@@ -134,6 +134,6 @@ def test_a_column_that_others_refer_to_must_be_new_in_every_clone(number: str, m
     with pytest.raises(BlueprintError, match=f"number of public.heroes, referred to, .*{message}"):
         plan(catalog(worlds=WORLDS, heroes=heroes, pets=pets), "heroes", "pets")
     pets = (["id bigint!#", number, "world uuid!"], ["id"], [("world number", "heroes", "world_id number")])
-    made = plan(catalog(worlds=WORLDS, heroes=heroes, pets=pets), "heroes", "pets")
-    assert made.origin(2, "number").kind is KeyKind.COPIED
-    assert made.origin(2, "world").table == 0
+    created = plan(catalog(worlds=WORLDS, heroes=heroes, pets=pets), "heroes", "pets")
+    assert created.origin(2, "number").kind is KeyKind.COPIED
+    assert created.origin(2, "world").table == 0

@@ -30,8 +30,10 @@ def admin(emulator: Emulator) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def namespace(admin: httpx.Client) -> Iterator[str]:
-    made = admin.post("/api/v1/namespaces", json={"metadata": {"generateName": "access-"}}).raise_for_status().json()
-    name = made["metadata"]["name"]
+    created = (
+        admin.post("/api/v1/namespaces", json={"metadata": {"generateName": "access-"}}).raise_for_status().json()
+    )
+    name = created["metadata"]["name"]
     yield name
     admin.delete(f"/api/v1/namespaces/{name}").raise_for_status()
 

@@ -298,7 +298,7 @@ def test_what_changes_in_a_job(emulator: Emulator, key: str, value: Value, *, fi
         assert answer.is_success, answer.text
         return
     causes = answer.json()["details"]["causes"]
-    assert (f"spec.{key}", "FieldValueInvalid") in [(each["field"], each["reason"]) for each in causes]
+    assert (f"spec.{key}", "FieldValueInvalid") in [(cause["field"], cause["reason"]) for cause in causes]
     assert answer.json()["message"].endswith(("field is immutable", "field is immutable]"))
 
 

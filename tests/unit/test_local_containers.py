@@ -62,13 +62,13 @@ def test_a_read_only_container_writes_to_its_mounts_alone(tmp_path: Path) -> Non
     (tmp_path / "secret/url").write_text("postgres://x")
     secret = Mount(tmp_path / "secret", "/etc/campaignpool/ca")
     mounts = (Mount(tmp_path / "scratch", "/scratch", read_only=False), secret)
-    said = run(
+    text = run(
         "cat /etc/campaignpool/ca/url; touch /scratch/a /etc/campaignpool/ca/b /var/c; echo x > /dev/null",
         *mounts,
         read_only=True,
     )
-    assert said.startswith("postgres://x")
-    assert said.count("Read-only file system") == 2
+    assert text.startswith("postgres://x")
+    assert text.count("Read-only file system") == 2
     assert os.listdir(tmp_path / "scratch") == ["a"]  # noqa: PTH208 - names
 
 
@@ -91,11 +91,11 @@ def ended(api: httpx.Client, namespace: str, job: str) -> tuple[Json, str]:
 
     def state() -> tuple[Json, str] | None:
         pods = api.get(PODS.format(namespace), params={"labelSelector": f"job-name={job}"}).json()["items"]
-        found = [each for pod in pods for each in pod["status"].get("containerStatuses", ())]
-        if not found or "terminated" not in found[0]["state"]:
+        results = [item for pod in pods for item in pod["status"].get("containerStatuses", ())]
+        if not results or "terminated" not in results[0]["state"]:
             return None
         name = pods[0]["metadata"]["name"]
-        return found[0]["state"]["terminated"], api.get(f"{PODS.format(namespace)}/{name}/log").text
+        return results[0]["state"]["terminated"], api.get(f"{PODS.format(namespace)}/{name}/log").text
 
     return eventually(state, "the pod ends")
 

@@ -1,4 +1,4 @@
-"""The CRD as it is generated passes what the API server checks; broken in one place, it is refused in its words."""
+"""The generated CRD passes what the API server checks; broken in one place, it is refused in its words."""
 
 import copy
 from collections.abc import Callable
@@ -194,8 +194,8 @@ def test_a_broken_definition_is_refused_in_the_words_of_the_api_server(name: str
     broken = definition()
     version = broken["spec"]["versions"][0]
     BROKEN[name].change(version["schema"]["openAPIV3Schema"]["properties"]["spec"], version)
-    said = [f"{fault.field}: {fault.message}" for fault in definition_faults(broken)]
-    assert any(each.startswith(BROKEN[name].said) for each in said), said
+    results = [f"{fault.field}: {fault.message}" for fault in definition_faults(broken)]
+    assert any(item.startswith(BROKEN[name].said) for item in results), results
 
 
 VARIABLE = declared(

@@ -104,7 +104,7 @@ def test_a_taken_port_is_told_to_who_starts_it() -> None:
 async def test_it_can_be_used_in_a_loop_and_started_again() -> None:
     for _ in range(2):
         async with Emulator() as emulator, httpx.AsyncClient(base_url=emulator.url) as http:
-            names = [each["metadata"]["name"] for each in (await http.get("/api/v1/namespaces")).json()["items"]]
+            names = [item["metadata"]["name"] for item in (await http.get("/api/v1/namespaces")).json()["items"]]
             assert names == ["default", "kube-system"]
 
 

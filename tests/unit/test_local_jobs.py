@@ -33,8 +33,8 @@ def pod(phase: str, code: int | None = None) -> Json:
 
 def after(one: Json, *ended: Json) -> Json:
     """The Job when these pods of it have been counted."""
-    for each in ended:
-        one = {**one, "status": counted(one, each, START)}
+    for item in ended:
+        one = {**one, "status": counted(one, item, START)}
     return one
 
 
@@ -43,7 +43,7 @@ def look(one: Json, alive: Json | None = None, *, seconds: float = 0, pause: flo
 
 
 def conditions(decision: Decision) -> list[tuple[str, str]]:
-    return [(each["type"], each["reason"]) for each in decision.status.get("conditions", [])]
+    return [(statu["type"], statu["reason"]) for statu in decision.status.get("conditions", [])]
 
 
 def rule(action: str, operator: str, *values: int, **more: str) -> Json:
@@ -135,7 +135,7 @@ def test_resuming_starts_the_clock_anew() -> None:
     suspended = look(job({}, suspend=True)).status
     decision = look(job(suspended), seconds=60)
     assert decision.status["startTime"] == stamp(at(60))
-    assert [(each["type"], each["status"]) for each in decision.status["conditions"]] == [("Suspended", "False")]
+    assert [(statu["type"], statu["status"]) for statu in decision.status["conditions"]] == [("Suspended", "False")]
     assert decision.action == "create a pod"
 
 

@@ -21,7 +21,7 @@ def apply(live: Json | None, manager: Manager, *, force: bool = False, **spec: o
 
 
 def owned(obj: Json) -> dict[str, Json]:
-    return {each["manager"]: each["fieldsV1"] for each in obj["metadata"]["managedFields"]}
+    return {item["manager"]: item["fieldsV1"] for item in obj["metadata"]["managedFields"]}
 
 
 def test_what_is_no_longer_applied_goes_if_nobody_else_owns_it() -> None:

@@ -48,13 +48,13 @@ class Seen(NamedTuple):
     events: dict[str, list[str]]  # messages by reason, of Job and pod
 
     def state(self, container: str = "seeder") -> Json:
-        found = {each["name"]: each["state"] for each in self.pod["status"].get("containerStatuses", ())}
-        state: Json = found.get(container, {})
+        result = {item["name"]: item["state"] for item in self.pod["status"].get("containerStatuses", ())}
+        state: Json = result.get(container, {})
         return state
 
     def condition(self, kind: str) -> tuple[str, str, str]:
-        found = {each["type"]: each for each in self.pod["status"].get("conditions", ())}.get(kind, {})
-        return found.get("status", ""), found.get("reason", ""), found.get("message", "")
+        value = {item["type"]: item for item in self.pod["status"].get("conditions", ())}.get(kind, {})
+        return value.get("status", ""), value.get("reason", ""), value.get("message", "")
 
 
 class Cluster:
@@ -63,8 +63,8 @@ class Cluster:
     def __init__(self, api: httpx.Client, **labels: str) -> None:
         self._api = api
         metadata = {"generateName": "shp-", "labels": labels}
-        made = api.post("/api/v1/namespaces", json={"metadata": metadata}).raise_for_status().json()
-        self.namespace: str = made["metadata"]["name"]
+        created = api.post("/api/v1/namespaces", json={"metadata": metadata}).raise_for_status().json()
+        self.namespace: str = created["metadata"]["name"]
 
     def make(self, plural: str, name: str, **body: object) -> None:
         path = f"/api/v1/namespaces/{self.namespace}/{plural}"
@@ -78,8 +78,8 @@ class Cluster:
 
     def seen(self) -> Seen:
         def items(plural: str) -> list[Json]:
-            found: list[Json] = self._api.get(f"/api/v1/namespaces/{self.namespace}/{plural}").json()["items"]
-            return found
+            result: list[Json] = self._api.get(f"/api/v1/namespaces/{self.namespace}/{plural}").json()["items"]
+            return result
 
         job = self._api.get(f"/apis/batch/v1/namespaces/{self.namespace}/jobs/j").json()
         messages = dict[str, list[str]]()
@@ -109,9 +109,9 @@ def api(emulator: Emulator) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def cluster(api: httpx.Client) -> Iterator[Cluster]:
-    made = Cluster(api)
-    yield made
-    api.delete(f"/api/v1/namespaces/{made.namespace}").raise_for_status()
+    created = Cluster(api)
+    yield created
+    api.delete(f"/api/v1/namespaces/{created.namespace}").raise_for_status()
 
 
 def active(seen: Seen) -> tuple[int | None, int, int]:

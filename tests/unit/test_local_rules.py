@@ -64,8 +64,8 @@ def test_rules_are_tried_at_every_level() -> None:
         },
         "self.size < 0",
     )
-    found = faults(schema, {"size": 1, "owners": [{"share": 1}, {"share": 0}], "limits": {"a": 9}})
-    assert [field for field, _ in found] == ["spec", "spec.size", "spec.owners[1]", "spec.limits.a"]
+    result = faults(schema, {"size": 1, "owners": [{"share": 1}, {"share": 0}], "limits": {"a": 9}})
+    assert [field for field, _ in result] == ["spec", "spec.size", "spec.owners[1]", "spec.limits.a"]
 
 
 def test_a_rule_that_cannot_be_evaluated_is_broken() -> None:

@@ -7,11 +7,11 @@ from campaignpool.log import JsonFormatter, TextFormatter
 
 
 def record(**facts: object) -> logging.LogRecord:
-    made = logging.makeLogRecord(
+    created = logging.makeLogRecord(
         {"msg": "%d of %d ready", "args": (1, 2), "levelname": "INFO", "name": "seeder", **facts}
     )
-    made.created = 0.0
-    return made
+    created.created = 0.0
+    return created
 
 
 def test_text_has_the_message_and_then_the_facts() -> None:

@@ -24,14 +24,14 @@ RETIRES = {
 
 
 def parts() -> dict[str, str]:
-    """Give every function, and every query."""
+    """Return every function, and every query."""
     topics = ("claims", "image_queue", "images", "pools", "retiring", "revisions", "seeding")
-    found = {f"query {name}": text for topic in topics for name, text in sql.queries(topic).items()}
+    result = {f"query {name}": text for topic in topics for name, text in sql.queries(topic).items()}
     for file in sql.schema().definitions:
         text = re.sub(r"--.*", "", file.text)
         function = r"CREATE OR REPLACE FUNCTION campaign_pool\.(\w+)\((.*?\n(?:END )?\$\$;|.*?\nRETURN .*?;)"
-        found |= dict(re.findall(function, text, flags=re.DOTALL))
-    return found
+        result |= dict(re.findall(function, text, flags=re.DOTALL))
+    return result
 
 
 def statements(pattern: str) -> Iterator[tuple[str, str]]:

@@ -47,13 +47,13 @@ def actions(seen: Observed) -> list[ImagesAction]:
 
 def created(seen: Observed) -> list[tuple[int, int]]:
     """Number and failures of the Jobs that are asked for."""
-    return [(each.number, each.failures) for each in actions(seen) if isinstance(each, CreateImagesJob)]
+    return [(action.number, action.failures) for action in actions(seen) if isinstance(action, CreateImagesJob)]
 
 
 def said(seen: Observed) -> tuple[str, str, str]:
-    found = condition(project(seen, plan_all(seen)), image_status.KIND)
-    assert found is not None
-    return found.status, found.reason, found.message
+    result = condition(project(seen, plan_all(seen)), image_status.KIND)
+    assert result is not None
+    return result.status, result.reason, result.message
 
 
 # --- when a Job is made ------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_images_count_in_nothing_that_seeding_counts() -> None:
     seen = copying(DUE, ledger=lacking, image_jobs=(images_job(),), spec=spec(images=COPIES, maxConcurrent=1))
     without = plan_all(replace(seen, image_jobs=()))
     result = plan_all(seen)
-    assert [type(each).__name__ for each in result.actions] == ["CreateJob"]
+    assert [type(action).__name__ for action in result.actions] == ["CreateJob"]
     assert (result.in_flight, result.promised) == (without.in_flight, without.promised)
     assert plan_all(replace(seen, image_jobs=(images_job(1, "Failed"),))).failures.count == 0
 
@@ -94,7 +94,7 @@ def test_images_count_in_nothing_that_seeding_counts() -> None:
 def test_images_go_on_in_a_pause_and_with_a_fault_of_the_rows() -> None:
     assert created(copying(DUE, spec=spec(images=COPIES, paused=True))) == [(1, 0)]
     seen = copying(DUE, fault=Fault(Reason("BlueprintInvalid"), "no such table", retry=False), compiled=None)
-    assert [type(each) for each in plan_all(seen).images.actions] == [CreateImagesJob]
+    assert [type(action) for action in plan_all(seen).images.actions] == [CreateImagesJob]
     assert plan_all(seen).actions == ()
     assert plan_all(replace(seen, ledger=None)).images.actions == ()
 
@@ -109,7 +109,7 @@ def test_what_a_former_strategy_left_is_worked_off() -> None:
 def test_without_a_key_no_job_is_made_and_rows_are() -> None:
     seen = copying(DUE, images_fault=MISSING, ledger=ledger({}, images=DUE))
     assert actions(seen) == []
-    assert [type(each).__name__ for each in plan_all(seen).actions] == ["CreateJob"]
+    assert [type(action).__name__ for action in plan_all(seen).actions] == ["CreateJob"]
 
 
 def test_a_job_that_was_made_from_other_settings_is_taken_back_once() -> None:
@@ -210,26 +210,26 @@ def test_a_job_is_what_the_golden_file_says() -> None:
 
 
 def existing(**meta: object) -> dict[str, Any]:
-    made = build(spec(images=COPIES))
-    made["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", **meta}
-    return made
+    outcome = build(spec(images=COPIES))
+    outcome["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", **meta}
+    return outcome
 
 
 def test_what_a_job_was_made_from_is_read_back() -> None:
-    found = managed.parse(existing())
-    assert found is not None
-    assert (found.name, found.number, found.failures, found.generation) == ("chiwar-images-7", 7, 2, 3)
-    assert found.settings == images_jobs.settings(POOL, spec(images=COPIES), "seeder:1")
-    assert found.state == "Active"
+    result = managed.parse(existing())
+    assert result is not None
+    assert (result.name, result.number, result.failures, result.generation) == ("chiwar-images-7", 7, 2, 3)
+    assert result.settings == images_jobs.settings(POOL, spec(images=COPIES), "seeder:1")
+    assert result.state == "Active"
 
 
 def test_jobs_of_the_two_kinds_are_told_apart() -> None:
     seeds = managed.build(POOL, seeding.job(POOL, spec(), "", 1, 5), spec(), "seeder:1")
     seeds["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    kinds = [found.component for each in (existing(), seeds) if (found := managed.parse(each))]
+    kinds = [result.component for item in (existing(), seeds) if (result := managed.parse(item))]
     assert kinds == ["images", "seeder"]
     assert managed.parse(existing(annotations={})) is None
-    own, theirs = (set(each["spec"]["template"]["metadata"]["labels"].items()) for each in (existing(), seeds))
+    own, theirs = (set(item["spec"]["template"]["metadata"]["labels"].items()) for item in (existing(), seeds))
     parts = seeding.selector("chiwar").split(",")
     wanted = {(key, value) for key, _, value in (part.partition("=") for part in parts)}
     assert wanted <= theirs
@@ -333,7 +333,7 @@ def told(before: Observed, now: Observed) -> list[Event]:
 
 
 def reasons(before: Observed, now: Observed) -> list[str]:
-    return [each.reason for each in told(before, now)]
+    return [item.reason for item in told(before, now)]
 
 
 def test_transitions_are_events_and_repetitions_are_not() -> None:
@@ -345,8 +345,8 @@ def test_transitions_are_events_and_repetitions_are_not() -> None:
     assert reasons(well, opened) == ["BreakerOpen"]
     assert reasons(opened, well) == ["BreakerClosed", "ImagesRecovered"]
     assert reasons(opened, failed) == ["BreakerClosed", "ImagesFailed"]
-    more = copying(replace(FAILED, failed=6, causes={"the file is not there": 6}))
-    assert reasons(failed, more) == [], "the end of each campaign says it"
+    additional = copying(replace(FAILED, failed=6, causes={"the file is not there": 6}))
+    assert reasons(failed, additional) == [], "the end of each campaign says it"
 
 
 def test_the_end_of_a_campaign_s_images_is_an_event_and_many_are_few() -> None:

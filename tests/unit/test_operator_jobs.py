@@ -57,7 +57,7 @@ def test_the_pod_template_is_merged_in_and_the_labels_of_ours_stay() -> None:
     assert "seccompProfile" not in pod["securityContext"]
     seeder, proxy = pod["containers"]
     assert (seeder["image"], proxy["image"]) == ("mine:2", "proxy:1")
-    assert [each["name"] for each in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "A"], "ours stay"
+    assert [item["name"] for item in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "A"], "ours stay"
     assert seeder["resources"]["limits"] == {"memory": "256Mi", "cpu": 1}
     assert seeder["securityContext"]["readOnlyRootFilesystem"] is True
 
@@ -136,7 +136,7 @@ def test_how_a_job_ended_is_read_off_its_terminal_condition() -> None:
     assert done.state == "Succeeded"
     waiting = managed.parse(existing(conditions=[when("FailureTarget"), {"type": "Complete", "status": "False"}]))
     assert waiting is not None
-    assert waiting.state == "Active", "its pods may still be at work"
+    assert waiting.state == "Active", "its pods may still be active"
 
 
 def test_a_job_that_only_wears_our_label_is_none_of_ours() -> None:
@@ -149,15 +149,15 @@ def restricted_faults(pod: dict[str, Any]) -> list[str]:
     """What the pod security standard `restricted` objects to."""
     faults = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
     around = pod.get("securityContext", {})
-    for each in pod["containers"]:
-        own = {**around, **each.get("securityContext", {})}
+    for item in pod["containers"]:
+        own = {**around, **item.get("securityContext", {})}
         wanted = {
             "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "seccompProfile": {"type": "RuntimeDefault"},
             "capabilities": {"drop": ["ALL"]},
         }
-        faults += [f"{each['name']}: {key}" for key, value in wanted.items() if own.get(key) != value]
+        faults += [f"{item['name']}: {key}" for key, value in wanted.items() if own.get(key) != value]
     return faults
 
 
@@ -201,7 +201,7 @@ def test_the_operators_defaults_hold_where_a_pool_says_nothing() -> None:
         job = build(wanted)["spec"]["template"]
         assert job["metadata"]["annotations"] == {"a": "operator", "b": annotations}
         (seeder,) = job["spec"]["containers"]
-        assert [each["name"] for each in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "HTTPS_PROXY"]
+        assert [item["name"] for item in seeder["env"]] == ["CAMPAIGNPOOL_DATABASE_URL", "HTTPS_PROXY"]
         assert seeder["resources"]["limits"] == {"memory": "1Gi"}
         assert seeder["resources"]["requests"] == {"cpu": "50m", "memory": "64Mi"}
     pod = job["spec"]

@@ -15,14 +15,14 @@ class Step:
     def __init__(self) -> None:
         self.began: asyncio.Queue[str] = asyncio.Queue()
         self.gates: dict[str, asyncio.Semaphore] = {}
-        self.at_work: dict[str, int] = {}
+        self.active: dict[str, int] = {}
         self.most = 0
         self.delays: dict[str, float | None] = {}
         self.errors: dict[str, Exception] = {}
 
     async def __call__(self, key: str) -> float | None:
-        self.at_work[key] = self.at_work.get(key, 0) + 1
-        self.most = max(self.most, self.at_work[key])
+        self.active[key] = self.active.get(key, 0) + 1
+        self.most = max(self.most, self.active[key])
         self.began.put_nowait(key)
         try:
             await self.gate(key).acquire()
@@ -30,7 +30,7 @@ class Step:
                 raise self.errors.pop(key)
             return self.delays.get(key, 3600.0)
         finally:
-            self.at_work[key] -= 1
+            self.active[key] -= 1
 
     def gate(self, key: str) -> asyncio.Semaphore:
         return self.gates.setdefault(key, asyncio.Semaphore(0))
@@ -43,9 +43,9 @@ def step() -> Step:
 
 @pytest.fixture
 async def loops(step: Step) -> AsyncIterator[Scheduler]:
-    made = Scheduler(step)
-    yield made
-    await made.close()
+    scheduler = Scheduler(step)
+    yield scheduler
+    await scheduler.close()
 
 
 async def idle(turns: int = 20) -> None:
@@ -153,7 +153,7 @@ async def test_closing_ends_everything_and_takes_no_more(step: Step) -> None:
     loops.enqueue("a")
     await step.began.get()
     await loops.close()
-    assert step.at_work == {"a": 0}
+    assert step.active == {"a": 0}
     loops.enqueue("a")
     await idle()
     assert step.began.empty()

@@ -1,4 +1,4 @@
-"""What the operator makes of bad input: each fault has its reason and says what to mend, and none tells a secret."""
+"""What the operator makes of bad input: each fault has its reason and says how to fix it, and none tells a secret."""
 
 from typing import Any
 
@@ -23,12 +23,12 @@ class Fake(Cluster):
         self._clock = None
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
-        found: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
-        return found.get(name)
+        value: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
+        return value.get(name)
 
     async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
-        found: dict[str, dict[str, str]] = {"game": self.config_maps}.get(namespace, {})
-        return (found[name], "7") if name in found else None
+        value: dict[str, dict[str, str]] = {"game": self.config_maps}.get(namespace, {})
+        return (value[name], "7") if name in value else None
 
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return []
@@ -62,8 +62,8 @@ async def test_a_value_that_is_no_text() -> None:
 
 
 async def test_the_url_is_taken_without_the_newline_that_editors_add() -> None:
-    found = await read_url(Fake({"database": {"url": b"postgresql://x/y\n"}}), pool(), spec())
-    assert found == "postgresql://x/y"
+    url = await read_url(Fake({"database": {"url": b"postgresql://x/y\n"}}), pool(), spec())
+    assert url == "postgresql://x/y"
 
 
 async def test_blueprints_in_config_maps() -> None:
@@ -117,7 +117,7 @@ def test_fields_of_a_later_release_are_ignored() -> None:
     status = {"ready": 3, "phase": "New", "conditions": [condition]}
     read = read_pool({"metadata": meta, "spec": raw_spec(), "status": status})
     assert read.status.ready == 3
-    assert [each.reason for each in read.status.conditions] == ["Filled"]
+    assert [item.reason for item in read.status.conditions] == ["Filled"]
 
 
 def test_a_status_of_another_version_counts_as_none() -> None:

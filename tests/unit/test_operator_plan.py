@@ -33,11 +33,11 @@ FAULT = Fault(Reason("TemplateNotFound"), "no row is the template", retry=False)
 
 
 def of_type(actions: tuple[Action, ...], kind: type) -> list[Any]:
-    return [each for each in actions if isinstance(each, kind)]
+    return [action for action in actions if isinstance(action, kind)]
 
 
 def created(seen: Observed) -> list[tuple[str, int, int]]:
-    return [(each.owner, each.number, each.count) for each in of_type(plan(seen).actions, CreateJob)]
+    return [(item.owner, item.number, item.count) for item in of_type(plan(seen).actions, CreateJob)]
 
 
 def test_an_empty_pool_is_asked_for_in_one_job() -> None:
@@ -113,9 +113,9 @@ def test_the_number_follows_the_highest_that_runs_jobs_and_ledger_know() -> None
 
 def test_another_plan_is_installed_before_anything_is_made() -> None:
     actions = plan(observed(compiled=compiled("1" * 64))).actions
-    assert [type(each) for each in actions] == [InstallRevision, CreateJob]
+    assert [type(action) for action in actions] == [InstallRevision, CreateJob]
     actions = plan(observed(ledger=ledger(revision=None))).actions
-    assert [type(each) for each in actions] == [InstallRevision, CreateJob]
+    assert [type(action) for action in actions] == [InstallRevision, CreateJob]
 
 
 def test_a_pause_makes_and_retires_nothing_but_ends_runs_and_installs() -> None:
@@ -126,13 +126,13 @@ def test_a_pause_makes_and_retires_nothing_but_ends_runs_and_installs() -> None:
         ledger=ledger(counts, run(1)),
         jobs=(job(1, "Failed"),),
     )
-    assert [type(each) for each in plan(seen).actions] == [FinishRun, InstallRevision, Remove]
+    assert [type(action) for action in plan(seen).actions] == [FinishRun, InstallRevision, Remove]
 
 
 def test_a_fault_only_ends_runs() -> None:
     counts = {MASTER: OwnerCounts(ready=2), "gone": OwnerCounts(ready=3)}
     seen = observed(fault=FAULT, compiled=None, ledger=ledger(counts, run(1)), jobs=(job(1, "Failed"),))
-    assert [type(each) for each in plan(seen).actions] == [FinishRun]
+    assert [type(action) for action in plan(seen).actions] == [FinishRun]
 
 
 def test_a_fault_that_hides_the_ledger_leaves_nothing_to_do() -> None:
@@ -171,8 +171,8 @@ def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
 def test_a_run_whose_job_ended_without_it_is_ended(
     the_job: ManagedJob, the_run: Run | None, outcome: str, reason: str | None
 ) -> None:
-    known = (the_run,) if the_run else ()
-    (finish,) = of_type(plan(observed(ledger=ledger({}, *known), jobs=(the_job,))).actions, FinishRun)
+    existing = (the_run,) if the_run else ()
+    (finish,) = of_type(plan(observed(ledger=ledger({}, *existing), jobs=(the_job,))).actions, FinishRun)
     assert (finish.run, finish.outcome, finish.reason) == (the_job.run, outcome, reason)
 
 
@@ -238,7 +238,7 @@ def test_failures_of_a_pool_that_had_the_name_before_do_not_count() -> None:
 
 def test_a_job_of_an_older_generation_that_has_not_begun_is_taken_back() -> None:
     seen = observed(pool=pool(generation=2), jobs=(job(),))
-    assert [type(each) for each in plan(seen).actions] == [DeleteJob]
+    assert [type(action) for action in plan(seen).actions] == [DeleteJob]
     assert plan(observed(pool=pool(generation=2), jobs=(replace(job(), created_at=ago(5)),))).actions == ()
     begun = observed(pool=pool(generation=2), jobs=(job(),), ledger=ledger({}, run(1)))
     assert plan(begun).actions == ()
@@ -276,7 +276,7 @@ def test_the_three_clocks_may_differ(cluster: int, database: int) -> None:
     assert (result.failures.count, result.next_check) == (3, 40 - 27)
     assert result.actions == ()
     later = replace(seen, cluster_now=NOW + api + timedelta(seconds=30))
-    assert [type(each) for each in plan(later).actions] == [FinishRun, DeleteJob]
+    assert [type(action) for action in plan(later).actions] == [FinishRun, DeleteJob]
 
 
 def test_a_value_of_the_annotation_ends_a_pause_once() -> None:
@@ -316,16 +316,16 @@ def observations(draw: st.DrawFn) -> Observed:
     for number in range(1, draw(st.integers(0, 5)) + 1):
         owner = draw(st.sampled_from(OWNERS))
         count = draw(st.integers(1, 6))
-        made = draw(st.integers(0, count))
+        answer = draw(st.integers(0, count))
         state = draw(st.sampled_from(["Active", "Succeeded", "Failed"]))
         outcome = draw(st.sampled_from([None, "Succeeded", "Failed"]))
         if draw(st.booleans()):
             jobs_seen.append(job(number, state, owner, count=count))
         if draw(st.booleans()):
-            reserved = draw(st.integers(0, count - made))
+            reserved = draw(st.integers(0, count - answer))
             when = ago(draw(st.integers(0, 500)))
             ended = when if outcome else None
-            facts = {"count": count, "campaigns": made, "reserved": reserved, "finished_at": ended}
+            facts = {"count": count, "campaigns": answer, "reserved": reserved, "finished_at": ended}
             runs_seen.append(run(number, outcome, owner, **facts))
     return observed(spec=wanted, ledger=ledger(counts, *runs_seen), jobs=tuple(jobs_seen))
 
@@ -338,24 +338,24 @@ def test_no_plan_passes_a_limit(seen: Observed) -> None:
     result = plan(seen)
     assert result == plan(seen), "the same input gives the same plan"
     new = of_type(result.actions, CreateJob)
-    seeded = {each.job for each in seen.ledger.runs if each.outcome == "Succeeded"}
-    at_work = sum(1 for each in seen.jobs if each.active and each.name not in seeded)
+    seeded = {item.job for item in seen.ledger.runs if item.outcome == "Succeeded"}
+    active = sum(1 for item in seen.jobs if item.active and item.name not in seeded)
     if new:
-        assert at_work + len(new) <= min(seen.spec.max_concurrent, seen.spec.database.max_connections)
+        assert active + len(new) <= min(seen.spec.max_concurrent, seen.spec.database.max_connections)
         counts = seen.ledger.owners.values()
-        unclaimed = sum(each.seeding + each.ready + each.retiring for each in counts)
-        assert unclaimed + sum(each.count for each in new) <= seen.spec.max_size
+        unclaimed = sum(count.seeding + count.ready + count.retiring for count in counts)
+        assert unclaimed + sum(item.count for item in new) <= seen.spec.max_size
         assert not seen.spec.paused
-    for each in new:
-        have = seen.ledger.owners.get(each.owner, OwnerCounts()).ready + result.in_flight.get(each.owner, 0)
-        assert have + each.count <= seen.spec.targets()[each.owner], "never past the target"
-    names = [jobs.job_name("chiwar", each.owner, each.number) for each in new]
-    assert not set(names) & {each.name for each in seen.jobs}
-    assert not set(names) & {each.job for each in seen.ledger.runs}
+    for item in new:
+        have = seen.ledger.owners.get(item.owner, OwnerCounts()).ready + result.in_flight.get(item.owner, 0)
+        assert have + item.count <= seen.spec.targets()[item.owner], "never past the target"
+    names = [jobs.job_name("chiwar", item.owner, item.number) for item in new]
+    assert not set(names) & {item.name for item in seen.jobs}
+    assert not set(names) & {item.job for item in seen.ledger.runs}
     assert len(set(names)) == len(names)
-    for each in of_type(result.actions, Retire):
-        assert each.count > 0
-        assert each.keep + each.count == seen.ledger.owners[each.owner].ready
+    for item in of_type(result.actions, Retire):
+        assert item.count > 0
+        assert item.keep + item.count == seen.ledger.owners[item.owner].ready
 
 
 @dataclass
@@ -365,20 +365,20 @@ class World:
     wanted: Any
     ready: dict[str, int]
     retiring: dict[str, int] = field(default_factory=dict)
-    at_work: list[tuple[str, int, int]] = field(default_factory=list)
+    active: list[tuple[str, int, int]] = field(default_factory=list)
     done: list[Run] = field(default_factory=list)
 
     def seen(self) -> Observed:
         owners = {*self.ready, *self.retiring}
         counts = {o: OwnerCounts(ready=self.ready.get(o, 0), retiring=self.retiring.get(o, 0)) for o in owners}
-        active = tuple(job(number, "Active", owner, count=count) for owner, number, count in self.at_work)
+        active = tuple(job(number, "Active", owner, count=count) for owner, number, count in self.active)
         return observed(spec=self.wanted, ledger=ledger(counts, *self.done), jobs=active)
 
     def do(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
             match action:
                 case CreateJob(owner, number, count):
-                    self.at_work.append((owner, number, count))
+                    self.active.append((owner, number, count))
                 case Retire(owner, _, count):
                     self.ready[owner] -= count
                     self.retiring[owner] = self.retiring.get(owner, 0) + count
@@ -388,10 +388,10 @@ class World:
                     raise AssertionError(action)
 
     def work(self) -> None:
-        for owner, number, count in self.at_work:
+        for owner, number, count in self.active:
             self.ready[owner] = self.ready.get(owner, 0) + count
             self.done.append(run(number, "Succeeded", owner, count=count, campaigns=count))
-        self.at_work.clear()
+        self.active.clear()
 
 
 @settings(max_examples=200, deadline=None)
@@ -409,7 +409,7 @@ def test_plans_converge_and_then_stop(
     world = World(wanted, dict(ready))
     for _ in range(60):
         result = plan(world.seen())
-        if not result.actions and not world.at_work:
+        if not result.actions and not world.active:
             break
         world.do(result.actions)
         world.work()

@@ -174,9 +174,9 @@ def beside_a_sidecar(code: int, seconds: float = 60, outcome: str | None = "Succ
 
 
 def test_a_seeder_that_succeeded_beside_a_sidecar_holds_no_place_and_its_job_is_deleted() -> None:
-    kinds = [type(each) for each in plan(beside_a_sidecar(0)).actions]
+    kinds = [type(action) for action in plan(beside_a_sidecar(0)).actions]
     assert kinds == [DeleteJob, CreateJob]
-    soon = [type(each) for each in plan(beside_a_sidecar(0, LINGER_SECONDS - 1)).actions]
+    soon = [type(action) for action in plan(beside_a_sidecar(0, LINGER_SECONDS - 1)).actions]
     assert soon == [CreateJob]
 
 
@@ -207,9 +207,9 @@ def test_a_job_that_took_too_long_says_what_it_was_doing(made: int | None, says:
     ended_job: ManagedJob = job(1, "Failed", reason="DeadlineExceeded", message="active longer than deadline")
     runs = [run(1, campaigns=made)] if made is not None else []
     (finish,) = (
-        each
-        for each in plan(observed(ledger=ledger({}, *runs), jobs=(ended_job,))).actions
-        if isinstance(each, FinishRun)
+        action
+        for action in plan(observed(ledger=ledger({}, *runs), jobs=(ended_job,))).actions
+        if isinstance(action, FinishRun)
     )
     assert finish.reason == "DeadlineExceeded"
     assert finish.message is not None
@@ -220,6 +220,8 @@ def test_a_job_that_took_too_long_says_what_it_was_doing(made: int | None, says:
 def test_a_job_that_failed_takes_its_reason_from_its_pods() -> None:
     pods = {JOB.name: summarize(JOB, [ended("OOMKilled", 137)], [])}
     (finish,) = (
-        each for each in plan(observed(jobs=(job(1, "Failed"),), pods=pods)).actions if isinstance(each, FinishRun)
+        action
+        for action in plan(observed(jobs=(job(1, "Failed"),), pods=pods)).actions
+        if isinstance(action, FinishRun)
     )
     assert finish.reason == "OOMKilled"

@@ -42,7 +42,7 @@ class Alone(Cluster):
         pass
 
     def degraded(self) -> tuple[str, str]:
-        (found,) = (each for each in self.status["conditions"] if each["type"] == "Degraded")
+        (found,) = (statu for statu in self.status["conditions"] if statu["type"] == "Degraded")
         return found["reason"], found["message"]
 
 

@@ -13,10 +13,10 @@ def test_rights_of_the_whole_cluster_and_of_namespaces() -> None:
     everywhere = list(rights((), None))
     assert {right.namespace for right in everywhere} == {""}
     assert len(everywhere) == sum(len(rule.verbs) for rule in POOL_RULES)
-    some = list(rights(("a", "b"), "own"))
+    items = list(rights(("a", "b"), "own"))
     leases = sum(len(rule.verbs) for rule in LEASE_RULES)
-    assert len(some) == 2 * len(everywhere) + leases
-    assert {right.namespace for right in some} == {"a", "b", "own"}
+    assert len(items) == 2 * len(everywhere) + leases
+    assert {right.namespace for right in items} == {"a", "b", "own"}
 
 
 def test_no_right_is_asked_for_twice() -> None:
@@ -26,9 +26,9 @@ def test_no_right_is_asked_for_twice() -> None:
 
 def test_missing_rights_are_named_with_verb_resource_and_namespace() -> None:
     missing = [right for right in rights(("game",), None) if right.rule.resource in ("secrets", "jobs")]
-    said = sentence(missing)
-    assert "may not list jobs.batch in namespace game, watch jobs.batch in namespace game" in said
-    assert "get secrets in namespace game" in said
+    text = sentence(missing)
+    assert "may not list jobs.batch in namespace game, watch jobs.batch in namespace game" in text
+    assert "get secrets in namespace game" in text
     assert " more" in sentence([*missing, *missing])
 
 

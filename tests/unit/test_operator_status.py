@@ -33,9 +33,9 @@ def after(seen: Observed, **changes: object) -> Observed:
 
 
 def facts(status: CampaignPoolStatus, kind: str) -> tuple[str, str]:
-    found = condition(status, kind)
-    assert found is not None
-    return found.status, found.reason
+    result = condition(status, kind)
+    assert result is not None
+    return result.status, result.reason
 
 
 FILLED = observed(ledger=ledger(FULL, run(1, "Succeeded")))
@@ -61,8 +61,8 @@ def test_the_first_fill() -> None:
     assert facts(status, "Ready") == ("False", "Seeding")
     assert facts(status, "Progressing") == ("True", "Seeding")
     assert status.seeding == 5, "what was asked for just now counts"
-    at_work = after(observed(), jobs=(job(),), pods={job().name: JobPods(started=True)})
-    assert dump(status_of(at_work)) == at_work.pool.raw_status, "and the Job's own event changes nothing"
+    active = after(observed(), jobs=(job(),), pods={job().name: JobPods(started=True)})
+    assert dump(status_of(active)) == active.pool.raw_status, "and the Job's own event changes nothing"
 
 
 def test_a_pool_that_was_full_stays_ready_while_every_owner_has_one() -> None:
@@ -181,19 +181,19 @@ def test_seeding_is_the_larger_of_reserved_and_promised() -> None:
 
 
 def events(before: Observed, now: Observed) -> list[tuple[str, str]]:
-    return [(each.type, each.reason) for each in transitions(status_of(before), status_of(now))]
+    return [(transition.type, transition.reason) for transition in transitions(status_of(before), status_of(now))]
 
 
 def test_transitions_are_events_and_repetitions_are_not() -> None:
     broken = after(FILLED, fault=FAULT, ledger=None, compiled=None)
-    assert [each.reason for each in transitions(CampaignPoolStatus(), status_of(FILLED))] == ["Filled"]
+    assert [transition.reason for transition in transitions(CampaignPoolStatus(), status_of(FILLED))] == ["Filled"]
     assert events(FILLED, after(FILLED)) == []
     assert events(FILLED, broken) == [("Warning", "DatabaseUnreachable")]
     assert events(broken, after(broken)) == []
     other = after(broken, fault=Fault(Reason("SecretNotFound"), "there is no Secret", retry=False))
     assert events(broken, other) == [("Warning", "SecretNotFound")]
-    mended = after(broken, fault=None, ledger=FILLED.ledger, compiled=FILLED.compiled)
-    assert events(broken, mended) == [("Normal", "Filled"), ("Normal", "Recovered")]
+    fixed = after(broken, fault=None, ledger=FILLED.ledger, compiled=FILLED.compiled)
+    assert events(broken, fixed) == [("Normal", "Filled"), ("Normal", "Recovered")]
     paused = after(FILLED, spec=spec(paused=True))
     assert events(FILLED, paused) == [("Normal", "Paused")]
     assert events(paused, after(paused, spec=spec())) == [("Normal", "Resumed")]
@@ -224,4 +224,4 @@ def test_messages_are_sentences(text: str, wanted: str) -> None:
 def test_an_event_names_its_kind() -> None:
     (event,) = transitions(CampaignPoolStatus(), status_of(FILLED))
     assert event == Event("Normal", "Filled", "All 5 campaigns are ready.")
-    assert all(isinstance(each, Condition) for each in status_of(FILLED).conditions)
+    assert all(isinstance(item, Condition) for item in status_of(FILLED).conditions)

@@ -51,7 +51,7 @@ def sample(schema: Json, path: str = "spec", towards: str = "") -> Value:
             for first, second in [EXCLUSIVE[path]] if path in EXCLUSIVE else []:
                 left_out = first if towards.startswith(f"{path}.{second}") else second
                 del chosen[left_out]
-            return {name: sample(each, f"{path}.{name}", towards) for name, each in chosen.items()}
+            return {name: sample(item, f"{path}.{name}", towards) for name, item in chosen.items()}
         case "array":
             return [sample(schema["items"], f"{path}[0]", towards)]
         case "string":
@@ -70,23 +70,23 @@ def fits(text: str, schema: Json) -> bool:
 
 
 def bounds(schema: Json, path: str = "spec") -> Iterator[Bound]:
-    """Give what is one step outside of every bound, here and below."""
+    """Return what is one step outside of every bound, here and below."""
     for name in schema.get("required", ()):
         yield Bound(f"{path}.{name}", "required", None, "Required value", blocks=True)
     yield from numbers(schema, path)
     yield from texts(schema, path)
     yield from lists(schema, path)
     if "enum" in schema:
-        known = ", ".join(json.dumps(each) for each in schema["enum"])
-        yield Bound(path, "enum", "Other", f'Unsupported value: "Other": supported values: {known}', blocks=True)
+        existing = ", ".join(json.dumps(item) for item in schema["enum"])
+        yield Bound(path, "enum", "Other", f'Unsupported value: "Other": supported values: {existing}', blocks=True)
     kind = schema.get("type")
     if kind and path != "spec" and "enum" not in schema:
         given: Value = 1 if kind in ("string", "boolean", "array", "object") else "text"
         name = "integer" if given == 1 else "string"
-        said = f'Invalid value: "{name}": {path} in body must be of type {kind}: "{name}"'
-        yield Bound(path, "type", given, said, blocks=True)
-    for name, each in schema.get("properties", {}).items():
-        yield from bounds(each, f"{path}.{name}")
+        text = f'Invalid value: "{name}": {path} in body must be of type {kind}: "{name}"'
+        yield Bound(path, "type", given, text, blocks=True)
+    for name, item in schema.get("properties", {}).items():
+        yield from bounds(item, f"{path}.{name}")
     if "items" in schema:
         yield from bounds(schema["items"], f"{path}[0]")
     if isinstance(schema.get("additionalProperties"), dict):
@@ -97,26 +97,26 @@ def numbers(schema: Json, path: str) -> Iterator[Bound]:
     for keyword, step, words in (("minimum", -1, "greater"), ("maximum", 1, "less")):
         if keyword in schema:
             value, limit = schema[keyword] + step, schema[keyword]
-            said = f"Invalid value: {value}: {path} in body should be {words} than or equal to {limit}"
-            yield Bound(path, keyword, value, said)
+            text = f"Invalid value: {value}: {path} in body should be {words} than or equal to {limit}"
+            yield Bound(path, keyword, value, text)
 
 
 def texts(schema: Json, path: str) -> Iterator[Bound]:
     if "minLength" in schema and "pattern" not in schema:
         text, least = "x" * (schema["minLength"] - 1), schema["minLength"]
-        said = f'Invalid value: "{text}": {path} in body should be at least {least} chars long'
-        yield Bound(path, "minLength", text, said)
+        outcome = f'Invalid value: "{text}": {path} in body should be at least {least} chars long'
+        yield Bound(path, "minLength", text, outcome)
     if "maxLength" in schema and "pattern" not in schema:
         most = schema["maxLength"]
         yield Bound(path, "maxLength", "x" * (most + 1), f"Too long: may not be more than {most} bytes", blocks=True)
     if "pattern" in schema:
         for name, text in (("pattern", "no fit"), ("line feed at the end", sample(schema) + "\n")):
-            said = f"Invalid value: {json.dumps(text)}: {path} in body should match '{schema['pattern']}'"
-            yield Bound(path, name, text, said)
+            outcome = f"Invalid value: {json.dumps(text)}: {path} in body should match '{schema['pattern']}'"
+            yield Bound(path, name, text, outcome)
 
 
 def lists(schema: Json, path: str) -> Iterator[Bound]:
-    """Give bounds of lists and maps."""
+    """Return bounds of lists and maps."""
     item = sample(schema["items"]) if "items" in schema else None
     keys = schema.get("x-kubernetes-list-map-keys", ())
     if "maxItems" in schema:
@@ -127,17 +127,17 @@ def lists(schema: Json, path: str) -> Iterator[Bound]:
         least = schema["minItems"]
         yield Bound(path, "minItems", [], f"Invalid value: 0: {path} in body should have at least {least} items")
     if keys:
-        known = json.dumps({key: item[key] for key in keys}, separators=(",", ":"))
-        yield Bound(path, "x-kubernetes-list-map-keys", [item, item], f"Duplicate value: {known}")
+        existing = json.dumps({key: item[key] for key in keys}, separators=(",", ":"))
+        yield Bound(path, "x-kubernetes-list-map-keys", [item, item], f"Duplicate value: {existing}")
     if "maxProperties" in schema:
         most, inner = schema["maxProperties"], sample(schema["additionalProperties"])
         entries = {f"k{n}": inner for n in range(most + 1)}
-        said = f"Too many: {most + 1}: must have at most {most} items"
-        yield Bound(path, "maxProperties", entries, said, blocks=True)
+        text = f"Too many: {most + 1}: must have at most {most} items"
+        yield Bound(path, "maxProperties", entries, text, blocks=True)
     if "minProperties" in schema:
         least = schema["minProperties"]
-        said = f"Invalid value: {least}: {path} in body should have at least {least} properties"
-        yield Bound(path, "minProperties", {}, said)
+        text = f"Invalid value: {least}: {path} in body should have at least {least} properties"
+        yield Bound(path, "minProperties", {}, text)
 
 
 def put(spec: Json, path: str, value: Value) -> None:
@@ -197,9 +197,9 @@ RULES = {
 def rules(schema: Json) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
         yield rule["message"]
-    for each in [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]:
-        if isinstance(each, dict):
-            yield from rules(each)
+    for item in [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]:
+        if isinstance(item, dict):
+            yield from rules(item)
 
 
 def pool(spec: Json) -> Json:
@@ -221,9 +221,11 @@ def api(emulator: Emulator) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def pools(api: httpx.Client) -> Iterator[str]:
-    made = api.post("/api/v1/namespaces", json={"metadata": {"generateName": "admission-"}}).raise_for_status().json()
-    yield POOLS.format(made["metadata"]["name"])
-    api.delete(f"/api/v1/namespaces/{made['metadata']['name']}").raise_for_status()
+    created = (
+        api.post("/api/v1/namespaces", json={"metadata": {"generateName": "admission-"}}).raise_for_status().json()
+    )
+    yield POOLS.format(created["metadata"]["name"])
+    api.delete(f"/api/v1/namespaces/{created['metadata']['name']}").raise_for_status()
 
 
 def refusal(answer: httpx.Response) -> str:
@@ -251,13 +253,13 @@ def test_one_step_outside_of_a_bound(api: httpx.Client, pools: str, bound: Bound
     spec = valid(bound.path)
     put(spec, bound.path, copy.deepcopy(bound.value))
     answer = api.post(pools, params={"dryRun": "All"}, json=pool(spec))
-    said = f"{bound.path}{'[1]' if bound.keyword.endswith('keys') else ''}: {bound.said}"
+    text = f"{bound.path}{'[1]' if bound.keyword.endswith('keys') else ''}: {bound.said}"
     refusal(answer)
-    first, *more = [f"{each['field']}: {each['message']}" for each in answer.json()["details"]["causes"]]
-    assert first == said
+    first, *more = [f"{item['field']}: {item['message']}" for item in answer.json()["details"]["causes"]]
+    assert first == text
     if bound.blocks:
         assert more == [UNTRIED]
-    assert all(each == UNTRIED or each.endswith(tuple(RULES)) for each in more)  # what it breaks of the rules as well
+    assert all(item == UNTRIED or item.endswith(tuple(RULES)) for item in more)  # what it breaks of the rules as well
 
 
 def test_every_rule_of_the_crd_has_its_case() -> None:

@@ -34,7 +34,7 @@ def named() -> set[str]:
 def test_reasons_that_are_texts_are_in_the_list() -> None:
     texts = named()
     assert "TemplateNotFound" in texts
-    assert {each for each in texts - INTERNAL if reasons.find(each) is None and not each.startswith(STORE)} == set()
+    assert {text for text in texts - INTERNAL if reasons.find(text) is None and not text.startswith(STORE)} == set()
 
 
 STORE = ("Store", "Folder", "Images")

@@ -63,8 +63,8 @@ def checked(rehearsal: Rehearsal | None = None, warnings: tuple[str, ...] = ()) 
 
 def test_the_report_is_the_one_that_people_know() -> None:
     timings = (Timing((0,), 0.21, 0.1), Timing((1,), 12.5, 4.04), Timing((2, 3), 1.0, 0.0))
-    found = checked(Rehearsal(2, 80.04, 31.5, timings), ("an index is missing", "another one"))
-    text = "\n".join(report.render(found, "is_template")) + "\n"
+    result = checked(Rehearsal(2, 80.04, 31.5, timings), ("an index is missing", "another one"))
+    text = "\n".join(report.render(result, "is_template")) + "\n"
     assert text == (DATA / "report.txt").read_text()
 
 
@@ -112,11 +112,11 @@ def test_a_diff_in_words() -> None:
 
 
 def test_a_diff_for_machines() -> None:
-    found = diff.as_json(diff.Diff(BEFORE, AFTER, (SAME, CHANGED)))
-    assert found["equal"] is False
-    assert found["from"] == {"label": "revision 3 of 2026-01-02 03:04", "fingerprint": "t1-0123456789abcdef0123"}
-    assert found["tables"][1]["columns"] == {"label": 1200, "hero_id": 1}
-    assert found["tables"][1]["keys"]["added"] == ["9"]
+    result = diff.as_json(diff.Diff(BEFORE, AFTER, (SAME, CHANGED)))
+    assert result["equal"] is False
+    assert result["from"] == {"label": "revision 3 of 2026-01-02 03:04", "fingerprint": "t1-0123456789abcdef0123"}
+    assert result["tables"][1]["columns"] == {"label": 1200, "hero_id": 1}
+    assert result["tables"][1]["keys"]["added"] == ["9"]
     assert diff.as_json(diff.Diff(BEFORE, AFTER, (SAME,)))["equal"] is True
 
 

@@ -43,3 +43,7 @@ def test_words_of_a_private_language_are_refused(path: str, line: str) -> None:
 )
 def test_plain_english_passes(path: str, line: str) -> None:
     assert list(vocabulary.check(path, line)) == []
+
+
+def test_no_file_of_ours_has_such_words() -> None:
+    assert vocabulary.main([]) == 0

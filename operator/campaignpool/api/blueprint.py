@@ -40,8 +40,8 @@ class Polymorphic(Model):
     id: ColumnName
     """Column that holds the key of the target, such as `record_id`."""
     targets: dict[str, TableName] = Field(min_length=1, max_length=64)
-    """From the name of a type, as the type column holds it, to its table. Rows of other types are copied as
-    they are when something else makes them part of the campaign, and left out otherwise."""
+    """From the name of a type, as the type column holds it, to its table. Rows of other types are copied
+    unchanged when something else makes them part of the campaign, and left out otherwise."""
 
 
 class Table(Model):
@@ -61,7 +61,7 @@ class Table(Model):
     references: dict[ReferenceName, TableName] = Field(default_factory=dict, max_length=32)
     """References that the database does not declare as foreign keys: column to the table whose primary key it
     holds. An array column holds one key in each element; in a JSON column, `layout.steps[*].id` leads to the keys.
-    In arrays and JSON, keys that are no rows of the template stay as they are."""
+    In arrays and JSON, keys that are no rows of the template stay unchanged."""
     polymorphic: list[Polymorphic] = Field(default_factory=list, max_length=8)
     """Polymorphic references of the table."""
     trigger_rows: Literal["Refuse", "Replace", "Keep"] = "Refuse"
@@ -109,7 +109,7 @@ _METADATA = (
 
 
 class ImageTables(Model):
-    """Where images hang. The defaults are Active Storage's; other tables of such a shape can be declared."""
+    """Where images belong. The defaults are Active Storage's; other tables of such a shape can be declared."""
 
     attachments: TableName = "active_storage_attachments"
     """Table whose rows say which record shows which blob. It is one of the blueprint's tables."""
@@ -148,9 +148,9 @@ class Blueprint(Model):
     """What a claim does."""
     allow_subqueries: bool = False
     """Whether expressions may have sub-selects on tables outside the blueprint. Expressions run with the rights of
-    the role in the database's Secret, whoever writes the blueprint."""
+    the role in the database's Secret, the blueprint's author."""
     images: ImageTables | None = None
-    """Where images hang, for the strategies that copy them; by default Active Storage's tables."""
+    """Where images belong, for the strategies that copy them; by default Active Storage's tables."""
 
 
 def parse(text: str, source: str) -> Blueprint:
@@ -168,10 +168,10 @@ def parse(text: str, source: str) -> Blueprint:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f" in line {place.line + 1}" if place else ""
-        raise BlueprintError([f"{source} is not YAML{where}: mend its syntax"]) from error
+        raise BlueprintError([f"{source} is not YAML{where}: fix its syntax"]) from error
     except ValidationError as error:
         faults = [
-            f"{source}: {'.'.join(str(part) for part in each['loc']) or 'blueprint'}: {each['msg']}"
-            for each in error.errors()
+            f"{source}: {'.'.join(str(part) for part in item['loc']) or 'blueprint'}: {item['msg']}"
+            for item in error.errors()
         ]
         raise BlueprintError(faults) from error

@@ -84,7 +84,7 @@ COLUMNS: list[dict[str, Any]] = [
 
 
 def structural(model: type[Model]) -> dict[str, Any]:
-    """Give the structural schema of a model."""
+    """Return the structural schema of a model."""
     schema = model.model_json_schema(by_alias=True)
     return _inline(schema, schema.get("$defs", {}))
 
@@ -95,7 +95,7 @@ def _inline(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         target = definitions[node["$ref"].rpartition("/")[2]]
         node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "anyOf" in node and "x-kubernetes-int-or-string" not in node:
-        (chosen,) = [each for each in node["anyOf"] if each.get("type") != "null"]
+        (chosen,) = [item for item in node["anyOf"] if item.get("type") != "null"]
         rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
         return _inline({**chosen, **rest}, definitions)
     if "const" in node:
@@ -106,7 +106,7 @@ def _inline(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
     if kept.get("type") == "integer":
         kept["format"] = "int64"
     if "properties" in node:
-        kept["properties"] = {key: _inline(each, definitions) for key, each in node["properties"].items()}
+        kept["properties"] = {key: _inline(item, definitions) for key, item in node["properties"].items()}
     if "items" in node:
         kept["items"] = _inline(node["items"], definitions)
     if isinstance(node.get("additionalProperties"), dict):
@@ -124,8 +124,8 @@ def filled(value: Any, node: dict[str, Any]) -> Any:  # noqa: ANN401 (any JSON v
     if not isinstance(value, dict):
         return value
     properties = node.get("properties", {})
-    absent = {name: each["default"] for name, each in properties.items() if "default" in each and name not in value}
-    return {name: filled(each, properties.get(name, {})) for name, each in {**value, **absent}.items()}
+    absent = {name: item["default"] for name, item in properties.items() if "default" in item and name not in value}
+    return {name: filled(item, properties.get(name, {})) for name, item in {**value, **absent}.items()}
 
 
 _KEPT = frozenset(
@@ -151,7 +151,7 @@ _KEPT = frozenset(
 
 
 def crd() -> dict[str, Any]:
-    """Give the CustomResourceDefinition."""
+    """Return the CustomResourceDefinition."""
     schema = {
         "type": "object",
         "description": "A pool of ready-made campaigns, kept at its size per owner in one application database.",
@@ -199,7 +199,7 @@ def crd() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """Give the API reference: one table row a field, in Markdown."""
+    """Return the API reference: one table row a field, in Markdown."""
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     lines = [
         "<!-- Generated from operator/campaignpool/api by `make generate`; do not edit. -->",
@@ -216,15 +216,15 @@ def reference() -> str:
 def _rows(path: str, node: dict[str, Any]) -> list[str]:
     rows: list[str] = []
     required = set(node.get("required", ()))
-    for name, each in node.get("properties", {}).items():
-        inner = each.get("items", each)
-        kind = _type_of(each)
-        default = "required" if name in required else f"`{yaml_inline(each['default'])}`" if "default" in each else ""
-        bounds = [f"{key} {each[key]}" for key in ("minimum", "maximum", "maxLength", "maxItems") if key in each]
+    for name, item in node.get("properties", {}).items():
+        inner = item.get("items", item)
+        kind = _type_of(item)
+        default = "required" if name in required else f"`{yaml_inline(item['default'])}`" if "default" in item else ""
+        bounds = [f"{key} {item[key]}" for key in ("minimum", "maximum", "maxLength", "maxItems") if key in item]
         choices = [f"one of {', '.join(f'`{value}`' for value in inner['enum'])}"] if "enum" in inner else []
         notes = f" ({'; '.join(choices + bounds)})" if choices or bounds else ""
-        rows.append(f"| `{path}.{name}` | {kind} | {default} | {each.get('description', '')}{notes} |")
-        suffix = "[]" if "items" in each else ""
+        rows.append(f"| `{path}.{name}` | {kind} | {default} | {item.get('description', '')}{notes} |")
+        suffix = "[]" if "items" in item else ""
         rows += _rows(f"{path}.{name}{suffix}", inner)
     for rule in node.get("x-kubernetes-validations", ()):
         rows.append(f"| `{path}` | rule | | {rule['message']} |")
@@ -247,7 +247,7 @@ def yaml_inline(value: Any) -> str:  # noqa: ANN401 (any YAML value)
 
 
 def generated() -> dict[Path, str]:
-    """Give every generated file, by its path in the repository."""
+    """Return every generated file, by its path in the repository."""
     return {
         CRD_PATH: HEADER + yaml.safe_dump(crd(), sort_keys=False, width=110),
         REFERENCE_PATH: reference(),

@@ -106,7 +106,7 @@ class PodTemplate(Model):
     """Annotations to add to the pods."""
     spec: dict[str, Any] | None = Field(default=None, json_schema_extra=OPEN)
     """Merged into the pod's spec (a JSON merge patch; containers, env and volumes by name, ours is `seeder`):
-    `nodeSelector`, `tolerations`, `serviceAccountName`, `imagePullSecrets` and the like."""
+    `nodeSelector`, `tolerations`, `serviceAccountName`, `imagePullSecrets` and others."""
 
 
 class Seeding(Model):

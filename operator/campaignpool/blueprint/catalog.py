@@ -140,7 +140,7 @@ class TableFacts(_Fact):
     @property
     def on_insert(self) -> tuple[str, ...]:
         """Names of the triggers that fire when a row is inserted."""
-        return tuple(each.name for each in self.triggers if each.insert)
+        return tuple(trigger.name for trigger in self.triggers if trigger.insert)
 
     @cached_property
     def column(self) -> Mapping[str, Column]:
@@ -178,8 +178,8 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
     path = [name for name in await connection.fetchval("SELECT current_schemas(false)") if name[:3] != "pg_"]
     async with search_path(connection, "pg_catalog"):
         rows = await connection.fetch(CATALOG, [row["oid"] for row in oids if row["kind"] in _TABLES])
-    found = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
-    tables = {row["name"]: found[row["oid"]] for row in oids if row["oid"] in found}
+    result = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
+    tables = {row["name"]: result[row["oid"]] for row in oids if row["oid"] in result}
     others = {row["name"]: _KINDS.get(row["kind"], "no table") for row in oids if row["kind"] not in _TABLES}
     return Catalog(tables, tuple(path), others)
 
@@ -231,7 +231,7 @@ def described(catalog: Catalog) -> dict[str, Any]:
     for table in tables.values():
         del table["oid"], table["indexes"]
         # A trigger of DELETE or UPDATE changes no clone.
-        table["triggers"] = [each for each in table["triggers"] if each["insert"]]
+        table["triggers"] = [item for item in table["triggers"] if item["insert"]]
         for key in table["foreign_keys"]:
             key["target"] = names.get(key["target"], "elsewhere")
             del key["target_name"]

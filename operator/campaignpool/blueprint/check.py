@@ -75,7 +75,7 @@ class Checked:
     Attributes:
         compiled: The compiled blueprint.
         surveys: What the template holds, by position of the table.
-        fingerprint: Of the template as it is now.
+        fingerprint: Of the template of now.
         outside: Names of the tables that references leave the plan for, by oid.
         warnings: What is no fault and worth knowing.
         rehearsal: What the dry run took, where there was one.
@@ -137,7 +137,7 @@ async def check(
 
 
 def statements(checked: Checked) -> list[tuple[str, str]]:
-    """Give what is run for a pool: a heading and SQL each. Revision 0 stands for the number it will get."""
+    """Return what is run for a pool: a heading and SQL each. Revision 0 stands for the number it will get."""
     plan = checked.plan
     revision = Revision(0, "namespace/name", plan, checked.surveys)
     collected = [*snapshot.members(plan, checked.compiled.template), *snapshot.drops(plan), *snapshot.places(plan)]
@@ -191,8 +191,8 @@ async def _rehearse(
     number, suffix = (row["id"], row["root_suffix"]) if row else (0, None)
 
     async def clone(query: str) -> list[tuple[list[int], str]]:
-        ids = [each["id"] for each in await connection.fetch(queries["ids"], suffix, campaigns)]
-        return [(each[0], each[1]) for each in await connection.fetch(query, ids, [""] * campaigns)]
+        ids = [row["id"] for row in await connection.fetch(queries["ids"], suffix, campaigns)]
+        return [(row[0], row[1]) for row in await connection.fetch(query, ids, [""] * campaigns)]
 
     revision = Revision(number, pool, compiled.plan, surveys)
     verified = await verify(connection, revision, suffix, compiled.condition, retire=True)

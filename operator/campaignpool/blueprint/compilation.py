@@ -1,4 +1,4 @@
-"""Compile a blueprint against the database as it is now: catalog, plan, expressions, template. Only reads."""
+"""Compile a blueprint against the database of now: catalog, plan, expressions, template. Only reads."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ ALGORITHM = 1
 
 @dataclass(frozen=True)
 class Compiled:
-    """A blueprint compiled against the database as it is now.
+    """A blueprint compiled against the database of now.
 
     Attributes:
         plan: What becomes of which table.
@@ -47,7 +47,7 @@ class Compiled:
 
 
 async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blueprint: Blueprint) -> Compiled:
-    """Compile a blueprint against the database as it is now; nothing is written.
+    """Compile a blueprint against the database of now; nothing is written.
 
     Raises:
         BlueprintError: The catalog contradicts it, with one fault for everything that is wrong.
@@ -68,13 +68,13 @@ async def compile_blueprint(connection: Connection, spec: CampaignPoolSpec, blue
 
 
 def _declared(blueprint: Blueprint) -> dict[str, object]:
-    """Give a blueprint as the hash of a plan has it: what older releases did not know counts only where named."""
+    """Return a blueprint as the hash of a plan has it: what older releases did not know counts only where named."""
     declared = blueprint.model_dump(mode="json")
     return {name: value for name, value in declared.items() if name != "images" or value is not None}
 
 
 async def find_template(connection: Connection, root: TableFacts, template: Template) -> str:
-    """Give the key of the template's row, as text.
+    """Return the key of the template's row, as text.
 
     Raises:
         TemplateError: It is not there, or the condition fails or holds for more than one row.

@@ -1,6 +1,6 @@
 """What changed between two fingerprints: tables, rows added, removed and changed, and in which columns.
 
-Either side is a revision that the ledger still keeps, or the template as it is now, hashed in the caller's
+Either side is a revision that the ledger still keeps, or the template of now, hashed in the caller's
 transaction. Values are never shown: only keys, names of columns and counts.
 """
 
@@ -23,7 +23,7 @@ KEYS = 5
 """How many keys of rows are named for each kind of change."""
 
 NOW = "template"
-"""Names the template as it is now, where a revision or a fingerprint may stand."""
+"""Names the template of now, where a revision or a fingerprint may stand."""
 
 _HERE = "pg_temp.campaignpool_rows"
 
@@ -70,7 +70,7 @@ class TableDiff:
         counts: Rows `added`, `removed`, `changed` and `same`.
         columns: For each column with changes: in how many rows.
         keys: Up to `KEYS` keys of the rows added, removed and changed.
-        seen: Columns that only the later side sees, of the schema or the blueprint as they are there.
+        seen: Columns that only the later side sees, of the schema or the blueprint as in RE2.
         unseen: Columns that only the earlier side sees.
     """
 
@@ -100,16 +100,16 @@ _KINDS = ("added", "removed", "changed")
 
 
 async def revisions(connection: Connection, pool: str) -> list[Revision]:
-    """Give the revisions of a pool, the current one first.
+    """Return the revisions of a pool, the current one first.
 
     Raises:
         ConfigurationError: The database has no ledger, no such pool, or the pool has no revision.
     """
     queries = queries_of("diff")
     if not await connection.fetchval(queries["has_ledger"]):
-        raise ConfigurationError("the database has no schema campaign_pool: the operator has not been at work here")
-    found = await connection.fetch(queries["revisions"], pool)
-    if not found:
+        raise ConfigurationError("the database has no schema campaign_pool: the operator has not run here")
+    rows = await connection.fetch(queries["revisions"], pool)
+    if not rows:
         names = ", ".join(await connection.fetchval(queries["pools"])) or "none"
         raise ConfigurationError(f"the ledger has no revision of a pool {pool}: name one of its pools ({names})")
     return [
@@ -119,61 +119,61 @@ async def revisions(connection: Connection, pool: str) -> list[Revision]:
             row["template"],
             Blueprint.model_validate_json(row["blueprint"]),
             tuple(
-                TablePrint(each["table"], tuple(each["columns"]), each["rows"], each["hash"])
-                for each in json.loads(row["tables"])
+                TablePrint(load["table"], tuple(load["columns"]), load["rows"], load["hash"])
+                for load in json.loads(row["tables"])
             ),
             row["installed_at"],
             row["kept"],
         )
-        for row in found
+        for row in rows
     ]
 
 
 def choose(found: Sequence[Revision], wanted: str) -> Revision:
-    """Give the revision that a number or the beginning of a fingerprint means.
+    """Return the revision that a number or the beginning of a fingerprint means.
 
     Raises:
         ConfigurationError: None does, more than one does, or its hashes are gone.
     """
     if wanted.isdecimal():
-        matches = [each for each in found if each.number == int(wanted)]
+        matches = [item for item in found if item.number == int(wanted)]
     else:
-        matches = [each for each in found if each.fingerprint.startswith(wanted)]
-    kept = [each for each in matches if each.kept]
-    known = ", ".join(f"{each.number} ({short(each.fingerprint)})" for each in found if each.kept) or "none"
+        matches = [item for item in found if item.fingerprint.startswith(wanted)]
+    kept = [match for match in matches if match.kept]
+    existing = ", ".join(f"{item.number} ({short(item.fingerprint)})" for item in found if item.kept) or "none"
     if not matches:
-        raise ConfigurationError(f"no revision of the pool is {wanted}: name one that is kept: {known}")
+        raise ConfigurationError(f"no revision of the pool is {wanted}: name one that is kept: {existing}")
     if not kept:
         raise ConfigurationError(
-            f"revision {wanted} was dropped, for nothing needs it: name one that is kept: {known}"
+            f"revision {wanted} was dropped, for nothing needs it: name one that is kept: {existing}"
         )
-    if len({each.fingerprint for each in kept}) > 1:
-        raise ConfigurationError(f"{wanted} begins more than one fingerprint: write more of it: {known}")
+    if len({item.fingerprint for item in kept}) > 1:
+        raise ConfigurationError(f"{wanted} begins more than one fingerprint: write more of it: {existing}")
     return kept[0]
 
 
 def of_revision(revision: Revision) -> Side:
-    """Give a revision as a side of a comparison."""
+    """Return a revision as a side of a comparison."""
     label = f"revision {revision.number} of {revision.installed_at:%Y-%m-%d %H:%M}"
     return Side(label, revision.fingerprint, revision.tables, naming.rows(revision.number))
 
 
 async def of_template(connection: Connection, compiled: Compiled) -> Side:
-    """Hash the template as it is now, into a temporary table of the caller's transaction."""
+    """Hash the template of now, into a temporary table of the caller's transaction."""
     await install.collect(connection, compiled.plan, compiled.template)
-    found: Fingerprint = await take(connection, compiled.plan, _HERE, temporary=True)
-    return Side("the template now", found.text, found.tables, _HERE)
+    result: Fingerprint = await take(connection, compiled.plan, _HERE, temporary=True)
+    return Side("the template now", result.text, result.tables, _HERE)
 
 
 async def compare(connection: Connection, before: Side, after: Side) -> Diff:
     """Compare two sides, table by table; tables whose hash and columns are equal cost nothing."""
-    old = {each.table: (place, each) for place, each in enumerate(before.tables)}
-    new = {each.table: (place, each) for place, each in enumerate(after.tables)}
-    found = [
+    old = {item.table: (place, item) for place, item in enumerate(before.tables)}
+    new = {item.table: (place, item) for place, item in enumerate(after.tables)}
+    results = [
         await _compare_table(connection, before, after, old.get(table), new.get(table))
         for table in dict.fromkeys([*old, *new])
     ]
-    return Diff(before, after, tuple(found))
+    return Diff(before, after, tuple(results))
 
 
 async def _compare_table(
@@ -205,7 +205,7 @@ async def _compare_table(
 
 
 def words(diff: Diff) -> list[str]:
-    """Say it as a person reads it."""
+    """Return it as a person reads it."""
     lines = [f"from {diff.before.label}, {short(diff.before.fingerprint)}"]
     lines.append(f"to   {diff.after.label}, {short(diff.after.fingerprint)}")
     lines.append("")
@@ -222,8 +222,8 @@ def words(diff: Diff) -> list[str]:
             lines.append(f"    columns changed: {changed}")
         for kind in _KINDS:
             if keys := table.keys.get(kind):
-                more = table.counts[kind] - len(keys)
-                lines.append(f"    {kind}: {', '.join(keys)}{f' and {more:,} more' if more > 0 else ''}")
+                additional = table.counts[kind] - len(keys)
+                lines.append(f"    {kind}: {', '.join(keys)}{f' and {additional:,} more' if additional > 0 else ''}")
         lines += [f"    columns new in a clone: {', '.join(table.seen)}"] if table.seen else []
         lines += [f"    columns no longer in a clone: {', '.join(table.unseen)}"] if table.unseen else []
     if same == len(diff.tables):
@@ -234,7 +234,7 @@ def words(diff: Diff) -> list[str]:
 
 
 def as_json(diff: Diff) -> dict[str, Any]:
-    """Give it for machines."""
+    """Return it for machines."""
     sides = {"from": diff.before, "to": diff.after}
     return {
         **{name: {"label": side.label, "fingerprint": side.fingerprint} for name, side in sides.items()},

@@ -1,6 +1,6 @@
 """What the template's rows say against a plan, found before the first clone. Over the rows of `install.collect`.
 
-Faults are what every clone would run into; warnings are what a person may want to know or to mend.
+Faults are what every clone would run into; warnings are what a person may want to know or to fix.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,7 +17,7 @@ from campaignpool.ledger.database import Connection
 
 
 async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
-    """Give a fault for every unique index that clones would violate, found by making the values of two of them."""
+    """Return a fault for every unique index that clones would violate, found by making the values of two of them."""
     for table in plan.tables:
         for index in table.facts.indexes:
             query = collision(plan, table, index)
@@ -42,17 +42,17 @@ def _collision_fault(table: TablePlan, index: Index) -> str:
 
 
 async def contradictions(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:
-    """Give a fault for whatever else stands in the way of every clone."""
+    """Return a fault for whatever else stands in the way of every clone."""
     if not surveys[0].rows:
         yield (
             f"the template itself would be left out: a required reference of {plan.root.facts.name} points at a row "
             "that a filter leaves out: change the filter, or set the column"
         )
     for table, survey in zip(plan.tables, surveys, strict=True):
-        for each, rows in zip(plan.derived[table.position], survey.conflicts, strict=True):
+        for item, rows in zip(plan.derived[table.position], survey.conflicts, strict=True):
             if rows:
                 yield (
-                    f"column {each.column.name} of {table.facts.name} holds several references, which would want "
+                    f"column {item.column.name} of {table.facts.name} holds several references, which would want "
                     f"different values in {rows} rows: set it, or remove one of the tables it refers to"
                 )
         for fault, query in (*_leaving(plan, table), *_unsteady(plan, table)):
@@ -61,7 +61,7 @@ async def contradictions(connection: Connection, plan: ClonePlan, surveys: Seque
 
 
 def _unsteady(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
-    """Give what is wrong with keys that others refer to, each with a query whether it is."""
+    """Return what is wrong with keys that others refer to, each with a query whether it is."""
     for name, query in unstable(plan, table):
         yield (
             (
@@ -83,10 +83,10 @@ def _unsteady(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
 
 
 def _leaving(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
-    """Give foreign keys out of the plan by a column that changes: a fault and a query for whether it counts."""
-    inside = {each.facts.oid for each in plan.tables}
+    """Return foreign keys out of the plan by a column that changes: a fault and a query for whether it counts."""
+    inside = {item.facts.oid for item in plan.tables}
     changed = {name for name, kind in table.keys.items() if kind is not KeyKind.COPIED}
-    changed |= {each.column.name for each in plan.derived[table.position] if each.origins}
+    changed |= {item.column.name for item in plan.derived[table.position] if item.origins}
     for key in table.facts.foreign_keys:
         names = [name for name in key.columns if name in changed]
         if key.target in inside or not names or set(key.columns) & set(table.sets):
@@ -102,7 +102,7 @@ def _leaving(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
 
 
 async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:
-    """Give what is no fault: rows left out or copied in part, triggers that fire, indexes that are missing."""
+    """Return what is no fault: rows left out or copied in part, triggers that fire, indexes that are missing."""
     for table, survey in zip(plan.tables, surveys, strict=True):
         name = table.facts.name
         if survey.dropped:
@@ -139,7 +139,7 @@ def _counters(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
 
 
 async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
-    """Give what makes deletion slow, stops it, or happens with it."""
+    """Return what makes deletion slow, stops it, or happens with it."""
     queries, oids = queries_of("findings"), [table.facts.oid for table in plan.tables]
     for row in await connection.fetch(queries["unindexed"], oids):
         yield (
@@ -158,13 +158,13 @@ async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator
 
 
 def _pairs(plan: ClonePlan) -> Iterator[str]:
-    """Give a warning for every polymorphic reference without an index to find it by."""
+    """Return a warning for every polymorphic reference without an index to find it by."""
     for table in plan.tables:
         how = "CONCURRENTLY " if table.facts.kind == "r" else ""
         for pair in table.polymorphic:
             pairs = {pair.column, pair.type_column}
-            found = table.facts.indexes
-            if not any(index.columns[0] == pair.column or set(index.columns[:2]) == pairs for index in found):
+            result = table.facts.indexes
+            if not any(index.columns[0] == pair.column or set(index.columns[:2]) == pairs for index in result):
                 yield (
                     f"polymorphic reference {pair.column} of {table.facts.name} has no index, so finding a "
                     f"campaign reads the whole table: CREATE INDEX {how}ON {table.facts.name} "

@@ -1,8 +1,8 @@
 """The fingerprint: a hash of everything of the template that reaches a clone.
 
 It sees every row and every column that a clone copies, remaps or reads, each reference as a clone has it, and
-the content of files behind references that leave the plan (key, checksum and the like of a blob). It does not
-see columns that are set, keys that the database draws anew, or rows that a filter leaves out.
+the content of files behind references that leave the plan (key, checksum or size of a blob). It does not
+see columns that are set, keys that the database draws again, or rows that a filter leaves out.
 
 It is the same after a vacuum, a dump and restore, another order of rows or columns, and an upgrade of the
 operator: the algorithm has a name of its own, which is part of every fingerprint. Tables are hashed one by one,
@@ -23,7 +23,7 @@ from campaignpool.ledger.database import Connection
 
 ALGORITHM = "t1"
 """Name of the algorithm: rows and columns as `blueprint.sql.hashes` has them. Another way to hash gets
-another name, and then every pool is made anew once."""
+another name, and then every pool gets a new revision once."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Fingerprint:
     @property
     def text(self) -> str:
         """The fingerprint itself: the algorithm's name and a hash, whatever the order of the tables."""
-        parts = sorted([each.table, each.columns, each.rows, each.hash] for each in self.tables)
+        parts = sorted([table.table, table.columns, table.rows, table.hash] for table in self.tables)
         return f"{ALGORITHM}-{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
 def short(text: str) -> str:
-    """Give as much of a fingerprint as people read."""
+    """Return as much of a fingerprint as people read."""
     return text[: len(ALGORITHM) + 13]
 
 
@@ -75,17 +75,17 @@ async def take(connection: Connection, plan: ClonePlan, into: str, *, temporary:
     async with _canonical(connection):
         for table in plan.tables:
             await connection.execute(hashes.fill(plan, table, files, into))
-    found = {row["place"]: (row["rows"], row["hash"]) for row in await connection.fetch(hashes.totals(into))}
+    result = {row["place"]: (row["rows"], row["hash"]) for row in await connection.fetch(hashes.totals(into))}
     return Fingerprint(
         tuple(
-            TablePrint(table.facts.name, hashes.labels(plan, table, files), *found.get(table.position, (0, "")))
+            TablePrint(table.facts.name, hashes.labels(plan, table, files), *result.get(table.position, (0, "")))
             for table in plan.tables
         )
     )
 
 
 async def _files(connection: Connection, plan: ClonePlan) -> Mapping[int, Files]:
-    """Give the tables outside the plan that hold files, by oid."""
+    """Return the tables outside the plan that hold files, by oid."""
     inside = {table.facts.oid for table in plan.tables}
     outside = {key.target for table in plan.tables for key in table.facts.foreign_keys} - inside
     rows = await connection.fetch(queries_of("fingerprint")["files"], sorted(outside))

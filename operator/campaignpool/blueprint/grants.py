@@ -54,7 +54,7 @@ class Right:
 
 
 def rights(plan: ClonePlan, referring: Iterable[Referring] = ()) -> list[Right]:
-    """Give the least that the operator's role needs for a plan, objects together; triggers may need more.
+    """Return the least that the operator's role needs for a plan, objects together; triggers may need more.
 
     Args:
         plan: The clone plan.
@@ -65,12 +65,12 @@ def rights(plan: ClonePlan, referring: Iterable[Referring] = ()) -> list[Right]:
 
 
 def statements(plan: ClonePlan, referring: Iterable[Referring] = ()) -> list[str]:
-    """Give what is to be run, statement by statement, each with its comment. Every one can be repeated."""
+    """Return what is to be run, statement by statement, each with its comment. Every one can be repeated."""
     return [_roles(), _schema(), *_granted(rights(plan, referring)), _logins(), _access(), *_notes(plan)]
 
 
 async def of_database(connection: Connection, blueprint: Blueprint) -> list[str]:
-    """Give what is to be run for a blueprint in a database; it is only read.
+    """Return what is to be run for a blueprint in a database; it is only read.
 
     Raises:
         BlueprintError: The catalog contradicts the blueprint.
@@ -81,22 +81,22 @@ async def of_database(connection: Connection, blueprint: Blueprint) -> list[str]
 
 
 async def acting_keys(connection: Connection, plan: ClonePlan) -> list[Referring]:
-    """Give the tables whose foreign keys to those of a plan act when a row is deleted."""
+    """Return the tables whose foreign keys to those of a plan act when a row is deleted."""
     oids = [table.facts.oid for table in plan.tables]
     return [Referring(**row) for row in await connection.fetch(queries_of("grants")["referring"], oids)]
 
 
 def _schemas(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
     facts = [*(table.facts for table in plan.tables), *plan.claim_tables]
-    for name in dict.fromkeys([*(each.schema_ for each in facts), *(each.schema for each in referring)]):
+    for name in dict.fromkeys([*(fact.schema_ for fact in facts), *(item.schema for item in referring)]):
         yield Right("USAGE", f"SCHEMA {ident(name)}")
 
 
 def _tables(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
-    locked = {each.target for each in referring}
+    locked = {item.target for item in referring}
     for table in plan.tables:
         on = f"TABLE {table.facts.name}"
-        yield from (Right(each, on) for each in ("SELECT", "INSERT", "DELETE"))
+        yield from (Right(item, on) for item in ("SELECT", "INSERT", "DELETE"))
         columns = list(plan.blueprint.on_claim.set_) if table is plan.root else []
         if not columns and (table is plan.root or table.facts.oid in locked):
             # To lock a row is a right that any column gives.
@@ -105,11 +105,11 @@ def _tables(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
             yield Right(f"UPDATE ({', '.join(map(ident, columns))})", on)
     for insert, facts in zip(plan.blueprint.on_claim.insert, plan.claim_tables, strict=True):
         yield Right("INSERT", f"TABLE {facts.name}")
-        if any("campaign" in variables_of(each) for each in insert.values.values()):
+        if any("campaign" in variables_of(value) for value in insert.values.values()):
             # A claim that is taken back takes these rows along.
-            yield from (Right(each, f"TABLE {facts.name}") for each in ("SELECT", "DELETE"))
-    for each in referring:
-        yield Right("SELECT", f"TABLE {each.name}")
+            yield from (Right(item, f"TABLE {facts.name}") for item in ("SELECT", "DELETE"))
+    for item in referring:
+        yield Right("SELECT", f"TABLE {item.name}")
 
 
 def _sequences(plan: ClonePlan) -> Iterator[Right]:
@@ -131,8 +131,8 @@ def _drawn_from(column: Column) -> Iterator[Right]:
 
 def _granted(wanted: list[Right]) -> Iterator[str]:
     heading = "-- The operator reads the template, inserts clones, deletes what nobody claimed, and claims.\n"
-    for on in dict.fromkeys(each.on for each in wanted):
-        privileges = sorted((each.privilege for each in wanted if each.on == on), key=_rank)
+    for on in dict.fromkeys(item.on for item in wanted):
+        privileges = sorted((item.privilege for item in wanted if item.on == on), key=_rank)
         yield f"{heading}GRANT {', '.join(privileges)} ON {on} TO {OPERATOR};"
         heading = ""
 
@@ -169,7 +169,7 @@ END $$;"""
 
 def _logins() -> str:
     return f"""\
--- Who logs in: put your roles here. What the operator makes belongs to the group, whoever of it logs in.
+-- Who logs in: put your roles here. What the operator makes belongs to the group, whichever role logs in.
 --   GRANT {OPERATOR} TO the_operator; ALTER ROLE the_operator SET role = {OPERATOR};
 --   GRANT {SEEDER} TO the_seeder;
 --   GRANT {APP} TO the_application;"""

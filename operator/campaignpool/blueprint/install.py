@@ -37,13 +37,13 @@ async def install(connection: Connection, pool: str, compiled: Compiled) -> bool
     """
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(_QUERY["lock_pool"], pool)
-        made = held is not None and held["plan_hash"] != compiled.plan_hash
-        if made:
+        created = held is not None and held["plan_hash"] != compiled.plan_hash
+        if created:
             await _install(connection, pool, compiled)
-    if made:
+    if created:
         # Apart: that transaction sees the revisions of other pools as they were when it began.
         await connection.execute(_QUERY["write_apply_on_claim"])
-    return made
+    return created
 
 
 async def _install(connection: Connection, pool: str, compiled: Compiled) -> None:
@@ -66,19 +66,19 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     verified = await verify(connection, revision, suffix, compiled.condition)
     if verified.faults:
         raise BlueprintError(list(verified.faults))
-    found = await fingerprint.take(connection, plan, rows(number))
+    result = await fingerprint.take(connection, plan, rows(number))
     await connection.execute(queries_of("install")["let_owner_read"])
     await connection.execute(
         _QUERY["put_revision"],
         number,
         pool,
         compiled.plan_hash,
-        found.text,
+        result.text,
         compiled.template,
         plan.root.facts.column[plan.root.facts.primary_key[0]].base,
         suffix,
         plan.blueprint.model_dump_json(by_alias=True, exclude_defaults=True),
-        json.dumps(_described(revision, found)),
+        json.dumps(_described(revision, result)),
         revision.rows,
         revision.statements,
     )
@@ -110,15 +110,15 @@ async def collect(connection: Connection, plan: ClonePlan, template: str) -> tup
     for statement in snapshot.places(plan):
         await connection.execute(statement)
     counts = [await connection.fetchval(snapshot.survey(plan, table)) for table in plan.tables]
-    return tuple(snapshot.surveyed(table, each) for table, each in zip(plan.tables, counts, strict=True))
+    return tuple(snapshot.surveyed(table, item) for table, item in zip(plan.tables, counts, strict=True))
 
 
 async def warnings(connection: Connection, compiled: Compiled) -> list[str]:
-    """Give what is no fault and worth knowing: rows left out, triggers that fire, indexes that are missing."""
+    """Return what is no fault and worth knowing: rows left out, triggers that fire, indexes that are missing."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        # Whoever asks may have collected already; the rollback brings it back.
+        # The caller may have collected already; the rollback restores it.
         await connection.execute(f"DROP TABLE IF EXISTS {', '.join(snapshot.temporary(compiled.plan))}")
         surveys = await collect(connection, compiled.plan, compiled.template)
         return [warning async for warning in findings.warnings(connection, compiled.plan, surveys)]
@@ -136,7 +136,7 @@ async def _root_suffix(connection: Connection, revision: functions.Revision) -> 
 
 
 def _described(revision: functions.Revision, found: Fingerprint) -> list[Mapping[str, object]]:
-    """Give what the ledger keeps of a plan for people: each table with its rows and what was left out."""
+    """Return what the ledger keeps of a plan for people: each table with its rows and what was left out."""
     return [
         {
             "table": table.facts.name,

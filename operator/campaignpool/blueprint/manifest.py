@@ -30,7 +30,7 @@ class Declared:
     name: str | None = None
 
     def with_template(self, template: Template | None) -> CampaignPoolSpec:
-        """Give a spec with this template, or the manifest's own.
+        """Return a spec with this template, or the manifest's own.
 
         Raises:
             ConfigurationError: Neither names one.
@@ -50,7 +50,7 @@ class Declared:
 
 
 def read(text: str, source: str) -> Declared:
-    """Read a blueprint from a file whose kind is told by its content.
+    """Read a blueprint from a file whose content shows its kind.
 
     Args:
         text: The content. Of several YAML documents the first CampaignPool or ConfigMap with a blueprint counts.
@@ -60,23 +60,23 @@ def read(text: str, source: str) -> Declared:
         BlueprintError: With one fault for everything that is wrong.
     """
     try:
-        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+        documents = [item for item in yaml.safe_load_all(text) if item is not None]
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f" in line {place.line + 1}" if place else ""
-        raise BlueprintError([f"{source} is not YAML{where}: mend its syntax"]) from error
+        raise BlueprintError([f"{source} is not YAML{where}: fix its syntax"]) from error
     if not documents:
         raise BlueprintError([f"{source} is empty: `campaignpool blueprint discover` writes a first blueprint"])
-    kinds = [each.get("kind") if isinstance(each, dict) else None for each in documents]
+    kinds = [item.get("kind") if isinstance(item, dict) else None for item in documents]
     if KIND in kinds:
         return _of_manifest(documents[kinds.index(KIND)], source)
     for kind, document in zip(kinds, documents, strict=True):
         if kind == "ConfigMap" and _KEY in (data := document.get("data") or {}):
             return Declared(blueprint.parse(data[_KEY], f"{source}, key {_KEY}"))
     if len(documents) > 1 or kinds[0] is not None or not isinstance(documents[0], dict):
-        found = ", ".join(str(kind or "no kind") for kind in kinds)
+        result = ", ".join(str(kind or "no kind") for kind in kinds)
         wanted = f"a blueprint, a {KIND}, or a ConfigMap with the key {_KEY}"
-        raise BlueprintError([f"{source} holds no blueprint ({found}): give {wanted}"])
+        raise BlueprintError([f"{source} holds no blueprint ({result}): give {wanted}"])
     return Declared(blueprint.parse(text, source))
 
 
@@ -85,7 +85,7 @@ def _of_manifest(document: dict[str, Any], source: str) -> Declared:
         spec = CampaignPoolSpec.model_validate(document.get("spec") or {})
     except ValidationError as error:
         faults = [
-            f"{source}: spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
+            f"{source}: spec.{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
         ]
         raise BlueprintError(faults) from error
     if spec.blueprint.inline is None:

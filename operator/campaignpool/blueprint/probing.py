@@ -55,44 +55,44 @@ def _query(plan: ClonePlan, table: str | None, expression: str, kind: str) -> st
     root = plan.root.facts
     key = root.column[root.primary_key[0]].base
     names = (*VARIABLES, *IMAGE_VARIABLES)
-    nothing = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
-    nothing["id"] = "NULL::text"
-    value = f"SELECT CAST(({substitute(expand(expression, partial(_no_clone, plan)), nothing)}) AS {kind})"
+    result = {**dict.fromkeys(names, "NULL::text"), "campaign": f"NULL::{key}", "size": "NULL::bigint"}
+    result["id"] = "NULL::text"
+    value = f"SELECT CAST(({substitute(expand(expression, partial(_no_clone, plan)), result)}) AS {kind})"
     return f"{value} FROM {table} t" if table else value
 
 
 def _no_clone(plan: ClonePlan, name: str, key: str) -> str:
-    """Give SQL of the type that `$clone_of` gives, which reads no row."""
+    """Return SQL of the type that `$clone_of` gives, which reads no row."""
     facts = plan.tables[plan.names[name]].facts
     return f"(SELECT CAST(NULL AS {facts.column[facts.primary_key[0]].base}) WHERE CAST(({key}) AS text) IS NULL)"
 
 
 async def faults(connection: Connection, plan: ClonePlan, path: str) -> list[str]:
     """Return what is wrong with the expressions of a blueprint, each with the place where it stands."""
-    found = []
+    results = []
     for where, expression, query in probes(plan):
         if wrong := malformed(expression):
-            found.append(f"{where}: {wrong}: write one SQL expression")
+            results.append(f"{where}: {wrong}: write one SQL expression")
         elif refused := await fault(connection, path, where, query):
-            found.append(refused)
+            results.append(refused)
         elif reads(expression) and not plan.blueprint.allow_subqueries:
-            found += [
+            results += [
                 f"{where}: a sub-select reads {name}, which is not part of the blueprint: add the table, or set "
-                "`allowSubqueries: true` if whoever writes the blueprint may read it"
+                "`allowSubqueries: true` if the blueprint's author may read it"
                 for name in await _outside(connection, plan, path, query)
             ]
-    return found
+    return results
 
 
 async def _outside(connection: Connection, plan: ClonePlan, path: str, query: str) -> list[str]:
     """Return the relations that a query reads and no table of the blueprint is, or is a part of."""
-    known = [*(table.facts.oid for table in plan.tables), *(facts.oid for facts in plan.claim_tables)]
+    results = [*(table.facts.oid for table in plan.tables), *(facts.oid for facts in plan.claim_tables)]
     if plan.images is not None:
-        known.append(plan.images.blobs.oid)
+        results.append(plan.images.blobs.oid)
     async with catalog.search_path(connection, path):
         explained = await connection.fetchval(f"EXPLAIN (VERBOSE, FORMAT JSON) {query}")
     relations = sorted(set(_relations(json.loads(explained))))
-    return list(await connection.fetchval(queries_of("probing")["outside"], relations, known))
+    return list(await connection.fetchval(queries_of("probing")["outside"], relations, results))
 
 
 def _relations(node: object) -> Iterator[str]:
@@ -108,9 +108,9 @@ def _relations(node: object) -> Iterator[str]:
 
 
 async def fault(connection: Connection, path: str, where: str, query: str) -> str | None:
-    """Give what Postgres has against an expression, in words for the author of the blueprint; None: nothing.
+    """Return what Postgres has against an expression, in words for the author of the blueprint; None: nothing.
 
-    What has nothing to do with the expression, such as a lock that is not to be had, is raised as it is.
+    What has nothing to do with the expression, such as a lock that is not to be had, is raised unchanged.
     """
     try:
         async with catalog.search_path(connection, path):

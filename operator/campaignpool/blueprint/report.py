@@ -18,20 +18,20 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Node:
-    """A table in the tree, with what hangs on it."""
+    """A table in the tree, with what belongs to it."""
 
     table: TablePlan
     children: tuple["Node", ...]
 
 
 def tree(plan: ClonePlan) -> Node:
-    """Give the tables as a tree: each below the table by which it hangs on the root.
+    """Return the tables as a tree: each below the table by which it belongs to the root.
 
-    A table that hangs on several by one polymorphic reference stands below the root.
+    A table that belongs to several by one polymorphic reference stands below the root.
     """
     parents: dict[int, int] = {}
     for table in plan.tables[1:]:
-        plain = [each.target for each in table.references if each.anchor]
+        plain = [reference.target for reference in table.references if reference.anchor]
         plain = [target for target in plain if target != table.position]
         targets = anchor_targets(table)
         parents[table.position] = plain[0] if plain else (min(targets) if len(targets) == 1 else 0)
@@ -44,7 +44,7 @@ def tree(plan: ClonePlan) -> Node:
 
 
 def render(checked: Checked, template: str) -> list[str]:
-    """Give the report.
+    """Return the report.
 
     Args:
         checked: What the check found.
@@ -61,7 +61,11 @@ def render(checked: Checked, template: str) -> list[str]:
     lines += _node(plan, checked, tree(plan), "", "")
     lines += ["", *_claim(plan)]
     if checked.warnings:
-        lines += ["", f"{_count(len(checked.warnings), 'warning')}:", *(f"  - {each}" for each in checked.warnings)]
+        lines += [
+            "",
+            f"{_count(len(checked.warnings), 'warning')}:",
+            *(f"  - {warning}" for warning in checked.warnings),
+        ]
     if checked.rehearsal:
         lines += ["", *rehearsed(plan, checked.surveys, checked.rehearsal)]
     return lines
@@ -97,37 +101,37 @@ def _details(plan: ClonePlan, checked: Checked, table: TablePlan) -> Iterator[tu
             f"{', '.join(table.numbers)}: left to {'its default' if len(table.numbers) == 1 else 'defaults'}",
         )
     if outside := list(_outside(plan, table, checked.outside)):
-        yield "outside", f"{', '.join(outside)}: copied {'as it is' if len(outside) == 1 else 'as they are'}"
+        yield "outside", f"{', '.join(outside)}: copied unchanged"
     for column, count in _per_column(table, survey.nulled):
         yield "nulled", f"{_count(count, 'reference')} of {column} to rows left out"
     for column, count in _per_column(table, survey.outside):
-        yield "outside", f"{_count(count, 'reference')} of {column} to rows of others: copied as they are"
+        yield "outside", f"{_count(count, 'reference')} of {column} to rows of others: copied unchanged"
     if survey.dropped:
         yield "dropped", f"{_count(survey.dropped, 'row')} that cannot do without a row left out"
     yield "copied", f"{_count(len(table.copied), 'column')}"
 
 
 def _remapped(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
-    for each in table.references:
-        yield f"{', '.join(each.columns)} → {_name(plan, plan.tables[each.target].facts)}"
+    for reference in table.references:
+        yield f"{', '.join(reference.columns)} → {_name(plan, plan.tables[reference.target].facts)}"
     for pair in table.polymorphic:
         names = dict.fromkeys(_name(plan, plan.tables[target].facts) for target in pair.targets.values())
         yield f"{pair.type_column} + {pair.column} → {' | '.join(names)}"
 
 
 def _outside(plan: ClonePlan, table: TablePlan, names: Mapping[int, str]) -> Iterator[str]:
-    inside = {each.facts.oid for each in plan.tables}
+    inside = {item.facts.oid for item in plan.tables}
     for key in table.facts.foreign_keys:
         if key.target not in inside and set(key.columns) <= set(table.copied):
             yield f"{', '.join(key.columns)} → {names.get(key.target, 'elsewhere')}"
 
 
 def _per_column(table: TablePlan, counts: Iterable[int]) -> list[tuple[str, int]]:
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for link, count in zip(table.links, counts, strict=True):
         name = ", ".join(link.columns)
-        found[name] = found.get(name, 0) + count
-    return [(column, count) for column, count in found.items() if count]
+        result[name] = result.get(name, 0) + count
+    return [(column, count) for column, count in result.items() if count]
 
 
 def _claim(plan: ClonePlan) -> Iterator[str]:
@@ -143,11 +147,11 @@ def _claim(plan: ClonePlan) -> Iterator[str]:
 
 
 def rehearsed(plan: ClonePlan, surveys: tuple[Survey, ...], found: Rehearsal) -> Iterator[str]:
-    """Give what a dry run took, statement by statement."""
-    each = found.cloning / found.campaigns
+    """Return what a dry run took, statement by statement."""
+    item = found.cloning / found.campaigns
     yield (
         f"dry run, rolled back: {_count(found.campaigns, 'campaign')} cloned in {found.cloning:,.1f} ms"
-        f" ({each:,.1f} ms each), after {found.installing:,.1f} ms to freeze the template"
+        f" ({item:,.1f} ms each), after {found.installing:,.1f} ms to freeze the template"
     )
     yield ""
     yield f"  {'statement by statement, measured once more':<44} {'rows':>9} {'ms':>9} {'of these, checks':>17}"
@@ -158,7 +162,7 @@ def rehearsed(plan: ClonePlan, surveys: tuple[Survey, ...], found: Rehearsal) ->
 
 
 def _name(plan: ClonePlan, facts: TableFacts) -> str:
-    """Give a table's name, without its schema where that is the root's."""
+    """Return a table's name, without its schema where that is the root's."""
     return facts.relation if facts.schema_ == plan.root.facts.schema_ else facts.name
 
 

@@ -51,7 +51,7 @@ async def verify(
         rehearsal = connection.transaction()
         await rehearsal.start()
         try:
-            found = await connection.fetch(query, ids, [""])
+            rows = await connection.fetch(query, ids, [""])
         except asyncpg.InsufficientPrivilegeError:
             raise
         except _REFUSALS as error:
@@ -59,7 +59,7 @@ async def verify(
             return Verified((await _refused(connection, revision, ids, error),))
         await rehearsal.rollback()
         plan = revision.plan
-        told = [(_is_time(plan, row), _difference(plan, row)) for row in found]
+        told = [(_is_time(plan, row), _difference(plan, row)) for row in rows]
         faults = tuple(text for time, text in told if not time)
         warnings = [text for time, text in told if time]
         if retire and not faults:
@@ -146,7 +146,7 @@ def _own(table: TablePlan, *, before: bool = False) -> Iterator[str]:
 
 def _writers(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
     """Yield the triggers whose function names a table, or else all that fire when a row is inserted."""
-    fired = [(each.facts, trigger) for each in plan.tables for trigger in each.facts.triggers if trigger.insert]
+    fired = [(item.facts, trigger) for item in plan.tables for trigger in item.facts.triggers if trigger.insert]
     word = re.compile(rf"\b{re.escape(table.facts.relation)}\b", re.IGNORECASE)
     writing = [(facts, trigger) for facts, trigger in fired if word.search(trigger.source)]
     yield from (_named(facts, trigger) for facts, trigger in writing or fired)
@@ -161,7 +161,10 @@ async def _refused(
     row = await _row(connection, revision, ids, place, error) if place is not None else None
     where = f" for the template's row {row}" if row else ""
     fired = [
-        _named(t.facts, each) for t in ([place] if place else plan.tables) for each in t.facts.triggers if each.insert
+        _named(t.facts, trigger)
+        for t in ([place] if place else plan.tables)
+        for trigger in t.facts.triggers
+        if trigger.insert
     ]
     by = f" (fired: {', '.join(fired)})" if fired else ""
     return f"a clone of the template is refused{where}: {described(error)}{by}: correct the row, or set the column"
@@ -223,7 +226,9 @@ async def _retired(connection: Connection, revision: Revision, ids: list[object]
             await connection.execute(f"SELECT {function('retire', number)}($1, $2)", ids, keys)
             await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except asyncpg.PostgresError as error:
-        fired = [_named(t.facts, each) for t in revision.plan.tables for each in t.facts.triggers if each.delete]
+        fired = [
+            _named(t.facts, trigger) for t in revision.plan.tables for trigger in t.facts.triggers if trigger.delete
+        ]
         by = f" (fired: {', '.join(fired)})" if fired else ""
         return [f"a campaign that nobody claimed cannot be deleted: {described(error)}{by}"]
     return []

@@ -301,8 +301,8 @@ class Client:
                     return await connection.fetch(statement, *arguments)
             return await self._persist(statement, *arguments, key=key)
         except asyncpg.PostgresError as error:
-            if known := typed(error, key):
-                raise known from error
+            if existing := typed(error, key):
+                raise existing from error
             raise
 
     async def _persist(self, statement: str, *arguments: object, key: str | None) -> list[asyncpg.Record]:

@@ -127,10 +127,10 @@ def translated() -> Iterator[None]:
     except CampaignPoolError:
         raise
     except Exception as error:
-        known = _translate(error)
-        if known is None:
+        existing = _translate(error)
+        if existing is None:
             raise
-        raise known from error
+        raise existing from error
 
 
 def _translate(error: Exception) -> CampaignPoolError | None:

@@ -96,8 +96,8 @@ async def lease(connection: Connection, pool: str, length: timedelta) -> ImageSe
 
 async def next_due(connection: Connection, pool: str) -> float | None:
     """Return the seconds until an image set of a pool is due, or its lease ends; None: all are finished."""
-    found: float | None = await connection.fetchval(_QUERY["next_due"], pool)
-    return found
+    value: float | None = await connection.fetchval(_QUERY["next_due"], pool)
+    return value
 
 
 async def renew_lease(

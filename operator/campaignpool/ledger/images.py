@@ -102,7 +102,9 @@ class ImageTotals:
     @property
     def blocked(self) -> Account | None:
         """The account that work waits for, its breaker having opened; None where no call fails for long."""
-        return next((each for each in self.accounts if each.open_until is not None and each.waiting), None)
+        return next(
+            (account for account in self.accounts if account.open_until is not None and account.waiting), None
+        )
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,12 @@ async def observe(connection: Connection, pool: str) -> ImageTotals:
     assert row is not None  # noqa: S101 (sums always have a row)
     if not row["unfinished"] and row["last_finished_at"] is None:
         return ImageTotals()
-    accounts = [dict(each) for each in await connection.fetch(_QUERY["accounts"], pool)]
+    accounts = [dict(item) for item in await connection.fetch(_QUERY["accounts"], pool)]
     causes = await connection.fetch(_QUERY["causes"], pool) if row["failed"] else []
     return ImageTotals(
         **row,
-        accounts=tuple(Account(**{**each, "attempts": json.loads(each["attempts"])}) for each in accounts),
-        causes={each["cause"]: each["images"] for each in causes},
+        accounts=tuple(Account(**{**account, "attempts": json.loads(account["attempts"])}) for account in accounts),
+        causes={cause["cause"]: cause["images"] for cause in causes},
     )
 
 

@@ -18,7 +18,7 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
 
     Versions of the tables are applied once. Functions, views and rights are applied when their text differs from what
     was applied last, but never once a newer release was here: an older operator works beside a newer one. One process
-    at a time, by an advisory lock. Claims continue meanwhile; the transaction gives up after `MIGRATION_LOCK_SECONDS`
+    at a time, by an advisory lock. Claims continue; the transaction gives up after `MIGRATION_LOCK_SECONDS`
     rather than let them wait behind it for a long transaction.
 
     Args:
@@ -26,7 +26,7 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
         schema: What to apply; by default that of this release.
 
     Raises:
-        ConfigurationError: An applied version of the tables is not the one of this release.
+        ConfigurationError: An applied version of the tables differs from this release's.
         asyncpg.LockNotAvailableError: A long transaction is in the way; try again.
     """
     wanted = schema or sql.schema()
@@ -46,19 +46,19 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
 
 async def _versions(connection: Connection, wanted: Schema) -> list[str]:
     """Apply the versions of the tables that are missing; return their names."""
-    known: dict[int, str] = {}
+    result: dict[int, str] = {}
     if await connection.fetchval("SELECT to_regclass('campaign_pool.migration') IS NOT NULL"):
         rows = await connection.fetch("SELECT version, checksum FROM campaign_pool.migration")
-        known = {row["version"]: row["checksum"] for row in rows}
+        result = {row["version"]: row["checksum"] for row in rows}
     applied = []
     for version, file in enumerate(wanted.versions, 1):
-        if known.get(version, file.checksum) != file.checksum:
+        if result.get(version, file.checksum) != file.checksum:
             raise ConfigurationError(
-                f"version {version} of the schema campaign_pool is not the one of this release: install the release "
+                f"version {version} of the schema campaign_pool differs from this release's: install the release "
                 "that created the schema, or a later one",
                 reason="LedgerIncompatible",
             )
-        if version not in known:
+        if version not in result:
             await connection.execute(file.text)
             insert = "INSERT INTO campaign_pool.migration (version, name, checksum) VALUES ($1, $2, $3)"
             await connection.execute(insert, version, file.name, file.checksum)
@@ -68,12 +68,12 @@ async def _versions(connection: Connection, wanted: Schema) -> list[str]:
 
 async def _definitions(connection: Connection, wanted: Schema) -> list[str]:
     """Apply the definitions that changed, unless a newer release was here; return their names."""
-    known = {row["file"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.definition")}
-    if any(row["release"] > wanted.release for row in known.values()):
+    result = {row["file"]: row for row in await connection.fetch("SELECT * FROM campaign_pool.definition")}
+    if any(row["release"] > wanted.release for row in result.values()):
         return []
     applied = []
     for file in (*wanted.definitions, wanted.roles):
-        if file.name in known and known[file.name]["checksum"] == file.checksum:
+        if file.name in result and result[file.name]["checksum"] == file.checksum:
             continue
         if file is not wanted.roles:
             await connection.execute(file.text)
@@ -96,9 +96,9 @@ async def is_current(connection: Connection) -> bool:
         rows = await connection.fetch("SELECT file, checksum, release FROM campaign_pool.definition")
     except asyncpg.UndefinedTableError:
         return False
-    known = {row["file"]: row for row in rows}
+    result = {row["file"]: row for row in rows}
     return versions >= len(wanted.versions) and all(
-        file.name in known
-        and (known[file.name]["checksum"] == file.checksum or known[file.name]["release"] > wanted.release)
+        file.name in result
+        and (result[file.name]["checksum"] == file.checksum or result[file.name]["release"] > wanted.release)
         for file in wanted.definitions
     )

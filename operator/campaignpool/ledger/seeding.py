@@ -112,7 +112,7 @@ async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
 
 
 async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:
-    """Set aside the campaign that `seed` would make next, with the cause."""
+    """Quarantine the campaign that `seed` would make next, with the cause."""
     await connection.execute(_QUERY["quarantine"], pool, job, cause)
 
 
@@ -124,7 +124,7 @@ async def finish_run(
     reason: str | None = None,
     message: str | None = None,
 ) -> None:
-    """End a run, given as (job, owner, number, count, generation); what it did not make is set aside as failed.
+    """End a run, given as (job, owner, number, count, generation); what it did not make is quarantined as failed.
 
     Works also for a run that never began: a Job whose pod could not start counts as a failure too.
     """

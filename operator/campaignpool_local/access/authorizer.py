@@ -69,7 +69,7 @@ def _is_subject(subject: Json, user: User, namespace: str) -> bool:
 
 
 class Authorizer:
-    """Reads roles and bindings from the store, anew for each question."""
+    """Reads roles and bindings from the store, for each question."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -82,8 +82,8 @@ class Authorizer:
         for grant in self._grants(user, deed.namespace, missing):
             if _matches(grant.rule, deed):
                 return True, f"RBAC: {grant.why}"
-        said = missing[0] if len(missing) == 1 else f"[{', '.join(missing)}]"
-        return False, f"RBAC: {said}" if missing else ""
+        text = missing[0] if len(missing) == 1 else f"[{', '.join(missing)}]"
+        return False, f"RBAC: {text}" if missing else ""
 
     def check(self, user: User, deed: Deed) -> None:
         """Raise a 403 unless the roles of the user allow this."""
@@ -126,12 +126,12 @@ class Authorizer:
             return
         if self.allows(user, replace(about, verb=right))[0]:
             return
-        if missing := [each for each in given if not self._holds(user, deed.namespace, each)]:
-            said = "\n".join(map(_rule_words, missing))
+        if missing := [item for item in given if not self._holds(user, deed.namespace, item)]:
+            text = "\n".join(map(_rule_words, missing))
             groups = " ".join(f'"{group}"' for group in user.groups)
             message = (
                 f'{deed.resource}.{RBAC} "{deed.name}" is forbidden: user "{user.name}" (groups=[{groups}]) is'
-                f" attempting to grant RBAC permissions not currently held:\n{said}"
+                f" attempting to grant RBAC permissions not currently held:\n{text}"
             )
             raise ApiError(403, "Forbidden", message, deed.about)
 
@@ -149,15 +149,15 @@ class Authorizer:
 
     def _role(self, reference: Json, namespace: str) -> list[Json] | None:
         plural, where = ("roles", namespace) if reference.get("kind") == "Role" else ("clusterroles", "")
-        found = self._store.get((RBAC, plural), where, reference.get("name", ""))
-        return None if found is None else found.get("rules") or []
+        value = self._store.get((RBAC, plural), where, reference.get("name", ""))
+        return None if value is None else value.get("rules") or []
 
     def _grants(self, user: User, namespace: str, missing: list[str]) -> Iterator[_Grant]:
-        """Give the rules that hold in a namespace, or everywhere; what a binding misses goes into a list."""
+        """Return the rules that hold in a namespace, or everywhere; what a binding misses goes into a list."""
         local = self._store.list((RBAC, "rolebindings"), namespace) if namespace else []
         for binding in (*self._store.list((RBAC, "clusterrolebindings")), *local):
             where, reference = binding["metadata"].get("namespace", ""), binding["roleRef"]
-            subjects = (each for each in binding.get("subjects") or () if _is_subject(each, user, where))
+            subjects = (item for item in binding.get("subjects") or () if _is_subject(item, user, where))
             if (subject := next(subjects, None)) is None:
                 continue
             if (rules := self._role(reference, where)) is None:
@@ -181,6 +181,6 @@ def _rule_words(rule: Json) -> str:
     parts = []
     for key, name in names.items():
         if values := rule.get(key):
-            listed = " ".join(f'"{each}"' for each in values)
+            listed = " ".join(f'"{value}"' for value in values)
             parts.append(f"{name}:[{listed}]")
     return "{" + ", ".join(parts) + "}"

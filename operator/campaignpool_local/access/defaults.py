@@ -77,7 +77,7 @@ class RoleAggregator:
             registry.create(kind, "", {"metadata": {"name": name, "labels": labels}, "rules": rules})
         for name, group in (
             ("cluster-admin", MASTERS),
-            *((each, "system:authenticated") for each in list(_BUILT_IN)[1:3]),
+            *((item, "system:authenticated") for item in list(_BUILT_IN)[1:3]),
         ):
             reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
             subject = {"apiGroup": RBAC, "kind": "Group", "name": group}
@@ -95,10 +95,10 @@ class RoleAggregator:
         """Return the rules of all roles that a selector of this one matches, None if it has no selectors."""
         if not (selectors := (role.get("aggregationRule") or {}).get("clusterRoleSelectors")):
             return None
-        chosen = [selector(_terms(each), "") for each in selectors]
-        others = (each for each in self._store.list(_ROLES) if each["metadata"]["name"] != role["metadata"]["name"])
-        matched = [each for each in others if any(matches(each) for matches in chosen)]
-        rules = [rule for each in matched for rule in each.get("rules") or ()]
+        chosen = [selector(_terms(item), "") for item in selectors]
+        others = (item for item in self._store.list(_ROLES) if item["metadata"]["name"] != role["metadata"]["name"])
+        matched = [other for other in others if any(matches(other) for matches in chosen)]
+        rules = [rule for item in matched for rule in item.get("rules") or ()]
         return [rule for number, rule in enumerate(rules) if rule not in rules[:number]]
 
 

@@ -37,11 +37,11 @@ def answer(kind: ResourceType, user: User, body: Json, authorizer: Authorizer, t
             return _reviewed(kind, {"spec": spec}, status)
         case "selfsubjectrulesreviews":
             rules = authorizer.rules(user, spec.get("namespace", ""))
-            found = {
-                "resourceRules": [each for each in rules if "nonResourceURLs" not in each],
-                "nonResourceRules": [each for each in rules if "nonResourceURLs" in each],
+            result = {
+                "resourceRules": [rule for rule in rules if "nonResourceURLs" not in rule],
+                "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
             }
-            return _reviewed(kind, {"spec": {}}, {**found, "incomplete": False})
+            return _reviewed(kind, {"spec": {}}, {**result, "incomplete": False})
         case plural:
             asked = (
                 user if plural.startswith("self") else named(spec.get("user", ""), tuple(spec.get("groups") or ()))

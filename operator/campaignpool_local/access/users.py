@@ -48,7 +48,7 @@ def named(name: str, groups: tuple[str, ...] = ()) -> User:
 
 
 class Tokens:
-    """Gives tokens to service accounts, and tells whose a token is as long as it lives and the account does."""
+    """Return tokens to service accounts, and tells whose a token is as long as it lives and the account does."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -48,10 +48,10 @@ def decoded(kind: ResourceType, body: Json) -> tuple[Json, list[str]]:
     name = _EVENTS[kind.group] if kind.kind == "Event" else f"V1{kind.kind}"
     unknown = list[str]()
     try:
-        found: Json = _read(body, name, "", unknown)
+        result: Json = _read(body, name, "", unknown)
     except _DecodeError as error:
         raise _refused(kind, str(error)) from error
-    return found, unknown
+    return result, unknown
 
 
 def strict(kind: ResourceType, unknown: list[str]) -> ApiError:
@@ -155,12 +155,12 @@ def _field(value: Value, kind: str, where: tuple[str, str], unknown: list[str]) 
     if kind.startswith("List["):
         if not isinstance(value, list):
             raise wrong()
-        return [_item(each, kind[5:-1], (model, f"{path}[{n}]"), unknown) for n, each in enumerate(value)]
+        return [_item(item, kind[5:-1], (model, f"{path}[{n}]"), unknown) for n, item in enumerate(value)]
     if kind.startswith("Dict["):
         if not isinstance(value, dict):
             raise wrong()
         inner = kind[5:-1].partition(",")[2].strip()
-        return {key: _item(each, inner, (model, f"{path}.{key}"), unknown) for key, each in value.items()}
+        return {key: _item(item, inner, (model, f"{path}.{key}"), unknown) for key, item in value.items()}
     wanted = {"str": str, "bool": bool, "int": int, "float": int | float, "datetime": str, "bytes": str}.get(
         kind, dict
     )
@@ -205,7 +205,7 @@ def _time(text: str, *, micro: bool) -> str:
 
 def _quantities(value: Value) -> Value:
     if isinstance(value, dict):
-        return {key: _quantity(each) for key, each in value.items()}
+        return {key: _quantity(item) for key, item in value.items()}
     return _quantity(value)
 
 

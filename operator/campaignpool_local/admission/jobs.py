@@ -40,8 +40,8 @@ def job_faults(obj: Json, old: Json | None) -> list[Cause]:
         if fault.field != f"{_POD}.restartPolicy":
             faults.append(fault)
     if given in (None, "", "Always"):
-        known = ", ".join(f'"{each}"' for each in _POLICIES)
-        faults.append(required(f"{_POD}.restartPolicy", f"valid values: {known}"))
+        existing = ", ".join(f'"{policy}"' for policy in _POLICIES)
+        faults.append(required(f"{_POD}.restartPolicy", f"valid values: {existing}"))
     elif given not in _POLICIES:
         faults.append(unsupported(f"{_POD}.restartPolicy", given, _POLICIES))
     labels = template.get("metadata", {}).get("labels") or {}
@@ -53,7 +53,7 @@ def job_faults(obj: Json, old: Json | None) -> list[Cause]:
 
 
 def _label(obj: Json, template: Json) -> None:
-    """Give a new Job its selector, and its pods the labels of that."""
+    """Return a new Job its selector, and its pods the labels of that."""
     uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
     obj["spec"]["selector"] = {"matchLabels": {CONTROLLER_UID: uid}}
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
@@ -63,18 +63,18 @@ def _label(obj: Json, template: Json) -> None:
 
 
 def _changes(spec: Json, old: Json) -> Iterator[Cause]:
-    """Give what changed of what cannot; while a Job is suspended, a scheduler may still change where it runs."""
+    """Return what changed of what cannot; while a Job is suspended, a scheduler may still change where it runs."""
     for key in _FIXED:
         new, before = spec.get(key), old.get(key)
         if key == "template" and old.get("suspend"):
-            new, before = (_without_placement(each or {}) for each in (new, before))
+            new, before = (_without_placement(item or {}) for item in (new, before))
         if new != before:
             yield invalid(f"spec.{key}", spec.get(key), "field is immutable")
 
 
 def _without_placement(template: Json) -> Json:
     pod = {
-        key: each for key, each in (template.get("spec") or {}).items() if key not in ("nodeSelector", "tolerations")
+        key: item for key, item in (template.get("spec") or {}).items() if key not in ("nodeSelector", "tolerations")
     }
     return {"spec": pod}
 
@@ -86,7 +86,7 @@ def _numbers(spec: Json) -> Iterator[Cause]:
 
 
 def _policy(policy: Json, pod: Json) -> Iterator[Cause]:
-    path, names = "spec.podFailurePolicy", {each.get("name") for each in pod.get("containers") or ()}
+    path, names = "spec.podFailurePolicy", {item.get("name") for item in pod.get("containers") or ()}
     if policy and pod["restartPolicy"] != "Never":
         why = 'only "Never" is supported when podFailurePolicy is specified'
         yield invalid(f"{_POD}.restartPolicy", pod["restartPolicy"], why)
@@ -112,7 +112,7 @@ def _beyond_this_emulator(spec: Json) -> Iterator[Cause]:
 
 
 def status_faults(status: Json) -> Iterator[Cause]:
-    """Give the faults of the status of a Job that somebody writes."""
+    """Return the faults of the status of a Job that somebody writes."""
     complete, finished = condition(status, "Complete"), condition(status, "Complete") or condition(status, "Failed")
     if complete and not condition(status, "SuccessCriteriaMet"):
         why = "cannot set Complete=True condition without the SuccessCriteriaMet=true condition"

@@ -17,7 +17,7 @@ Strategy = Callable[[Json, Json | None], list[Cause]]
 
 
 def _keys(obj: Json, old: Json | None) -> Iterator[Cause]:
-    """Give the faults of the data of a Secret or a ConfigMap."""
+    """Return the faults of the data of a Secret or a ConfigMap."""
     for part in ("data", "binaryData"):
         for key in obj.get(part) or {}:
             yield from (invalid(f"{part}[{key}]", key, why) for why in config_key(key))
@@ -66,8 +66,8 @@ def _pod(obj: Json, old: Json | None) -> list[Cause]:
 
 def _fixed(spec: Json) -> Json:
     """Return what cannot change in a pod."""
-    fixed = {key: each for key, each in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
-    return {**fixed, "containers": [{**each, "image": ""} for each in spec["containers"]]}
+    fixed = {key: item for key, item in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
+    return {**fixed, "containers": [{**item, "image": ""} for item in spec["containers"]]}
 
 
 def _definition(obj: Json, old: Json | None) -> list[Cause]:
@@ -81,7 +81,7 @@ def _definition(obj: Json, old: Json | None) -> list[Cause]:
         metadata["finalizers"] = metadata.get("finalizers") or [CRD_FINALIZER]
     since = metadata["creationTimestamp"]
     holds = {"status": "True", "lastTransitionTime": since, "reason": "", "message": ""}
-    conditions = [{"type": each, **holds} for each in ("NamesAccepted", "Established")]
+    conditions = [{"type": item, **holds} for item in ("NamesAccepted", "Established")]
     stored = [version["name"] for version in spec["versions"] if version["storage"]]
     obj["status"] = {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": stored}
     return []

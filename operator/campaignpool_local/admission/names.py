@@ -16,7 +16,7 @@ _MAX_ANNOTATIONS = 256 * 1024
 
 
 def _rule(said: str, pattern: str, *examples: str) -> str:
-    shown = "  or ".join(f"'{each}'," for each in examples)
+    shown = "  or ".join(f"'{example}'," for example in examples)
     return f"{said} (e.g. {shown} regex used for validation is '{pattern}')"
 
 
@@ -114,7 +114,7 @@ def qualified_name(text: str) -> list[str]:
 def path_segment(text: str) -> list[str]:
     """Return why a text cannot be a part of a path, which is all that RBAC asks of names."""
     faults = [f"may not be '{text}'"] if text in (".", "..") else []
-    return faults + [f"may not contain '{each}'" for each in "/%" if each in text]
+    return faults + [f"may not contain '{item}'" for item in "/%" if item in text]
 
 
 def _name_rule(kind: str, group: str) -> Value:
@@ -128,7 +128,7 @@ def _name_rule(kind: str, group: str) -> Value:
 
 
 def metadata_faults(metadata: Json, kind: str, group: str, old: Json | None) -> Iterator[Cause]:
-    """Give the faults of the metadata of an object."""
+    """Return the faults of the metadata of an object."""
     if not metadata.get("name"):
         yield required("metadata.name", "name or generateName is required")
     elif old is None:
@@ -141,15 +141,15 @@ def metadata_faults(metadata: Json, kind: str, group: str, old: Json | None) -> 
             yield invalid("metadata.finalizers", finalizer, why)
     if old is not None and "deletionTimestamp" in old:
         before = old.get("finalizers") or []
-        if late := [each for each in metadata.get("finalizers") or () if each not in before]:
-            shown = f"[]string{{{', '.join(json.dumps(each) for each in late)}}}"
+        if late := [item for item in metadata.get("finalizers") or () if item not in before]:
+            shown = f"[]string{{{', '.join(json.dumps(name) for name in late)}}}"
             why = "no new finalizers can be added if the object is being deleted, found new finalizers "
             yield forbidden("metadata.finalizers", why + shown)
     yield from _owners(metadata.get("ownerReferences") or [])
 
 
 def label_faults(labels: dict[str, str], path: str) -> Iterator[Cause]:
-    """Give the faults of labels, or of what is matched with labels."""
+    """Return the faults of labels, or of what is matched with labels."""
     for key, value in labels.items():
         for why in qualified_name(key):
             yield invalid(path, key, why)
@@ -168,13 +168,13 @@ def _annotations(annotations: dict[str, str]) -> Iterator[Cause]:
 
 
 def _owners(references: list[Json]) -> Iterator[Cause]:
-    for each in references:
+    for reference in references:
         for field in ("apiVersion", "kind", "name", "uid"):
-            if not each.get(field):
-                yield invalid(f"metadata.ownerReferences.{field}", each.get(field) or "", "must not be empty")
-    controllers = [each for each in references if each.get("controller")]
+            if not reference.get(field):
+                yield invalid(f"metadata.ownerReferences.{field}", reference.get(field) or "", "must not be empty")
+    controllers = [reference for reference in references if reference.get("controller")]
     if len(controllers) > 1:
-        first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
+        first, second = (f"{controller.get('kind')}/{controller.get('name')}" for controller in controllers[:2])
         why = (
             f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
         )
@@ -182,9 +182,9 @@ def _owners(references: list[Json]) -> Iterator[Cause]:
 
 
 def duplicates(values: list[Value], path: str, key: str = "name") -> Iterator[Cause]:
-    """Give the second of two items of a list that have the same key."""
+    """Return the second of two items of a list that have the same key."""
     seen = set[Value]()
-    for number, each in enumerate(values):
-        if (name := each.get(key)) in seen:
+    for number, item in enumerate(values):
+        if (name := item.get(key)) in seen:
             yield duplicate(f"{path}[{number}].{key}", name)
         seen.add(name)

@@ -62,7 +62,7 @@ def with_defaults(spec: Json) -> Json:
     spec = {**_POD_DEFAULTS, **spec}
     for key in ("initContainers", "containers"):
         if spec.get(key):
-            spec[key] = [_container_defaults(each) for each in spec[key]]
+            spec[key] = [_container_defaults(item) for item in spec[key]]
     if account := spec.get("serviceAccountName"):
         spec.setdefault("serviceAccount", account)
     return spec
@@ -71,24 +71,24 @@ def with_defaults(spec: Json) -> Json:
 def _container_defaults(container: Json) -> Json:
     policy = "Always" if _tag(container.get("image", "")) == "latest" else "IfNotPresent"
     container = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
-    env = [dict(each) for each in container.get("env") or ()]
-    for each in env:
-        if reference := (each.get("valueFrom") or {}).get("fieldRef"):
-            each["valueFrom"] = {"fieldRef": {"apiVersion": "v1", **reference}}
+    env = [dict(item) for item in container.get("env") or ()]
+    for item in env:
+        if reference := (item.get("valueFrom") or {}).get("fieldRef"):
+            item["valueFrom"] = {"fieldRef": {"apiVersion": "v1", **reference}}
     return {**container, "env": env} if env else container
 
 
 def pod_faults(spec: Json, path: str) -> Iterator[Cause]:
-    """Give the faults of a pod spec that has its defaults."""
+    """Return the faults of a pod spec that has its defaults."""
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     yield from _volumes(spec.get("volumes") or [], f"{path}.volumes")
-    mounted = {each.get("name") for each in spec.get("volumes") or ()}
+    mounted = {item.get("name") for item in spec.get("volumes") or ()}
     everything = list[Json]()
     for key in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(key) or ()):
             where = f"{path}.{key}[{number}]"
-            if container.get("name") and container["name"] in {each.get("name") for each in everything}:
+            if container.get("name") and container["name"] in {item.get("name") for item in everything}:
                 yield duplicate(f"{where}.name", container["name"])
             everything.append(container)
             yield from _container(container, where)
@@ -98,7 +98,7 @@ def pod_faults(spec: Json, path: str) -> Iterator[Cause]:
 
 
 def _scheduling(spec: Json, path: str) -> Iterator[Cause]:
-    """Give the faults of what says where, as whom and how long a pod runs."""
+    """Return the faults of what says where, as whom and how long a pod runs."""
     if spec["restartPolicy"] not in _RESTART:
         yield unsupported(f"{path}.restartPolicy", spec["restartPolicy"], _RESTART)
     yield from label_faults(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
@@ -111,8 +111,8 @@ def _scheduling(spec: Json, path: str) -> Iterator[Cause]:
     if not 0 < spec.get("activeDeadlineSeconds", 1) <= _LARGEST_ID:
         where = f"{path}.activeDeadlineSeconds"
         yield invalid(where, spec["activeDeadlineSeconds"], f"must be between 1 and {_LARGEST_ID}, inclusive")
-    for number, each in enumerate(spec.get("imagePullSecrets") or ()):
-        if not each.get("name"):
+    for number, item in enumerate(spec.get("imagePullSecrets") or ()):
+        if not item.get("name"):
             yield required(f"{path}.imagePullSecrets[{number}].name")
 
 
@@ -126,9 +126,9 @@ def _container(container: Json, path: str) -> Iterator[Cause]:
         yield required(f"{path}.image")
     elif image != image.strip():
         yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
-    for key, known in (("imagePullPolicy", _PULL), ("terminationMessagePolicy", _MESSAGES)):
-        if container[key] not in known:
-            yield unsupported(f"{path}.{key}", container[key], known)
+    for key, existing in (("imagePullPolicy", _PULL), ("terminationMessagePolicy", _MESSAGES)):
+        if container[key] not in existing:
+            yield unsupported(f"{path}.{key}", container[key], existing)
     for number, port in enumerate(container.get("ports") or ()):
         if not 0 < port.get("containerPort", 0) <= _LARGEST_PORT:
             where = f"{path}.ports[{number}].containerPort"
@@ -150,19 +150,19 @@ def _variable(variable: Json, path: str) -> Iterator[Cause]:
     source = variable.get("valueFrom")
     if source is None:
         return
-    given, where = [each for each in _SOURCES if each in source], f"{path}.valueFrom"
+    given, where = [item for item in _SOURCES if item in source], f"{path}.valueFrom"
     if not given:
-        *first, last = (f"`{each}`" for each in _SOURCES)
+        *first, last = (f"`{item}`" for item in _SOURCES)
         yield invalid(where, "", f"must specify one of: {', '.join(first)} or {last}")
     elif variable.get("value"):
         yield invalid(where, "", "may not be specified when `value` is not empty")
     elif len(given) > 1:
         yield invalid(where, "", "may not have more than one field specified at a time")
-    for each in given:
-        if each == "fieldRef":
-            yield from _field_reference(source[each], f"{where}.fieldRef")
-        elif each in ("secretKeyRef", "configMapKeyRef"):
-            yield from _key_reference(source[each], f"{where}.{each}")
+    for item in given:
+        if item == "fieldRef":
+            yield from _field_reference(source[item], f"{where}.fieldRef")
+        elif item in ("secretKeyRef", "configMapKeyRef"):
+            yield from _key_reference(source[item], f"{where}.{item}")
 
 
 def _field_reference(reference: Json, path: str) -> Iterator[Cause]:
@@ -170,9 +170,11 @@ def _field_reference(reference: Json, path: str) -> Iterator[Cause]:
     if not field:
         yield required(f"{path}.fieldPath")
     elif not (field in _FIELDS or _KEYED_FIELD.fullmatch(field)):
-        known = field.startswith(("metadata.", "spec.", "status."))
+        existing = field.startswith(("metadata.", "spec.", "status."))
         why = f"error converting fieldPath: field label not supported: {field}"
-        yield unsupported(f"{path}.fieldPath", field, _FIELDS) if known else invalid(f"{path}.fieldPath", field, why)
+        yield (
+            unsupported(f"{path}.fieldPath", field, _FIELDS) if existing else invalid(f"{path}.fieldPath", field, why)
+        )
 
 
 def _key_reference(reference: Json, path: str) -> Iterator[Cause]:
@@ -185,14 +187,14 @@ def _key_reference(reference: Json, path: str) -> Iterator[Cause]:
 
 
 def _env_from(source: Json, path: str) -> Iterator[Cause]:
-    given = [each for each in ("configMapRef", "secretRef") if each in source]
+    given = [item for item in ("configMapRef", "secretRef") if item in source]
     if not given:
         yield invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
     elif len(given) > 1:
         yield invalid(path, "", "may not have more than one field specified at a time")
-    for each in given:
-        if not source[each].get("name"):
-            yield required(f"{path}.{each}.name")
+    for item in given:
+        if not source[item].get("name"):
+            yield required(f"{path}.{item}.name")
 
 
 def _resources(resources: Json, path: str) -> Iterator[Cause]:

@@ -1,4 +1,4 @@
-"""A container: what it runs, with which variables, as whom, and what is mounted into it; and how it is started.
+"""A container: what it runs, with which variables, as whom, and what is mounted into it; and how it starts.
 
 It needs user namespaces. A machine that refuses them runs the bare process with the same variables, and says so.
 """
@@ -62,9 +62,9 @@ class Container:
         return launcher if bare else [*_NAMESPACES, *launcher]
 
     def _orders(self) -> dict[str, object]:
-        """Return what the launcher is told."""
+        """Return what the launcher needs."""
         mounts = [
-            {"source": str(each.source), "path": each.path, "read_only": each.read_only} for each in self.mounts
+            {"source": str(mount.source), "path": mount.path, "read_only": mount.read_only} for mount in self.mounts
         ]
         return {
             "root": f"{_folder()}/root",

@@ -25,7 +25,7 @@ def _checked(result: int, what: str) -> None:
 
 
 def _mount(source: str | None, target: str, kind: str | None = None, flags: int = 0) -> None:
-    words = (each.encode() if each else None for each in (source, target, kind))
+    words = (item.encode() if item else None for item in (source, target, kind))
     _checked(_libc.mount(*words, flags, None), f"mount {source} on {target}")
 
 
@@ -101,8 +101,8 @@ def _build(orders: dict[str, Any]) -> None:
     targets = [_place(root, mount["path"]) for mount in mounts]
     if orders["read_only"]:
         _protect(root, read_only=True)
-        for each in ("proc", "dev"):
-            _protect(os.path.join(root, each), read_only=False)
+        for item in ("proc", "dev"):
+            _protect(os.path.join(root, item), read_only=False)
     for mount, target in zip(mounts, targets, strict=True):
         _mount(mount["source"], target, flags=_BIND | _REC)
         if mount["read_only"]:

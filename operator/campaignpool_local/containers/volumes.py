@@ -19,7 +19,7 @@ class VolumeMissingError(Exception):
 
 def mounts_of(pod: Json, container: Json, store: Store, folder: Path) -> list[Mount]:
     """Make the volumes that a container mounts, below a folder; raise `VolumeMissingError`."""
-    volumes = {each["name"]: each for each in pod["spec"].get("volumes") or ()}
+    volumes = {item["name"]: item for item in pod["spec"].get("volumes") or ()}
     mounts = []
     for mount in container.get("volumeMounts") or ():
         volume, place = volumes[mount["name"]], folder / mount["name"]
@@ -45,7 +45,7 @@ def _fill(volume: Json, place: Path, pod: Json, store: Store) -> None:
 
 
 def _files(volume: Json, pod: Json, store: Store) -> Iterator[tuple[str, bytes]]:
-    """Give the names and the contents of the files of a volume."""
+    """Return the names and the contents of the files of a volume."""
     for source in (volume.get("projected") or {}).get("sources") or [volume]:
         for kind in _KINDS.keys() & source.keys():
             yield from _data(kind, source[kind], pod["metadata"]["namespace"], store)
@@ -57,22 +57,22 @@ def _files(volume: Json, pod: Json, store: Store) -> Iterator[tuple[str, bytes]]
 def _text(value: object) -> str:
     """Write a field of the pod as a file has it: labels and annotations line by line."""
     if isinstance(value, dict):
-        return "\n".join(f'{key}="{each}"' for key, each in sorted(value.items()))
+        return "\n".join(f'{key}="{item}"' for key, item in sorted(value.items()))
     return str(value or "")
 
 
 def _data(kind: str, source: Json, namespace: str, store: Store) -> Iterator[tuple[str, bytes]]:
     plural, key = _KINDS[kind]
     name = source.get(key) or source.get("name", "")
-    found = store.get(("", plural), namespace, name)
-    if found is None:
+    value = store.get(("", plural), namespace, name)
+    if value is None:
         if not source.get("optional"):
             raise VolumeMissingError(f'{kind.lower()} "{name}" not found')
         return
-    texts, binary = found.get("data") or {}, found.get("binaryData") or {}
-    contents = {each: base64.b64decode(text) if kind == "secret" else text.encode() for each, text in texts.items()}
-    contents |= {each: base64.b64decode(text) for each, text in binary.items()}
-    for item in source.get("items") or [{"key": each, "path": each} for each in contents]:
+    texts, binary = value.get("data") or {}, value.get("binaryData") or {}
+    contents = {entry: base64.b64decode(text) if kind == "secret" else text.encode() for entry, text in texts.items()}
+    contents |= {entry: base64.b64decode(text) for entry, text in binary.items()}
+    for item in source.get("items") or [{"key": content, "path": content} for content in contents]:
         if item["key"] in contents:
             yield item["path"], contents[item["key"]]
         elif not source.get("optional"):

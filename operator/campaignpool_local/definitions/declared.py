@@ -105,7 +105,7 @@ def _string(schema: Json) -> Type:
     if "maxLength" in schema:  # counts characters, of up to four bytes
         size = schema["maxLength"] * 4
     elif schema.get("enum"):
-        size = max(len(str(each).encode()) for each in schema["enum"])
+        size = max(len(str(item).encode()) for item in schema["enum"])
     return Type("string", size, 2)
 
 
@@ -121,10 +121,10 @@ def _object(schema: Json, *, root: bool) -> Type | None:
         metadata = {"type": "object", "properties": {"name": text, "generateName": text}}
         properties |= {"kind": text, "apiVersion": text, "metadata": metadata}
     fields, smallest = dict[str, Type](), 2
-    for name, each in properties.items():
-        if inner := declared(each):
+    for name, item in properties.items():
+        if inner := declared(item):
             fields[escaped(name)] = inner
-            if name in (schema.get("required") or ()) and "default" not in each:
+            if name in (schema.get("required") or ()) and "default" not in item:
                 smallest += len(name) + inner.smallest + 4
     return Type("object", 0, smallest, fields=fields)
 

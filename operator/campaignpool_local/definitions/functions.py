@@ -170,7 +170,7 @@ FUNCTIONS = frozenset(
 def call(name: str, target: Term | None, arguments: Sequence[Term]) -> Term:
     """Return what a call gives, without the cost of its arguments; raise `NoOverloadError` if it takes them not."""
     given = [*([target] if target else []), *arguments]
-    kinds = [each.type.kind for each in given]
+    kinds = [item.type.kind for item in given]
     if name in _MEMBERS and (target or name == "matches"):
         wanted, result, cost = _MEMBERS[name]
         if len(given) == len(wanted) and all(fits(a.type, b) for a, b in zip(given, wanted, strict=True)):

@@ -114,10 +114,10 @@ class _Checker:
 
     @staticmethod
     def _trees(children: Sequence[_Node | Token]) -> list[_Node]:
-        return [each for each in children if isinstance(each, Tree)]
+        return [child for child in children if isinstance(child, Tree)]
 
     def _arguments(self, node: _Node) -> list[_Node]:
-        lists = [each for each in self._trees(node.children) if each.data == "exprlist"]
+        lists = [tree for tree in self._trees(node.children) if tree.data == "exprlist"]
         return self._trees(lists[-1].children) if lists else []
 
     def _error(self, where: _Node | int, why: str) -> CompileError:
@@ -138,15 +138,15 @@ class _Checker:
         except NoOverloadError as error:
             last = self._trees(node.children)[1 if len(operands) > 1 else -1]
             called = NAMES.get(sign, f"_{sign}_" if len(operands) > 1 else f"{sign}_")
-            types = ", ".join(str(each.type) for each in operands)
+            types = ", ".join(str(operand.type) for operand in operands)
             why = f"found no matching overload for '{called}' applied to '({types})'"
             raise self._error(self._source.rindex(sign, 0, last.meta.start_pos), why) from error
 
     def _operation(self, node: _Node) -> Term:
         first, last = self._trees(node.children)
-        operands = [self.term(each) for each in (*self._trees(first.children), last)]
+        operands = [self.term(tree) for tree in (*self._trees(first.children), last)]
         given = self._operator(str(first.data), node, operands)
-        return Term(given.type, given.cost + sum(each.cost for each in operands), given.size)
+        return Term(given.type, given.cost + sum(operand.cost for operand in operands), given.size)
 
     def _logical(self, node: _Node) -> Term:
         trees = self._trees(node.children)
@@ -161,8 +161,8 @@ class _Checker:
         if name not in self._variables:
             raise self._error(position, f"undeclared reference to '{name}' (in container '')")
         self.read.add(name)
-        found = self._variables[name]
-        return Term(found, 1, found.size)
+        result = self._variables[name]
+        return Term(result, 1, result.size)
 
     def _literal(self, node: _Node) -> Term:
         text, kind = str(node.children[0]), _LITERALS.get(getattr(node.children[0], "type", ""), STRING)
@@ -174,15 +174,15 @@ class _Checker:
         if where.kind == "object":
             if name not in where.fields:
                 raise self._error(node, f"undefined field '{name}'")
-            found = where.fields[name]
+            result = where.fields[name]
         elif where.kind == "map":
-            found = where.element or DYN
+            result = where.element or DYN
         elif where.kind == "dyn":
-            found = DYN
+            result = DYN
         else:
             raise self._error(node, f"type '{where}' does not support field selection")
         reads = where.kind in ("map", "object") and not test
-        return Term(BOOL if test else found, operand.cost + int(reads), 1 if test else found.size)
+        return Term(BOOL if test else result, operand.cost + int(reads), 1 if test else result.size)
 
     def _index(self, node: _Node) -> Term:
         container, key = map(self.term, self._trees(node.children))
@@ -191,8 +191,8 @@ class _Checker:
             end = self._trees(node.children)[0].meta.end_pos
             why = f"found no matching overload for '_[_]' applied to '({container.type}, {key.type})'"
             raise self._error(self._source.index("[", end), why)
-        found = container.type.element or DYN
-        return Term(found, container.cost + key.cost + 1, found.size)
+        result = container.type.element or DYN
+        return Term(result, container.cost + key.cost + 1, result.size)
 
     def _call(self, node: _Node) -> Term:
         name, arguments = str(node.children[0]), self._arguments(node)
@@ -204,11 +204,11 @@ class _Checker:
             if inner is None:
                 raise self._error(self._open(node), "invalid argument to has() macro")
             return self._select(inner, test=True)
-        return self._called(name, node, None, [self.term(each) for each in arguments])
+        return self._called(name, node, None, [self.term(argument) for argument in arguments])
 
     def _open(self, node: _Node) -> int:
         """Return the place of the parenthesis of a call, which CEL takes for the place of the call."""
-        token = next(each for each in node.children if isinstance(each, Token))
+        token = next(child for child in node.children if isinstance(child, Token))
         return self._source.index("(", token.start_pos)
 
     def _called(self, name: str, node: _Node, target: Term | None, arguments: list[Term]) -> Term:
@@ -217,11 +217,11 @@ class _Checker:
         try:
             given = call(name, target, arguments)
         except NoOverloadError as error:
-            types = f"({', '.join(str(each.type) for each in arguments)})"
+            types = f"({', '.join(str(argument.type) for argument in arguments)})"
             shown = f"{target.type}.{types}" if target else types
             why = f"found no matching overload for '{name}' applied to '{shown}'"
             raise self._error(self._open(node), why) from error
-        cost = sum(each.cost for each in (*arguments, *([target] if target else [])))
+        cost = sum(argument.cost for argument in (*arguments, *([target] if target else [])))
         return Term(given.type, given.cost + cost, given.size)
 
     def _member_call(self, node: _Node) -> Term:
@@ -229,7 +229,7 @@ class _Checker:
         target = self.term(self._trees(node.children)[0])
         if name in _MACROS and len(arguments) in (2, 3 if name == "map" else 2):
             return self._macro(name, target, node, arguments)
-        return self._called(name, node, target, [self.term(each) for each in arguments])
+        return self._called(name, node, target, [self.term(argument) for argument in arguments])
 
     def _macro(self, name: str, target: Term, node: _Node, arguments: list[_Node]) -> Term:
         ranges = {"list": target.type.element, "map": target.type.key, "dyn": DYN}
@@ -238,12 +238,12 @@ class _Checker:
             raise self._error(self._trees(node.children)[0], why)
         variable = self._source[arguments[0].meta.start_pos : arguments[0].meta.end_pos]
         before, self._variables = self._variables, {**self._variables, variable: ranges[target.type.kind] or DYN}
-        *tests, last = [self.term(each) for each in arguments[1:]]
+        *tests, last = [self.term(argument) for argument in arguments[1:]]
         self._variables = before
         for number, test in enumerate([*tests, *([last] if name != "map" else [])], start=1):
             if not fits(test.type, BOOL):
                 raise self._error(arguments[number], f"expected type 'bool' but found '{test.type}'")
-        turn = _MACROS[name] + last.cost + sum(each.cost for each in tests)
+        turn = _MACROS[name] + last.cost + sum(item.cost for item in tests)
         cost = target.cost + 1 + target.size * turn + (_LIST_COST if name in ("map", "filter") else 0)
         if name == "map":
             return Term(Type("list", target.size, element=last.type), cost, target.size)
@@ -252,14 +252,14 @@ class _Checker:
         return Term(BOOL, cost + int(name == "exists_one"))
 
     def _list(self, node: _Node) -> Term:
-        items = [self.term(each) for each in self._arguments(node)]
-        kinds = {str(each.type) for each in items}
+        items = [self.term(argument) for argument in self._arguments(node)]
+        kinds = {str(item.type) for item in items}
         element = items[0].type if len(kinds) == 1 else DYN
         return Term(Type("list", len(items), element=element), _LIST_COST + sum(i.cost for i in items), len(items))
 
     def _map(self, node: _Node) -> Term:
-        inner = [self.term(each) for part in self._trees(node.children) for each in self._trees(part.children)]
-        kinds = {str(each.type) for each in inner[1::2]}
-        made = Type("map", len(inner) // 2, key=inner[0].type if inner else DYN, element=DYN)
-        made = Type("map", made.size, key=made.key, element=inner[1].type if len(kinds) == 1 else DYN)
-        return Term(made, _MAP_COST + sum(each.cost for each in inner), made.size)
+        inner = [self.term(tree) for part in self._trees(node.children) for tree in self._trees(part.children)]
+        kinds = {str(item.type) for item in inner[1::2]}
+        created = Type("map", len(inner) // 2, key=inner[0].type if inner else DYN, element=DYN)
+        created = Type("map", created.size, key=created.key, element=inner[1].type if len(kinds) == 1 else DYN)
+        return Term(created, _MAP_COST + sum(item.cost for item in inner), created.size)

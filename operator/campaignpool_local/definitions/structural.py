@@ -43,12 +43,12 @@ class Place(NamedTuple):
 
 
 def places(here: Place) -> Iterator[Place]:
-    """Give a schema and all schemas within it, but for those that only check values."""
+    """Return a schema and all schemas within it, but for those that only check values."""
     yield here
     schema, path, count = here.schema, here.path, here.cardinality
     refused = here.old_refused or (path if schema.get("x-kubernetes-map-type") in _CORRELATED else "")
-    for name, each in (schema.get("properties") or {}).items():
-        yield from places(Place(f"{path}.properties[{name}]", each, "field", refused, count))
+    for name, item in (schema.get("properties") or {}).items():
+        yield from places(Place(f"{path}.properties[{name}]", item, "field", refused, count))
     if isinstance(items := schema.get("items"), dict):
         bound = schema.get("maxItems")
         refused = here.old_refused or ("" if schema.get(_LIST) == "map" else path)
@@ -91,14 +91,14 @@ def _about_metadata(path: str, properties: Json) -> Iterator[Cause]:
         where, metadata = f"{path}.properties[metadata]", properties["metadata"]
         if metadata.get("type") != "object":
             yield invalid(f"{where}.type", metadata.get("type", ""), "must be object")
-        more = {key for key in metadata if key not in ("type", "properties", "default")}
-        if more or not (metadata.get("properties") or {}).keys() <= {"name", "generateName"}:
+        names = {key for key in metadata if key not in ("type", "properties", "default")}
+        if names or not (metadata.get("properties") or {}).keys() <= {"name", "generateName"}:
             why = "must not specify anything other than name and generateName, but metadata is implicitly specified"
             yield forbidden(where, why)
 
 
 def _values(schema: Json, path: str, *, either: bool = False) -> Iterator[Cause]:
-    """Give the faults of what checks values: patterns, and schemas that stand below a junctor."""
+    """Return the faults of what checks values: patterns, and schemas that stand below a junctor."""
     if "pattern" in schema:
         try:
             re2.compile(schema["pattern"])
@@ -110,7 +110,7 @@ def _values(schema: Json, path: str, *, either: bool = False) -> Iterator[Cause]
         if either and (below == _OR_STRING or (word == "allOf" and below[:1] == [{"anyOf": _OR_STRING}])):
             below = below[1:] if word == "allOf" else []
         listed = [(f"{path}.{word}", below)] if isinstance(below, dict) else []
-        for where, inner in listed or [(f"{path}.{word}[{n}]", each) for n, each in enumerate(below)]:
+        for where, inner in listed or [(f"{path}.{word}[{n}]", item) for n, item in enumerate(below)]:
             yield from _nested(inner, where)
 
 
@@ -119,14 +119,14 @@ def _nested(schema: Json, path: str) -> Iterator[Cause]:
         if schema.get(key):
             yield forbidden(f"{path}.{key}", why)
     yield from _values(schema, path)
-    for name, each in (schema.get("properties") or {}).items():
-        yield from _nested(each, f"{path}.properties[{name}]")
+    for name, item in (schema.get("properties") or {}).items():
+        yield from _nested(item, f"{path}.properties[{name}]")
     if isinstance(schema.get("items"), dict):
         yield from _nested(schema["items"], f"{path}.items")
 
 
 def keyword_faults(here: Place) -> Iterator[Cause]:
-    """Give the faults of keywords in one schema: unknown types, sets, maps, lists by key."""
+    """Return the faults of keywords in one schema: unknown types, sets, maps, lists by key."""
     path, schema, _, *_ = here
     kind = schema.get("type", "")
     if kind and kind not in TYPES:
@@ -146,7 +146,7 @@ def keyword_faults(here: Place) -> Iterator[Cause]:
 
 
 def _kinds(path: str, schema: Json) -> Iterator[Cause]:
-    """Give the faults of what says how maps and lists are merged."""
+    """Return the faults of what says how maps and lists are merged."""
     kind = schema.get("type", "")
     for word, wanted, values in (
         ("x-kubernetes-map-type", "object", ("atomic", "granular")),

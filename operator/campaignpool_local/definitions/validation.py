@@ -37,7 +37,7 @@ def definition_faults(crd: Json) -> list[Cause]:
     faults += _versions(versions)
     for part, path in (("schema", "validation"), ("subresources", ""), ("additionalPrinterColumns", "")):
         # What all versions have alike is checked once, under the path that it had before versions came.
-        alike = all(each.get(part) == versions[0].get(part) for each in versions)
+        alike = all(item.get(part) == versions[0].get(part) for item in versions)
         for number, version in enumerate(versions[:1] if alike else versions):
             where = f"spec.{path or part}" if alike else f"spec.versions[{number}].{part}"
             if part == "schema":
@@ -46,7 +46,7 @@ def definition_faults(crd: Json) -> list[Cause]:
                 faults += _scale((version.get(part) or {}).get("scale"), f"{where}.scale")
             else:
                 columns = enumerate(version.get(part) or ())
-                faults += [each for n, column in columns for each in _column(column, f"{where}[{n}]")]
+                faults += [item for n, column in columns for item in _column(column, f"{where}[{n}]")]
     return faults
 
 
@@ -60,16 +60,16 @@ def _names(name: str, spec: Json) -> Iterator[Cause]:
             yield required("spec.scope")
         else:
             yield unsupported("spec.scope", spec["scope"], ("Cluster", "Namespaced"))
-    for each in ("plural", "kind"):
-        if not spec["names"].get(each):
-            yield required(f"spec.names.{each}")
+    for item in ("plural", "kind"):
+        if not spec["names"].get(item):
+            yield required(f"spec.names.{item}")
 
 
 def _versions(versions: list[Json]) -> Iterator[Cause]:
-    names = [each.get("name") for each in versions]
+    names = [version.get("name") for version in versions]
     if len(set(names)) < len(names):
         yield invalid("spec.versions", versions, "must contain unique version names")
-    if sum(bool(each.get("storage")) for each in versions) != 1:
+    if sum(bool(version.get("storage")) for version in versions) != 1:
         yield invalid("spec.versions", versions, "must have exactly one version marked as storage version")
 
 
@@ -78,7 +78,7 @@ def _schema(version: Json, path: str) -> list[Cause]:
     if schema is None:
         return [required("spec.versions[0].schema.openAPIV3Schema", "schemas are required")]
     root = Place(f"{path}.openAPIV3Schema", schema)
-    faults = structural_faults(root) or [each for here in places(root) for each in _default(here)]
+    faults = structural_faults(root) or [item for here in places(root) for item in _default(here)]
     sound = not faults
     for here in places(root):
         faults += keyword_faults(here)
@@ -87,7 +87,7 @@ def _schema(version: Json, path: str) -> list[Cause]:
 
 
 def _default(here: Place) -> list[Cause]:
-    """Give the faults of a default as it is written: the defaults of its fields do not count."""
+    """Return the faults of a default as it is written: the defaults of its fields do not count."""
     if (default := here.schema.get("default")) is None:
         return []
     path = f"{here.path}.default"
@@ -117,7 +117,7 @@ def _rule_texts(here: Place) -> Iterator[Cause]:
 
 
 def _costs(root: Place) -> Iterator[Cause]:
-    """Give the faults of rules: what does not compile, and what may cost too much."""
+    """Return the faults of rules: what does not compile, and what may cost too much."""
     total = dict[str, int]()
     for here in places(root):
         variable = declared(here.schema, root=here.level == "root")
@@ -180,7 +180,7 @@ def _path(text: str, field: str, starts: tuple[str, ...] = (".",)) -> Iterator[C
     elif not text.startswith("."):
         yield invalid(field, text, "must be a simple json path starting with .")
     elif not text.startswith(starts):
-        below = " or ".join(each.rstrip(".") for each in starts)
+        below = " or ".join(start.rstrip(".") for start in starts)
         yield invalid(field, text, f"should be a json path under {'either ' if len(starts) > 1 else ''}{below}")
 
 

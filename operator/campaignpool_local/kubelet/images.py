@@ -22,14 +22,14 @@ class Trouble(NamedTuple):
 
 def _parsed(image: str) -> tuple[str, str, str] | None:
     """Return host, path and tag of an image, None if that is no reference."""
-    if (found := _REFERENCE.fullmatch(image)) is None:
+    if (match := _REFERENCE.fullmatch(image)) is None:
         return None
-    host, path = found["host"] or "", found["path"]
+    host, path = match["host"] or "", match["path"]
     if host and not ("." in host or ":" in host or host == "localhost"):
         host, path = "", f"{host}/{path}"
     if not host:
         host, path = "docker.io", path if "/" in path else f"library/{path}"
-    return host, path, found["tag"] or found["digest"] or "latest"
+    return host, path, match["tag"] or match["digest"] or "latest"
 
 
 class Images:

@@ -1,4 +1,4 @@
-"""One container as a process: what stops it, and how its end is told."""
+"""One container as a process: what stops it, and how its end is reported."""
 
 import asyncio
 import contextlib
@@ -29,8 +29,8 @@ def cannot_start(container: Container) -> str:
         return "no command specified"  # what the image would run is not known here
     program = container.command[0]
     if "/" not in program:
-        found = shutil.which(program, path=container.environment["PATH"])
-        return "" if found else f'exec: "{program}": executable file not found in $PATH'
+        result = shutil.which(program, path=container.environment["PATH"])
+        return "" if result else f'exec: "{program}": executable file not found in $PATH'
     if not Path(program).exists():
         return f'exec: "{program}": stat {program}: no such file or directory'
     return "" if os.access(program, os.X_OK) else f'exec: "{program}": permission denied'

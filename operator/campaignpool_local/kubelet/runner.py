@@ -36,8 +36,8 @@ class _Pod:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all containers."""
-        for each in self.processes.values():
-            each.signal(number)
+        for process in self.processes.values():
+            process.signal(number)
 
 
 class PodRunner:
@@ -71,8 +71,8 @@ class PodRunner:
             shutil.rmtree(self._place(pod), ignore_errors=True)
         elif "deletionTimestamp" in metadata and (running := self._pods.get(metadata["uid"])):
             if "deletionTimestamp" not in (change.before or pod)["metadata"]:
-                for each in running.processes:
-                    self._kubelet.post(pod, "Normal", "Killing", f"Stopping container {each}")
+                for process in running.processes:
+                    self._kubelet.post(pod, "Normal", "Killing", f"Stopping container {process}")
             running.signal(signal.SIGTERM)
             loop.call_later(metadata["deletionGracePeriodSeconds"], running.signal, signal.SIGKILL)
 
@@ -86,14 +86,14 @@ class PodRunner:
 
     def _now(self, pod: Json) -> Json | None:
         """Return the present state of a pod, None if it is gone."""
-        found = self._store.get(PODS, *name_of(pod))
-        return found if found and found["metadata"]["uid"] == pod["metadata"]["uid"] else None
+        value = self._store.get(PODS, *name_of(pod))
+        return value if value and value["metadata"]["uid"] == pod["metadata"]["uid"] else None
 
     def _report(self, running: _Pod) -> None:
         """Write the status of a pod, if it is still there."""
         if (current := self._now(running.pod)) is None:
             return
-        states = {name: each.state for name, each in running.processes.items()}
+        states = {name: item.state for name, item in running.processes.items()}
         status = pod_status(current["spec"], current["status"], states)
         if running.evicted:
             status |= {"phase": "Failed", "reason": "Evicted", "message": running.evicted}
@@ -107,22 +107,22 @@ class PodRunner:
         pod = running.pod
         await self._schedule(pod)
         self._place(pod).mkdir()
-        for each in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
-            log = self._place(pod) / f"{each['name']}.log"
-            running.processes[each["name"]] = Process(each, log, lambda: self._report(running))
+        for item in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
+            log = self._place(pod) / f"{item['name']}.log"
+            running.processes[item["name"]] = Process(item, log, lambda: self._report(running))
         watch = asyncio.create_task(self._watch_limits(running))
         sidecars = list[asyncio.Task[None]]()
         try:
-            for each in pod["spec"].get("initContainers") or ():
-                task = asyncio.create_task(self._contain(running, running.processes[each["name"]]))
-                if each.get("restartPolicy") == "Always":
+            for item in pod["spec"].get("initContainers") or ():
+                task = asyncio.create_task(self._contain(running, running.processes[item["name"]]))
+                if item.get("restartPolicy") == "Always":
                     sidecars.append(task)
                     continue
                 await task
-                if running.processes[each["name"]].state["terminated"]["exitCode"]:
+                if running.processes[item["name"]].state["terminated"]["exitCode"]:
                     self._fail_all(running)
                     return
-            names = [each["name"] for each in pod["spec"]["containers"]]
+            names = [item["name"] for item in pod["spec"]["containers"]]
             async with asyncio.TaskGroup() as group:
                 for name in names:
                     group.create_task(self._contain(running, running.processes[name]))
@@ -160,7 +160,7 @@ class PodRunner:
             self._scheduler.post(pod, "Normal", "Scheduled", f"Successfully assigned {where} to {NODE}")
 
     async def _contain(self, running: _Pod, process: Process) -> None:
-        """Give a container what it needs, as soon as that is there, and run it."""
+        """Return a container what it needs, as soon as that is there, and run it."""
         pod, spec = running.pod, process.spec
         await self._pull(pod, process)
         while True:
@@ -172,8 +172,8 @@ class PodRunner:
                 self._kubelet.post(pod, "Warning", "Failed", f"Error: {error}")
             except VolumeMissingError as error:
                 process.set(waiting={"reason": "ContainerCreating"})
-                said = f'MountVolume.SetUp failed for volume "{error.volume}" : {error}'
-                self._kubelet.post(pod, "Warning", "FailedMount", said)
+                text = f'MountVolume.SetUp failed for volume "{error.volume}" : {error}'
+                self._kubelet.post(pod, "Warning", "FailedMount", text)
             await asyncio.sleep(_POLL_SECONDS)
         self._kubelet.post(pod, "Normal", "Created", f"Container created: {spec['name']}")
         await process.run(container)
@@ -189,9 +189,9 @@ class PodRunner:
             if reason == "ErrImagePull":
                 if backs_off:
                     reason = "ImagePullBackOff"
-                    said = f'Back-off pulling image "{image}"'
-                    process.set(waiting={"reason": reason, "message": f"{said}: ErrImagePull: {message}"})
-                    self._kubelet.post(pod, "Normal", "BackOff", said)
+                    text = f'Back-off pulling image "{image}"'
+                    process.set(waiting={"reason": reason, "message": f"{text}: ErrImagePull: {message}"})
+                    self._kubelet.post(pod, "Normal", "BackOff", text)
                 else:
                     process.set(waiting={"reason": reason, "message": message})
                     self._kubelet.post(pod, "Normal", "Pulling", f'Pulling image "{image}"')
@@ -224,9 +224,9 @@ class PodRunner:
         """End a pod that takes too long, or that writes more than a volume may hold."""
         spec, began = running.pod["spec"], now()
         volumes = {
-            each["name"]: each["emptyDir"]["sizeLimit"]
-            for each in spec.get("volumes") or ()
-            if (each.get("emptyDir") or {}).get("sizeLimit")
+            item["name"]: item["emptyDir"]["sizeLimit"]
+            for item in spec.get("volumes") or ()
+            if (item.get("emptyDir") or {}).get("sizeLimit")
         }
         longest = spec.get("activeDeadlineSeconds", float("inf"))
         while not running.evicted and (volumes or longest < float("inf")):
@@ -250,7 +250,7 @@ class PodRunner:
         return log.read_bytes() if log.exists() else b""
 
     async def log(self, pod: Json, container: str, lines: int | None, *, follow: bool) -> AsyncIterator[bytes]:
-        """Give what a container has printed, the last so many lines of it, and then what it prints until it ends."""
+        """Return the last lines that a container has printed, and then what it prints until it ends."""
         printed = self._text(pod, container).splitlines(keepends=True)
         sent = sum(map(len, printed[: max(0, len(printed) - lines)])) if lines is not None else 0
         while True:
@@ -264,7 +264,7 @@ class PodRunner:
 
 def log_container(pod: Json, asked: str) -> str:
     """Return the container whose log is meant; raise a 400 if none is, or if that is not clear."""
-    names = [each["name"] for each in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
+    names = [item["name"] for item in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
     name = pod["metadata"]["name"]
     if not asked and len(pod["spec"]["containers"]) > 1:
         message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
@@ -276,4 +276,4 @@ def log_container(pod: Json, asked: str) -> str:
 
 def _size(folder: Path) -> int:
     """Return the bytes of all files in a folder."""
-    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()) if folder.exists() else 0
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0

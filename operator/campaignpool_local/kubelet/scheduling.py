@@ -30,7 +30,7 @@ def why_unschedulable(spec: Json, where: Json) -> str:
         return f"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.{_PREEMPTION}"
     lacking = []
     for resource in ("cpu", "memory"):
-        asked = sum((_request(each, resource) for each in spec["containers"]), Decimal(0))
+        asked = sum((_request(item, resource) for item in spec["containers"]), Decimal(0))
         if resource in room and asked > quantity(room[resource]):
             lacking.append(f"1 Insufficient {resource}")
     return f"0/1 nodes are available: {', '.join(lacking)}.{_PREEMPTION}" if lacking else ""

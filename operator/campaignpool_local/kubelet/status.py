@@ -5,20 +5,20 @@ from campaignpool_local.values import Json, stamp
 
 def phase(spec: Json, states: dict[str, Json]) -> str:
     """Return the phase of a pod: it ends with its last container, but for those that only accompany others."""
-    found = [states.get(each["name"], {}) for each in spec["containers"]]
-    if all("terminated" in each for each in found):
-        return "Failed" if any(each["terminated"]["exitCode"] for each in found) else "Succeeded"
-    return "Pending" if any("waiting" in each or not each for each in found) else "Running"
+    results = [states.get(item["name"], {}) for item in spec["containers"]]
+    if all("terminated" in item for item in results):
+        return "Failed" if any(item["terminated"]["exitCode"] for item in results) else "Succeeded"
+    return "Pending" if any("waiting" in item or not item for item in results) else "Running"
 
 
 def pod_status(spec: Json, before: Json, states: dict[str, Json]) -> Json:
     """Return the status of a scheduled pod whose containers are in these states."""
     now, whole = stamp(), phase(spec, states)
-    unready = [each["name"] for each in spec["containers"] if "running" not in states.get(each["name"], {})]
+    unready = [item["name"] for item in spec["containers"] if "running" not in states.get(item["name"], {})]
     ended = whole in ("Succeeded", "Failed")
     reason = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(whole, "ContainersNotReady")
     message = f"containers with unready status: [{' '.join(unready)}]"
-    conditions = {each["type"]: each for each in before.get("conditions") or ()}
+    conditions = {item["type"]: item for item in before.get("conditions") or ()}
     for kind in ("Ready", "ContainersReady"):
         why = {"reason": reason, **({} if ended else {"message": message})} if unready else {}
         new = {"type": kind, "status": "False" if unready else "True", **why}
@@ -28,7 +28,7 @@ def pod_status(spec: Json, before: Json, states: dict[str, Json]) -> Json:
             times = {"lastTransitionTime": now}
         conditions[kind] = {**new, "lastProbeTime": None, **times}
     parts = {
-        key: [_container(each, states[each["name"]]) for each in spec.get(name) or () if states.get(each["name"])]
+        key: [_container(item, states[item["name"]]) for item in spec.get(name) or () if states.get(item["name"])]
         for key, name in (("initContainerStatuses", "initContainers"), ("containerStatuses", "containers"))
     }
     listed = {key: value for key, value in parts.items() if value}

@@ -128,7 +128,7 @@ class _Jobs:
         job = seeding_jobs.job(self._pool.ref, self._spec, owner, number, count)
         if not await self._make(job):
             return None
-        names = {each.id: each.name or each.id for each in self._spec.owners}
+        names = {item.id: item.name or item.id for item in self._spec.owners}
         whom = f"for {names[owner]}" if owner in names else "for the master pool"
         campaigns = "campaign" if count == 1 else "campaigns"
         return Event("Normal", Reason.SEEDING_STARTED, f"Job {job.name} makes {count} {campaigns} {whom}.")

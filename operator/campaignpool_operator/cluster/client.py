@@ -53,7 +53,7 @@ class Cluster:
         client.user_agent = APPLICATION
         self._clock: tuple[datetime, float] | None = None
         self.forbidden = asyncio.Event()
-        """Set when the API refused a request as forbidden; whoever acts on it clears it."""
+        """Set when the API refused a request as forbidden; the caller that acts on it clears it."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every change but those of Leases: a replica that no longer leads changes nothing."""
 
@@ -118,26 +118,26 @@ class Cluster:
             ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
         """
         metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
-        found = await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
-        return None if found is None else str(found["metadata"]["resourceVersion"])
+        result = await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
+        return None if result is None else str(result["metadata"]["resourceVersion"])
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         """Return the values of a Secret."""
-        found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
-        if found is None:
+        result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
+        if result is None:
             return None
         try:
-            return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+            return {key: base64.b64decode(value) for key, value in (result.get("data") or {}).items()}
         except binascii.Error as error:
             raise ClusterError(f"the API gave a Secret {name} that is not in base64") from error
 
     async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
         """Return the texts of a ConfigMap and its resourceVersion."""
-        found = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}")
-        return None if found is None else (dict(found.get("data") or {}), found["metadata"]["resourceVersion"])
+        result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}")
+        return None if result is None else (dict(result.get("data") or {}), result["metadata"]["resourceVersion"])
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Return the Jobs that a label selector chooses, as they are now: no cache is asked."""
+        """Return the Jobs that a label selector chooses, current: no cache is asked."""
         return _items(await self._send("GET", _jobs(namespace), {"labelSelector": selector}))
 
     async def create_job(self, namespace: str, job: Mapping[str, Any]) -> bool:

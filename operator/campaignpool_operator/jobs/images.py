@@ -35,8 +35,8 @@ def job_name(pool: str, number: int) -> str:
 def settings(pool: PoolRef, spec: CampaignPoolSpec, default_image: str) -> str:
     """Return a hash of what a Job of this pool would be made from now."""
     built = managed.build(pool, _job(pool, spec, 0), spec, default_image)
-    made = [built["spec"]["template"], seconds(spec.images.deadline)]
-    return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+    results = [built["spec"]["template"], seconds(spec.images.deadline)]
+    return sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def job(pool: PoolRef, spec: CampaignPoolSpec, default_image: str, number: int, failures: int) -> JobSpec:

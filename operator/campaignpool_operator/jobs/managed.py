@@ -192,7 +192,7 @@ def parse(job: Mapping[str, Any]) -> ManagedJob | None:
             return None
     except (KeyError, ValueError):
         return None
-    conditions = {each["type"]: each for each in status.get("conditions") or () if each.get("status") == "True"}
+    conditions = {statu["type"]: statu for statu in status.get("conditions") or () if statu.get("status") == "True"}
     end: Mapping[str, Any] = conditions.get("Failed") or conditions.get("Complete") or {}
     when = end.get("lastTransitionTime") or status.get("completionTime") or metadata["creationTimestamp"]
     return ManagedJob(
@@ -216,9 +216,9 @@ def parse(job: Mapping[str, Any]) -> ManagedJob | None:
 def owned(objects: Iterable[Mapping[str, Any]], uid: str) -> list[Mapping[str, Any]]:
     """Return the objects that an owner of this uid has; another pool of the same label may have had the others."""
     return [
-        each
-        for each in objects
-        if any(owner["uid"] == uid for owner in each["metadata"].get("ownerReferences") or ())
+        item
+        for item in objects
+        if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or ())
     ]
 
 

@@ -97,7 +97,7 @@ def merged(target: Mapping[str, Any], patch: Mapping[str, Any], *, keep_nulls: b
     """Apply a JSON merge patch (RFC 7396); lists of `_BY_NAME` are merged by name, other lists are replaced.
 
     Args:
-        target: What is changed; left as it is.
+        target: What is changed; left unchanged.
         patch: The changes. A null removes a key.
         keep_nulls: The target is a patch itself: what the result is applied to loses the keys.
 
@@ -122,12 +122,12 @@ def _by_name(
     key: str, target: Sequence[dict[str, Any]], patch: Sequence[Any], *, keep_nulls: bool
 ) -> list[dict[str, Any]]:
     default = CONTAINER if key in ("containers", "initContainers") else None
-    entries = {each.get("name", default): each for each in target}
-    for each in patch:
-        name = each.get("name", default) if isinstance(each, Mapping) else None
+    entries = {item.get("name", default): item for item in target}
+    for item in patch:
+        name = item.get("name", default) if isinstance(item, Mapping) else None
         if not isinstance(name, str):
             raise ConfigurationError(
                 f"spec.seeding.podTemplate.spec: {key} must be a list of objects with a name", reason="SpecInvalid"
             )
-        entries[name] = merged(entries.get(name, {}), each, keep_nulls=keep_nulls)
+        entries[name] = merged(entries.get(name, {}), item, keep_nulls=keep_nulls)
     return list(entries.values())

@@ -100,7 +100,7 @@ def _phase(pod: Json) -> str:
 
 def _condition(pod: Json, kind: str) -> Json:
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return next((each for each in conditions if each["type"] == kind), {})
+    return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
 def _scheduled(pod: Json) -> bool:
@@ -114,7 +114,9 @@ def _containers(pod: Json) -> list[Json]:
 
 def _seeder(pod: Json) -> Json:
     """Return the state of the seeder's container."""
-    return next((each.get("state") or {} for each in _containers(pod) if each["name"] == CONTAINER), {})
+    return next(
+        (container.get("state") or {} for container in _containers(pod) if container["name"] == CONTAINER), {}
+    )
 
 
 def _has_run(pod: Json) -> bool:
@@ -157,7 +159,9 @@ def _unscheduled(job: ManagedJob, pod: Json) -> Obstacle | None:
 
 def _waiting(job: ManagedJob, pod: Json, events: list[Json]) -> Obstacle | None:
     """Return why a container of a pod on a node does not start."""
-    waiting = [state["waiting"] for each in _containers(pod) if "waiting" in (state := each.get("state") or {})]
+    waiting = [
+        state["waiting"] for container in _containers(pod) if "waiting" in (state := container.get("state") or {})
+    ]
     for state in waiting:
         reason = _WAITING.get(str(state.get("reason")))
         if reason is not None:
@@ -195,7 +199,7 @@ def _ended(job: ManagedJob, pod: Json) -> Obstacle | None:
 
 def _limit(pod: Json) -> str:
     containers = (pod.get("spec") or {}).get("containers") or ()
-    mine: Json = next((each for each in containers if each.get("name") == CONTAINER), {})
+    mine: Json = next((container for container in containers if container.get("name") == CONTAINER), {})
     return str(((mine.get("resources") or {}).get("limits") or {}).get("memory") or "the node")
 
 

@@ -37,8 +37,8 @@ class PoolJobs:
 
 async def list_jobs(cluster: Cluster, pool: Pool) -> PoolJobs:
     """Return the pool's Jobs, as the API has them now."""
-    found = await cluster.jobs(pool.namespace, f"{managed.SELECTOR},{managed.selector(pool.name)}")
-    jobs = [job for each in managed.owned(found, pool.uid) if (job := managed.parse(each)) is not None]
+    result = await cluster.jobs(pool.namespace, f"{managed.SELECTOR},{managed.selector(pool.name)}")
+    jobs = [job for item in managed.owned(result, pool.uid) if (job := managed.parse(item)) is not None]
     return PoolJobs(
         tuple(job for job in jobs if job.component == "seeder"),
         tuple(job for job in jobs if job.component == "images"),
@@ -81,7 +81,7 @@ async def observe(session: Session, cluster: Cluster, image: str) -> Observed:
 
 
 def _matched(observed: Observed) -> Observed:
-    """Refuse a blueprint whose root table is not the one of the pool's campaigns."""
+    """Refuse a blueprint whose root table differs from that of the pool's campaigns."""
     known, compiled = observed.ledger.root_table if observed.ledger else None, observed.compiled
     if compiled is None or known is None or known == compiled.root_table:
         return observed
@@ -94,9 +94,9 @@ def _matched(observed: Observed) -> Observed:
 
 async def _orphans(cluster: Cluster, observed: Observed, facts: Ledger) -> tuple[Run, ...]:
     """Return open runs without a Job. The Jobs were listed before the ledger was read: list them once more."""
-    known = {job.name for job in observed.jobs}
-    lost = [run for run in facts.runs if run.outcome is None and run.job not in known]
+    names = {job.name for job in observed.jobs}
+    lost = [run for run in facts.runs if run.outcome is None and run.job not in names]
     if not lost:
         return ()
-    known |= {job.name for job in (await list_jobs(cluster, observed.pool)).seeding}
-    return tuple(run for run in lost if run.job not in known)
+    names |= {job.name for job in (await list_jobs(cluster, observed.pool)).seeding}
+    return tuple(run for run in lost if run.job not in names)

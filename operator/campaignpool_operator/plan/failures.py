@@ -81,7 +81,7 @@ def _failure(observed: Observed, job: ManagedJob, run: Run | None) -> tuple[str,
     if job.reason != Reason.DEADLINE_EXCEEDED or observed.spec is None:
         return job.reason or Reason.JOB_FAILED, job.message
     limit = observed.spec.seeding.active_deadline_seconds
-    before = next((each for each in observed.pool.status.conditions if each.type == "Degraded"), None)
+    before = next((condition for condition in observed.pool.status.conditions if condition.type == "Degraded"), None)
     if run is not None:
         doing = f"its seeder had made {run.campaigns} of {job.count} campaigns"
     elif before is not None and _of_pods(before.reason):
@@ -108,7 +108,7 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
         and observed.database_age(run.started_at) <= born
         and (since is None or run.finished_at > since)
     ]
-    finished += [(0.0, each.outcome == "Succeeded", each.run[4], each.reason, each.message) for each in ended]
+    finished += [(0.0, item.outcome == "Succeeded", item.run[4], item.reason, item.message) for item in ended]
     finished.sort(key=lambda each: each[0])
     count, age, reason, cause = 0, 0.0, Reason.SEEDING_FAILED, ""
     for seconds, succeeded, of, why, message in finished:
@@ -118,8 +118,8 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
             continue
         if not count:
             age, cause = seconds, ": ".join(part for part in (why, message) if part)
-            if (known := _of_pods(why)) is not None:
-                reason, cause = known, message or ""
+            if (existing := _of_pods(why)) is not None:
+                reason, cause = existing, message or ""
         count += 1
     failures = Failures(count, 0.0, reason, cause)
     return Failures(count, max(0.0, failures.pause - age), reason, cause) if count else failures

@@ -94,9 +94,9 @@ def _superseded(observed: Observed, active: list[ManagedJob]) -> Iterator[Delete
 
 def _asked(observed: Observed) -> str:
     """Return the annotation's value where it was not obeyed yet."""
-    known = observed.pool.status.images
+    existing = observed.pool.status.images
     asked = observed.pool.retry_images
-    return "" if known is not None and known.retried == asked else asked
+    return "" if existing is not None and existing.retried == asked else asked
 
 
 def _failures(observed: Observed, images: ImageTotals) -> ImagesFailures:

@@ -139,7 +139,7 @@ def plan(observed: Observed) -> Plan:
     active = tuple(job for job in observed.jobs if job.active)
     state = _State(observed, spec, ledger, shares(spec), runs, active)
     stopped = tuple(_stopped(state))
-    ended = (*ended_runs(observed, ledger), *(each for each in stopped if isinstance(each, FinishRun)))
+    ended = (*ended_runs(observed, ledger), *(item for item in stopped if isinstance(item, FinishRun)))
     failures = count_failures(observed, ledger, ended)
     in_flight = state.by_owner(tuple(job for job in active if not _names(stopped, job)))
     lacks = {
@@ -161,13 +161,15 @@ def plan(observed: Observed) -> Plan:
         lacking=sum(lacks.values()),
         capped=sum(spec.targets().values()) > spec.max_size,
         failures=failures,
-        obstacle=next((found for job in active if not job.deleting and (found := state.pods(job).obstacle)), None),
+        obstacle=next(
+            (outcome for job in active if not job.deleting and (outcome := state.pods(job).obstacle)), None
+        ),
         next_check=copying.next_check,
         images=copying,
     )
     if observed.fault is not None:
         return result
-    actions: list[Action] = [*ended, *(each for each in stopped if isinstance(each, DeleteJob))]
+    actions: list[Action] = [*ended, *(item for item in stopped if isinstance(item, DeleteJob))]
     actions += _superseded(state, stopped)
     if observed.compiled is not None:
         actions += _installation(ledger, observed.compiled)
@@ -181,7 +183,7 @@ def plan(observed: Observed) -> Plan:
         actions.append(Remove())
     actions += _pruning(observed, ledger)
     # What was installed makes campaigns stale: only the next loop sees how many.
-    again = bool(surplus or retiring) or any(isinstance(each, InstallRevision) for each in actions)
+    again = bool(surplus or retiring) or any(isinstance(action, InstallRevision) for action in actions)
     waits = (_next_check(observed, failures, again=again, held=bool(held)), copying.next_check)
     return replace(
         result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
@@ -189,7 +191,7 @@ def plan(observed: Observed) -> Plan:
 
 
 def _names(actions: tuple[FinishRun | DeleteJob, ...], job: ManagedJob) -> bool:
-    return any(isinstance(each, DeleteJob) and each.uid == job.uid for each in actions)
+    return any(isinstance(action, DeleteJob) and action.uid == job.uid for action in actions)
 
 
 def _stopped(state: _State) -> Iterator[FinishRun | DeleteJob]:
@@ -249,9 +251,9 @@ def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
         count = min(lacks[owner], room)
         if slots <= 0 or count <= 0:
             return
-        known = [job.number for job in state.observed.jobs if job.owner == owner]
-        known += [run.number for run in ledger.runs if run.owner == owner]
-        number = 1 + max([ledger.numbers.get(owner, 0), *known])
+        results = [job.number for job in state.observed.jobs if job.owner == owner]
+        results += [run.number for run in ledger.runs if run.owner == owner]
+        number = 1 + max([ledger.numbers.get(owner, 0), *results])
         yield CreateJob(owner, number, count, f"{usable[owner]} of {state.shares[owner]} are ready")
         slots -= 1
         room -= count

@@ -1,7 +1,7 @@
 """Listen for notifications of the ledgers: one connection for each database in use.
 
 Nothing depends on it: the resync finds whatever is missed. A connection that is lost is opened again with backoff,
-and every pool of its database is then reconciled once, for notifications may have been missed meanwhile.
+and every pool of its database is then reconciled once, for notifications may have been missed in between.
 """
 
 import asyncio

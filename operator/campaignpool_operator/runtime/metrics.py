@@ -1,4 +1,4 @@
-"""What Prometheus is told. Labels are bounded: namespace and name of a pool, states, results; never an owner.
+"""What Prometheus scrapes. Labels are bounded: namespace and name of a pool, states, results; never an owner.
 
 The gauges of a pool are read off its status when they are asked for, so they go when the pool goes. Those of images
 and of the account they are copied in come from the ledger. Pools that share an account all show its calls: take the

@@ -60,8 +60,8 @@ class Rights:
 def sentence(denied: Sequence[Right]) -> str:
     """Return a sentence that says which rights are missing, and what to do."""
     shown = ", ".join(map(str, denied[:_SHOWN]))
-    more = f" and {len(denied) - _SHOWN} more" if len(denied) > _SHOWN else ""
+    additional = f" and {len(denied) - _SHOWN} more" if len(denied) > _SHOWN else ""
     return (
-        f"the operator's service account may not {shown}{more}: grant it the rules of its chart, "
+        f"the operator's service account may not {shown}{additional}: grant it the rules of its chart, "
         "or restrict it to the namespaces in which it has them"
     )

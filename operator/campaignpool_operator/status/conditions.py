@@ -1,4 +1,4 @@
-"""The conditions of a pool, purely: one function for each, from what was observed and planned to a judgement."""
+"""The conditions of a pool, purely: one function per condition, from what was observed and planned to a judgement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def conditions(observed: Observed, plan: Plan) -> list[Condition]:
 
 def find(status: CampaignPoolStatus, kind: str) -> Condition | None:
     """Return a condition of a status by its type, or None."""
-    return next((each for each in status.conditions if each.type == kind), None)
+    return next((condition for condition in status.conditions if condition.type == kind), None)
 
 
 def ready(observed: Observed, plan: Plan) -> Judgement:
@@ -97,19 +97,19 @@ def progressing(observed: Observed, plan: Plan) -> Judgement:
     """Judge whether the operator is changing something."""
     if observed.pool.deleting:
         left = observed.ledger.images.unfinished if observed.ledger is not None else 0
-        more = f" Images of {left} campaigns are copied or deleted before the pool goes." if left else ""
-        message = f"Campaigns that nobody claimed are being removed; claimed ones stay.{more}"
+        additional = f" Images of {left} campaigns are copied or deleted before the pool goes." if left else ""
+        message = f"Campaigns that nobody claimed are being removed; claimed ones stay.{additional}"
         return "True", Reason.DELETING, message
     work = _work(observed, plan)
     if isinstance(work, Fault):
         return "False", work.reason, "Waiting for the error to be resolved; see Degraded."
-    if any(isinstance(each, InstallRevision) for each in plan.actions):
+    if any(isinstance(action, InstallRevision) for action in plan.actions):
         return "True", Reason.INSTALLING, "The blueprint is being installed in the database."
     if plan.obstacle is not None:
         return "False", plan.obstacle.reason, sentence(plan.obstacle.message)
     if any(plan.promised.values()):
         return "True", Reason.SEEDING, "Seeding Jobs are active."
-    if any(isinstance(each, Retire) for each in plan.actions):
+    if any(isinstance(action, Retire) for action in plan.actions):
         return "True", Reason.RETIRING, "Campaigns that are no longer wanted are being removed."
     return _idle(work)
 

@@ -29,7 +29,7 @@ def counted(observed: Observed, todo: ImagesPlan) -> ImagesStatus | None:
     if observed.ledger is None or observed.spec is None:
         return before
     images = observed.ledger.images
-    retried = next((each.asked for each in todo.actions if isinstance(each, RetryImages)), None)
+    retried = next((action.asked for action in todo.actions if isinstance(action, RetryImages)), None)
     if before is None and images == ImageTotals() and not observed.spec.images.copies and retried is None:
         return None
     last = images.last_finished_at
@@ -60,7 +60,7 @@ def judge(observed: Observed, todo: ImagesPlan) -> Judgement | None:
         return "True", Reason.BREAKER_OPEN, message
     if failures.count:
         times = "the last images Job" if failures.count == 1 else f"{failures.count} images Jobs in a row"
-        cause = "; ".join(each.rstrip(".") for each in (failures.cause, images.cause) if each)
+        cause = "; ".join(item.rstrip(".") for item in (failures.cause, images.cause) if item)
         message = f"{times} failed ({cause}); another is created after a pause; {_AT_ONCE}"
         return "True", Reason.IMAGES_JOB_FAILED, message
     if images.failed:
@@ -89,8 +89,8 @@ def _ending(observed: Observed) -> str:
 def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStatus) -> Iterator[Event]:
     """Return the Events about images between two statuses."""
     yield from _ends(observed.images_finished)
-    was = next((each for each in before.conditions if each.type == KIND), None)
-    current = next((each for each in now.conditions if each.type == KIND), None)
+    was = next((condition for condition in before.conditions if condition.type == KIND), None)
+    current = next((condition for condition in now.conditions if condition.type == KIND), None)
     if current is None:
         return
     news = was is None or (was.status, was.reason) != (current.status, current.reason)
@@ -105,21 +105,21 @@ def events(observed: Observed, before: CampaignPoolStatus, now: CampaignPoolStat
 
 
 def _ends(finished: tuple[Finished, ...]) -> Iterator[Event]:
-    for each in finished[:EVENTS]:
-        campaign = f"campaign {each.campaign_id}" if each.campaign_id else "a campaign that is gone"
-        copied = f"{each.copied} of {each.images}"
-        if each.failed:
-            cause = f": {each.cause.rstrip('.')}" if each.cause else ""
+    for item in finished[:EVENTS]:
+        campaign = f"campaign {item.campaign_id}" if item.campaign_id else "a campaign that is gone"
+        copied = f"{item.copied} of {item.images}"
+        if item.failed:
+            cause = f": {item.cause.rstrip('.')}" if item.cause else ""
             yield Event(
                 "Warning", Reason.IMAGES_PARTIAL, f"Images of {campaign} are not all copied: {copied}{cause}."
             )
         else:
             yield Event("Normal", Reason.IMAGES_COPIED, f"Images of {campaign} are copied: {copied}.")
-    more = finished[EVENTS:]
-    if more:
-        whole = sum(1 for each in more if not each.failed)
+    additional = finished[EVENTS:]
+    if additional:
+        whole = sum(1 for item in additional if not item.failed)
         yield Event(
             "Normal",
             Reason.IMAGES_COPIED,
-            f"Images of {len(more)} more campaigns ended, {whole} of them without failures.",
+            f"Images of {len(additional)} more campaigns ended, {whole} of them without failures.",
         )

@@ -51,12 +51,12 @@ def _counted(observed: Observed, plan: Plan, spec: CampaignPoolSpec, ledger: Led
     counts = ledger.owners.values()
     listed = owners[:STATUS_OWNERS]
     return {
-        "ready": sum(claimable(spec, each) for each in counts),
+        "ready": sum(claimable(spec, count) for count in counts),
         "replicas": claimable(spec, ledger.owners.get(MASTER, OwnerCounts())),
-        "seeding": sum(each.seeding for each in owners),
-        "claimed": sum(each.claimed for each in counts),
-        "failed": sum(each.failed for each in counts),
-        "stale": sum(each.stale for each in counts),
+        "seeding": sum(owner.seeding for owner in owners),
+        "claimed": sum(count.claimed for count in counts),
+        "failed": sum(count.failed for count in counts),
+        "stale": sum(count.stale for count in counts),
         "owners": listed,
         "owners_omitted": len(owners) - len(listed),
         "last_seed": _last_seed(ledger) or observed.pool.status.last_seed,
@@ -68,23 +68,23 @@ def _owners(plan: Plan, spec: CampaignPoolSpec, ledger: Ledger) -> list[OwnerSta
     targets = spec.targets()
     names = {owner.id: owner.name or owner.id for owner in spec.owners}
     names[MASTER] = "master"
-    present = {owner for owner, each in ledger.owners.items() if each.whole or each.seeding}
+    present = {owner for owner, item in ledger.owners.items() if item.whole or item.seeding}
     asked = {owner for owner, count in plan.promised.items() if count}
     result = []
     for owner in {*targets, *present, *asked}:
-        each = ledger.owners.get(owner, OwnerCounts())
+        value = ledger.owners.get(owner, OwnerCounts())
         result.append(
             OwnerStatus(
                 id=owner,
                 name=names.get(owner, owner),
                 desired=targets.get(owner, 0),
-                ready=claimable(spec, each),
+                ready=claimable(spec, value),
                 # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
-                seeding=max(each.seeding, plan.promised.get(owner, 0)) + each.imaging,
-                claimed=each.claimed,
+                seeding=max(value.seeding, plan.promised.get(owner, 0)) + value.imaging,
+                claimed=value.claimed,
             )
         )
-    return sorted(result, key=lambda each: (min(0, each.ready - each.desired), each.id))
+    return sorted(result, key=lambda value: (min(0, value.ready - value.desired), value.id))
 
 
 def _last_seed(ledger: Ledger) -> LastSeed | None:
@@ -104,8 +104,8 @@ def _last_seed(ledger: Ledger) -> LastSeed | None:
 
 def transitions(previous: CampaignPoolStatus, current: CampaignPoolStatus) -> Iterator[Event]:
     """Yield the Events between two statuses: one for what became true, none for what stayed so."""
-    before = {each.type: each for each in previous.conditions}
-    now = {each.type: each for each in current.conditions}
+    before = {condition.type: condition for condition in previous.conditions}
+    now = {condition.type: condition for condition in current.conditions}
 
     def turned(kind: str, status: ConditionStatus, *, first: bool) -> bool:
         was = before[kind].status if kind in before else None

@@ -28,15 +28,15 @@ from campaignpool.errors import BlueprintError
 
 
 def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:
-    """Give every table that a blueprint names, as it names them; what the catalog must be asked for.
+    """Return every table that a blueprint names, as it names them; what the catalog must be asked for.
 
-    With `copies`, those where images hang are among them.
+    With `copies`, those where images belong are among them.
     """
     declared = [blueprint.root.table, *(table.name for table in blueprint.tables)]
     sets = [blueprint.root.set_, *(table.set_ for table in blueprint.tables)]
-    called = [name for each in sets for expression in each.values() for name in _called(expression)]
+    called = [name for item in sets for expression in item.values() for name in _called(expression)]
     referred = [name for table in blueprint.tables for name in table.references.values()] + called
-    typed = [name for table in blueprint.tables for each in table.polymorphic for name in each.targets.values()]
+    typed = [name for table in blueprint.tables for item in table.polymorphic for name in item.targets.values()]
     where = blueprint.images or ImageTables()
     images = [where.attachments, where.blobs] if copies else []
     return [*declared, *referred, *typed, *(insert.table for insert in blueprint.on_claim.insert), *images]
@@ -53,7 +53,7 @@ def compile_plan(blueprint: Blueprint, catalog: Catalog, *, copies: bool = False
     """Compile a blueprint against a catalog.
 
     Args:
-        blueprint: The declaration; with `copies` it says where images hang.
+        blueprint: The declaration; with `copies` it says where images belong.
         catalog: What the database says of itself.
         copies: Images are copied after the rows, not shared.
 
@@ -82,13 +82,13 @@ class _Compiler:
         declared = [root, *self.blueprint.tables]
         facts = [self._facts(table.name) for table in declared]
         self._refuse()
-        known = [each for each in facts if each is not None]
-        for place, each in enumerate(known):
-            if self.positions.setdefault(each.oid, place) != place:
-                self.faults.append(f"table {each.name} is named twice: merge the two entries")
+        results = [fact for fact in facts if fact is not None]
+        for place, item in enumerate(results):
+            if self.positions.setdefault(item.oid, place) != place:
+                self.faults.append(f"table {item.name} is named twice: merge the two entries")
         self._refuse()
         claimed = tuple(self._claimed())
-        partly = [self._table(place, both) for place, both in enumerate(zip(declared, known, strict=True))]
+        partly = [self._table(place, both) for place, both in enumerate(zip(declared, results, strict=True))]
         self._refuse()
         self._circles(partly)
         self._refuse()
@@ -98,8 +98,8 @@ class _Compiler:
         self.faults += [fault for table in tables for fault in suitable.shared_files(table)]
         self._refuse()
         edges = {
-            table.position: {each.target for each in table.references}
-            | {target for each in table.polymorphic for target in each.targets.values()}
+            table.position: {reference.target for reference in table.references}
+            | {target for item in table.polymorphic for target in item.targets.values()}
             for table in tables
         }
         return ClonePlan(tables, graph.in_order(edges), claimed, self.blueprint, self.catalog.path, names=self.names)
@@ -115,7 +115,7 @@ class _Compiler:
         return facts
 
     def _table(self, place: int, both: tuple[Table, TableFacts]) -> TablePlan:
-        """Give the plan of a table, as far as it can be without the others: no keys, nothing copied."""
+        """Return the plan of a table, as far as it can be without the others: no keys, nothing copied."""
         table, facts = both
         self.faults += suitable.faults(facts)
         self._columns_exist(table, facts)
@@ -129,8 +129,8 @@ class _Compiler:
             facts,
             "false" if table.trigger_rows == "Keep" else table.where,
             {},
-            tuple(replace(each, anchor=each in anchored) for each in references),
-            tuple(replace(each, anchor=each in anchored) for each in polymorphic),
+            tuple(replace(reference, anchor=reference in anchored) for reference in references),
+            tuple(replace(item, anchor=item in anchored) for item in polymorphic),
             sets,
             (),
             trigger_rows=table.trigger_rows,
@@ -138,7 +138,7 @@ class _Compiler:
         )
 
     def _columns_exist(self, table: Table, facts: TableFacts) -> None:
-        pairs = [name for each in table.polymorphic for name in (each.type, each.id)]
+        pairs = [name for item in table.polymorphic for name in (item.type, item.id)]
         plain = [documents.column(name, facts) for name in table.references]
         for name in [*table.set_, *plain, *pairs, *(table.via or ()), *table.restore]:
             if name not in facts.column:
@@ -147,7 +147,7 @@ class _Compiler:
                 self.faults.append(f"column {name} of {facts.name} is generated: remove it from `set`")
 
     def _references(self, table: Table, facts: TableFacts) -> Iterator[Reference]:
-        """Give the references of a table, those of one column first: they hold whenever there is a value."""
+        """Return the references of a table, those of one column first: they hold whenever there is a value."""
         inside = [key for key in facts.foreign_keys if key.target in self.positions]
         kept = [key for key in inside if not set(key.columns) & set(table.set_)]
         seen: set[tuple[tuple[str, ...], int, tuple[str, ...]]] = set()
@@ -168,18 +168,18 @@ class _Compiler:
     def _polymorphic(self, table: Table, facts: TableFacts) -> Iterator[PolymorphicReference]:
         for pair in table.polymorphic:
             if pair.id in facts.column and pair.type in facts.column and pair.id not in table.set_:
-                found = self._targets(pair, facts)
-                targets = {kind: position for kind, (position, _) in found.items()}
+                result = self._targets(pair, facts)
+                targets = {kind: position for kind, (position, _) in result.items()}
                 required = facts.column[pair.id].not_null
-                yield PolymorphicReference(pair.type, pair.id, targets, dict(found.values()), required)
+                yield PolymorphicReference(pair.type, pair.id, targets, dict(result.values()), required)
 
     def _targets(self, pair: Polymorphic, facts: TableFacts) -> dict[str, tuple[int, str]]:
         where = f"table {facts.name}: target of {pair.type}"
-        found = {kind: self._target(where, name) for kind, name in pair.targets.items()}
-        return {kind: target for kind, target in found.items() if target is not None}
+        result = {kind: self._target(where, name) for kind, name in pair.targets.items()}
+        return {kind: target for kind, target in result.items() if target is not None}
 
     def _target(self, where: str, name: str) -> tuple[int, str] | None:
-        """Give the place of a table that is referred to by its primary key, and that key."""
+        """Return the place of a table that is referred to by its primary key, and that key."""
         facts = self.catalog.tables.get(name)
         position = self.positions.get(facts.oid) if facts else None
         if facts is None:
@@ -200,22 +200,22 @@ class _Compiler:
         references: list[Reference],
         polymorphic: list[PolymorphicReference],
     ) -> list[Reference | PolymorphicReference]:
-        """Give the references that make a row part of a campaign."""
+        """Return the references that make a row part of a campaign."""
         if place == 0:
             return []
-        others = [each for each in references if each.target != place]
+        others = [reference for reference in references if reference.target != place]
         if table.via:
-            named = [each for each in others if set(each.columns) <= set(table.via)]
-            pairs = [each for each in polymorphic if each.column in table.via]
-            found = {name for each in named for name in each.columns} | {each.column for each in pairs}
+            named = [other for other in others if set(other.columns) <= set(table.via)]
+            pairs = [item for item in polymorphic if item.column in table.via]
+            result = {name for item in named for name in item.columns} | {pair.column for pair in pairs}
             self.faults += [
                 f"table {facts.name}: `via` names {name}, which is no reference to another table of the blueprint"
                 for name in table.via
-                if name in facts.column and name not in found
+                if name in facts.column and name not in result
             ]
             return [*named, *pairs]
-        to_root = sorted((each for each in others if each.target == 0), key=lambda each: not each.required)
-        required = [each for each in others if each.required]
+        to_root = sorted((other for other in others if other.target == 0), key=lambda each: not each.required)
+        required = [other for other in others if other.required]
         chosen = to_root[:1] or required or polymorphic[:1] or others[:1]
         if not chosen:
             self.faults.append(
@@ -227,12 +227,14 @@ class _Compiler:
     def _circles(self, tables: list[TablePlan]) -> None:
         """No column may hold, by way of references, what it holds itself: nothing would say which value it has."""
         for table in tables:
-            pairs = {each.column for each in table.polymorphic}
-            for each in (each for other in tables for each in other.references if each.target == table.position):
-                for name in each.target_columns:
+            pairs = {item.column for item in table.polymorphic}
+            for item in (
+                reference for other in tables for reference in other.references if reference.target == table.position
+            ):
+                for name in item.target_columns:
                     path = [(table.position, name)]
-                    while (found := step(tables[path[-1][0]], path[-1][1])) and path[-1] not in path[:-1]:
-                        path.append((found.target, found.held(path[-1][1])))
+                    while (result := step(tables[path[-1][0]], path[-1][1])) and path[-1] not in path[:-1]:
+                        path.append((result.target, result.held(path[-1][1])))
                     named = [f"{column} of {tables[place].facts.name}" for place, column in path]
                     if path[-1] in path[:-1]:
                         self.faults.append(f"{', '.join(named)} refer to each other in a circle: set one of them")
@@ -246,17 +248,20 @@ class _Compiler:
         """Complete the plan of a table: its keys, and what is copied."""
         facts = table.facts
         referred = {
-            each.target_columns for other in tables for each in other.references if each.target == table.position
-        } | {
-            (each.keys[table.position],)
+            reference.target_columns
             for other in tables
-            for each in other.polymorphic
-            if table.position in each.keys
+            for reference in other.references
+            if reference.target == table.position
+        } | {
+            (item.keys[table.position],)
+            for other in tables
+            for item in other.polymorphic
+            if table.position in item.keys
         }
         if table.restore:
             referred |= {facts.primary_key}  # to find the rows again
-        remapped = {name for each in table.references for name in each.columns}
-        remapped |= {each.column for each in table.polymorphic}
+        remapped = {name for reference in table.references for name in reference.columns}
+        remapped |= {item.column for item in table.polymorphic}
         if table.position in self.called:
             referred.add(facts.primary_key)
         new = remapped | set(table.sets)
@@ -273,8 +278,8 @@ class _Compiler:
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
             )
-        anchors = [each for each in table.references if each.anchor]
-        if table.trigger_rows == "Keep" and any(len(each.columns) > 1 for each in anchors):
+        anchors = [reference for reference in table.references if reference.anchor]
+        if table.trigger_rows == "Keep" and any(len(anchor.columns) > 1 for anchor in anchors):
             self.faults.append(f"table {facts.name}: `triggerRows: Keep` needs references of one column to anchor it")
         if table.restore and not facts.primary_key:
             self.faults.append(f"table {facts.name}: `restore` needs a primary key to find the rows by")
@@ -313,7 +318,7 @@ class _Compiler:
                 self.faults.append(f"{where}, column {column}: {error}")
 
     def _reachable(self, tables: tuple[TablePlan, ...]) -> None:
-        """Every table must hang on the root by its anchors."""
+        """Every table must belong to the root by its anchors."""
         reached, size = {0}, 0
         while size != len(reached):
             size = len(reached)
@@ -321,7 +326,7 @@ class _Compiler:
         for table in tables:
             if table.position not in reached and table.anchors:
                 self.faults.append(
-                    f"table {table.facts.name} does not hang on the root by {', '.join(table.anchors)}: "
+                    f"table {table.facts.name} does not belong to the root by {', '.join(table.anchors)}: "
                     "name other columns under `via`"
                 )
 
@@ -330,8 +335,8 @@ class _Compiler:
         for table in tables:
             for reference in table.references:
                 target = tables[reference.target]
-                made = [column.name for column in target.facts.columns if column.name not in target.copied]
-                changed = [name for name in made if not target.facts.column[name].generated]
+                results = [column.name for column in target.facts.columns if column.name not in target.copied]
+                changed = [name for name in results if not target.facts.column[name].generated]
                 for own, theirs in zip(reference.columns, reference.target_columns, strict=True):
                     source = target.facts.column[theirs]
                     fixed = table.facts.column[own].generated or not source.generated
@@ -350,7 +355,7 @@ class _Compiler:
             ]
 
     def _claimed(self) -> Iterator[TableFacts]:
-        """Give the table of each row that a claim inserts."""
+        """Return the table of each row that a claim inserts."""
         root = self.catalog.tables[self.blueprint.root.table]
         on_claim = self.blueprint.on_claim
         self._variables("onClaim", on_claim.set_, VARIABLES)
@@ -381,7 +386,7 @@ def _unless_null(column: Column) -> str:
 
 
 def _nulls(facts: TableFacts, key: ForeignKey, keys: list[ForeignKey]) -> tuple[str, ...]:
-    """Give the columns of a foreign key that become NULL where the target is left out.
+    """Return the columns of a foreign key that become NULL where the target is left out.
 
     Of several columns one that is NULL is enough, so those that other references share stay, where others can go.
     """

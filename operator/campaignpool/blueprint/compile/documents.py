@@ -1,7 +1,7 @@
 """References inside of arrays and JSON documents: expressions that replace each key by that of its clone. Pure.
 
 `members` names an array column, `layout.steps[*].id` a path in a JSON column: `.key` goes into an object, `[*]` into
-each element of an array. Keys that are no rows of the template stay as they are.
+each element of an array. Keys that are no rows of the template stay unchanged.
 """
 
 import re
@@ -22,8 +22,8 @@ def column(reference: str, facts: TableFacts) -> str:
 
 def is_document(reference: str, facts: TableFacts) -> bool:
     """Return whether a reference leads into an array or a JSON document."""
-    found = facts.column.get(column(reference, facts))
-    return found is not None and (found.base in _JSON or found.base.endswith("[]"))
+    value = facts.column.get(column(reference, facts))
+    return value is not None and (value.base in _JSON or value.base.endswith("[]"))
 
 
 def remapped(table: Table, facts: TableFacts) -> Mapping[str, str]:
@@ -45,8 +45,8 @@ def remapped(table: Table, facts: TableFacts) -> Mapping[str, str]:
 
 def _elements(array: str, kind: str, target: str) -> str:
     key = f"coalesce(CAST($clone_of({target}, u.campaignpool_e) AS {kind}), u.campaignpool_e)"
-    each = f"unnest({array}) WITH ORDINALITY AS u (campaignpool_e, campaignpool_n)"
-    return f"coalesce((SELECT array_agg({key} ORDER BY u.campaignpool_n) FROM {each}), {array})"
+    item = f"unnest({array}) WITH ORDINALITY AS u (campaignpool_e, campaignpool_n)"
+    return f"coalesce((SELECT array_agg({key} ORDER BY u.campaignpool_n) FROM {item}), {array})"
 
 
 def _within(value: str, steps: list[str], target: str) -> str:
@@ -55,19 +55,19 @@ def _within(value: str, steps: list[str], target: str) -> str:
     own = f"d{depth}.campaignpool_v"
     if not steps:
         clone = f"$clone_of({target}, {own} #>> '{{}}')"
-        made = (
+        created = (
             f"coalesce(CASE jsonb_typeof({own}) WHEN 'string' THEN to_jsonb(CAST({clone} AS text)) "
             f"WHEN 'number' THEN to_jsonb({clone}) END, {own})"
         )
     elif step := steps[0]:
         inner = _within(f"({own} -> {literal(step)})", steps[1:], target)
         has = f"jsonb_typeof({own}) = 'object' AND jsonb_exists({own}, {literal(step)})"
-        made = f"CASE WHEN {has} THEN jsonb_set({own}, ARRAY[{literal(step)}], {inner}) ELSE {own} END"
+        created = f"CASE WHEN {has} THEN jsonb_set({own}, ARRAY[{literal(step)}], {inner}) ELSE {own} END"
     else:
         element = f"a{depth}.campaignpool_e"
         inner = _within(element, steps[1:], target)
-        each = f"jsonb_array_elements({own}) WITH ORDINALITY AS a{depth} (campaignpool_e, campaignpool_n)"
-        items = f"(SELECT coalesce(jsonb_agg({inner} ORDER BY a{depth}.campaignpool_n), '[]') FROM {each})"
-        made = f"CASE WHEN jsonb_typeof({own}) = 'array' THEN {items} ELSE {own} END"
+        item = f"jsonb_array_elements({own}) WITH ORDINALITY AS a{depth} (campaignpool_e, campaignpool_n)"
+        items = f"(SELECT coalesce(jsonb_agg({inner} ORDER BY a{depth}.campaignpool_n), '[]') FROM {item})"
+        created = f"CASE WHEN jsonb_typeof({own}) = 'array' THEN {items} ELSE {own} END"
     # The value is written once, whatever the path does with it.
-    return f"(SELECT {made} FROM (SELECT {value} AS campaignpool_v) AS d{depth})"
+    return f"(SELECT {created} FROM (SELECT {value} AS campaignpool_v) AS d{depth})"

@@ -40,14 +40,14 @@ def expand(expression: str, clone_of: Callable[[str, str], str]) -> str:
 
 def calls(expression: str) -> Iterator[str]:
     """Yield the tables that `$clone_of` names in an expression. Raises as `expand` does."""
-    found: list[str] = []
+    results: list[str] = []
 
     def note(table: str, key: str) -> str:
-        found.append(table)
+        results.append(table)
         return key
 
     expand(expression, note)
-    yield from found
+    yield from results
 
 
 def _arguments(expression: str, start: int) -> tuple[str, str, int]:
@@ -98,12 +98,12 @@ def reads(expression: str) -> bool:
 
 
 def variables_of(expression: str) -> set[str]:
-    """Give the names of the variables of an expression."""
+    """Return the names of the variables of an expression."""
     return {match[1] for match in _TOKEN.finditer(expression) if match[1] is not None}
 
 
 def mentioned(expression: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Give those of some columns that an expression may read: too many rather than too few."""
+    """Return those of some columns that an expression may read: too many rather than too few."""
     bare = _TOKEN.sub(lambda match: match[0] if match[1] is None else " ", expression)
     words = {word.lower() for word in re.findall(r"\w+", bare)}
     return tuple(name for name in names if words & {word.lower() for word in re.findall(r"\w+", name) or [name]})

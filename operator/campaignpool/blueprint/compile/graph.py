@@ -15,7 +15,7 @@ def in_order(edges: Mapping[int, Set[int]]) -> tuple[tuple[int, ...], ...]:
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []
-    found: list[tuple[int, ...]] = []
+    results: list[tuple[int, ...]] = []
 
     def visit(node: int) -> None:
         index[node] = low[node] = len(index)
@@ -28,10 +28,10 @@ def in_order(edges: Mapping[int, Set[int]]) -> tuple[tuple[int, ...], ...]:
                 low[node] = min(low[node], index[other])
         if low[node] == index[node]:
             place = stack.index(node)
-            found.append(tuple(sorted(stack[place:])))
+            results.append(tuple(sorted(stack[place:])))
             del stack[place:]
 
     for node in sorted(edges):
         if node not in index:
             visit(node)
-    return tuple(found)
+    return tuple(results)

@@ -1,4 +1,4 @@
-"""Where images hang, compiled against the catalog: how they are copied after the rows. Pure."""
+"""Where images belong, compiled against the catalog: how the Job copies them after the rows. Pure."""
 
 from collections.abc import Iterator
 
@@ -17,14 +17,16 @@ def image_plan(plan: ClonePlan, blueprint: Blueprint, catalog: Catalog) -> Image
     """
     declared = blueprint.images or ImageTables()
     blobs, named = catalog.tables.get(declared.blobs), catalog.tables.get(declared.attachments)
-    known = {table.facts.oid: table for table in plan.tables}
+    result = {table.facts.oid: table for table in plan.tables}
     if named is None or blobs is None:
         absent = declared.attachments if named is None else declared.blobs
-        raise BlueprintError([f"images: table {absent} does not exist: say under `images` where images hang"])
-    table = known.get(named.oid)
+        raise BlueprintError([f"images: table {absent} does not exist: say under `images` where images belong"])
+    table = result.get(named.oid)
     if table is None:
         raise BlueprintError([f"images: table {named.name} is not part of the blueprint: add it to `tables`"])
-    faults = [f"images: {fault}" for fault in (*_attachments(plan, table, declared), *_blobs(known, blobs, declared))]
+    faults = [
+        f"images: {fault}" for fault in (*_attachments(plan, table, declared), *_blobs(result, blobs, declared))
+    ]
     if faults:
         raise BlueprintError(faults)
     key = blobs.column[blobs.primary_key[0]]
@@ -43,8 +45,8 @@ def _attachments(plan: ClonePlan, table: TablePlan, declared: ImageTables) -> It
     if any(kind is KeyKind.NUMBERED for kind in table.keys.values()):
         yield f"a table of the blueprint refers to {name}: its rows come after all others, so leave that table out"
     for other in plan.tables:
-        targets = {each.target for each in other.references}
-        targets |= {target for each in other.polymorphic for target in each.targets.values()}
+        targets = {reference.target for reference in other.references}
+        targets |= {target for item in other.polymorphic for target in item.targets.values()}
         if table.position in targets:
             yield f"table {other.facts.name} refers to {name}, whose rows come last: leave one of them out"
 

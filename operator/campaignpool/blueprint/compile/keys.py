@@ -1,7 +1,7 @@
-"""Which columns of a table a clone makes anew, and how. Pure.
+"""Which columns of a table get a new value in each clone, and how. Pure.
 
-A primary key must differ in every clone: by a column that is remapped or set, or else by one that is made anew.
-A column that other tables refer to must be made anew too, unless the columns it is unique with are.
+A primary key must differ in every clone: by a column that is remapped or set, or else by one that gets a new value.
+A column that other tables refer to must get a new value too, unless the columns it is unique with are.
 """
 
 import re
@@ -35,37 +35,37 @@ class Uses:
 
 
 def keys(facts: TableFacts, uses: Uses) -> tuple[Mapping[str, KeyKind], list[str]]:
-    """Give the columns that are made anew, and a fault for every one that should be and cannot."""
-    made: dict[str, KeyKind] = {}
+    """Return the columns that get new values, and a fault for every one that should be and cannot."""
+    result: dict[str, KeyKind] = {}
     faults: list[str] = []
     for group in dict.fromkeys([facts.primary_key, *sorted(uses.referred)]):
-        able = [facts.column[name] for name in group if name not in uses.new | uses.leaving | made.keys()]
+        able = [facts.column[name] for name in group if name not in uses.new | uses.leaving | result.keys()]
         able = [column for column in able if not column.generated]
         for column in sorted(able, key=_rank):
-            fresh = bool((uses.new | made.keys()) & set(group))
+            fresh = bool((uses.new | result.keys()) & set(group))
             kind = _kind(column, uses, fresh=fresh)
             if kind:
-                made[column.name] = kind
-        if group and not (uses.new | made.keys()) & set(group):
+                result[column.name] = kind
+        if group and not (uses.new | result.keys()) & set(group):
             faults.append(_fault(facts, group, uses))
-    return made, faults
+    return result, faults
 
 
 def _rank(column: Column) -> int:
-    """Say which column of a key is its own rather than something that it belongs to."""
+    """Return which column of a key is its own rather than something that it belongs to."""
     if column.base == "uuid":
         return 0 if column.has_default else 2
     return 1 if column.sequence else 3
 
 
 def _kind(column: Column, uses: Uses, *, fresh: bool) -> KeyKind | None:
-    """Give how a column of a key is made; None leaves it as it is.
+    """Return how a column of a key is made; None leaves it unchanged.
 
     Args:
         column: The column.
         uses: Of the columns of its table.
         fresh: Whether another column of the key is new in every clone. Then only what looks like an id of its own
-            is made anew: without a default it may be a reference that nobody declared.
+            gets a new value: without a default it may be a reference that nobody declared.
     """
     if fresh and not (column.sequence or (column.base == "uuid" and column.has_default)):
         return None
@@ -78,7 +78,7 @@ def _kind(column: Column, uses: Uses, *, fresh: bool) -> KeyKind | None:
 
 
 def _fault(facts: TableFacts, group: tuple[str, ...], uses: Uses) -> str:
-    """Say why a key would be the same in every clone, and what to do."""
+    """Return why a key would be the same in every clone, and what to do."""
     names = ", ".join(group)
     what = f"key {names} of {facts.name}" if group == facts.primary_key else f"{names} of {facts.name}, referred to,"
     if uses.root and len(group) > 1:
@@ -102,7 +102,7 @@ def _fault(facts: TableFacts, group: tuple[str, ...], uses: Uses) -> str:
 
 
 def leaving(facts: TableFacts, inside: Set[int]) -> Iterator[str]:
-    """Give the columns of foreign keys to tables outside the plan."""
+    """Return the columns of foreign keys to tables outside the plan."""
     for key in facts.foreign_keys:
         if key.target not in inside:
             yield from key.columns

@@ -68,7 +68,7 @@ class Reference:
         return not self.nulls
 
     def held(self, column: str) -> str:
-        """Give what one of the columns holds."""
+        """Return what one of the columns holds."""
         return self.target_columns[self.columns.index(column)]
 
 
@@ -136,11 +136,11 @@ class TablePlan:
         position: Its place in `ClonePlan.tables`.
         facts: The table as the catalog has it.
         where: Condition of the rows that are copied.
-        keys: Columns whose values are made anew, and how: `SPLICED`, `NUMBERED` or `DEFAULT`.
+        keys: Columns that get new values, and how: `SPLICED`, `NUMBERED` or `DEFAULT`.
         references: References into the plan, by foreign key or declared.
         polymorphic: Polymorphic references.
         sets: Columns that are set to an expression.
-        copied: Columns that are copied as they are.
+        copied: Columns that are copied unchanged.
         numbers: Columns beside the keys whose default draws a number or a random value; left to the default.
         trigger_rows: What becomes of rows that triggers add: `Refuse`, `Replace` or `Keep`.
         restore: Columns that are written again once all rows are inserted.
@@ -160,7 +160,7 @@ class TablePlan:
 
     @property
     def key_column(self) -> Column | None:
-        """The column that is made anew in every clone and names a row best; None where none is."""
+        """The column that gets a new value in every clone and names a row best; None where none is."""
         own = [name for name in self.facts.primary_key if name in self.keys] or list(self.keys)
         return self.facts.column[min(own, key=lambda name: _RANK[self.keys[name]])] if own else None
 
@@ -187,8 +187,8 @@ class TablePlan:
     @property
     def anchors(self) -> tuple[str, ...]:
         """The columns that make a row part of a campaign."""
-        plain = [name for each in self.references if each.anchor for name in each.columns]
-        return tuple(dict.fromkeys([*plain, *(each.column for each in self.polymorphic if each.anchor)]))
+        plain = [name for reference in self.references if reference.anchor for name in reference.columns]
+        return tuple(dict.fromkeys([*plain, *(item.column for item in self.polymorphic if item.anchor)]))
 
     @cached_property
     def mentioned(self) -> tuple[str, ...]:
@@ -199,23 +199,23 @@ class TablePlan:
     @cached_property
     def links(self) -> tuple[Link, ...]:
         """The references, plain and polymorphic, those of one column first."""
-        found: list[Link] = []
-        for each in self.references:
-            nulls = () if each.anchor else each.nulls
-            only = (Alternative(each.target, each.target_columns),)
-            found.append(Link(len(found), each.columns, None, only, each.anchor, nulls))
+        results: list[Link] = []
+        for reference in self.references:
+            nulls = () if reference.anchor else reference.nulls
+            only = (Alternative(reference.target, reference.target_columns),)
+            results.append(Link(len(results), reference.columns, None, only, reference.anchor, nulls))
         for pair in self.polymorphic:
             names = {
                 target: sorted(n for n, t in pair.targets.items() if t == target) for target in sorted(pair.keys)
             }
             several = tuple(Alternative(target, (pair.keys[target],), tuple(own)) for target, own in names.items())
             nulls = () if pair.anchor or pair.required else (pair.column,)
-            found.append(Link(len(found), (pair.column,), pair.type_column, several, pair.anchor, nulls))
-        return tuple(found)
+            results.append(Link(len(results), (pair.column,), pair.type_column, several, pair.anchor, nulls))
+        return tuple(results)
 
     def number(self, column: str) -> int:
-        """Give the place of a column in its table: part of the names of our own columns."""
-        return next(n for n, each in enumerate(self.facts.columns) if each.name == column)
+        """Return the place of a column in its table: part of the names of our own columns."""
+        return next(n for n, item in enumerate(self.facts.columns) if item.name == column)
 
 
 @dataclass(frozen=True)
@@ -236,18 +236,18 @@ class Derived:
         """Each reference that it is part of: the link, the alternative, and where the value comes from."""
         name = self.column.name
         return tuple(
-            (link, n, self.plan.origin(each.target, each.target_columns[link.columns.index(name)]))
+            (link, n, self.plan.origin(item.target, item.target_columns[link.columns.index(name)]))
             for link in self.table.links
             if name in link.columns
-            for n, each in enumerate(link.alternatives)
+            for n, item in enumerate(link.alternatives)
         )
 
     @cached_property
     def origins(self) -> tuple[Origin, ...]:
         """Where its values come from, without those that are copied; one for each form of spliced keys."""
-        found = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
-        spliced = {self._form(origin): origin for origin in reversed(found) if origin.kind is KeyKind.SPLICED}
-        return (*spliced.values(), *(origin for origin in found if origin.kind is not KeyKind.SPLICED))
+        result = dict.fromkeys(origin for _, _, origin in self.entries if origin.kind is not KeyKind.COPIED)
+        spliced = {self._form(origin): origin for origin in reversed(result) if origin.kind is KeyKind.SPLICED}
+        return (*spliced.values(), *(origin for origin in result if origin.kind is not KeyKind.SPLICED))
 
     def _form(self, origin: Origin) -> str:
         return self.plan.tables[origin.table].facts.column[origin.column].key_form
@@ -256,7 +256,7 @@ class Derived:
         """Return the number of a source: those that are spliced in one form are one source."""
         if origin.kind is not KeyKind.SPLICED:
             return self.origins.index(origin)
-        forms = [self._form(each) for each in self.origins if each.kind is KeyKind.SPLICED]
+        forms = [self._form(item) for item in self.origins if item.kind is KeyKind.SPLICED]
         return forms.index(self._form(origin))
 
     @property
@@ -267,7 +267,7 @@ class Derived:
         return all(origin == own for _, _, origin in self.entries)
 
     def needs(self, origin: Origin) -> tuple[str, ...]:
-        """Give the columns of the target's row that the expression of a source may read."""
+        """Return the columns of the target's row that the expression of a source may read."""
         target = self.plan.tables[origin.table]
         return mentioned(target.sets[origin.column], [column.name for column in target.facts.columns])
 
@@ -321,8 +321,8 @@ class ClonePlan:
     @cached_property
     def looked_up(self) -> frozenset[int]:
         """Positions of the tables whose clones expressions look up by the template's key."""
-        expressions = (each for table in self.tables for each in table.sets.values())
-        return frozenset(self.names[name] for each in expressions for name in calls(each))
+        expressions = (item for table in self.tables for item in table.sets.values())
+        return frozenset(self.names[name] for expression in expressions for name in calls(expression))
 
     @property
     def root(self) -> TablePlan:
@@ -341,7 +341,7 @@ class ClonePlan:
                 yield Derived(self, table, column)
 
     def origin(self, position: int, column: str) -> Origin:
-        """Give where the value of a column comes from, past all references.
+        """Return where the value of a column comes from, past all references.
 
         The compiler has seen to it that references do not lead in a circle.
         """
@@ -350,22 +350,22 @@ class ClonePlan:
             return Origin(KeyKind.SET, position, column)
         if column in table.keys:
             return Origin(table.keys[column], position, column)
-        found = step(table, column)
-        return self.origin(found.target, found.held(column)) if found else Origin(KeyKind.COPIED, position, column)
+        result = step(table, column)
+        return self.origin(result.target, result.held(column)) if result else Origin(KeyKind.COPIED, position, column)
 
 
 def step(table: TablePlan, column: str) -> Reference | None:
-    """Give the reference that says what a column holds: the first one, as those of one column stand first."""
-    for each in table.references:
-        if column in each.columns and (each.target, each.held(column)) != (table.position, column):
-            return each
+    """Return the reference that says what a column holds: the first one, as those of one column stand first."""
+    for reference in table.references:
+        if column in reference.columns and (reference.target, reference.held(column)) != (table.position, column):
+            return reference
     return None
 
 
 def anchor_targets(table: TablePlan) -> set[int]:
-    """Give the places of the tables by which a table hangs on the root, itself excluded."""
-    found = {each.target for each in table.references if each.anchor}
-    for each in table.polymorphic:
-        if each.anchor:
-            found |= set(each.targets.values())
-    return found - {table.position}
+    """Return the places of the tables by which a table belongs to the root, itself excluded."""
+    names = {reference.target for reference in table.references if reference.anchor}
+    for item in table.polymorphic:
+        if item.anchor:
+            names |= set(item.targets.values())
+    return names - {table.position}

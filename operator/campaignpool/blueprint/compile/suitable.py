@@ -42,7 +42,7 @@ def faults(facts: TableFacts) -> Iterator[str]:
 
 def hidden(facts: TableFacts, operations: tuple[str, ...]) -> Iterator[str]:
     """Yield the fault where row level security keeps rows of a table from the role in the URL."""
-    kept = [each for each in facts.hidden if each in operations]
+    kept = [item for item in facts.hidden if item in operations]
     if kept:
         yield (
             f"row level security of {facts.name} applies to the role in the URL, and no policy lets it {_list(kept)} "

@@ -14,7 +14,7 @@ __all__ = ["MARK", "discover"]
 
 
 async def discover(connection: Connection, root: str, template: Template) -> str:
-    """Give a commented blueprint in YAML.
+    """Return a commented blueprint in YAML.
 
     Raises:
         ConfigurationError: There is no such root table, or it has no primary key of one column.

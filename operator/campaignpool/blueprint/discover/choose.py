@@ -18,21 +18,21 @@ _ENOUGH = 5
 
 
 def left_out(facts: Facts, owner: int | None) -> dict[int, TableOut]:
-    """Give the tables that hang on the root and are no template, with the reason of each.
+    """Return the tables that belong to the root and are no template, with the reason of each.
 
     Args:
         facts: What was read.
         owner: Oid of the table of people, to whom campaigns belong.
     """
-    found: dict[int, TableOut] = {}
+    result: dict[int, TableOut] = {}
     for oid, table in facts.walk.reached.items():
         if table.is_root:
             continue
-        reason, look = _reason(facts, table, owner, found) or (None, False)
+        reason, look = _reason(facts, table, owner, result) or (None, False)
         if reason:
             counted = facts.census.get(oid, _UNKNOWN)
-            found[oid] = TableOut(facts.names[oid], counted.rows, counted.total, reason, look)
-    return found
+            result[oid] = TableOut(facts.names[oid], counted.rows, counted.total, reason, look)
+    return result
 
 
 def is_membership(facts: Facts, table: TableFacts, owner: int | None) -> bool:
@@ -47,7 +47,7 @@ def is_membership(facts: Facts, table: TableFacts, owner: int | None) -> bool:
 
 
 def column_to(table: TableFacts, target: int) -> str | None:
-    """Give the required column by which a table refers to another, if there is one."""
+    """Return the required column by which a table refers to another, if there is one."""
     for key in table.foreign_keys:
         if key.target == target and len(key.columns) == 1 and table.column[key.columns[0]].not_null:
             return key.columns[0]
@@ -55,7 +55,7 @@ def column_to(table: TableFacts, target: int) -> str | None:
 
 
 def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, TableOut]) -> tuple[str, bool] | None:
-    """Give why a table is left out, and whether a person should look at that; None where it is template."""
+    """Return why a table is left out, and whether a person should look at that; None where it is template."""
     own = table.facts
     if own.oid in facts.unreadable:
         return "the role in the URL may not read it: grant SELECT on it, or leave it out", True
@@ -66,10 +66,10 @@ def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, T
     ]
     targets = {hang.target for hang in table.hangs}
     if parents or targets <= set(out):
-        return f"hangs on {out[(parents or sorted(targets))[0]].name}, which is left out", False
+        return f"belongs to {out[(parents or sorted(targets))[0]].name}, which is left out", False
     counted = facts.census.get(own.oid, _UNKNOWN)
     if counted is _UNKNOWN:
-        return "hangs on a table that the role in the URL may not read", True
+        return "belongs to a table that the role in the URL may not read", True
     if is_membership(facts, own, owner):
         return "who belongs to a campaign: the claim makes this row, see onClaim", False
     if counted.rows == 0:

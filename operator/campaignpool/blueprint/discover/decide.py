@@ -21,7 +21,7 @@ def decide(facts: Facts) -> Discovery:
     out = choose.left_out(facts, owners)
     inside = {oid for oid in facts.walk.reached if oid not in out}
     tables = [_table(facts, table, inside, set(out)) for oid, table in facts.walk.reached.items() if oid in inside]
-    found = Discovery(
+    discovery = Discovery(
         template=f"{facts.template} ({facts.condition or 'by its key'})",
         root=_root(facts, root, owner, inside, set(out)),
         tables=tuple(tables[1:]),
@@ -31,14 +31,14 @@ def decide(facts: Facts) -> Discovery:
         claim_notes=tuple(_claim_notes(facts, root, owner)),
     )
     try:
-        compiler.compile_plan(as_blueprint(found), facts.catalog)
+        compiler.compile_plan(as_blueprint(discovery), facts.catalog)
     except BlueprintError as error:
-        return replace(found, faults=tuple(error.faults))
-    return found
+        return replace(discovery, faults=tuple(error.faults))
+    return discovery
 
 
 def as_blueprint(found: Discovery) -> Blueprint:
-    """Give the proposal as a blueprint, without its reasons."""
+    """Return the proposal as a blueprint, without its reasons."""
     return Blueprint(
         root=Root(table=found.root.name, set_=_sets(found.root.settings)),
         tables=[
@@ -62,11 +62,11 @@ def as_blueprint(found: Discovery) -> Blueprint:
 
 
 def _sets(found: tuple[Setting, ...]) -> dict[str, str]:
-    return {each.column: each.expression for each in found if each.expression is not None}
+    return {item.column: item.expression for item in found if item.expression is not None}
 
 
 def _owner(facts: Facts, root: TableFacts) -> tuple[str | None, int | None]:
-    """Give the column that says whose a campaign is, and the oid of the table of its owners."""
+    """Return the column that says whose a campaign is, and the oid of the table of its owners."""
     keys = [
         key
         for key in root.foreign_keys
@@ -79,26 +79,28 @@ def _owner(facts: Facts, root: TableFacts) -> tuple[str | None, int | None]:
 
 
 def _root(facts: Facts, root: TableFacts, owner: str | None, inside: set[int], out: set[int]) -> TableIn:
-    found = [*settings.of_root(facts, owner), *settings.root_pointers(facts, out)]
-    notes = settings.notes(facts, root, inside, out, {each.column for each in found} | ({owner} if owner else set()))
+    results = [*settings.of_root(facts, owner), *settings.root_pointers(facts, out)]
+    notes = settings.notes(
+        facts, root, inside, out, {item.column for item in results} | ({owner} if owner else set())
+    )
     if owner and root.column[owner].not_null:
         notes.insert(
             0, Note(f"{owner} is copied: until somebody claims it, a campaign belongs to the template's owner")
         )
     comment = f"the template is one of {facts.campaigns:,} rows"
-    return TableIn(facts.names[root.oid], comment, settings=tuple(found), notes=tuple(notes))
+    return TableIn(facts.names[root.oid], comment, settings=tuple(results), notes=tuple(notes))
 
 
 def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> TableIn:
     own, counted = table.facts, facts.census[table.facts.oid]
     where, why = settings.filtered(own, counted)
-    found = settings.of_table(facts, own, inside, out)
+    result = settings.of_table(facts, own, inside, out)
     polymorphic, notes = _polymorphic(facts, own, inside)
-    notes += settings.notes(facts, own, inside, out, {each.column for each in found})
+    notes += settings.notes(facts, own, inside, out, {item.column for item in result})
     if table.loose:
         column = table.hangs[0].columns[0]
         notes.insert(
-            0, Note(f"hangs on the campaign by {column} alone, which may be NULL: is it template?", look=True)
+            0, Note(f"belongs to the campaign by {column} alone, which may be NULL: is it template?", look=True)
         )
     if why and not where:
         notes.insert(0, Note(why, look=True))
@@ -106,44 +108,44 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     if happens:
         notes.append(Note(f"{', '.join(happens)} are copied", look=True))
     comment = f"{names.counted(counted.rows, 'row')} of the template, of {counted.total:,}"
-    settled = {each.column for each in found}
+    settled = {item.column for item in result}
     implied = facts.implied.get(own.oid, {})
     references = {c: facts.names[to] for c, to in implied.items() if to in inside and c not in settled}
     return TableIn(
-        facts.names[own.oid], comment, where, why, tuple(found), tuple(polymorphic), tuple(notes), references
+        facts.names[own.oid], comment, where, why, tuple(result), tuple(polymorphic), tuple(notes), references
     )
 
 
 def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[list[Reference], list[Note]]:
-    tables: Mapping[int, TableFacts] = {each.oid: each for each in facts.catalog.tables.values()}
+    tables: Mapping[int, TableFacts] = {item.oid: item for item in facts.catalog.tables.values()}
     found, notes = [], []
     for pair in facts.pairs:
         if pair.table != table.oid:
             continue
         targets: dict[str, str] = {}
-        for each in pair.types:
-            target = meant(each, tables)
+        for type_ in pair.types:
+            target = meant(type_, tables)
             if target in inside:
-                targets[each.name] = facts.names[target]
-                if len(each.hits) > 1:
-                    notes.append(Note(f"{each.name}: its ids are keys of several tables; its name decided"))
+                targets[type_.name] = facts.names[target]
+                if len(type_.hits) > 1:
+                    notes.append(Note(f"{type_.name}: its ids are keys of several tables; its name decided"))
             elif target:
-                notes.append(Note(f"rows of type {each.name} ({facts.names[target]}) are no part of a campaign"))
+                notes.append(Note(f"rows of type {type_.name} ({facts.names[target]}) are no part of a campaign"))
             else:
-                tried = f"{names.counted(each.looked_up, 'id')} looked up" if each.looked_up else "none has an id"
-                notes.append(Note(f"type {each.name} fits no table: {tried}", look=True))
+                tried = f"{names.counted(type_.looked_up, 'id')} looked up" if type_.looked_up else "none has an id"
+                notes.append(Note(f"type {type_.name} fits no table: {tried}", look=True))
         if targets:
             found.append(Reference(pair.type_column, pair.id_column, targets))
     return found, notes
 
 
 def _beside(facts: Facts) -> list[TableOut]:
-    found = []
+    results = []
     for oid, columns in facts.walk.backward.items():
         reason = (
             f"{', '.join(columns)} may be NULL, and the campaign's own tables refer to it: it stands beside campaigns"
         )
-        found.append(TableOut(facts.names[oid], -1, -1, reason))
+        results.append(TableOut(facts.names[oid], -1, -1, reason))
     for table in facts.catalog.tables.values():
         pairs = ", ".join(f"{kind} and {key}" for kind, key in names.pairs(table))
         if not pairs or table.oid in facts.walk.reached or table.oid in facts.walk.backward:
@@ -151,27 +153,27 @@ def _beside(facts: Facts) -> list[TableOut]:
         why = "no row of it names a table that is part of one"
         if table.oid in facts.unreadable:
             why = "the role in the URL may not read it"
-        reason = f"it may hang on campaigns by {pairs}, but {why}"
-        found.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
-    return found
+        reason = f"it may belong to campaigns by {pairs}, but {why}"
+        results.append(TableOut(facts.names[table.oid], -1, -1, reason, look=True))
+    return results
 
 
 def _claim(root: TableFacts, owner: str | None) -> list[Setting]:
-    found = [Setting(owner, "$claimant", "it belongs to whoever claims it")] if owner else []
-    found += [
+    result = [Setting(owner, "$claimant", "it belongs to the user who claims it")] if owner else []
+    result += [
         Setting(name, "true", "into sight")
         for name in ("active", "is_active")
         if name in root.column and root.column[name].base == "boolean"
     ]
     if "updated_at" in root.column:
-        found.append(Setting("updated_at", "now()", "the application's own way to say that a row changed"))
-    return found
+        result.append(Setting("updated_at", "now()", "the application's own way to say that a row changed"))
+    return result
 
 
 def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
     if owners is None:
         return []
-    found = []
+    results = []
     for oid, table in facts.walk.reached.items():
         own = table.facts
         if not choose.is_membership(facts, own, owners):
@@ -189,8 +191,8 @@ def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
                 values[column.name] = "gen_random_uuid()"
             elif needed:
                 notes.append(Note(f"{column.name} is required and has no default: give it a value", look=True))
-        found.append(ClaimRow(facts.names[oid], values, tuple(notes)))
-    return found
+        results.append(ClaimRow(facts.names[oid], values, tuple(notes)))
+    return results
 
 
 def _claim_notes(facts: Facts, root: TableFacts, owner: str | None) -> list[Note]:

@@ -65,7 +65,7 @@ class TableIn:
 
 @dataclass(frozen=True)
 class TableOut:
-    """A table that hangs on a campaign and is left out."""
+    """A table that belongs to a campaign and is left out."""
 
     name: str
     rows: int

@@ -34,7 +34,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Walk:
-    """What hangs on the root.
+    """What belongs to the root.
 
     Attributes:
         reached: By oid, parents first.
@@ -95,7 +95,7 @@ class Facts:
         root: Oid of the root table.
         template: Key of the template's row.
         condition: SQL condition that chose it; None where it was chosen by key.
-        walk: What hangs on the root.
+        walk: What belongs to the root.
         pairs: What looks like polymorphic references, of all tables.
         census: What the tables that were reached hold, by oid.
         alike: By boolean column of the root: other campaigns that hold the template's value.

@@ -31,18 +31,18 @@ _OWNER = ("user_id", "owner_id", "account_id", "player_id", "gamemaster_id", "cr
 
 
 def filters(table: TableFacts, *, root: bool) -> list[str]:
-    """Give conditions that leave out what a template keeps but does not give away, as its columns suggest."""
+    """Return conditions that leave out what a template keeps but does not give away, as its columns suggest."""
     if root:
         return []
-    found = []
+    results = []
     for column in table.columns:
         if column.base == "boolean" and column.name in _KEEP:
-            found.append(quoted(column.name))
+            results.append(quoted(column.name))
         elif column.base == "boolean" and column.name in _DROP:
-            found.append(f"{quoted(column.name)} IS NOT TRUE")
+            results.append(f"{quoted(column.name)} IS NOT TRUE")
         elif column.base in TIMES and column.name in _GONE:
-            found.append(f"{quoted(column.name)} IS NULL")
-    return found
+            results.append(f"{quoted(column.name)} IS NULL")
+    return results
 
 
 def is_uuid(text: str) -> bool:
@@ -51,12 +51,12 @@ def is_uuid(text: str) -> bool:
 
 
 def counted(number: int, noun: str) -> str:
-    """Give a number with its noun."""
+    """Return a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def quoted(name: str) -> str:
-    """Give a column as an expression writes it: in quotes only where it needs them."""
+    """Return a column as an expression writes it: in quotes only where it needs them."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 
@@ -66,7 +66,7 @@ def secret(column: Column) -> bool:
 
 
 def happenings(table: TableFacts) -> list[str]:
-    """Give columns that say when something began, ended or was done: what is played has them."""
+    """Return columns that say when something began, ended or was done: what is played has them."""
     return [column.name for column in table.columns if column.base in TIMES and _HAPPENS.match(column.name)]
 
 
@@ -94,12 +94,12 @@ def means(type_name: str, table: TableFacts) -> bool:
 
 
 def _plurals(word: str) -> set[str]:
-    found = {word, f"{word}s", f"{word}es", f"{word[:-1]}ies"}
-    found |= {f"{word[:-1]}ves", f"{word[:-2]}ves"} if word.endswith(("f", "fe")) else set()
+    names = {word, f"{word}s", f"{word}es", f"{word[:-1]}ies"}
+    names |= {f"{word[:-1]}ves", f"{word[:-2]}ves"} if word.endswith(("f", "fe")) else set()
     for one, many in _IRREGULAR.items():
         if word.endswith(one):
-            found.add(f"{word.removesuffix(one)}{many}")
-    return found
+            names.add(f"{word.removesuffix(one)}{many}")
+    return names
 
 
 _IRREGULAR = {
@@ -116,19 +116,19 @@ def key_stem(column: str) -> str | None:
 
 
 def pairs(table: TableFacts) -> list[tuple[str, str]]:
-    """Give columns `x_type` and `x_id`, or `xType` and `xId`, that can name a type and an id without a foreign key.
+    """Return columns `x_type` and `x_id`, or `xType` and `xId`, that can name a type and an id without a foreign key.
 
     Of Django's generic foreign keys, `content_type_id` names the type.
     """
     bound = {name for key in table.foreign_keys for name in key.columns}
-    found = []
+    results = []
     for column in table.columns:
         id_column = table.column.get(_id_beside(column.name))
         if id_column is None or id_column.name in bound or column.base in _NO_TYPE_NAME:
             continue
         if id_column.base in INTEGERS | TEXTS | {"uuid"}:
-            found.append((column.name, id_column.name))
-    return found
+            results.append((column.name, id_column.name))
+    return results
 
 
 def _id_beside(column: str) -> str:

@@ -34,8 +34,8 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         shortest = {row["oid"]: row["name"] for row in listed}
         unreadable = frozenset(row["oid"] for row in listed if not row["readable"])
         root = await _root(connection, root_name, list(shortest.values()))
-        found = await catalog.read(connection, shortest.values())
-        tables = {facts.oid: facts for facts in found.tables.values()}
+        result = await catalog.read(connection, shortest.values())
+        tables = {facts.oid: facts for facts in result.tables.values()}
         open_ = {oid: facts for oid, facts in tables.items() if oid not in unreadable}
         key = await compilation.find_template(connection, root, template)
         pairs = [pair for facts in open_.values() for pair in await _pairs(connection, facts, open_)]
@@ -43,19 +43,19 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         tables |= {oid: _with_keys(facts, implied[oid], tables) for oid, facts in open_.items()}
         reached = walk(tables, root.oid, pairs)
         estimates = {row["oid"]: row["rows"] for row in listed}
-        known = _known(reached, unreadable)
-        counted = {oid: await _census(connection, reached, oid, key, estimates.get(oid, -1)) for oid in known}
+        existing = _known(reached, unreadable)
+        counted = {oid: await _census(connection, reached, oid, key, estimates.get(oid, -1)) for oid in existing}
         # The root first; its own key is known, so that its text can be searched for it.
         loose = [
-            each
-            for oid in known
+            item
+            for oid in existing
             if counted[oid].rows
-            for each in await _loose(connection, reached, oid, key, open_, pairs)
+            for item in await _loose(connection, reached, oid, key, open_, pairs)
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
     flags = [column.name for column in root.columns if column.base == "boolean"]
     return Facts(
-        catalog=found,
+        catalog=result,
         names=shortest,
         unreadable=unreadable,
         root=root.oid,
@@ -71,17 +71,17 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
 
 
 def _known(reached: Walk, unreadable: frozenset[int]) -> list[int]:
-    """Give the tables whose rows of the template can be found: they, and what they hang on, may be read."""
-    known: list[int] = []
+    """Return the tables whose rows of the template can be found: they, and what they belong to, may be read."""
+    results: list[int] = []
     for oid, table in reached.reached.items():
-        if oid not in unreadable and all(hang.target in known for hang in table.hangs):
-            known.append(oid)
-    return known
+        if oid not in unreadable and all(hang.target in results for hang in table.hangs):
+            results.append(oid)
+    return results
 
 
 async def _root(connection: Connection, name: str, known: list[str]) -> TableFacts:
-    found: Catalog = await catalog.read(connection, [name])
-    root = found.tables.get(name)
+    result: Catalog = await catalog.read(connection, [name])
+    root = result.tables.get(name)
     if root is None:
         near = difflib.get_close_matches(name, known, 3, 0.5)
         hint = f" ({', '.join(near)}?)" if near else ""
@@ -94,35 +94,35 @@ async def _root(connection: Connection, name: str, known: list[str]) -> TableFac
 
 
 async def _pairs(connection: Connection, facts: TableFacts, tables: Mapping[int, TableFacts]) -> list[Pair]:
-    found = []
+    results = []
     for type_column, id_column in names.pairs(facts):
         types = []
         for row in await connection.fetch(queries.types(facts, type_column)):
-            some = await connection.fetch(queries.ids(facts, type_column, id_column), row["name"])
-            ids = [each["id"] for each in some]
+            rows = await connection.fetch(queries.ids(facts, type_column, id_column), row["name"])
+            ids = [item["id"] for item in rows]
             hits = await _keys_of(connection, ids, tables.values(), facts.column[id_column])
             types.append(TypeName(row["name"], len(ids), hits))
-        found.append(Pair(facts.oid, type_column, id_column, tuple(types)))
-    return found
+        results.append(Pair(facts.oid, type_column, id_column, tuple(types)))
+    return results
 
 
 async def _implied(
     connection: Connection, facts: TableFacts, tables: Mapping[int, TableFacts], pairs: Sequence[Pair]
 ) -> dict[str, int]:
-    """Give columns that hold keys of a table by their name and by what they hold, without a foreign key."""
+    """Return columns that hold keys of a table by their name and by what they hold, without a foreign key."""
     bound = {name for key in facts.foreign_keys for name in key.columns}
     bound |= {name for pair in pairs if pair.table == facts.oid for name in (pair.id_column, pair.type_column)}
-    found = {}
+    result = {}
     for column in facts.columns:
         stem = names.key_stem(column.name)
         if stem is None or column.name in bound or column.generated:
             continue
         fitting = [
-            each
-            for each in tables.values()
-            if len(each.primary_key) == 1
-            and names.means(stem, each)
-            and _fits(each.column[each.primary_key[0]].base, column.base)
+            table
+            for table in tables.values()
+            if len(table.primary_key) == 1
+            and names.means(stem, table)
+            and _fits(table.column[table.primary_key[0]].base, column.base)
         ]
         if len(fitting) != 1 or (fitting[0].oid == facts.oid and column.name in facts.primary_key):
             continue
@@ -133,27 +133,27 @@ async def _implied(
         else:
             hits = await connection.fetchval(queries.known(fitting[0]), ids)
         if ids and hits * 2 >= len(ids):
-            found[column.name] = fitting[0].oid
-    return found
+            result[column.name] = fitting[0].oid
+    return result
 
 
 def _with_keys(facts: TableFacts, implied: Mapping[str, int], tables: Mapping[int, TableFacts]) -> TableFacts:
-    """Give a table as if its implied references were foreign keys."""
-    more = [
+    """Return a table as if its implied references were foreign keys."""
+    results = [
         ForeignKey(name=column, columns=(column,), target=target, target_columns=tables[target].primary_key)
         for column, target in implied.items()
     ]
-    return facts.model_copy(update={"foreign_keys": (*facts.foreign_keys, *more)}) if more else facts
+    return facts.model_copy(update={"foreign_keys": (*facts.foreign_keys, *results)}) if results else facts
 
 
 async def _keys_of(
     connection: Connection, ids: Sequence[str], tables: Iterable[TableFacts], column: Column | None
 ) -> dict[int, int]:
-    """Give, by oid, how many of some ids are keys of which tables; only tables whose keys are of their kind."""
+    """Return, by oid, how many of some ids are keys of which tables; only tables whose keys are of their kind."""
     kind = column.base if column else "uuid"
     if kind not in INTEGERS and kind != "uuid":
-        kind = "integer" if ids and all(each.isdecimal() and len(each) < 19 for each in ids) else "uuid"
-        ids = ids if kind == "integer" else [each for each in ids if names.is_uuid(each)]
+        kind = "integer" if ids and all(item.isdecimal() and len(item) < 19 for item in ids) else "uuid"
+        ids = ids if kind == "integer" else [item for item in ids if names.is_uuid(item)]
     fitting = [
         facts
         for facts in tables
@@ -177,7 +177,7 @@ async def _census(connection: Connection, reached: Walk, oid: int, template: str
     sums = [0] * (2 + len(flags) + len(facts.columns))
     for condition in queries.branches(reached.reached, oid, template):
         counts = await connection.fetchval(queries.census(facts, condition, where))
-        sums = [was + more for was, more in zip(sums, counts, strict=True)]
+        sums = [was + additional for was, additional in zip(sums, counts, strict=True)]
     total = estimate if estimate > LARGE else await connection.fetchval(queries.total(facts))
     true = dict(zip(flags, sums[2:], strict=False))
     filled = dict(zip([column.name for column in facts.columns], sums[2 + len(flags) :], strict=True))
@@ -197,7 +197,7 @@ async def _loose(
     bound = {*facts.primary_key, *(name for key in facts.foreign_keys for name in key.columns)}
     bound |= {pair.id_column for pair in pairs if pair.table == oid}
     conditions = queries.branches(reached.reached, oid, template)
-    found = []
+    results = []
     for column in facts.columns:
         numbered = column.base in INTEGERS and column.name.endswith("_id")
         if column.name in bound or not (numbered or column.base == "uuid" or column.base in _TEXTUAL):
@@ -207,5 +207,5 @@ async def _loose(
         hits = await _keys_of(connection, ids, tables.values(), column if numbered else None)
         # Text that holds ids of nothing we know is no concern of anybody's.
         if ids and (hits or numbered or column.base == "uuid"):
-            found.append(LooseIds(oid, column.name, len(ids), hits, numbered or column.base == "uuid"))
-    return found
+            results.append(LooseIds(oid, column.name, len(ids), hits, numbered or column.base == "uuid"))
+    return results

@@ -14,7 +14,7 @@ _WIDTH = 118
 
 
 def render(found: Discovery) -> str:
-    """Give the text: valid for `blueprint.parse`, and below `spec.blueprint.inline` of a CampaignPool."""
+    """Return the text: valid for `blueprint.parse`, and below `spec.blueprint.inline` of a CampaignPool."""
     lines = [
         "# What makes a campaign, as `campaignpool blueprint discover` found it.",
         *_remark(f"The template is {found.template}.", 0),
@@ -29,7 +29,7 @@ def render(found: Discovery) -> str:
     for table in found.tables:
         lines += _table(table)
     if found.left_out:
-        lines += ["", "# Left out:", *(line for each in found.left_out for line in _left_out(each))]
+        lines += ["", "# Left out:", *(line for item in found.left_out for line in _left_out(item))]
     lines += ["", *_claim(found)]
     return "\n".join(lines) + "\n"
 
@@ -60,15 +60,15 @@ def _table(table: TableIn) -> Iterator[str]:
 
 def _settings(settings: Iterable[Setting], indent: int) -> Iterator[str]:
     chosen = list(settings)
-    if any(each.expression is not None for each in chosen):
+    if any(item.expression is not None for item in chosen):
         yield f"{' ' * indent}set:"
-    for each in sorted(chosen, key=lambda each: each.expression is None):
-        mark = f"{MARK}: " if each.look else ""
-        if each.expression is None:
-            yield from _remark(f"{mark}{each.column}: {each.reason}", indent + 2)
+    for item in sorted(chosen, key=lambda item: item.expression is None):
+        mark = f"{MARK}: " if item.look else ""
+        if item.expression is None:
+            yield from _remark(f"{mark}{item.column}: {item.reason}", indent + 2)
         else:
-            line = f"{' ' * (indent + 2)}{_scalar(each.column)}: {_scalar(each.expression)}"
-            yield from _commented(line, f"{mark}{each.reason}")
+            line = f"{' ' * (indent + 2)}{_scalar(item.column)}: {_scalar(item.expression)}"
+            yield from _commented(line, f"{mark}{item.reason}")
 
 
 def _left_out(table: TableOut) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _remark(text: str, indent: int) -> Iterator[str]:
 
 
 def _commented(line: str, comment: str) -> Iterator[str]:
-    """Give a line with its comment beside it, or above it where both would be too long."""
+    """Return a line with its comment beside it, or above it where both would be too long."""
     if not comment:
         yield line
     elif max(len(line), _COLUMN) + len(comment) + 3 > _WIDTH:
@@ -114,12 +114,12 @@ def _commented(line: str, comment: str) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """Give text as one line: identifiers may hold anything, and a comment ends with its line."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    """Return text as one line: identifiers may hold anything, and a comment ends with its line."""
+    return "".join(item if item.isprintable() else " " for item in text)
 
 
 def _scalar(text: str) -> str:
-    """Give text as a YAML scalar on one line, in quotes where it needs them."""
+    """Return text as a YAML scalar on one line, in quotes where it needs them."""
     style = None if text.isprintable() else '"'
     dumped: str = yaml.safe_dump(text, default_flow_style=True, default_style=style, width=10_000, allow_unicode=True)
     return dumped.removesuffix("\n").removesuffix("...").rstrip("\n")

@@ -1,4 +1,4 @@
-"""Which columns cannot be copied as they are. Pure."""
+"""Which columns cannot be copied unchanged. Pure."""
 
 import re
 from collections.abc import Iterator, Set
@@ -12,46 +12,48 @@ _SUFFIX = "|| '-' || $campaign"
 
 
 def of_root(facts: Facts, owner: str | None) -> list[Setting]:
-    """Give what to set on the campaign itself."""
+    """Return what to set on the campaign itself."""
     root = facts.walk.reached[facts.root].facts
-    found = [
+    results = [
         *_name(root),
         *_template_flags(facts, root),
         *_unseen(root),
         *_times(root),
         *_owner(root, owner),
     ]
-    return _first([*found, *_unique(root, set(root.primary_key) | _fresh(found)), *_secrets(root)])
+    return _first([*results, *_unique(root, set(root.primary_key) | _fresh(results)), *_secrets(root)])
 
 
 def of_table(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int]) -> list[Setting]:
-    """Give what to set on the rows of a table below the root.
+    """Return what to set on the rows of a table below the root.
 
     Args:
         facts: What was read.
         table: The table.
         inside: Oids of the tables of the blueprint.
-        out: Oids of the tables that hang on the root and are left out.
+        out: Oids of the tables that belong to the root and are left out.
     """
-    found = list(_pointers(facts, table, out))
-    return _first([*found, *_unique(table, _new(facts, table, inside) | _fresh(found)), *_secrets(table)])
+    items = list(_pointers(facts, table, out))
+    return _first([*items, *_unique(table, _new(facts, table, inside) | _fresh(items)), *_secrets(table)])
 
 
 def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], settled: Set[str]) -> list[Note]:
-    """Give remarks on what is copied and leaves the campaign, and on ids that no constraint speaks of."""
-    found = []
+    """Return remarks on what is copied and leaves the campaign, and on ids that no constraint speaks of."""
+    results = []
     for key in table.foreign_keys:
         if key.target not in inside and key.target not in out and not set(key.columns) & settled:
             target = facts.names.get(key.target, "another table")
-            found.append(Note(f"{', '.join(key.columns)} is copied: it goes on to point at the same row of {target}"))
+            results.append(
+                Note(f"{', '.join(key.columns)} is copied: it goes on to point at the same row of {target}")
+            )
     implied = facts.implied.get(table.oid, {})
-    own = [each for each in facts.loose if each.table == table.oid and each.column not in {*settled, *implied}]
-    found += [_loose(facts, each, inside) for each in own]
-    return found + list(_columns(table, settled | {each.column for each in own}))
+    own = [item for item in facts.loose if item.table == table.oid and item.column not in {*settled, *implied}]
+    results += [_loose(facts, item, inside) for item in own]
+    return results + list(_columns(table, settled | {item.column for item in own}))
 
 
 def _columns(table: TableFacts, told: Set[str]) -> Iterator[Note]:
-    """Give remarks on columns that draw new values in a clone, and on those that may hold keys inside."""
+    """Return remarks on columns that draw new values in a clone, and on those that may hold keys inside."""
     for column in table.columns:
         if column.name in told or column.name in table.primary_key:
             continue
@@ -78,11 +80,11 @@ def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:
     best = sorted(hits, key=lambda oid: (-hits[oid], facts.names[oid]))[:3]
     tables = ", ".join(f"{facts.names[oid]} ({hits[oid]:,} of {count:,})" for oid in best)
     if not each.whole:
-        return Note(f"{column} holds ids inside its text, of {tables}: they are copied as they are", look=True)
-    mend = ""
+        return Note(f"{column} holds ids inside its text, of {tables}: they are copied unchanged", look=True)
+    remedy = ""
     if len(best) == 1 and best[0] in inside:
-        mend = f"; if that is meant, add `references: {{{column}: {facts.names[best[0]]}}}`"
-    return Note(f"{column} has no foreign key, and its ids are keys of {tables}: copied as they are{mend}", look=True)
+        remedy = f"; if that is meant, add `references: {{{column}: {facts.names[best[0]]}}}`"
+    return Note(f"{column} has no foreign key, and its ids are keys of {tables}: copied unchanged{remedy}", look=True)
 
 
 def _name(root: TableFacts) -> Iterator[Setting]:
@@ -93,7 +95,7 @@ def _name(root: TableFacts) -> Iterator[Setting]:
 
 
 def _template_flags(facts: Facts, root: TableFacts) -> Iterator[Setting]:
-    """Give what makes the template the template: a clone must not have it."""
+    """Return what makes the template the template: a clone must not have it."""
     counted = facts.census[facts.root]
     mentioned = set(re.findall(r"\w+", facts.condition or "")) & set(root.column)
     for name, alike in facts.alike.items():
@@ -134,7 +136,7 @@ def _owner(root: TableFacts, owner: str | None) -> Iterator[Setting]:
 
 
 def _pointers(facts: Facts, table: TableFacts, out: Set[int]) -> Iterator[Setting]:
-    """Give references to what is left out: a clone that kept them would point at the template's own play."""
+    """Return references to what is left out: a clone that kept them would point at the template's own play."""
     for key in table.foreign_keys:
         if key.target in out and not table.column[key.columns[0]].not_null:
             yield Setting(
@@ -143,18 +145,18 @@ def _pointers(facts: Facts, table: TableFacts, out: Set[int]) -> Iterator[Settin
 
 
 def root_pointers(facts: Facts, out: Set[int]) -> list[Setting]:
-    """Give the references of the root to what is left out."""
+    """Return the references of the root to what is left out."""
     return list(_pointers(facts, facts.walk.reached[facts.root].facts, out))
 
 
 def _fresh(found: list[Setting]) -> set[str]:
-    """Give the columns whose proposed value is another one in every clone, or NULL."""
-    values = [(each.column, each.expression or "") for each in found]
+    """Return the columns whose proposed value is another one in every clone, or NULL."""
+    values = [(item.column, item.expression or "") for item in found]
     return {column for column, value in values if value == "NULL" or "$" in value or "random" in value}
 
 
 def _new(facts: Facts, table: TableFacts, inside: Set[int]) -> set[str]:
-    """Give the columns that are new in every clone: keys and references into the campaign."""
+    """Return the columns that are new in every clone: keys and references into the campaign."""
     new = set(table.primary_key)
     new |= {name for key in table.foreign_keys if key.target in inside for name in key.columns}
     return new | {pair.id_column for pair in facts.pairs if pair.table == table.oid}
@@ -196,13 +198,13 @@ def _secrets(table: TableFacts) -> Iterator[Setting]:
 def _first(found: list[Setting]) -> list[Setting]:
     """Keep the first proposal for each column."""
     chosen: dict[str, Setting] = {}
-    for each in found:
-        chosen.setdefault(each.column, each)
+    for item in found:
+        chosen.setdefault(item.column, item)
     return list(chosen.values())
 
 
 def filtered(table: TableFacts, counted: Census) -> tuple[str | None, str]:
-    """Give the condition of the rows to copy, and why."""
+    """Return the condition of the rows to copy, and why."""
     conditions = names.filters(table, root=False)
     if not conditions:
         return None, ""

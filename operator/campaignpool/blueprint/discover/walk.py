@@ -1,4 +1,4 @@
-"""What hangs on the root, by foreign keys and polymorphic references. Pure."""
+"""What belongs to the root, by foreign keys and polymorphic references. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from campaignpool.blueprint.sql.census import Hang, Reached
 def walk(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair]) -> Walk:
     """Follow references backwards from the root, to every table that can have rows of a campaign.
 
-    A table hangs on the root by its reference to it; else by all required references to tables that hang on it;
+    A table belongs to the root by its reference to it; else by all required references to tables that belong to it;
     else by polymorphic references; else by a nullable one. This is how a blueprint reads, too.
     """
     inside = _closure(tables, root, pairs)
@@ -19,7 +19,7 @@ def walk(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair]) -> 
     pending = sorted(inside - {root}, key=lambda oid: tables[oid].name)
     while pending:
         ready = [oid for oid in pending if _needed(tables[oid], inside, root, pairs, tables) <= set(reached)]
-        # Tables that need each other: take the first that hangs on anything at all.
+        # Tables that need each other: take the first that belongs to anything at all.
         chosen = ready or [oid for oid in pending if _hangs(tables[oid], reached, root, pairs)][:1]
         added = {oid: hangs for oid in chosen if (hangs := _hangs(tables[oid], reached, root, pairs))}
         if not added:
@@ -43,9 +43,9 @@ def _closure(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair])
         size = len(inside)
         referred = {key.target for oid in inside for key in tables[oid].foreign_keys}
         for oid, facts in tables.items():
-            found = _references(facts, inside)
-            required = any(hang.required for hang in found)
-            if required or (found and oid not in referred) or any(_typed(facts, inside, pairs, tables)):
+            result = _references(facts, inside)
+            required = any(hang.required for hang in result)
+            if required or (result and oid not in referred) or any(_typed(facts, inside, pairs, tables)):
                 inside.add(oid)
     return inside
 
@@ -53,20 +53,20 @@ def _closure(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair])
 def _needed(
     facts: TableFacts, inside: set[int], root: int, pairs: Sequence[Pair], tables: Mapping[int, TableFacts]
 ) -> set[int]:
-    """Give the tables whose rows must be known before those of a table."""
-    found = _references(facts, inside)
-    if any(hang.target == root for hang in found):
+    """Return the tables whose rows must be known before those of a table."""
+    result = _references(facts, inside)
+    if any(hang.target == root for hang in result):
         return {root}
-    required = {hang.target for hang in found if hang.required}
+    required = {hang.target for hang in result if hang.required}
     return required or {hang.target for hang in _typed(facts, inside, pairs, tables)}
 
 
 def _hangs(facts: TableFacts, reached: Mapping[int, Reached], root: int, pairs: Sequence[Pair]) -> list[Hang]:
-    found = sorted(_references(facts, reached), key=lambda hang: not hang.required)
-    to_root = [hang for hang in found if hang.target == root]
-    required = [hang for hang in found if hang.required]
-    known = {oid: each.facts for oid, each in reached.items()}
-    return to_root[:1] or required or list(_typed(facts, reached, pairs, known)) or found[:1]
+    result = sorted(_references(facts, reached), key=lambda hang: not hang.required)
+    to_root = [hang for hang in result if hang.target == root]
+    required = [hang for hang in result if hang.required]
+    existing = {oid: item.facts for oid, item in reached.items()}
+    return to_root[:1] or required or list(_typed(facts, reached, pairs, existing)) or result[:1]
 
 
 def _references(facts: TableFacts, targets: Mapping[int, object] | set[int]) -> list[Hang]:
@@ -86,16 +86,16 @@ def _typed(
     for pair in pairs:
         if pair.table != facts.oid:
             continue
-        for each in pair.types:
-            target = meant(each, tables)
+        for type_ in pair.types:
+            target = meant(type_, tables)
             if target in targets and target != facts.oid:
                 column = facts.column[pair.id_column]
                 key = tables[target].primary_key
-                yield Hang((column.name,), target, key, column.not_null, pair.type_column, each.name, column.type)
+                yield Hang((column.name,), target, key, column.not_null, pair.type_column, type_.name, column.type)
 
 
 def meant(each: TypeName, tables: Mapping[int, TableFacts]) -> int:
-    """Give the oid of the table whose keys the ids of a type are; 0 where the data does not say.
+    """Return the oid of the table whose keys the ids of a type are; 0 where the data does not say.
 
     Half of the ids may be of rows that are gone. Where several tables fit equally well, as integer keys do, the
     type's name decides between them, and only between them.

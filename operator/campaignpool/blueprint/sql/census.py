@@ -15,7 +15,7 @@ _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]
 
 @dataclass(frozen=True)
 class Hang:
-    """One way in which rows of a table hang on rows of another.
+    """One way in which rows of a table belong to rows of another.
 
     Attributes:
         columns: The columns that refer.
@@ -38,7 +38,7 @@ class Hang:
 
 @dataclass(frozen=True)
 class Reached:
-    """A table that hangs on the root, directly or not.
+    """A table that belongs to the root, directly or not.
 
     Attributes:
         facts: The table.
@@ -57,7 +57,7 @@ class Reached:
 
 
 def branches(reached: Mapping[int, Reached], oid: int, template: str, depth: int = 0) -> list[str]:
-    """Give conditions on `t<depth>` that are exclusive and together hold for the template's rows of a table."""
+    """Return conditions on `t<depth>` that are exclusive and together hold for the template's rows of a table."""
     table = reached[oid]
     if table.is_root:
         key = table.facts.column[table.facts.primary_key[0]]
@@ -75,7 +75,7 @@ def _within(reached: Mapping[int, Reached], hang: Hang, template: str, depth: in
     keys = ", ".join(f"CAST(t{below}.{ident(name)} AS {hang.type})" for name in hang.target_columns)
     if not hang.type:
         keys = ", ".join(f"t{below}.{ident(name)}" for name in hang.target_columns)
-    inner = " OR ".join(f"({each})" for each in branches(reached, hang.target, template, below))
+    inner = " OR ".join(f"({branch})" for branch in branches(reached, hang.target, template, below))
     typed = f"t{depth}.{ident(hang.type_column)} = {literal(hang.type_name)} AND " if hang.type_column else ""
     return f"{typed}({own}) IN (SELECT {keys} FROM {target.facts.name} t{below} WHERE {inner})"
 
@@ -159,8 +159,9 @@ def key_of(tables: Sequence[TableFacts]) -> str:
 def values(table: TableFacts, column: str, conditions: Iterable[str], *, uuids: bool) -> str:
     """Write the query for some values of a column of the template's rows: uuids in its text, or the values."""
     rows = " UNION ALL ".join(
-        f"SELECT t0.{ident(column)}::text AS v FROM {table.name} t0 WHERE t0.{ident(column)} IS NOT NULL AND ({each})"
-        for each in conditions
+        f"SELECT t0.{ident(column)}::text AS v FROM {table.name} t0 "
+        f"WHERE t0.{ident(column)} IS NOT NULL AND ({condition})"
+        for condition in conditions
     )
     sample = f"(SELECT v FROM ({rows}) r LIMIT {_SAMPLED_ROWS}) s"
     if not uuids:

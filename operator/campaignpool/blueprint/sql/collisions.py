@@ -17,33 +17,33 @@ _TWO = (
 
 
 def collision(plan: ClonePlan, table: TablePlan, index: Index) -> str | None:
-    """Give a query for whether two clones would meet in a unique index; None where that is plainly not so."""
+    """Return a query for whether two clones would meet in a unique index; None where that is plainly not so."""
     if not index.unique or _fresh(plan, table, index):
         return None
     generated = [column for column in table.facts.columns if column.generated]
     if any(mentioned(" ".join(index.keys), [name]) for name in table.drawn):
         return None
-    more = "".join(f", ({column.default}) AS {ident(column.name)}" for column in generated)
-    made = f"SELECT s.*{more} FROM ({_clones(plan, table)}) s"
+    additional = "".join(f", ({column.default}) AS {ident(column.name)}" for column in generated)
+    created = f"SELECT s.*{additional} FROM ({_clones(plan, table)}) s"
     keys = [f"({key}) AS k{n}" for n, key in enumerate(index.keys)]
     names = [f"k{n}" for n in range(len(keys))]
     given = " AND ".join(f"{name} IS NOT NULL" for name in names) if index.nulls_distinct else "true"
     where = f" WHERE {index.predicate}" if index.predicate else ""
     return (
-        f"SELECT EXISTS (SELECT FROM (SELECT {', '.join(keys)} FROM ({made}) v{where}) k "
+        f"SELECT EXISTS (SELECT FROM (SELECT {', '.join(keys)} FROM ({created}) v{where}) k "
         f"WHERE {given} GROUP BY {', '.join(names)} HAVING count(*) > 1)"
     )
 
 
 def unstable(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
-    """Give the set columns that others refer to, each with a query for whether it is another value each time."""
+    """Return the set columns that others refer to, each with a query for whether it is another value each time."""
     held = {
         name
         for other in plan.tables
         for link in other.links
-        for each in link.alternatives
-        if each.target == table.position
-        for name in each.target_columns
+        for alternative in link.alternatives
+        if alternative.target == table.position
+        for name in alternative.target_columns
     }
     values = _values(plan)
     for name in (name for name in table.sets if name in held):
@@ -53,22 +53,22 @@ def unstable(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
 
 
 def _fresh(plan: ClonePlan, table: TablePlan, index: Index) -> bool:
-    """Say whether a column of an index is new in every clone, and nothing else in it changes."""
+    """Return whether a column of an index is new in every clone, and nothing else in it changes."""
     names = [name for name in index.columns if name]
     if len(names) < len(index.columns) or not index.nulls_distinct or set(names) & set(table.sets):
         return False
     if any(table.keys.get(name) in (KeyKind.SPLICED, KeyKind.NUMBERED, KeyKind.DEFAULT) for name in names):
         return True
-    root = {each.column.name for each in plan.derived[table.position] if each.of_root and each.column.not_null}
+    root = {item.column.name for item in plan.derived[table.position] if item.of_root and item.column.not_null}
     return bool(root & set(names) & set(table.anchors))
 
 
 def _clones(plan: ClonePlan, table: TablePlan) -> str:
-    """Give the rows of two clones."""
+    """Return the rows of two clones."""
     columns = _values(plan).columns(table)
-    made = ", ".join(f"{value} AS {ident(name)}" for name, value in columns.items())
+    created = ", ".join(f"{value} AS {ident(name)}" for name, value in columns.items())
     rows = snapshot.select(plan, table, _all(plan, table))
-    return f"SELECT {made or 'true'} FROM ({rows} OFFSET 0) s CROSS JOIN {_TWO}"
+    return f"SELECT {created or 'true'} FROM ({rows} OFFSET 0) s CROSS JOIN {_TWO}"
 
 
 def _values(plan: ClonePlan) -> Values:
@@ -84,7 +84,7 @@ def _values(plan: ClonePlan) -> Values:
 
 
 def _all(plan: ClonePlan, table: TablePlan) -> Survey:
-    """Give a survey that rules nothing out."""
+    """Return a survey that rules nothing out."""
     ones = (1,) * len(plan.derived[table.position])
     by_link = (1,) * len(table.links)
     return Survey(1, 0, by_link, by_link, ones, ones, ones)

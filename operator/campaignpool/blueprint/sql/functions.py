@@ -48,7 +48,7 @@ class Revision:
     @property
     def statements(self) -> int:
         """Statements that one batch takes, those that draw keys from sequences included."""
-        inserted = [group for group in self.plan.order if any(self.surveys[each].rows for each in group)]
+        inserted = [group for group in self.plan.order if any(self.surveys[item].rows for item in group)]
         queued = _QUEUED if copied(self) else 0
         after_triggers = sum((table.trigger_rows == "Replace") + bool(table.restore) for table in self.plan.tables)
         return len(inserted) + len(list(_drawn(self))) + queued + after_triggers
@@ -59,7 +59,7 @@ class Revision:
         return sum(survey.rows for survey in self.surveys)
 
     def frozen(self, table: TablePlan) -> str:
-        """Give the frozen rows of a table, for FROM."""
+        """Return the frozen rows of a table, for FROM."""
         return frozen(self.plan, table, self.surveys[table.position], self.number)
 
     @cached_property
@@ -78,7 +78,7 @@ class Revision:
 
 
 def keys_of(table: TablePlan, column: str) -> str:
-    """Give the variable that holds the values of a column, of all campaigns of a batch."""
+    """Return the variable that holds the values of a column, of all campaigns of a batch."""
     return f"campaignpool_keys_{table.position}_{table.number(column)}"
 
 
@@ -93,7 +93,7 @@ def clone(revision: Revision) -> str:
 
 
 def root_keys(revision: Revision) -> str:
-    """Give the keys of the new root rows, as an array of texts."""
+    """Return the keys of the new root rows, as an array of texts."""
     root = revision.plan.root
     name = root.facts.primary_key[0]
     if root.keys.get(name) is KeyKind.NUMBERED:
@@ -104,13 +104,13 @@ def root_keys(revision: Revision) -> str:
 
 
 def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]:
-    """Give declarations and statements that clone; with `checked` they raise where a table got other rows."""
+    """Return declarations and statements that clone; with `checked` they raise where a table got other rows."""
     declared, body = drawn(revision)
     declared += ["_rows bigint;", "_made bigint[];"]
     images_plan = copied(revision)
     replaced = {table.position for table in revision.plan.tables if table.trigger_rows == "Replace"}
     for tables in groups(revision):
-        for table in (each for each in tables if each.position in replaced):
+        for table in (item for item in tables if item.position in replaced):
             body += _delete_hanging(revision, table)
             replaced.remove(table.position)
         if images_plan is not None and tables[0].position == images_plan.position:
@@ -128,7 +128,7 @@ def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]
 
 
 def hanging(revision: Revision, table: TablePlan) -> str | None:
-    """Give the condition on `t` that a row is part of one of the new campaigns; None where no row can be.
+    """Return the condition on `t` that a row is part of one of the new campaigns; None where no row can be.
 
     It holds for rows of any origin. Only a function that clones can evaluate it, for it knows the keys it drew.
     """
@@ -137,10 +137,10 @@ def hanging(revision: Revision, table: TablePlan) -> str | None:
         return f"t.{ident(key.name)} = ANY ({root_keys(revision)}::{key.base}[])"
     conditions = []
     for link in (link for link in table.links if link.anchor):
-        found = [_hangs(revision, table, link, each) for each in link.alternatives]
-        if not any(found):
+        results = [_hangs(revision, table, link, alternative) for alternative in link.alternatives]
+        if not any(results):
             return None
-        conditions.append(f"({' OR '.join(each for each in found if each)})")
+        conditions.append(f"({' OR '.join(result for result in results if result)})")
     return " AND ".join(conditions)
 
 
@@ -167,22 +167,22 @@ def _delete_hanging(revision: Revision, table: TablePlan) -> Iterator[str]:
 
 
 def _restore(revision: Revision, table: TablePlan) -> str:
-    """Give the statement that writes columns again, which triggers changed meanwhile."""
+    """Return the statement that writes columns again, which triggers have changed."""
     columns = revision.values.columns(table)
     names = [name for name in table.restore if name in columns]
-    made = ", ".join(
+    created = ", ".join(
         f"{columns[name]} AS {ident(name)}" for name in dict.fromkeys([*table.facts.primary_key, *names])
     )
     same = " AND ".join(f"t.{ident(name)} = n.{ident(name)}" for name in table.facts.primary_key)
     sets = ", ".join(f"{ident(name)} = n.{ident(name)}" for name in names)
     return (
         f"UPDATE {table.facts.name} t SET {sets} "
-        f"FROM (SELECT {made} FROM {revision.frozen(table)} s CROSS JOIN {NEW}) n WHERE {same};"
+        f"FROM (SELECT {created} FROM {revision.frozen(table)} s CROSS JOIN {NEW}) n WHERE {same};"
     )
 
 
 def copied(revision: Revision) -> ImagePlan | None:
-    """Give how images are copied; None where they are shared, or the template has none."""
+    """Return how images are copied; None where they are shared, or the template has none."""
     plan = revision.plan.images
     return plan if plan is not None and revision.surveys[plan.position].rows else None
 
@@ -197,7 +197,7 @@ def settle(revision: Revision) -> str | None:
 
 
 def drawn(revision: Revision) -> tuple[list[str], list[str]]:
-    """Give what comes before the inserts: declarations of variables, and statements that draw keys."""
+    """Return what comes before the inserts: declarations of variables, and statements that draw keys."""
     declared, body = [PREFIXES, "_campaigns bigint := cardinality($1);"], []
     for table, name in _drawn(revision):
         column = table.facts.column[name]
@@ -210,14 +210,14 @@ def drawn(revision: Revision) -> tuple[list[str], list[str]]:
 
 
 def groups(revision: Revision) -> Iterator[list[TablePlan]]:
-    """Give the tables that have rows, in the order of insertion; each group is inserted by one statement."""
+    """Return the tables that have rows, in the order of insertion; each group is inserted by one statement."""
     for group in revision.plan.order:
-        if filled := [revision.plan.tables[each] for each in group if revision.surveys[each].rows]:
+        if filled := [revision.plan.tables[item] for item in group if revision.surveys[item].rows]:
             yield filled
 
 
 def insert(revision: Revision, tables: list[TablePlan], window: str | None = None) -> str:
-    """Give the statement that inserts tables which refer to each other; foreign keys are checked at its end.
+    """Return the statement that inserts tables which refer to each other; foreign keys are checked at its end.
 
     Of several tables it gives an array with the number of rows of each. A window (OFFSET, LIMIT) takes a part of
     the rows.
@@ -225,13 +225,13 @@ def insert(revision: Revision, tables: list[TablePlan], window: str | None = Non
     inserts = [_insert(revision, table, window) for table in tables]
     if len(tables) == 1:
         return inserts[0]
-    parts = [f"i{n} AS ({each} RETURNING 1)" for n, each in enumerate(inserts)]
+    parts = [f"i{n} AS ({item} RETURNING 1)" for n, item in enumerate(inserts)]
     counts = [f"(SELECT count(*) FROM i{n})" for n in range(len(inserts))]
     return f"WITH {', '.join(parts)} SELECT ARRAY[{', '.join(counts)}]"
 
 
 def _insert_group(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
-    """Give statements that insert tables which refer to each other, and see that each got exactly its rows."""
+    """Return statements that insert tables which refer to each other, and see that each got exactly its rows."""
     if len(tables) == 1:
         yield f"{insert(revision, tables)};"
         yield "GET DIAGNOSTICS _rows = ROW_COUNT;"
@@ -247,8 +247,8 @@ def _insert_group(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
             f"IF _made[{number}] IS DISTINCT FROM {wanted} THEN RAISE EXCEPTION {message}, _made[{number}], {wanted} "
             f"USING ERRCODE = 'CP010', HINT = {hint}; END IF;"
         )
-        said = literal(f"% rows of {table.facts.name.replace('%', '%%')}")
-        yield f"IF current_setting('campaignpool.progress', true) = 'on' THEN RAISE NOTICE {said}, {wanted}; END IF;"
+        text = literal(f"% rows of {table.facts.name.replace('%', '%%')}")
+        yield f"IF current_setting('campaignpool.progress', true) = 'on' THEN RAISE NOTICE {text}, {wanted}; END IF;"
 
 
 def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> str:
@@ -265,7 +265,7 @@ def _insert(revision: Revision, table: TablePlan, window: str | None = None) -> 
 
 
 def _drawn(revision: Revision) -> Iterator[tuple[TablePlan, str]]:
-    """Give the columns whose values are drawn before anything is inserted."""
+    """Return the columns whose values are drawn before anything is inserted."""
     for table in revision.plan.tables:
         if revision.surveys[table.position].rows:
             for name in table.numbered:

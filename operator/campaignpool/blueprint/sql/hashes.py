@@ -1,7 +1,7 @@
 """SQL that hashes the template's rows, over the temporary tables that `snapshot.members` and `places` fill.
 
 A row's hash is made from the hashes of its values, in the order of their labels: the columns' names, or for a
-file behind a reference `column.checksum` and the like. Neither our own names nor the order of rows or columns
+file behind a reference `column.checksum` and others. Neither our own names nor the order of rows or columns
 goes into it.
 """
 
@@ -33,7 +33,7 @@ def create(name: str, *, temporary: bool = False) -> str:
 
 
 def labels(plan: ClonePlan, table: TablePlan, files: Mapping[int, Files]) -> tuple[str, ...]:
-    """Give what the hash of a table's rows sees, in order."""
+    """Return what the hash of a table's rows sees, in order."""
     return tuple(sorted(_values(plan, table, files)))
 
 
@@ -117,38 +117,38 @@ def differences(
 
 
 def _own(table: TablePlan) -> list[str]:
-    """Give the columns that reach a clone: copied, remapped, read by an expression, and keys that are no default."""
-    names = [*table.copied, *table.mentioned, *(name for each in table.references for name in each.columns)]
-    names += [each.column for each in table.polymorphic]
+    """Return the columns that reach a clone: copied, remapped, read by an expression, keys without default."""
+    names = [*table.copied, *table.mentioned, *(name for reference in table.references for name in reference.columns)]
+    names += [item.column for item in table.polymorphic]
     names += [name for name, kind in table.keys.items() if kind is not KeyKind.DEFAULT]
     return list(dict.fromkeys(names))
 
 
 def _key(table: TablePlan) -> str:
-    """Give what names a row to people and across two fingerprints; NULL where the table has no primary key."""
+    """Return what names a row to people and across two fingerprints; NULL where the table has no primary key."""
     parts = [f"m.{ident(name)}::text" for name in table.facts.primary_key]
     return f"concat_ws(', ', {', '.join(parts)})" if parts else "NULL::text"
 
 
 def _values(plan: ClonePlan, table: TablePlan, files: Mapping[int, Files]) -> dict[str, str]:
-    """Give what is seen of a row: label and expression."""
+    """Return what is seen of a row: label and expression."""
     values = {name: effective(plan, table, name) for name in _own(table)}
-    for column, alias, _, found in _outside(table, files):
-        values |= {f"{column}.{name}": f"{alias}.{ident(name)}" for name in found.columns}
+    for column, alias, _, result in _outside(table, files):
+        values |= {f"{column}.{name}": f"{alias}.{ident(name)}" for name in result.columns}
     return values
 
 
 def _outside(table: TablePlan, files: Mapping[int, Files]) -> Iterator[tuple[str, str, str, Files]]:
-    """Give each reference to a file outside the plan: its column, an alias, the condition of the join, the files."""
+    """Return each reference to a file outside the plan: column, alias, condition of the join, files."""
     for number, key in enumerate(table.facts.foreign_keys):
-        found = files.get(key.target)
-        if found and set(key.columns) <= set(table.copied):
+        value = files.get(key.target)
+        if value and set(key.columns) <= set(table.copied):
             alias = f"f{number}"
             pairs = zip(key.target_columns, key.columns, strict=True)
             condition = " AND ".join(f"{alias}.{ident(theirs)} = m.{ident(own)}" for theirs, own in pairs)
-            yield key.columns[0], alias, condition, found
+            yield key.columns[0], alias, condition, value
 
 
 def _joins(table: TablePlan, files: Mapping[int, Files]) -> Iterator[str]:
-    for _, alias, condition, found in _outside(table, files):
-        yield f"LEFT JOIN {found.name} {alias} ON {condition}"
+    for _, alias, condition, result in _outside(table, files):
+        yield f"LEFT JOIN {result.name} {alias} ON {condition}"

@@ -23,7 +23,7 @@ def blobs(revision: int) -> str:
 
 
 def freeze(images: ImagePlan, revision: int) -> Iterator[str]:
-    """Give statements that store the template's blobs; after the attachments were stored."""
+    """Return statements that store the template's blobs; after the attachments were stored."""
     name, key = blobs(revision), ident(images.key.name)
     used = f"SELECT a.{ident(images.blob)} FROM {snapshot(revision, images.position)} a"
     yield (
@@ -35,7 +35,7 @@ def freeze(images: ImagePlan, revision: int) -> Iterator[str]:
 
 
 def queue(revision: "Revision", images: ImagePlan) -> Iterator[str]:
-    """Give the statements of a clone that stand in place of the attachments' insert.
+    """Return the statements of a clone that stand in place of the attachments' insert.
 
     Blobs whose file is not in the store are shared: their attachments are inserted at once.
     """
@@ -60,7 +60,7 @@ def queue(revision: "Revision", images: ImagePlan) -> Iterator[str]:
 
 
 def settle(revision: "Revision", images: ImagePlan) -> list[str]:
-    """Give the body of `settle_r<id>(campaign uuid, root key text, files jsonb) → how many images were new`.
+    """Return the body of `settle_r<id>(campaign uuid, root key text, files jsonb) → how many images were new`.
 
     -1 where the campaign's own row is gone. What the application has put in a place meanwhile stays alone there, and
     records that it has deleted get no image.
@@ -87,7 +87,7 @@ def settle(revision: "Revision", images: ImagePlan) -> list[str]:
 
 
 def _new_key(images: ImagePlan) -> str:
-    """Give the key of a new blob, as text; NULL where `set` gives it."""
+    """Return the key of a new blob, as text; NULL where `set` gives it."""
     key = images.key
     if key.name in images.sets:
         return "NULL"
@@ -102,34 +102,34 @@ def _insert_blobs(revision: int, images: ImagePlan, campaign: str, mine: str) ->
         "url": "(campaignpool_file ->> 'url')",
         "size": "CAST(campaignpool_file ->> 'size' AS bigint)",
     }
-    made = {column.name: f"t.{ident(column.name)}" for column in images.blobs.columns if not column.generated}
-    made |= {name: f"({substitute(expression, values)})" for name, expression in images.sets.items()}
+    result = {column.name: f"t.{ident(column.name)}" for column in images.blobs.columns if not column.generated}
+    result |= {name: f"({substitute(expression, values)})" for name, expression in images.sets.items()}
     if images.key.name not in images.sets:
-        made[images.key.name] = "campaignpool_blob"
-    typed = [f"CAST({value} AS {images.blobs.column[name].base})" for name, value in made.items()]
-    always = any(images.blobs.column[name].identity == "a" for name in made)
+        result[images.key.name] = "campaignpool_blob"
+    typed = [f"CAST({value} AS {images.blobs.column[name].base})" for name, value in result.items()]
+    always = any(images.blobs.column[name].identity == "a" for name in result)
     rows = (
         "SELECT i.blob AS campaignpool_blob, i.file AS campaignpool_file, r.* FROM campaign_pool.image i "
         f"JOIN {blobs(revision)} b ON b.original = i.original "
         f"CROSS JOIN LATERAL jsonb_populate_record(NULL::{images.blobs.name}, b.row) r WHERE {mine}"
     )
     return (
-        f"INSERT INTO {images.blobs.name} ({', '.join(ident(name) for name in made)})"
+        f"INSERT INTO {images.blobs.name} ({', '.join(ident(name) for name in result)})"
         f"{' OVERRIDING SYSTEM VALUE' if always else ''} SELECT {', '.join(typed)} FROM ({rows}) t;"
     )
 
 
 def _insert_attachments(plan: ClonePlan, table: TablePlan, images: ImagePlan, columns: list[str], mine: str) -> str:
     name, kind = table.facts.name, table.facts.column[images.blob].base
-    values = [f"CAST(i.blob AS {kind})" if each == images.blob else f"r.{ident(each)}" for each in columns]
-    slot = " AND ".join(f"o.{ident(each)} = r.{ident(each)}" for each in images.slot)
+    values = [f"CAST(i.blob AS {kind})" if column == images.blob else f"r.{ident(column)}" for column in columns]
+    slot = " AND ".join(f"o.{ident(item)} = r.{ident(item)}" for item in images.slot)
     others = (
         f"SELECT FROM {name} o WHERE {slot} AND NOT EXISTS (SELECT FROM campaign_pool.image n "
         f"WHERE n.campaign = $1 AND n.blob = o.{ident(images.blob)}::text)"
     )
     conditions = [mine, f"NOT EXISTS ({others})", *_records(plan, table)]
     return (
-        f"INSERT INTO {name} ({', '.join(ident(each) for each in columns)}){_overriding(table, columns)} "
+        f"INSERT INTO {name} ({', '.join(ident(column) for column in columns)}){_overriding(table, columns)} "
         f"SELECT {', '.join(values)} FROM campaign_pool.image i "
         "CROSS JOIN LATERAL jsonb_array_elements(i.attachments) AS e (attachment) "
         f"CROSS JOIN LATERAL jsonb_populate_record(NULL::{name}, e.attachment) r WHERE {' AND '.join(conditions)};"
@@ -137,11 +137,11 @@ def _insert_attachments(plan: ClonePlan, table: TablePlan, images: ImagePlan, co
 
 
 def _records(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
-    """Give conditions that what an attachment refers to is still there."""
-    for each in table.references:
-        if len(each.columns) == 1:
-            target = plan.tables[each.target].facts
-            own, theirs = ident(each.columns[0]), ident(each.target_columns[0])
+    """Return conditions that what an attachment refers to is still there."""
+    for reference in table.references:
+        if len(reference.columns) == 1:
+            target = plan.tables[reference.target].facts
+            own, theirs = ident(reference.columns[0]), ident(reference.target_columns[0])
             yield f"(r.{own} IS NULL OR EXISTS (SELECT FROM {target.name} x WHERE x.{theirs} = r.{own}))"
     for pair in table.polymorphic:
         cases = []
@@ -157,7 +157,7 @@ def _records(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
 
 
 def remove(images: ImagePlan) -> Iterator[str]:
-    """Give the statements that delete the blobs that were copied for campaigns, after their attachments."""
+    """Return the statements that delete the blobs that were copied for campaigns, after their attachments."""
     name, key = images.blobs.name, images.key
     rows = f"t.{ident(key.name)} = CAST(i.blob AS {key.base}) AND i.campaign = ANY ($1)"
     yield f"IF campaign_pool.cascades(ARRAY[{literal(name)}]::regclass[]) THEN"

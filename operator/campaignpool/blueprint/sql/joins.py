@@ -26,9 +26,9 @@ class Joins:
             for n in range(len(link.alternatives)):
                 self._joins[_alias(link, n)] = self._target(link, n)
         self._found = {
-            (each.column.name, link.number, n): self._walk(link, n, each.column.name)
-            for each in self.derived
-            for link, n, _ in each.entries
+            (item.column.name, link.number, n): self._walk(link, n, item.column.name)
+            for item in self.derived
+            for link, n, _ in item.entries
         }
 
     @property
@@ -39,25 +39,25 @@ class Joins:
         return f"FROM {member(position)} m {own}{''.join(self._joins.values())}"
 
     def left_out(self, link: Link) -> str:
-        """Say whether the target is a row of the template that is left out."""
+        """Return whether the target is a row of the template that is left out."""
         return _any(f"{_alias(link, n)}.{IN} IS FALSE" for n in range(len(link.alternatives)))
 
     def resolved(self, link: Link) -> str:
-        """Say whether the target is a row that is copied."""
+        """Return whether the target is a row that is copied."""
         return _any(f"{_alias(link, n)}.{IN} IS TRUE" for n in range(len(link.alternatives)))
 
     def outside(self, link: Link) -> str:
-        """Say whether there is a target, and it is no row of the template."""
+        """Return whether there is a target, and it is no row of the template."""
         given = " AND ".join(f"m.{ident(name)} IS NOT NULL" for name in link.columns)
         return f"({given} AND NOT {self.resolved(link)} AND NOT {self.left_out(link)})"
 
     def nulled(self, column: str) -> str | None:
-        """Say whether a column becomes NULL because a target was left out; None where it never does."""
-        found = [self.left_out(link) for link in self.links if column in link.nulls]
-        return _any(found) if found else None
+        """Return whether a column becomes NULL because a target was left out; None where it never does."""
+        results = [self.left_out(link) for link in self.links if column in link.nulls]
+        return _any(results) if results else None
 
     def token(self, each: Derived, origin: Origin) -> str:
-        """Give what the snapshot keeps for a source of a column: a suffix, a place, or whether there is a target."""
+        """Return what the snapshot keeps for a source of a column: a suffix, a place, or whether it has a target."""
         same = [
             self._found[each.column.name, link.number, n]
             for link, n, other in each.entries
@@ -68,23 +68,23 @@ class Joins:
         return f"CASE WHEN {nulled} THEN NULL ELSE {value} END" if nulled else value
 
     def raw(self, each: Derived) -> str:
-        """Give the value that is kept because nothing is made for it: the reference leaves the template."""
-        made = [f"{self.token(each, origin)} IS NOT NULL" for origin in each.origins]
+        """Return the value that is kept because nothing is made for it: the reference leaves the template."""
+        results = [f"{self.token(each, origin)} IS NOT NULL" for origin in each.origins]
         nulled = self.nulled(each.column.name)
-        gone = [*made, *([nulled] if nulled else [])]
+        gone = [*results, *([nulled] if nulled else [])]
         own = f"m.{ident(each.column.name)}"
         return f"CASE WHEN {' OR '.join(gone)} THEN NULL ELSE {own} END" if gone else own
 
     def read(self, each: Derived, origin: Origin) -> Iterator[str]:
-        """Give the values of the target's row that the expression of a source needs."""
+        """Return the values of the target's row that the expression of a source needs."""
         ends = [self._ends[each.column.name, link.number, n] for link, n, other in each.entries if other == origin]
         for name in each.needs(origin):
             values = [f"{end}.{ident(name)}" for end in ends]
             yield values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def conflict(self, each: Derived) -> str | None:
-        """Say whether two references want different values of a column; None where they never can."""
-        found = []
+        """Return whether two references want different values of a column; None where they never can."""
+        results = []
         for n, (link, one, origin) in enumerate(each.entries):
             for other, two, second in each.entries[n + 1 :]:
                 if other.number == link.number or (origin.kind is second.kind is KeyKind.COPIED):
@@ -95,25 +95,25 @@ class Joins:
                 alike = each.source(origin) == each.source(second) if origin.kind is second.kind else False
                 if alike and origin.kind is KeyKind.SET:
                     continue
-                found.append(f"({both}{f' AND {values[0]} IS DISTINCT FROM {values[1]}' if alike else ''})")
-        return _any(found) if found else None
+                results.append(f"({both}{f' AND {values[0]} IS DISTINCT FROM {values[1]}' if alike else ''})")
+        return _any(results) if results else None
 
     def _target(self, link: Link, n: int) -> str:
-        each = link.alternatives[n]
-        alias, facts = _alias(link, n), self.plan.tables[each.target].facts
-        typed = f"{of_type(link, each.types, 'm')} AND " if link.type_column else ""
+        item = link.alternatives[n]
+        alias, facts = _alias(link, n), self.plan.tables[item.target].facts
+        typed = f"{of_type(link, item.types, 'm')} AND " if link.type_column else ""
         pairs = [
             f"{cast(facts.column[theirs], self.table.facts.column[own], f'{alias}.{ident(theirs)}')} = m.{ident(own)}"
-            for own, theirs in zip(link.columns, each.target_columns, strict=True)
+            for own, theirs in zip(link.columns, item.target_columns, strict=True)
         ]
-        return f" LEFT JOIN {member(each.target)} {alias} ON {typed}{' AND '.join(pairs)}"
+        return f" LEFT JOIN {member(item.target)} {alias} ON {typed}{' AND '.join(pairs)}"
 
     def _walk(self, link: Link, n: int, column: str) -> str:
         """Follow a column of a link to where its value comes from, joining what is on the way; give what is kept."""
         each, alias = link.alternatives[n], _alias(link, n)
         position, name = each.target, each.target_columns[link.columns.index(column)]
-        while (found := self._next(position, name)) is not None:
-            position, name, alias, join = self._stepped(found, name, position, alias)
+        while (result := self._next(position, name)) is not None:
+            position, name, alias, join = self._stepped(result, name, position, alias)
             self._joins[alias] = join
         self._ends[column, link.number, n] = alias
         kind = self.plan.origin(position, name).kind
@@ -127,8 +127,8 @@ class Joins:
 
     def _next(self, position: int, name: str) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
         table = self.plan.tables[position]
-        found = None if name in table.sets or name in table.keys else step(table, name)
-        return (found.target, found.columns, found.target_columns) if found else None
+        result = None if name in table.sets or name in table.keys else step(table, name)
+        return (result.target, result.columns, result.target_columns) if result else None
 
     def _stepped(
         self, found: tuple[int, tuple[str, ...], tuple[str, ...]], name: str, position: int, alias: str
@@ -142,7 +142,7 @@ class Joins:
 
 
 def of_type(link: Link, names: tuple[str, ...], alias: str) -> str:
-    """Say whether a row's polymorphic reference is of some types."""
+    """Return whether a row's polymorphic reference is of some types."""
     return f"{alias}.{ident(link.type_column or '')} IN ({', '.join(literal(name) for name in names)})"
 
 

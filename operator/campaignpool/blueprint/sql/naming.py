@@ -12,7 +12,7 @@ KEY = "campaignpool_key"
 
 
 def search_path(plan: ClonePlan) -> str:
-    """Say where names are looked up: Postgres' own first, then as the role does, then in the tables' schemas.
+    """Return where names are looked up: Postgres' own first, then as the role does, then in the tables' schemas.
 
     So a blueprint's expressions and the application's triggers find what a session of the role finds. It is
     the same for the functions and for whatever tries the expressions, and no session changes it later.
@@ -21,7 +21,7 @@ def search_path(plan: ClonePlan) -> str:
 
 
 def schemas(plan: ClonePlan) -> tuple[str, ...]:
-    """Give the schemas of `search_path`, in order."""
+    """Return the schemas of `search_path`, in order."""
     own = dict.fromkeys((*plan.path, *(table.facts.schema_ for table in plan.tables)))
     return ("pg_catalog", *own, "pg_temp")
 
@@ -67,5 +67,5 @@ def of(number: int, source: int, mentioned: int) -> str:
 
 
 def raw(number: int) -> str:
-    """Column of a snapshot: the n-th column as it is, where its reference leaves the template."""
+    """Column of a snapshot: the n-th column unchanged, where its reference leaves the template."""
     return f"campaignpool_raw_{number}"

@@ -28,7 +28,7 @@ def probe(revision: Revision) -> str:
         else:
             declared.append("_made bigint[];")
             body.append(f"{insert(revision, tables)} INTO _made;")
-            places = ", ".join(str(each.position) for each in tables)
+            places = ", ".join(str(item.position) for item in tables)
             body.append(f"IF $3 IN ({places}) THEN {_HEARD} RETURN; END IF;")
     declared = list(dict.fromkeys(declared))
     return written(revision, "probe", "uuid[], text[], integer, bigint, bigint", "void", declared, body)

@@ -26,5 +26,5 @@ def measured(revision: Revision, *, text: bool) -> str:
 
 
 def kind(*, text: bool) -> str:
-    """Give the kind of the function, for `naming.function`."""
+    """Return the kind of the function, for `naming.function`."""
     return "explained" if text else "measured"

@@ -1,7 +1,7 @@
 """SQL of a revision's function that deletes campaigns: set-based, children first, and never by a cascade.
 
 The rows of a campaign are named by what made them: keys that are spliced are computed again; all others are found
-by the references that make them part of the campaign. Whatever else hangs on those rows stops the deletion:
+by the references that make them part of the campaign. Whatever else references those rows stops the deletion:
 Postgres itself refuses where a foreign key has no action, `campaign_pool.refuse_cascade` where it has one, and more
 rows than were cloned are refused too.
 """
@@ -35,13 +35,13 @@ def retire(revision: Revision) -> str:
         for name in _kept(revision, table):
             base = table.facts.column[name].base
             declared.append(f"{keys_of(table, name)} {base}[];")
-            found = " UNION ALL ".join(
+            result = " UNION ALL ".join(
                 f"SELECT t.{ident(name)}::{base} FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
                 for source, condition in _located(revision, table)
             )
-            body.append(f"IF {_is_there(table)} THEN {keys_of(table, name)} := ARRAY({found}); END IF;")
+            body.append(f"IF {_is_there(table)} THEN {keys_of(table, name)} := ARRAY({result}); END IF;")
     for group in reversed(plan.order):
-        filled = [plan.tables[each] for each in reversed(group) if _has_rows(revision, plan.tables[each])]
+        filled = [plan.tables[item] for item in reversed(group) if _has_rows(revision, plan.tables[item])]
         if filled:
             body += [f"IF {' AND '.join(map(_is_there, filled))} THEN", *_both(revision, filled)]
             if len(filled) > 1:
@@ -59,12 +59,12 @@ def _both(revision: Revision, tables: list[TablePlan]) -> list[str]:
 
 
 def _is_there(table: TablePlan) -> str:
-    """Give the condition that a table still has the columns by which its rows are found.
+    """Return the condition that a table still has the columns by which its rows are found.
 
     The application may have dropped or renamed some since: what is gone is passed over, and Postgres itself refuses
     where rows that are left refer to the campaign.
     """
-    pairs = [each.type_column for each in table.polymorphic if each.anchor]
+    pairs = [item.type_column for item in table.polymorphic if item.anchor]
     names = dict.fromkeys([*table.facts.primary_key, *table.anchors, *pairs])
     return (
         f"(SELECT count(*) = {len(names)} FROM pg_attribute a "
@@ -74,15 +74,15 @@ def _is_there(table: TablePlan) -> str:
 
 
 def _kept(revision: Revision, table: TablePlan) -> Iterator[str]:
-    """Give the columns whose values must be found for the children, as nothing computes them again."""
+    """Return the columns whose values must be found for the children, as nothing computes them again."""
     held = {
         name
         for other in revision.plan.tables
         for link in other.links
         if link.anchor
-        for each in link.alternatives
-        for name in each.target_columns
-        if each.target == table.position
+        for alternative in link.alternatives
+        for name in alternative.target_columns
+        if alternative.target == table.position
     }
     for column in table.facts.columns:
         if column.name in held and revision.surveys[table.position].rows:
@@ -92,7 +92,7 @@ def _kept(revision: Revision, table: TablePlan) -> Iterator[str]:
 
 
 def _guard(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
-    """Give statements that refuse to delete rows on which others hang by a foreign key with an action."""
+    """Return statements that refuse to delete rows on which others hang by a foreign key with an action."""
     names = ", ".join(literal(table.facts.name) for table in tables)
     rows = " UNION ALL ".join(
         f"SELECT * FROM (SELECT t.tableoid, t.ctid FROM {table.facts.name} t{_using(source, ', ')} "
@@ -101,14 +101,14 @@ def _guard(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
         for source, condition in _located(revision, table)
     )
     yield f"IF campaign_pool.cascades(ARRAY[{names}]::regclass[]) THEN"
-    # Locked before they are looked at: whoever would add a row that hangs on them waits, and then finds them gone.
+    # Locked before they are looked at: a transaction that would add a row to them waits, and then finds them gone.
     yield f"    SELECT array_agg(r.tableoid), array_agg(r.ctid) INTO _tables, _places FROM ({rows}) r;"
     yield f"    PERFORM campaign_pool.refuse_cascade(ARRAY[{names}]::regclass[], _tables, _places);"
     yield "END IF;"
 
 
 def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
-    """Give the statement that deletes from tables which refer to each other, and the check of how many rows went."""
+    """Return the statement that deletes from tables that reference each other, and the check of the count."""
     parts: list[str] = []
     counts: list[str] = []
     for table in tables:
@@ -154,7 +154,7 @@ def _using(source: str, word: str) -> str:
 
 
 def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
-    """Give what finds the rows that were cloned: each a source to join and a condition on `t`; no row twice.
+    """Return what finds the rows that were cloned: each a source to join and a condition on `t`; no row twice.
 
     More than one where a polymorphic reference may point at several tables.
     """
@@ -173,32 +173,32 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
 
 
 def _parts(revision: Revision, link: Link) -> Iterator[tuple[Link, tuple[Alternative, ...]]]:
-    """Give the targets of a link that can be looked for together: those with spliced keys, and each other."""
+    """Return the targets of a link that can be looked for together: those with spliced keys, and each other."""
     plan = revision.plan
-    filled = [each for each in link.alternatives if revision.surveys[each.target].rows]
-    kinds = [plan.origin(each.target, each.target_columns[0]).kind for each in filled]
+    filled = [alternative for alternative in link.alternatives if revision.surveys[alternative.target].rows]
+    kinds = [plan.origin(item.target, item.target_columns[0]).kind for item in filled]
     forms: dict[str, tuple[Alternative, ...]] = {}
-    for each, kind in zip(filled, kinds, strict=True):
+    for item, kind in zip(filled, kinds, strict=True):
         if kind is KeyKind.SPLICED:
-            origin = plan.origin(each.target, each.target_columns[0])
+            origin = plan.origin(item.target, item.target_columns[0])
             form = plan.tables[origin.table].facts.column[origin.column].key_form
-            forms[form] = (*forms.get(form, ()), each)
+            forms[form] = (*forms.get(form, ()), item)
         else:
-            yield link, (each,)
+            yield link, (item,)
     yield from ((link, several) for several in forms.values())
 
 
 def _computed(revision: Revision, table: TablePlan) -> tuple[str, ...]:
-    """Give the columns of the primary key where all of it can be computed again; else none."""
-    by_name = {each.column.name: each for each in revision.plan.derived[table.position]}
+    """Return the columns of the primary key where all of it can be computed again; else none."""
+    by_name = {item.column.name: item for item in revision.plan.derived[table.position]}
     key = table.facts.primary_key
     spliced_key = next((name for name in key if table.keys.get(name) is KeyKind.SPLICED), None)
     if spliced_key and len(key) == 1:
         return key
     for name in key:
-        each = by_name.get(name)
+        value = by_name.get(name)
         fine = name in table.copied or table.keys.get(name) is KeyKind.SPLICED
-        if not fine and not (each and all(origin.kind is KeyKind.SPLICED for origin in each.origins)):
+        if not fine and not (value and all(origin.kind is KeyKind.SPLICED for origin in value.origins)):
             return ()
     return key if spliced_key or any(by_name[name].origins for name in key if name in by_name) else ()
 
@@ -206,27 +206,27 @@ def _computed(revision: Revision, table: TablePlan) -> tuple[str, ...]:
 def _by_anchors(
     revision: Revision, table: TablePlan, chosen: tuple[tuple[Link, tuple[Alternative, ...]], ...]
 ) -> str:
-    """Give the condition that a row hangs on rows that were cloned, by columns that an index serves."""
-    by_name = {each.column.name: each for each in revision.plan.derived[table.position]}
+    """Return the condition that a row belongs to rows that were cloned, by columns that an index serves."""
+    by_name = {item.column.name: item for item in revision.plan.derived[table.position]}
     conditions: list[str] = []
     computed: dict[str, str] = {}
     for link, targets in chosen:
         if link.type_column:
-            conditions.append(of_type(link, tuple(name for each in targets for name in each.types), "t"))
+            conditions.append(of_type(link, tuple(name for target in targets for name in target.types), "t"))
             if link.type_column in table.copied:
                 computed[link.type_column] = f"s.{ident(link.type_column)}"
         for own, theirs in zip(link.columns, targets[0].target_columns, strict=True):
             origin = revision.plan.origin(targets[0].target, theirs)
-            each = by_name.get(own)
-            if each is None or origin.kind is KeyKind.COPIED:
+            value = by_name.get(own)
+            if value is None or origin.kind is KeyKind.COPIED:
                 continue  # generated, or the same in every campaign: another column says which one it is
-            if each.of_root:
-                conditions.append(f"t.{ident(own)} = ANY ($2::{each.column.base}[])")
+            if value.of_root:
+                conditions.append(f"t.{ident(own)} = ANY ($2::{value.column.base}[])")
             elif origin.kind is KeyKind.SPLICED:
-                computed[own] = _again(revision, each, origin)
+                computed[own] = _again(revision, value, origin)
             else:
                 keys = keys_of(revision.plan.tables[targets[0].target], theirs)
-                conditions.append(f"t.{ident(own)} = ANY ({keys}::{each.column.base}[])")
+                conditions.append(f"t.{ident(own)} = ANY ({keys}::{value.column.base}[])")
     if any(name in by_name for name in computed):
         computed |= {name: f"s.{ident(name)}" for name in _beside(table, set(computed))}
         own_columns = ", ".join(f"t.{ident(name)}" for name in computed)
@@ -236,40 +236,42 @@ def _by_anchors(
 
 
 def _by_parents(revision: Revision, table: TablePlan) -> str:
-    """Give the condition that a row hangs on rows that were cloned, for rows that the clone itself did not make."""
+    """Return the condition that a row references cloned rows, for rows that the clone itself did not make."""
     conditions = []
     for link in (link for link in table.links if link.anchor):
-        found = []
-        for each in link.alternatives:
-            (own,), (theirs,) = link.columns, each.target_columns
-            target = revision.plan.tables[each.target]
+        results = []
+        for alternative in link.alternatives:
+            (own,), (theirs,) = link.columns, alternative.target_columns
+            target = revision.plan.tables[alternative.target]
             base = table.facts.column[own].base
-            if each.target == 0:
+            if alternative.target == 0:
                 keys = f"$2::{base}[]"
             elif target.keys.get(theirs) is KeyKind.SPLICED:
                 value = spliced(target.facts.column[theirs], f"s.{lo(target.number(theirs))}")
                 keys = f"ARRAY(SELECT CAST({value} AS {base}) FROM {revision.frozen(target)} s, {_CAMPAIGNS})"
             else:
                 keys = f"{keys_of(target, theirs)}::{base}[]"
-            typed = f"{of_type(link, each.types, 't')} AND " if link.type_column else ""
-            found.append(f"{typed}t.{ident(own)} = ANY ({keys})")
-        conditions.append(f"({' OR '.join(found)})")
+            typed = f"{of_type(link, alternative.types, 't')} AND " if link.type_column else ""
+            results.append(f"{typed}t.{ident(own)} = ANY ({keys})")
+        conditions.append(f"({' OR '.join(results)})")
     return " AND ".join(conditions)
 
 
 def _again(revision: Revision, each: Derived, origin: Origin) -> str:
-    """Give the value of a reference that is spliced."""
+    """Return the value of a reference that is spliced."""
     key = revision.plan.tables[origin.table].facts.column[origin.column]
     return cast(key, each.column, spliced(key, f"s.{ref(each.number, each.source(origin))}"))
 
 
 def _beside(table: TablePlan, anchors: set[str]) -> list[str]:
-    """Give required columns that are copied and stand before an anchor in an index that no anchor begins.
+    """Return required columns that are copied and stand before an anchor in an index that no anchor begins.
 
     They must be named too, or the index does not serve.
     """
     columns = [index.columns for index in table.facts.indexes if anchors & set(index.columns)]
-    if any(each[0] in anchors for each in columns):
+    if any(column[0] in anchors for column in columns):
         return []
-    before = {name for each in columns[:1] for name in each[: min(each.index(a) for a in anchors if a in each)]}
+    before = {
+        name for column in columns[:1] for name in column[: min(column.index(a) for a in anchors if a in column)]
+    }
     return sorted(name for name in before if name in table.copied and table.facts.column[name].not_null)

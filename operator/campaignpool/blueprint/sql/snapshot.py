@@ -24,8 +24,8 @@ class Survey:
         rows: Rows that a clone copies.
         dropped: Rows that go because a required reference points at a row that was left out.
         nulled: By link number: references that become NULL because their target was left out.
-        outside: By link number: references that leave the template and are copied as they are.
-        raw: By column that holds references: values that are kept as they are.
+        outside: By link number: references that leave the template and are copied unchanged.
+        raw: By column that holds references: values that are kept unchanged.
         empty: The same: values that nothing is made for.
         conflicts: The same: rows where two references want different values.
     """
@@ -40,47 +40,47 @@ class Survey:
 
 
 def downwards(plan: ClonePlan) -> Iterator[TablePlan]:
-    """Give the tables so that each comes after those that make its rows part of a campaign."""
+    """Return the tables so that each comes after those that make its rows part of a campaign."""
     done: set[int] = set()
     pending = list(plan.tables)
     while pending:
-        table = next(each for each in pending if anchor_targets(each) <= done)
+        table = next(item for item in pending if anchor_targets(item) <= done)
         pending.remove(table)
         done.add(table.position)
         yield table
 
 
 def members(plan: ClonePlan, template: str) -> Iterator[str]:
-    """Give statements that collect the template's rows; the key of its root row is `template`."""
+    """Return statements that collect the template's rows; the key of its root row is `template`."""
     for table in downwards(plan):
         kept = f"coalesce(({table.where}), false)" if table.where else "true"
         select = f"SELECT t.*, {kept} AS {IN}, false AS {DROPPED} FROM {table.facts.name} t"
-        found = " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
+        result = " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
         yield (
             f"CREATE TEMPORARY TABLE campaignpool_member_{table.position} ON COMMIT DROP AS "
-            f"SELECT *, row_number() OVER () AS {ROW} FROM ({found}) r"
+            f"SELECT *, row_number() OVER () AS {ROW} FROM ({result}) r"
         )
         yield f"ANALYZE {member(table.position)}"
 
 
 def temporary(plan: ClonePlan) -> list[str]:
-    """Give the temporary tables that `members` and `places` make."""
+    """Return the temporary tables that `members` and `places` make."""
     return [name(table.position) for table in plan.tables for name in (member, place)]
 
 
 def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
-    """Give conditions that are exclusive and together hold for the rows of the template."""
+    """Return conditions that are exclusive and together hold for the rows of the template."""
     if table.position == 0:
         key = table.facts.column[table.facts.primary_key[0]]
         return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.base})"]
     anchors = sorted((link for link in table.links if link.anchor), key=lambda link: link.type_column is None)
-    first, *rest = ([_holds(plan, table, link, each) for each in link.alternatives] for link in anchors)
-    others = [f"({' OR '.join(each)})" for each in rest]
+    first, *rest = ([_holds(plan, table, link, alternative) for alternative in link.alternatives] for link in anchors)
+    others = [f"({' OR '.join(item)})" for item in rest]
     return [" AND ".join([condition, *others]) for condition in first]
 
 
 def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> str:
-    """Give the condition that a row points at a row of the template in a target."""
+    """Return the condition that a row points at a row of the template in a target."""
     keys = ", ".join(_held(plan, table, link, each, "m"))
     own = ", ".join(f"t.{ident(name)}" for name in link.columns)
     condition = f"({own}) IN (SELECT {keys} FROM {member(each.target)} m)"
@@ -88,35 +88,36 @@ def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> 
 
 
 def partly(plan: ClonePlan, table: TablePlan) -> str | None:
-    """Give the query that counts rows which point at the template by some of their anchors, and not by all."""
+    """Return the query that counts rows which point at the template by some of their anchors, and not by all."""
     anchors = [link for link in table.links if link.anchor]
     if len(anchors) < 2:
         return None
-    each = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
+    results = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
     return (
         f"SELECT count(*) FROM {table.facts.name} t "
-        f"WHERE ({' OR '.join(each)}) AND ({' AND '.join(each)}) IS NOT TRUE"
+        f"WHERE ({' OR '.join(results)}) AND ({' AND '.join(results)}) IS NOT TRUE"
     )
 
 
 def drops(plan: ClonePlan) -> list[str]:
-    """Give statements that leave out rows whose required target was left out; to be repeated until none does."""
-    found = []
+    """Return statements that leave out rows whose required target was left out; to be repeated until none does."""
+    results = []
     for table in plan.tables:
         for link in (link for link in table.links if link.required):
-            for each in link.alternatives:
-                held = _held(plan, table, link, each, "x")
+            for alternative in link.alternatives:
+                held = _held(plan, table, link, alternative, "x")
                 same = [f"{theirs} = m.{ident(own)}" for theirs, own in zip(held, link.columns, strict=True)]
-                typed = [of_type(link, each.types, "m")] if link.type_column else []
-                found.append(
+                typed = [of_type(link, alternative.types, "m")] if link.type_column else []
+                results.append(
                     f"UPDATE {member(table.position)} m SET {IN} = false, {DROPPED} = true "
-                    f"FROM {member(each.target)} x WHERE m.{IN} AND NOT x.{IN} AND {' AND '.join([*same, *typed])}"
+                    f"FROM {member(alternative.target)} x "
+                    f"WHERE m.{IN} AND NOT x.{IN} AND {' AND '.join([*same, *typed])}"
                 )
-    return found
+    return results
 
 
 def _held(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative, alias: str) -> list[str]:
-    """Give the key of a target as the columns of a link hold it."""
+    """Return the key of a target as the columns of a link hold it."""
     facts = plan.tables[each.target].facts
     return [
         cast(facts.column[theirs], table.facts.column[own], f"{alias}.{ident(theirs)}")
@@ -125,7 +126,7 @@ def _held(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative, alia
 
 
 def places(plan: ClonePlan) -> Iterator[str]:
-    """Give statements that number the rows that are kept, and make the suffixes of their keys.
+    """Return statements that number the rows that are kept, and make the suffixes of their keys.
 
     Rows are inserted in the order of their numbers, so that keys and numbers that the database draws ascend as those
     of the template do. Suffixes ascend as the template's keys do: a rank, then a hash, so that tables share no key.
@@ -152,17 +153,17 @@ def _suffix(table: TablePlan, name: str) -> str:
 
 
 def survey(plan: ClonePlan, table: TablePlan) -> str:
-    """Give the query that counts what `Survey` holds."""
+    """Return the query that counts what `Survey` holds."""
     joins = Joins(plan, table)
     columns = ["count(*)", f"(SELECT count(*) FROM {member(table.position)} WHERE {DROPPED})"]
     for link in joins.links:
         columns.append(_count(joins.left_out(link)))
         columns.append(_count(joins.outside(link)))
-    for each in joins.derived:
-        tokens = [f"{joins.token(each, origin)} IS NULL" for origin in each.origins]
-        columns.append(_count(f"{joins.raw(each)} IS NOT NULL"))
+    for item in joins.derived:
+        tokens = [f"{joins.token(item, origin)} IS NULL" for origin in item.origins]
+        columns.append(_count(f"{joins.raw(item)} IS NOT NULL"))
         columns.append(_count(" AND ".join(tokens) or "true"))
-        columns.append(_count(joins.conflict(each) or "false"))
+        columns.append(_count(joins.conflict(item) or "false"))
     return f"SELECT ARRAY[{', '.join(columns)}] {joins.sql} WHERE m.{IN}"
 
 
@@ -186,9 +187,9 @@ def surveyed(table: TablePlan, counts: list[int]) -> Survey:
 
 
 def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> Iterator[str]:
-    """Give statements that store the rows of a table as the snapshot of a revision."""
+    """Return statements that store the rows of a table as the snapshot of a revision."""
     name = snapshot(revision, table.position)
-    columns = ", ".join(f"{each.stored} AS {each.name}" for each in _columns(plan, table, found))
+    columns = ", ".join(f"{column.stored} AS {column.name}" for column in _columns(plan, table, found))
     yield f"CREATE TABLE {name} AS SELECT {columns} {source(plan, table)} ORDER BY {ORD}"
     if table.position in plan.looked_up:
         yield f"CREATE INDEX ON {name} ({KEY})"
@@ -196,16 +197,16 @@ def freeze(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> I
 
 
 def select(plan: ClonePlan, table: TablePlan, found: Survey) -> str:
-    """Give the query for what a snapshot holds of a table, without storing it."""
-    columns = ", ".join(f"{each.value} AS {each.name}" for each in _columns(plan, table, found))
+    """Return the query for what a snapshot holds of a table, without storing it."""
+    columns = ", ".join(f"{column.value} AS {column.name}" for column in _columns(plan, table, found))
     return f"SELECT {columns} {source(plan, table)}"
 
 
 def frozen(plan: ClonePlan, table: TablePlan, found: Survey, revision: int) -> str:
-    """Give a table of a revision's rows, for FROM, in which every column has the type that expressions expect."""
-    columns = [each for each in _columns(plan, table, found) if each.name != KEY]
+    """Return a table of a revision's rows, for FROM, in which every column has the type that expressions expect."""
+    columns = [column for column in _columns(plan, table, found) if column.name != KEY]
     name = snapshot(revision, table.position)
-    if not any(each.restored for each in columns):
+    if not any(column.restored for column in columns):
         return name
     typed = [f"CAST(f.{c.name} AS {c.restored}) AS {c.name}" if c.restored else f"f.{c.name}" for c in columns]
     return f"(SELECT {', '.join(typed)} FROM {name} f)"
@@ -230,33 +231,33 @@ class _Column:
 
     @property
     def restored(self) -> str | None:
-        """The type to cast back to; None where the column is stored as it is."""
+        """The type to cast back to; None where the column is stored unchanged."""
         return self.of.base if self.of is not None and self.of.own else None
 
 
 def _columns(plan: ClonePlan, table: TablePlan, found: Survey) -> Iterator[_Column]:
-    """Give the columns of a table's snapshot."""
+    """Return the columns of a table's snapshot."""
     joins, facts = Joins(plan, table), table.facts
-    for name in (ORD, *(lo(table.number(each)) for each in table.spliced)):
+    for name in (ORD, *(lo(table.number(item)) for item in table.spliced)):
         yield _Column(name, f"own.{name}")
     key = [f"m.{ident(name)}::text" for name in facts.primary_key]
     # The key in the template, for messages and for references that no column declares.
     yield _Column(KEY, f"concat_ws(', ', {', '.join(key)})" if key else "NULL::text")
     for name in (*table.copied, *table.mentioned):
         yield _Column(ident(name), f"m.{ident(name)}", facts.column[name])
-    for n, each in enumerate(joins.derived):
-        for origin in each.origins:
-            yield _Column(ref(each.number, each.source(origin)), joins.token(each, origin))
+    for n, item in enumerate(joins.derived):
+        for origin in item.origins:
+            yield _Column(ref(item.number, item.source(origin)), joins.token(item, origin))
             if origin.kind is KeyKind.SET:
                 target = plan.tables[origin.table].facts
-                for k, (name, value) in enumerate(zip(each.needs(origin), joins.read(each, origin), strict=True)):
-                    yield _Column(of(each.number, each.source(origin), k), value, target.column[name])
+                for k, (name, value) in enumerate(zip(item.needs(origin), joins.read(item, origin), strict=True)):
+                    yield _Column(of(item.number, item.source(origin), k), value, target.column[name])
         if found.raw[n]:
-            yield _Column(raw(each.number), joins.raw(each), each.column)
+            yield _Column(raw(item.number), joins.raw(item), item.column)
 
 
 def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
-    """Give what a clone makes of a column, still in terms of the template: NULL where the target was left out.
+    """Return what a clone makes of a column, still in terms of the template: NULL where the target was left out.
 
     To be evaluated over `source`.
     """
@@ -265,5 +266,5 @@ def effective(plan: ClonePlan, table: TablePlan, column: str) -> str:
 
 
 def source(plan: ClonePlan, table: TablePlan) -> str:
-    """Give FROM and WHERE: the rows kept, as `m`, with what their references point at."""
+    """Return FROM and WHERE: the rows kept, as `m`, with what their references point at."""
     return f"{Joins(plan, table).sql} WHERE m.{IN}"

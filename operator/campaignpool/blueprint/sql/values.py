@@ -14,7 +14,7 @@ CAMPAIGNS = "(campaignpool_id, campaignpool_owner, campaignpool_hi, campaignpool
 """Columns of `c`: id of the campaign, its owner, the first 64 bits of the id, its place in the batch."""
 
 Numbered = Callable[[int, str, str], str]
-"""Gives the value of a drawn column: position of its table, its name, place of the row."""
+"""Return the value of a drawn column: position of its table, its name, place of the row."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Values:
     lookup: Callable[[TablePlan], str]
 
     def columns(self, table: TablePlan) -> Mapping[str, str]:
-        """Give the columns to insert and the expression of each, in the order of the table."""
-        made: dict[str, str] = {name: f"s.{ident(name)}" for name in table.copied}
-        made |= {name: self.key(table, name) for name, kind in table.keys.items() if kind is not KeyKind.DEFAULT}
-        made |= {each.column.name: self.reference(table, each) for each in self.plan.derived[table.position]}
-        made |= {name: self._set(table, name, expression) for name, expression in table.sets.items()}
-        return {column.name: made[column.name] for column in table.facts.columns if column.name in made}
+        """Return the columns to insert and the expression of each, in the order of the table."""
+        result: dict[str, str] = {name: f"s.{ident(name)}" for name in table.copied}
+        result |= {name: self.key(table, name) for name, kind in table.keys.items() if kind is not KeyKind.DEFAULT}
+        result |= {item.column.name: self.reference(table, item) for item in self.plan.derived[table.position]}
+        result |= {name: self._set(table, name, expression) for name, expression in table.sets.items()}
+        return {column.name: result[column.name] for column in table.facts.columns if column.name in result}
 
     def key(self, table: TablePlan, name: str) -> str:
-        """Give the value of a column that is made anew, unless that is left to the database."""
+        """Return the value of a column that gets a new value, unless that is left to the database."""
         column = table.facts.column[name]
         if table.keys[name] is KeyKind.NUMBERED:
             return self.numbered(table.position, name, f"s.{ORD}")
@@ -53,21 +53,21 @@ class Values:
         return spliced(column, f"s.{lo(table.number(name))}")
 
     def reference(self, table: TablePlan, each: Derived) -> str:
-        """Give the key of the clone of a reference's target, or the reference itself where it leaves the template."""
+        """Return the key of the target's clone, or the reference itself where it leaves the template."""
         survey = self.surveys[table.position]
         place = self.plan.derived[table.position].index(each)
         if each.of_root and not survey.raw[place] and not survey.empty[place]:
             root = self.plan.root.facts
             return _cast(self.campaign(), root.column[root.primary_key[0]].base, each.column.base)
-        found = list(self.sources(each))
+        items = list(self.sources(each))
         if survey.raw[place]:
-            found.append(f"s.{raw(each.number)}")
-        if not found:
+            items.append(f"s.{raw(each.number)}")
+        if not items:
             return f"CAST(NULL AS {each.column.base})"
-        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+        return items[0] if len(items) == 1 else f"coalesce({', '.join(items)})"
 
     def sources(self, each: Derived) -> Iterator[str]:
-        """Give, for each source of a column that holds references, its value: NULL where the source has none."""
+        """Return, for each source of a column that holds references, its value: NULL where the source has none."""
         # A table without rows has no keys: nothing refers to it.
         for origin in (origin for origin in each.origins if self.surveys[origin.table].rows):
             token = f"s.{ref(each.number, each.source(origin))}"
@@ -81,7 +81,7 @@ class Values:
                 yield f"CASE WHEN {token} THEN {self._read(each, origin)} END"
 
     def _read(self, each: Derived, origin: Origin) -> str:
-        """Give what the expression of a set column makes of the target's row."""
+        """Return what the expression of a set column makes of the target's row."""
         target = self.plan.tables[origin.table]
         read = [
             f"s.{of(each.number, each.source(origin), k)} AS {ident(name)}"
@@ -103,7 +103,7 @@ class Values:
         return f"CAST(({value}) AS {table.facts.column[name].base})"
 
     def campaign(self) -> str:
-        """Give the key of the campaign's own row."""
+        """Return the key of the campaign's own row."""
         root = self.plan.root
         name = root.facts.primary_key[0]
         if name in root.sets:
@@ -116,21 +116,21 @@ class Values:
         return spliced(column, "right(replace(CAST(c.campaignpool_id AS text), '-', ''), 16)")
 
     def _clone_of(self, name: str, key: str) -> str:
-        """Give the key of the clone of a row of the template; NULL where the key is no row that is copied."""
+        """Return the key of the clone of a row of the template; NULL where the key is no row that is copied."""
         table = self.plan.tables[self.plan.names[name]]
         column = table.facts.column[table.facts.primary_key[0]]
         if not self.surveys[table.position].rows:
             return f"CAST(NULL AS {column.base})"
         kind = table.keys[column.name]
         token = lo(table.number(column.name)) if kind is KeyKind.SPLICED else ORD
-        found = f"(SELECT x.{token} FROM {self.lookup(table)} x WHERE x.{KEY} = CAST(({key}) AS text))"
+        result = f"(SELECT x.{token} FROM {self.lookup(table)} x WHERE x.{KEY} = CAST(({key}) AS text))"
         if kind is KeyKind.SPLICED:
-            return spliced(column, found)
-        return self.numbered(table.position, column.name, found)
+            return spliced(column, result)
+        return self.numbered(table.position, column.name, result)
 
 
 def spliced(column: Column, suffix: str) -> str:
-    """Give a key: the first 64 bits of the campaign's id, then a suffix, in the form that the column takes."""
+    """Return a key: the first 64 bits of the campaign's id, then a suffix, in the form that the column takes."""
     digits = f"c.campaignpool_hi || {suffix}"
     if column.key_form == "uuid":
         return _cast(f"CAST({digits} AS uuid)", "uuid", column.base)

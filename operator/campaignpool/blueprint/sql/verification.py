@@ -50,10 +50,10 @@ def _compared(revision: Revision, table: TablePlan) -> Iterator[str]:
     names = [name for name in names if table.keys.get(name) is not KeyKind.DEFAULT and name not in table.sets]
     if not names or not revision.surveys[table.position].rows:
         return
-    made = ", ".join(f"({values[name]})::text AS v{n}" for n, name in enumerate(names))
+    created = ", ".join(f"({values[name]})::text AS v{n}" for n, name in enumerate(names))
     seen = ", ".join(f"t.{ident(name)}::text AS v{n}" for n, name in enumerate(names))
     sides = (
-        f"WITH e AS MATERIALIZED (SELECT {made} FROM {revision.frozen(table)} s CROSS JOIN {NEW}), "
+        f"WITH e AS MATERIALIZED (SELECT {created} FROM {revision.frozen(table)} s CROSS JOIN {NEW}), "
         f"f AS MATERIALIZED (SELECT {seen} FROM {table.facts.name} t WHERE {condition})"
     )
     columns = " UNION ALL ".join(

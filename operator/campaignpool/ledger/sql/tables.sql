@@ -171,7 +171,7 @@ CREATE TABLE campaign_pool.claim_hour (
     PRIMARY KEY (pool_id, hour, owner, source)
 );
 
--- The images of one campaign whose files are copied. A worker leases it; nobody else works on it meanwhile.
+-- The images of one campaign whose files are copied. A worker leases it; no other worker processes it.
 CREATE TABLE campaign_pool.image_set (
     campaign     uuid PRIMARY KEY,                      -- of the campaign in the ledger, also once it is claimed
     pool_id      integer NOT NULL,

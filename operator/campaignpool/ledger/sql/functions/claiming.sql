@@ -5,7 +5,7 @@
 --   CP004 the key belongs to another claim         CP010 the cloned row cannot be found
 -- Arguments are data, never SQL. Nothing is bound to the session, so a pooler may change it after every transaction.
 
--- Give one campaign to a claimant: one kept for them, else one of the master pool, else what the pool does when empty.
+-- Return one campaign for a claimant: one kept for them, else one of the master pool, else what the pool does when empty.
 CREATE OR REPLACE FUNCTION campaign_pool.claim(
     pool text, claimant text, key text DEFAULT NULL, name text DEFAULT NULL, wait interval DEFAULT '0'
 ) RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
@@ -223,7 +223,7 @@ BEGIN
     RAISE EXCEPTION 'pool "%" has changed since this transaction began', pool USING ERRCODE = 'serialization_failure';
 END $$;
 
--- Set aside a campaign whose row was deleted by the application; a row that was cloned a moment ago has to be there.
+-- Quarantine a campaign whose row was deleted by the application; a row that was cloned a moment ago has to be there.
 CREATE OR REPLACE FUNCTION campaign_pool.quarantine_missing(c campaign_pool.campaign) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

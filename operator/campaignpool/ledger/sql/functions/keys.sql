@@ -20,7 +20,7 @@ RETURN CASE
 END;
 
 -- Class of the advisory lock of a pool; the second key is the hash of its name. Whatever changes the pool holds it
--- shared until it commits; whoever drops what claims use holds it alone.
+-- shared until it commits; a session that drops what claims use holds it alone.
 CREATE OR REPLACE FUNCTION campaign_pool.claims_lock() RETURNS integer IMMUTABLE LANGUAGE sql RETURN 1667329137;
 
 -- Return whether no claim, release or seeding is under way in a pool, and keep new ones waiting until this commits.

@@ -211,7 +211,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Set aside the campaign that `seed` would make next, with the cause.
+-- Quarantine the campaign that `seed` would make next, with the cause.
 CREATE OR REPLACE FUNCTION campaign_pool.quarantine(pool text, job text, cause text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UPDATE campaign_pool.campaign SET state = 'failed', cause = quarantine.cause
@@ -222,7 +222,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     );
 $$;
 
--- End a run; what it had reserved and not made is set aside with the cause. A run that ended keeps its outcome.
+-- End a run; what it had reserved and not made is quarantined with the cause. A run that ended keeps its outcome.
 CREATE OR REPLACE FUNCTION campaign_pool.finish_run(
     pool text, job text, owner text, number integer, count integer, generation bigint,
     outcome text, reason text, message text

@@ -1,7 +1,7 @@
 -- Queries on the queue of images, by name; `campaignpool.ledger.images` has one function for each.
 
 -- name: sums
--- Over the albums of a pool for which something may still be left to do. One whose account's breaker is open is due
+-- Over the image sets of a pool for which something may still be left to do. One whose account's breaker is open is due
 -- when that closes; one that nobody has begun goes by the account that was used last.
 WITH mine AS (
     SELECT a.*, a.state IN ('pending', 'copying', 'deleting') AS open, greatest(a.next_at, s.open_until) AS due_at
@@ -31,7 +31,7 @@ SELECT coalesce(sum(images - copied - failed) FILTER (WHERE state IN ('pending',
 FROM mine;
 
 -- name: accounts
--- Those that these albums are in, with how many of them wait. open_until: since the breaker opened, no call succeeded;
+-- Those that these image sets are in, with how many of them wait. open_until: since the breaker opened, no call succeeded;
 -- it may be over.
 WITH mine AS (
     SELECT a.store, a.state, a.queued_at FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
@@ -49,7 +49,7 @@ FROM campaign_pool.account s JOIN (
 ORDER BY s.name;
 
 -- name: finished
--- Albums that ended after a moment, the earliest first, with the commonest cause of what failed.
+-- Image sets that ended after a moment, the earliest first, with the commonest cause of what failed.
 SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a.failed, a.finished_at,
        (SELECT i.cause FROM campaign_pool.image i WHERE i.campaign = a.campaign AND i.state = 'failed'
         GROUP BY i.cause ORDER BY count(*) DESC, i.cause LIMIT 1) AS cause
@@ -74,7 +74,7 @@ SELECT campaign_pool.requeue_images($1, $2);
 SELECT campaign_pool.prune_images($1, $2);
 
 -- name: listed
--- For people: what is at work first, then what failed, then what is done; the oldest first. Claims of long ago whose
+-- For people: what is active first, then what failed, then what is done; the oldest first. Claims of long ago whose
 -- images are done are left out.
 SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, k.id IS NOT NULL AS claimed, a.state, a.images, a.copied,
        a.failed, a.queued_at, a.cause,
