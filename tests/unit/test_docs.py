@@ -42,3 +42,9 @@ def test_a_link_out_of_the_docs_leads_to_the_repository(tmp_path: Path) -> None:
     page.write_text("[gone](gone.md)")
     with pytest.raises(docs_site.LinkError, match=r"gone\.md"):
         docs_site.rewritten(page, docs, "https://x")
+
+
+def test_the_site_has_every_page() -> None:
+    site = (ROOT / "zensical.toml").read_text()
+    missing = [page for page in PAGES if f'"{page.relative_to(ROOT / "docs").as_posix()}"' not in site]
+    assert not missing
