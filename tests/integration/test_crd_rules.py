@@ -8,7 +8,12 @@ import pytest
 
 from campaignpool.api.crd import crd
 from campaignpool.api.resource import PLURAL
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool_local.emulator import Emulator
+from campaignpool_operator.jobs import seeding
+from campaignpool_operator.jobs.managed import PoolRef
+from campaignpool_operator.jobs.seeding import owner_label
+from campaignpool_seeder import arguments
 
 pytestmark = pytest.mark.integration
 POOLS = f"/apis/campaignpool.dev/v1alpha1/namespaces/default/{PLURAL}"
@@ -39,6 +44,20 @@ def pool(name: str, **spec: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    "owner",
+    ["auth0|5f7c8ec7c33c6c004bbafe82", "a+b@example.com", "gid://game/User/7", "Jörg Müller", "-x", "a" * 150],
+)
+def test_the_ids_of_identity_providers_are_accepted_and_reach_the_job(client: httpx.Client, owner: str) -> None:
+    name = f"owner-{owner_label(owner)}"
+    answer = client.post(POOLS, json=pool(name, owners=[{"id": owner, "size": 1}]))
+    assert answer.status_code == 201, answer.text
+    spec = CampaignPoolSpec.model_validate(answer.json()["spec"])
+    job = seeding.job(PoolRef("default", name, "uid", 1), spec, owner, 1, 1)
+    words = [f"{key}={value}" for key, value in job.arguments.items()]
+    assert arguments.parse(words, "").owner == owner
+
+
+@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ({"size": 7, "maxSize": 5}, "size must not exceed maxSize"),
@@ -53,7 +72,8 @@ def pool(name: str, **spec: object) -> dict[str, Any]:
         ({"claims": {"lifetime": {"default": "2h", "maximum": "90m"}}}, "default must not exceed maximum"),
         ({"images": {"deadline": "2 hours"}}, "spec.images.deadline in body should match"),
         ({"images": {"folder": "campaigns"}}, "spec.images.folder in body should match"),
-        ({"owners": [{"id": "a b", "size": 1}]}, "spec.owners[0].id"),
+        ({"owners": [{"id": "a\nb", "size": 1}]}, "spec.owners[0].id"),
+        ({"owners": [{"id": "a" * 151, "size": 1}]}, "spec.owners[0].id"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_a_sentence(client: httpx.Client, spec: dict[str, Any], message: str) -> None:

@@ -24,6 +24,7 @@ UNTRIED = (
     " existing errors to complete validation"
 )
 TEXTS = ("postgres", "1h", "https://example.com", "/a", "42")  # one of these has the pattern of any text
+MISFITS = ("no fit", "no\tfit")  # one of these has the pattern of no text
 
 
 class Bound(NamedTuple):
@@ -110,7 +111,8 @@ def texts(schema: Json, path: str) -> Iterator[Bound]:
         most = schema["maxLength"]
         yield Bound(path, "maxLength", "x" * (most + 1), f"Too long: may not be more than {most} bytes", blocks=True)
     if "pattern" in schema:
-        for name, text in (("pattern", "no fit"), ("line feed at the end", sample(schema) + "\n")):
+        misfit = next(text for text in MISFITS if not re.search(schema["pattern"], text))
+        for name, text in (("pattern", misfit), ("line feed at the end", sample(schema) + "\n")):
             outcome = f"Invalid value: {json.dumps(text)}: {path} in body should match '{schema['pattern']}'"
             yield Bound(path, name, text, outcome)
 

@@ -80,8 +80,8 @@ class BlueprintSource(Model):
 class Owner(Model):
     """A returning user and how many campaigns are kept ready for them alone."""
 
-    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+$")
-    """The user's key, as the application passes it to a claim."""
+    id: str = Field(min_length=1, max_length=150, pattern=r"^[^\x00-\x1f\x7f]+$")
+    """The user's key, as the application passes it to a claim: any text without control characters."""
     name: str | None = Field(default=None, max_length=100)
     """A name for people; it appears in status."""
     size: int = Field(ge=0, le=1000)
