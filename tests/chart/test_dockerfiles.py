@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from campaignpool_local.containers.container import Container, path_variable
+from campaignpool_seeder.exits import EX_CONFIG
 
 pytestmark = pytest.mark.integration
 
+UNKNOWN_USER = 1_000_710_000  # as OpenShift assigns one: without an entry in passwd
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tools/bin/uv"
 DOCKERFILES = {"operator": "operator/Dockerfile", "seeder": "jobs/seeder/Dockerfile"}
@@ -87,6 +89,42 @@ def test_what_is_copied_and_installed_is_enough_to_start(image: str, tmp_path: P
         )
         assert started.returncode == code, started.stderr
         assert words in started.stdout + started.stderr
+
+
+URL_INVALID = (
+    "the database URL is invalid: it is not a URL of Postgres: write postgresql://user:password@host:5432/database"
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "code", "error"),
+    [
+        ("campaignpool_seeder", ["--help"], 0, None),
+        ("campaignpool_seeder", ["--pool=game/chiwar", "--job=j", "--count=1"], EX_CONFIG, URL_INVALID),
+        ("campaignpool_seeder.images", ["--help"], 0, None),
+        (
+            "campaignpool_seeder.images",
+            ["--pool=game/chiwar", "--folder=/campaigns", "--strategy=CopyEach"],
+            EX_CONFIG,
+            URL_INVALID,
+        ),
+    ],
+)
+def test_the_seeder_starts_as_a_numeric_user_in_an_empty_environment(
+    module: str, options: list[str], code: int, error: str | None
+) -> None:
+    environment = {"CAMPAIGNPOOL_IMAGES_KEY": "private_key"} if "images" in module and error else {}
+    command = [sys.executable, "-m", module, *options]
+    container = Container(command, environment, user=UNKNOWN_USER, group=UNKNOWN_USER, read_only=True)
+    done = subprocess.run(container.start(), env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    if error is None:
+        assert done.stdout.startswith(f"usage: python -m {module} ")
+        assert not done.stderr
+    else:
+        errors = [line for line in done.stdout.splitlines() if " ERROR " in line]
+        assert [error in line for line in errors] == [True]
+        assert not done.stderr
 
 
 @pytest.mark.parametrize("image", DOCKERFILES)
