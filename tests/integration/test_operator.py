@@ -28,6 +28,7 @@ from tests.support.postgres import NewDatabase
 pytestmark = pytest.mark.integration
 
 TEMPLATE = "operator_template"
+INTERRUPTED = {"spec": {"containers": [{"name": "seeder", "command": ["sh", "-c", "exit 75"], "args": []}]}}
 HANGS = {"spec": {"containers": [{"name": "seeder", "command": ["sleep", "600"], "args": []}]}}
 FAILS = {"spec": {"containers": [{"name": "seeder", "command": ["sh", "-c", "echo no; exit 1"], "args": []}]}}
 NewGame = Callable[[], Game]
@@ -564,6 +565,16 @@ def test_failed_runs_are_retried_at_once_when_the_annotation_says_so(game: Game)
     assert game.count_events("Normal", "Retried") == 1
     assert game.status()["retried"] == "1"
     assert first in game.jobs()
+
+
+def test_a_seeder_that_gave_up_on_the_database_is_named_and_retried_after_a_pause(game: Game) -> None:
+    game.put_secret()
+    game.create(size=1, seeding={"podTemplate": INTERRUPTED, "backoffLimit": 0})
+    degraded = game.has("Degraded", "True", "SeedingInterrupted")
+    assert "it is retried after 10 s" in degraded["message"]
+    (job,) = game.jobs()
+    assert f"kubectl logs job/{job['metadata']['name']}" in degraded["message"]
+    game.has("Progressing", "False", "Backoff")
 
 
 def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: OperatorProcess, game: Game) -> None:

@@ -15,6 +15,7 @@ from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.jobs import seeding as jobs
 from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.pods import JobPods
 from campaignpool_operator.plan.actions import (
     Action,
     CreateJob,
@@ -229,6 +230,33 @@ def test_after_many_failures_one_run_an_hour_is_tried_until_the_resource_changes
     assert result.next_check == HALTED_SECONDS - 1800
     assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(MASTER, HALT + 1, 5)]
     assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
+
+
+def test_runs_that_an_unavailable_database_ended_are_retried_with_backoff_without_end() -> None:
+    numbers = range(1, RUNS_SEEN + 1)
+    failed = [run(n, "Failed", reason="SeedingInterrupted", message="unavailable", finished_at=NOW) for n in numbers]
+    seen = observed(ledger=ledger({}, *failed))
+    result = plan(seen)
+    assert not result.failures.halted
+    assert (result.failures.count, result.next_check) == (RUNS_SEEN, 300)
+    assert (result.failures.reason, result.failures.cause) == ("SeedingInterrupted", "unavailable")
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=300))) == [(MASTER, RUNS_SEEN + 1, 5)]
+
+
+def test_an_unavailable_database_does_not_hide_failures_that_last() -> None:
+    failed = [run(number, "Failed", finished_at=ago(100 - number)) for number in range(1, HALT + 1)]
+    interrupted = run(HALT + 1, "Failed", reason="SeedingInterrupted", finished_at=NOW)
+    assert plan(observed(ledger=ledger({}, interrupted, *failed[1:]))).failures.halted is False
+    assert plan(observed(ledger=ledger({}, interrupted, *failed))).failures.halted is True
+
+
+def test_a_seeder_that_gave_up_retrying_ends_its_run_as_interrupted() -> None:
+    seen = observed(jobs=(job(1, "Failed"),), pods={job().name: JobPods(transient=True)})
+    (finish,) = of_type(plan(seen).actions, FinishRun)
+    assert (finish.outcome, finish.reason) == ("Failed", "SeedingInterrupted")
+    assert f"kubectl logs job/{job().name}" in str(finish.message)
+    late = replace(seen, jobs=(job(1, "Failed", reason="DeadlineExceeded"),))
+    assert of_type(plan(late).actions, FinishRun)[0].reason == "DeadlineExceeded"
 
 
 def test_failures_of_a_pool_that_had_the_name_before_do_not_count() -> None:

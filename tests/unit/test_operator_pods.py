@@ -9,12 +9,13 @@ from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.facts import Observed
-from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.managed import TRANSIENT_EXIT_CODE, ManagedJob
 from campaignpool_operator.jobs.pods import JobPods, Obstacle, summarize, wants_events
 from campaignpool_operator.plan.actions import CreateJob, DeleteJob, FinishRun
 from campaignpool_operator.plan.plan import LINGER_SECONDS, plan
 from campaignpool_operator.status.conditions import find
 from campaignpool_operator.status.project import project
+from campaignpool_seeder.exits import EX_TEMPFAIL
 from tests.support.pools import ago, job, ledger, observed, run, spec
 
 JOB = job()
@@ -185,6 +186,16 @@ def test_a_seeder_that_failed_beside_a_sidecar_ends_its_run() -> None:
     assert isinstance(finish, FinishRun)
     assert (finish.outcome, finish.reason) == ("Failed", "ContainerFailed")
     assert isinstance(delete, DeleteJob)
+
+
+def test_a_seeder_that_gave_up_on_the_database_is_told_from_one_that_failed() -> None:
+    assert TRANSIENT_EXIT_CODE == EX_TEMPFAIL
+    assert summarize(JOB, [ended("Error", EX_TEMPFAIL)], []) == JobPods(started=True, transient=True)
+    assert summarize(JOB, [ended("Error", 1)], []) == JobPods(started=True)
+    beside = pod("Running", terminated={"exitCode": EX_TEMPFAIL, "reason": "Error"})
+    seen = observed(jobs=(JOB,), pods={JOB.name: summarize(JOB, [beside], [])})
+    finish = next(action for action in plan(seen).actions if isinstance(action, FinishRun))
+    assert finish.reason == "SeedingInterrupted"
 
 
 def test_a_suspended_job_is_waited_for_and_is_not_seeding() -> None:

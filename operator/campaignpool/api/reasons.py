@@ -199,8 +199,13 @@ class Reason(StrEnum):
     # --- seeding
     SEEDING_FAILED = (
         "SeedingFailed", "seeding", "The last seeding run failed; the next one waits for a pause.", f"{_RETRY}.")
+    SEEDING_INTERRUPTED = (
+        "SeedingInterrupted", "seeding",
+        "The database was unavailable or had no connection left, or the pod was stopped; it is retried.",
+        "None, unless it lasts: `kubectl logs` of the Job names the cause.")
     SEEDING_HALTED = (
-        "SeedingHalted", "seeding", "Ten seeding runs failed in a row; one run an hour is tried.",
+        "SeedingHalted", "seeding",
+        "Ten seeding runs failed in a row, not counting `SeedingInterrupted`; one run an hour is tried.",
         f"{_RETRY} or change the resource.")
     BACKOFF = "Backoff", "seeding", "Seeding pauses after a failed run.", f"{_RETRY}."
     HALTED = "Halted", "seeding", "Seeding has stopped but for one run an hour.", f"{_RETRY} or change the resource."

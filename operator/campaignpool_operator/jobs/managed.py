@@ -28,6 +28,9 @@ SETTINGS = f"{GROUP}/settings"
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 """Label selector of every Job and pod of ours."""
 
+TRANSIENT_EXIT_CODE = 75
+"""With which the seeder ends after its retries, where the cause may pass by itself."""
+
 PERMANENT_EXIT_CODES = (65, 78)
 """Of sysexits.h: the data were refused, the configuration is wrong. A retry of the pod cannot help."""
 

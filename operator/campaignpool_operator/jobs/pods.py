@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaignpool.api.reasons import Reason
-from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.managed import TRANSIENT_EXIT_CODE, ManagedJob
 from campaignpool_operator.jobs.pod import CONTAINER
 
 Json = Mapping[str, Any]
@@ -50,12 +50,14 @@ class JobPods:
         pulling: A pod is on a node and nothing is wrong yet: its image is being pulled or its volumes are mounted.
         exit_code: Of the seeder's container that ended last while its pod runs on, because of a sidecar.
         obstacle: Why the Job does not run, or why its last pod failed.
+        transient: The last pod failed because the database or the image store was unavailable.
     """
 
     started: bool = False
     pulling: bool = False
     exit_code: int | None = None
     obstacle: Obstacle | None = None
+    transient: bool = False
 
 
 def wants_events(job: ManagedJob, pods: Iterable[Json]) -> list[str]:
@@ -87,7 +89,8 @@ def summarize(job: ManagedJob, pods: Iterable[Json], events: Iterable[Json]) -> 
     exit_code = None
     if _phase(last) == "Running" and (end := _seeder(last).get("terminated")):
         exit_code = int(end.get("exitCode", 0))
-    return JobPods(started, pulling, exit_code, obstacle)
+    transient = obstacle is None and (_seeder(last).get("terminated") or {}).get("exitCode") == TRANSIENT_EXIT_CODE
+    return JobPods(started, pulling, exit_code, obstacle, transient)
 
 
 def _obstacle(reason: Reason, what: str) -> Obstacle:

@@ -1,7 +1,7 @@
 """Runs that ended without saying so, and the pause that follows failed ones; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from campaignpool.api.reasons import Reason, find
@@ -16,7 +16,10 @@ BACKOFF_SECONDS = (10, 300)
 """First and longest pause after a failed run; each that follows is twice as long."""
 
 HALT = 10
-"""Failures in a row after which only one run an hour is tried, until the resource or its annotation changes."""
+"""Failures in a row after which only one run an hour is tried, until the resource or its annotation changes.
+
+Runs that failed for a cause that may pass by itself do not count.
+"""
 
 HALTED_SECONDS = 3600
 
@@ -27,12 +30,14 @@ class Failures:
 
     Attributes:
         count: How many in a row.
+        lasting: How many of them had a cause that does not pass by itself.
         wait: Seconds until the next run is made; 0: now.
         reason: Of the last of them.
         cause: Of the last of them, `reason: message`.
     """
 
     count: int = 0
+    lasting: int = 0
     wait: float = 0.0
     reason: Reason = Reason.SEEDING_FAILED
     cause: str = ""
@@ -40,7 +45,7 @@ class Failures:
     @property
     def halted(self) -> bool:
         """Whether only one run an hour is tried."""
-        return self.count >= HALT
+        return self.lasting >= HALT
 
     @property
     def pause(self) -> int:
@@ -73,11 +78,22 @@ _INCOMPLETE = (
 )
 
 
+def interruption(job: ManagedJob) -> tuple[Reason, str]:
+    """Return reason and message of a Job whose seeder ended with `TRANSIENT_EXIT_CODE`."""
+    message = (
+        f"the seeder of Job {job.name} gave up: the database was unavailable or had no connection left, or the pod "
+        f"was stopped: see kubectl logs job/{job.name}"
+    )
+    return Reason.SEEDING_INTERRUPTED, message
+
+
 def _failure(observed: Observed, job: ManagedJob, run: Run | None) -> tuple[str, str | None]:
     """Return reason and message of a Job that failed; its pods know more than the Job."""
     pods = observed.pods.get(job.name)
     if pods is not None and pods.obstacle is not None:
         return pods.obstacle.reason, pods.obstacle.message
+    if pods is not None and pods.transient and job.reason != Reason.DEADLINE_EXCEEDED:
+        return interruption(job)
     if job.reason != Reason.DEADLINE_EXCEEDED or observed.spec is None:
         return job.reason or Reason.JOB_FAILED, job.message
     limit = observed.spec.seeding.active_deadline_seconds
@@ -110,7 +126,7 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
     ]
     finished += [(0.0, item.outcome == "Succeeded", item.run[4], item.reason, item.message) for item in ended]
     finished.sort(key=lambda each: each[0])
-    count, age, reason, cause = 0, 0.0, Reason.SEEDING_FAILED, ""
+    count, lasting, age, reason, cause = 0, 0, 0.0, Reason.SEEDING_FAILED, ""
     for seconds, succeeded, of, why, message in finished:
         if succeeded:
             break
@@ -118,11 +134,17 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
             continue
         if not count:
             age, cause = seconds, ": ".join(part for part in (why, message) if part)
-            if (existing := _of_pods(why)) is not None:
+            if (existing := _of_pods(why) or _interrupted(why)) is not None:
                 reason, cause = existing, message or ""
         count += 1
-    failures = Failures(count, 0.0, reason, cause)
-    return Failures(count, max(0.0, failures.pause - age), reason, cause) if count else failures
+        lasting += _interrupted(why) is None
+    failures = Failures(count, lasting, 0.0, reason, cause)
+    return replace(failures, wait=max(0.0, failures.pause - age)) if count else failures
+
+
+def _interrupted(text: str | None) -> Reason | None:
+    """Return the reason of this text where it says that the run may succeed later without a change by a person."""
+    return Reason.SEEDING_INTERRUPTED if text == Reason.SEEDING_INTERRUPTED else None
 
 
 def _of_pods(text: str | None) -> Reason | None:

@@ -32,7 +32,7 @@ from campaignpool_operator.plan.actions import (
     Remove,
     Retire,
 )
-from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs
+from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs, interruption
 from campaignpool_operator.plan.images import ImagesPlan
 from campaignpool_operator.plan.targets import claimable, shares
 
@@ -207,7 +207,8 @@ def _stopped(state: _State) -> Iterator[FinishRun | DeleteJob]:
         elif pods.exit_code is not None:
             if run is None or run.outcome is None:
                 message = f"the seeder of Job {job.name} ended with exit code {pods.exit_code} and made too little"
-                yield FinishRun(job.run, "Failed", Reason.CONTAINER_FAILED, message)
+                cause = interruption(job) if pods.transient else (Reason.CONTAINER_FAILED, message)
+                yield FinishRun(job.run, "Failed", *cause)
             yield DeleteJob(job.name, job.uid, "its seeder failed, and another container keeps its pod running")
         elif (
             run is None
