@@ -42,6 +42,7 @@ async def test_a_hundred_thousand_claims_from_64_connections(database_url: str) 
     assert storm.counts["claimed"] >= 100_000
 
 
+@pytest.mark.timeout(120 if EXAMPLES <= 15 else 3600)
 def test_claims_and_everything_around_them_do_what_a_model_says(database_url: str) -> None:
     """Any steps in any order, one after the other."""
     with asyncio.Runner() as runner:

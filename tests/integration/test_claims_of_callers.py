@@ -16,7 +16,7 @@ import pytest
 from campaignpool.blueprint import install
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
-from tests.support import small
+from tests.support import resources, small
 from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
@@ -55,6 +55,21 @@ async def test_no_campaign_and_no_key_is_given_twice_whatever_the_callers_isolat
     assert await connection.fetchval("SELECT count(*) FROM campaign_pool.claimed") == 32
     assert await small.inconsistencies(connection) == []
     assert failures <= (set() if isolation == "read_committed" else {("40001", True)})
+
+
+@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+async def test_a_claim_that_sees_a_deleted_pool_runs_again(
+    connection: Connection, database_url: str, isolation: str
+) -> None:
+    """The pool was deleted and created again after the snapshot of the claim's transaction: its sequences are gone."""
+    strict = await asyncpg.connect(database_url)
+    with pytest.raises(asyncpg.SerializationError, match="has changed since this transaction began"):
+        async with strict.transaction(isolation=isolation):  # type: ignore[arg-type] # one of the names
+            await strict.fetchval("SELECT count(*) FROM campaign_pool.pool")
+            await resources.close(connection, POOL)
+            assert await pools.finish_deletion(connection, POOL)
+            await strict.fetchrow(CLAIM, POOL, "ann", "key")
+    await strict.close()
 
 
 @pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])

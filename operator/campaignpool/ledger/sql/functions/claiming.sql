@@ -73,6 +73,7 @@ BEGIN
             IF c.id IS NULL THEN
                 RETURN;                                                                      -- no row: wait, then claim
             END IF;
+            p.revision_id := coalesce(p.revision_id, c.revision_id);                         -- installed a moment ago
         END IF;
         EXIT WHEN campaign_pool.apply_on_claim(p.revision_id, c.id, c.root_key, claimant, name);     -- CP007
         PERFORM campaign_pool.quarantine_missing(c);                                         -- CP010
@@ -108,6 +109,10 @@ CREATE OR REPLACE FUNCTION campaign_pool.claim_strictly(pool text, claimant text
 RETURNS TABLE (campaign_id text, source text, claimed_at timestamptz, images_state text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(claim_strictly.pool));
+    IF EXISTS (SELECT FROM campaign_pool.pool p WHERE p.name = claim_strictly.pool AND campaign_pool.is_dropped(p.tickets)) THEN
+        PERFORM campaign_pool.refuse_old_snapshot(claim_strictly.pool);
+    END IF;
     PERFORM set_config('campaignpool.translates', 'on', true);
     RETURN QUERY SELECT * FROM campaign_pool.claim($1, $2, $3, $4, $5);
     PERFORM set_config('campaignpool.translates', 'off', true);

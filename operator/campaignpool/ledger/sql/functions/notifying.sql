@@ -9,12 +9,19 @@
 CREATE OR REPLACE FUNCTION campaign_pool.notifies(change bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE RETURN change & (change - 1) = 0;
 
+-- Return whether a sequence was dropped after the transaction's snapshot was taken; false for NULL.
+CREATE OR REPLACE FUNCTION campaign_pool.is_dropped(sequence regclass) RETURNS boolean
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+RETURN sequence IS NOT NULL AND has_sequence_privilege(sequence::oid, 'USAGE') IS NULL;
+
 -- Notify the operator of a change in a pool. The lock, held until commit, tells `begin_waiting` of this transaction.
 CREATE OR REPLACE FUNCTION campaign_pool.notify_operator(pool_id integer, pool_name text, changes regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(pool_name));
-    IF campaign_pool.notifies(nextval(changes)) THEN
+    IF campaign_pool.is_dropped(changes) THEN
+        RETURN;                              -- an old snapshot: the pool was deleted since, and nobody waits for it
+    ELSIF campaign_pool.notifies(nextval(changes)) THEN
         PERFORM pg_notify('campaign_pool', pool_name);
     END IF;
 END $$;
