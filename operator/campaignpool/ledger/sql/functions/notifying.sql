@@ -20,7 +20,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(pool_name));
     IF campaign_pool.is_dropped(changes) THEN
-        RETURN;                              -- an old snapshot: the pool was deleted since, and nobody waits for it
+        RETURN;                              -- an old snapshot of a pool that is deleted by now
     ELSIF campaign_pool.notifies(nextval(changes)) THEN
         PERFORM pg_notify('campaign_pool', pool_name);
     END IF;
