@@ -206,6 +206,8 @@ class Values(Model):
     """Defaults of all Jobs."""
     resync_seconds: int = Field(default=30, ge=1, le=3600)
     """Each pool is reconciled at least this often, whatever happens."""
+    require_secret_label: bool = False
+    """Use a Secret only if it carries the label `campaignpool.dev/database: "true"`."""
     log: Log = Log()
     """The operator's log."""
     proxy: Proxy = Proxy()

@@ -37,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--namespaces", metavar="A,B", help="namespaces to serve (default: the whole cluster)")
     add("--seeder-image", metavar="IMAGE", help=f"image of the seeding Jobs (default: {DEFAULT_SEEDER_IMAGE})")
+    add(
+        "--require-secret-label",
+        action="store_true",
+        help='use a Secret only if it carries the label campaignpool.dev/database: "true" (default: any Secret)',
+    )
     add("--resync-seconds", metavar="N", help="look at each pool at least this often (default: 30)")
     add("--http-host", metavar="HOST", help="address of probes and metrics (default: every one)")
     add(

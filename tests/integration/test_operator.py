@@ -648,6 +648,17 @@ class TestRestarts:
             assert uid == "65532"
             assert operator.stop() == 0, operator.log
 
+    def test_with_the_option_a_secret_needs_the_label(self, own_game: Game, tmp_path: Path) -> None:
+        own_game.create(size=1)
+        with running(own_game.kube.kubeconfig, tmp_path / "log", "--require-secret-label"):
+            degraded = own_game.has("Degraded", "True", "SecretNotLabelled")
+            assert 'lacks the label campaignpool.dev/database: "true"' in degraded["message"]
+            assert not own_game.jobs()
+            secret = f"{own_game.secrets}/chiwar-database"
+            own_game.kube.patch(secret, {"metadata": {"labels": {"campaignpool.dev/database": "true"}}})
+            own_game.touch("labelled")
+            filled(own_game)
+
     def test_claims_go_on_without_it_and_are_made_up_for(self, own_game: Game, tmp_path: Path) -> None:
         own_game.create(size=2)
         with running(own_game.kube.kubeconfig, tmp_path / "log"):

@@ -1,18 +1,27 @@
 """What the operator makes of bad input: each fault has its reason and says how to fix it, and none tells a secret."""
 
+import base64
 from typing import Any
 
 import pytest
 
 from campaignpool.api.reasons import Reason
-from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError, SeedingError, UnreachableError
+from campaignpool.errors import (
+    CampaignPoolError,
+    ClusterError,
+    ConfigurationError,
+    SecretError,
+    SeedingError,
+    UnreachableError,
+)
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import Fault, Pool
+from campaignpool_operator.observe.images import images_fault
 from campaignpool_operator.observe.observe import observe
 from campaignpool_operator.resource import parse_spec, read_blueprint, read_pool, read_url
 from campaignpool_operator.session import Sessions, apply_spec
-from tests.support.pools import BLUEPRINT, pool, raw_spec, spec
+from tests.support.pools import BLUEPRINT, COPIES, pool, raw_spec, spec
 
 
 class Fake(Cluster):
@@ -55,6 +64,34 @@ async def test_a_key_that_is_missing() -> None:
     assert fault.reason == "SecretKeyMissing"
     assert "the Secret database has no key url" in fault.message
     assert "s3cr3t" not in fault.message
+
+
+class Labelled(Cluster):
+    """An API whose Secrets all carry these labels."""
+
+    def __init__(self, labels: dict[str, str] | None) -> None:
+        self._labels, self._clock, self.require_secret_label = labels, None, True
+
+    async def _find(self, *_: object, **__: object) -> dict[str, Any]:
+        url = base64.b64encode(b"postgresql://x/y").decode()
+        return {"metadata": {"labels": self._labels}, "data": {"url": url, "privateKey": url}}
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"campaignpool.dev/database": "false"}, {"database": "true"}])
+async def test_a_secret_without_the_label_that_is_required(labels: dict[str, str] | None) -> None:
+    with pytest.raises(SecretError) as caught:
+        await read_url(Labelled(labels), pool(), spec())
+    assert (caught.value.reason, caught.value.retry) == ("SecretNotLabelled", False)
+    assert "kubectl -n game label secret database campaignpool.dev/database=true" in caught.value.message
+    fault = await images_fault(Labelled(labels), pool(), spec(images=COPIES))
+    assert fault is not None
+    assert fault.reason == "SecretNotLabelled"
+
+
+async def test_a_secret_with_the_label_that_is_required() -> None:
+    labelled = Labelled({"campaignpool.dev/database": "true"})
+    assert await read_url(labelled, pool(), spec()) == "postgresql://x/y"
+    assert await images_fault(labelled, pool(), spec(images=COPIES)) is None
 
 
 async def test_a_value_that_is_no_text() -> None:

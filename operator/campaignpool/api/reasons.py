@@ -83,6 +83,10 @@ class Reason(StrEnum):
     SECRET_KEY_MISSING = (
         "SecretKeyMissing", "database", "A Secret lacks the key that the spec names.",
         "Add the key or correct the `key` of the reference.")
+    SECRET_NOT_LABELLED = (
+        "SecretNotLabelled", "database",
+        "The operator requires a label of Secrets (`--require-secret-label`), and this Secret does not carry it.",
+        "Set the label `campaignpool.dev/database: \"true\"` if pools may use the Secret.")
     DATABASE_URL_INVALID = (
         "DatabaseUrlInvalid", "database", "The Secret's value is not a database URL.",
         "Write `postgresql://user:password@host:5432/database`.")

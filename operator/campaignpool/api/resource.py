@@ -47,6 +47,12 @@ Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1
 """A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
 
 
+SECRET_LABEL = (f"{GROUP}/database", "true")
+
+
+"""Label that a Secret must carry where the operator has the option `--require-secret-label`."""
+
+
 RETRY = f"{GROUP}/retry"
 
 

@@ -22,8 +22,8 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
-from campaignpool.api.resource import GROUP, PLURAL, VERSION
-from campaignpool.errors import ClusterError, ConfigurationError
+from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
+from campaignpool.errors import ClusterError, ConfigurationError, SecretError
 from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
@@ -54,6 +54,8 @@ class Cluster:
         self._clock: tuple[datetime, float] | None = None
         self.forbidden = asyncio.Event()
         """Set when the API refused a request as forbidden; the caller that acts on it clears it."""
+        self.require_secret_label = False
+        """Whether a Secret is used only if it carries the label `SECRET_LABEL`."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every change but those of Leases: a replica that no longer leads changes nothing."""
 
@@ -122,10 +124,18 @@ class Cluster:
         return None if result is None else str(result["metadata"]["resourceVersion"])
 
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
-        """Return the values of a Secret."""
+        """Return the values of a Secret. Raises SecretError where it lacks a label that is required."""
         result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
         if result is None:
             return None
+        label, value = SECRET_LABEL
+        if self.require_secret_label and (result["metadata"].get("labels") or {}).get(label) != value:
+            raise SecretError(
+                f'the Secret {name} in namespace {namespace} lacks the label {label}: "{value}", which the operator '
+                f"requires (--require-secret-label): set it with kubectl -n {namespace} label secret {name} "
+                f"{label}={value}",
+                reason="SecretNotLabelled",
+            )
         try:
             return {key: base64.b64decode(value) for key, value in (result.get("data") or {}).items()}
         except binascii.Error as error:

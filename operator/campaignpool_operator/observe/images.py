@@ -5,7 +5,7 @@ from datetime import datetime
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.errors import ClusterError
+from campaignpool.errors import ClusterError, SecretError
 from campaignpool.ledger import images
 from campaignpool.ledger.database import Connection
 from campaignpool_operator.cluster.client import Cluster
@@ -27,7 +27,7 @@ async def observe_images(cluster: Cluster, connection: Connection, observed: Obs
         return observed
     fault = None
     if spec.images.copies or ledger.images.unfinished:
-        fault = await _fault(cluster, pool, spec)
+        fault = await images_fault(cluster, pool, spec)
     reported = pool.status.images.last_finished_at if pool.status.images else None
     since = datetime.fromisoformat(reported) if reported else pool.created_at
     last = ledger.images.last_finished_at
@@ -39,7 +39,7 @@ async def observe_images(cluster: Cluster, connection: Connection, observed: Obs
     )
 
 
-async def _fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault | None:
+async def images_fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault | None:
     """Return why images cannot be copied or deleted. A Secret that cannot be read does not concern the rows."""
     reference = spec.images.secret_ref
     if reference is None:
@@ -50,7 +50,7 @@ async def _fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault 
         return Fault(Reason.SECRET_REF_MISSING, message, retry=False)
     try:
         secret = await cluster.secret(pool.namespace, reference.name)
-    except ClusterError as error:
+    except (ClusterError, SecretError) as error:
         return Fault.of(error)
     if secret is None:
         message = (

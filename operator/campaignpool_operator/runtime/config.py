@@ -38,6 +38,8 @@ class Config(BaseSettings):
     """Requests and limits of the Jobs of pools that set none, as JSON."""
     seeder_pod_template: dict[str, Any] = Field(default_factory=dict)
     """Changes to the pods of all Jobs, as JSON; a pool's own `seeding.podTemplate` is merged over them."""
+    require_secret_label: bool = False
+    """Use a Secret only if it carries the label `campaignpool.dev/database: "true"`."""
     resync_seconds: float = Field(default=30.0, ge=1, le=3600)
     """Resync interval: a pool is reconciled at least this often."""
     http_host: str | None = None
