@@ -94,6 +94,15 @@ def test_what_is_reserved_and_what_is_promised_counts_against_max_size() -> None
     assert created(seen) == [(MASTER, 2, 3)]
 
 
+def test_what_cannot_be_deleted_takes_no_room_up_to_max_size() -> None:
+    for held, count in ((4, 6), (7, 5), (12, 0)):
+        seen = observed(
+            spec=spec(size=6, maxSize=6),
+            ledger=ledger({MASTER: OwnerCounts(retiring=held, held=held)}, held={"fights": held}),
+        )
+        assert created(seen) == ([(MASTER, 1, count)] if count else [])
+
+
 def test_targets_above_max_size_are_filled_as_far_as_it_allows() -> None:
     seen = observed(spec=spec(size=5, maxSize=6, owners=[{"id": "a", "size": 5}]))
     assert created(seen) == [(MASTER, 1, 3), ("a", 1, 3)]

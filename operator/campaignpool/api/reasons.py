@@ -111,6 +111,9 @@ class Reason(StrEnum):
     DATABASE_OUT_OF_RESOURCES = (
         "DatabaseOutOfResources", "database", "The server is out of disk space, memory or another resource.",
         "Free the resource that the message names; it is retried.")
+    CAMPAIGNS_HELD = (
+        "CampaignsHeld", "database", "Rows or triggers of the application keep campaigns from being deleted.",
+        "Delete the rows in the table that the message names, or add it to the blueprint; it is retried.")
     SCHEMA_MISMATCH = (
         "SchemaMismatch", "database", "The blueprint or the ledger does not fit the schema of the database.",
         "Correct the blueprint where a migration changed the schema; `campaignpool blueprint check` shows all of it.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaignpool.api.resource import seconds
 from campaignpool.errors import TransientError
-from campaignpool.ledger import claims, images, sql
+from campaignpool.ledger import claims, images, retiring, sql
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
@@ -75,6 +75,7 @@ class Ledger:
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
         prunable: `prune` has something to do that the counts do not show.
         images: The state of its campaigns' images.
+        held: Why retiring campaigns cannot be deleted, and how many, by cause.
     """
 
     root_table: str | None = None
@@ -84,6 +85,7 @@ class Ledger:
     numbers: Mapping[str, int] = field(default_factory=dict)
     prunable: bool = False
     images: ImageTotals = field(default_factory=ImageTotals)
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
@@ -145,6 +147,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
             await connection.fetchval(_QUERY["prunable"], pool, claims.RECORD_DAYS, claims.COUNTED_SECONDS)
         )
         totals = await images.observe(connection, pool)
+        held = await retiring.held(connection, pool) if any(item.retiring for item in owners.values()) else {}
     names = ("plan_hash", "fingerprint", "template", "rows", "statements")
     revision = None
     if facts["revision_id"]:
@@ -157,6 +160,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         numbers={row["owner"]: row["number"] for row in numbers},
         prunable=prunable,
         images=totals,
+        held=held,
     )
 
 

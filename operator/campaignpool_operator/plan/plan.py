@@ -246,7 +246,8 @@ def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
         run = state.runs.get(job.name)
         promised += max(0, state.remaining(job) - (run.reserved if run else 0))
     unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
-    room = spec.max_size - unclaimed - promised
+    # What cannot be deleted takes no room, up to maxSize, as in `reserve` of the ledger.
+    room = spec.max_size - unclaimed - promised + min(sum(ledger.held.values()), spec.max_size)
     usable = {owner: claimable(spec, state.counts(owner)) for owner in lacks}
     for owner in sorted(lacks, key=lambda owner: (usable[owner] / state.shares[owner], owner)):
         count = min(lacks[owner], room)

@@ -127,6 +127,8 @@ def _idle(work: _Work) -> Judgement:
         return "False", Reason.BACKOFF, f"Seeding pauses for {plan.failures.pause} s after a failure."
     if plan.lacking and plan.capped:
         return "False", Reason.TARGETS_EXCEED_MAX_SIZE, sentence(_capped(work.spec))
+    if plan.lacking and work.ledger.held:
+        return "False", Reason.CAMPAIGNS_HELD, sentence(_held(work.ledger))
     return "False", Reason.UP_TO_DATE, "Nothing is left to do."
 
 
@@ -140,6 +142,8 @@ def degraded(observed: Observed, plan: Plan) -> Judgement:
         return "True", _failure_reason(plan), sentence(_failure_message(plan))
     if plan.capped and observed.spec is not None:
         return "True", Reason.TARGETS_EXCEED_MAX_SIZE, sentence(_capped(observed.spec))
+    if observed.ledger is not None and observed.ledger.held:
+        return "True", Reason.CAMPAIGNS_HELD, sentence(_held(observed.ledger))
     return "False", Reason.AS_EXPECTED, "No errors."
 
 
@@ -186,6 +190,14 @@ def _retry() -> str:
 def _capped(spec: CampaignPoolSpec) -> str:
     wanted = sum(spec.targets().values())
     return f"the sizes add up to {wanted}, maxSize is {spec.max_size}: raise maxSize or lower the sizes."
+
+
+def _held(ledger: Ledger) -> str:
+    causes = [f"{count}: {cause.removeprefix('not deleted: ')}" for cause, count in list(ledger.held.items())[:3]]
+    return (
+        f"{sum(ledger.held.values())} campaigns cannot be deleted ({'; '.join(causes)}); "
+        "each is tried again after five minutes: delete the rows that keep it"
+    )
 
 
 def _owners_named(owners: list[str]) -> str:

@@ -22,7 +22,7 @@ BEGIN
 END $$;
 
 -- Begin a run, or continue it: reserve what it still lacks of `count`, never past the pool's max_size. Return how many
--- campaigns are left to make.
+-- campaigns are left to make. Retiring campaigns whose deletion was refused count only where they are more than max_size.
 --
 -- Index scans mark the dead entries that they find, so the next one skips them. `IS TRUE` makes the planner use the index
 -- by run: the index by state has an entry of every campaign there ever was while an old transaction is open.
@@ -57,7 +57,10 @@ BEGIN
     SELECT r.campaigns + (
         SELECT count(*) FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE)
     INTO have FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.job = reserve.job;
-    SELECT p.max_size - count(*) INTO room FROM campaign_pool.campaign
+    -- What cannot be deleted takes no room, up to max_size.
+    SELECT p.max_size - count(*) FILTER (WHERE retry_at IS NULL)
+        - greatest(count(*) FILTER (WHERE retry_at IS NOT NULL) - p.max_size, 0)
+    INTO room FROM campaign_pool.campaign
     WHERE pool_id = p.id AND state IN ('seeding', 'imaging', 'ready', 'retiring');
 
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)

@@ -10,5 +10,5 @@ SELECT campaign_pool.remove($1, $2);
 -- Why retiring campaigns of a pool could not be deleted, by cause.
 SELECT c.cause, count(*) AS campaigns
 FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-WHERE p.name = $1 AND c.state = 'retiring' AND c.cause IS NOT NULL
+WHERE p.name = $1 AND c.state = 'retiring' AND c.retry_at IS NOT NULL
 GROUP BY c.cause ORDER BY 2 DESC, 1;
