@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from campaignpool.api.reasons import Reason, find
 from campaignpool.api.spec import CampaignPoolSpec
@@ -115,6 +116,7 @@ class Observed:
         images_fault: What keeps its images from being copied or deleted; its rows have nothing to do with it.
         images_finished: Campaigns whose images ended since the status last said so.
         images_settings: Hash of what an images Job would be made from now.
+        changed: Ready campaigns that an audit found different from what was cloned, with the cause.
     """
 
     pool: Pool
@@ -133,6 +135,7 @@ class Observed:
     images_fault: Fault | None = None
     images_finished: tuple[Finished, ...] = ()
     images_settings: str = ""
+    changed: Mapping[UUID, str] = field(default_factory=dict)
 
     def cluster_age(self, moment: datetime) -> float:
         """Return the seconds since a time that the API server wrote, never less than none."""

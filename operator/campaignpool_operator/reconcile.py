@@ -1,11 +1,12 @@
 """One loop of one pool. The only module that knows the order of the steps.
 
 Nothing here remembers what it did: Jobs, ledger and resource are the memory, and the next loop heals a crash at any
-line. Between loops only the number of faults in a row is remembered, for the backoff.
+line. Between loops only the number of faults in a row is remembered, for the backoff, and when the next audit is due.
 """
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -62,6 +63,7 @@ class Reconciler:
         self._databases = Databases()
         self._sessions = Sessions(cluster, self._databases, listeners.want, config.resync_seconds)
         self._faults: dict[str, int] = {}
+        self._audits: dict[str, float] = {}
 
     async def __call__(self, key: str) -> float | None:
         """Run one loop; return the seconds until the next at the latest, or None once the pool is gone."""
@@ -109,6 +111,7 @@ class Reconciler:
         self._metrics.drop(key)
         self._sessions.forget(key)
         self._faults.pop(key, None)
+        self._audits.pop(key, None)
         return "gone", None
 
     async def _reconcile(self, pool: Pool) -> tuple[str, float]:
@@ -116,7 +119,8 @@ class Reconciler:
         session = await self._sessions.prepare(pool)
         try:
             session = await apply_spec(session)
-            observed = await observe(session, self._cluster, self._config.seeder_image)
+            audits = self._audit_is_due(pool.key)
+            observed = await observe(session, self._cluster, self._config.seeder_image, audits=audits)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
         finally:
@@ -125,6 +129,15 @@ class Reconciler:
             return "fault", HICCUP_SECONDS
         await self._write_status(observed, todo)
         return self._next(observed, todo)
+
+    def _audit_is_due(self, key: str) -> bool:
+        """Return whether to audit the pool in this loop: once per resync."""
+        now = time.monotonic()
+        due = now >= self._audits.get(key, 0.0)
+        if due:
+            # A resync may come a tenth early.
+            self._audits[key] = now + 0.9 * self._config.resync_seconds
+        return due
 
     def _is_hiccup(self, observed: Observed) -> bool:
         """Return whether a fault may be over at once: the first in a row of a pool that has a status to keep."""

@@ -18,6 +18,7 @@ DELETES = {
 
 RETIRES = {
     "retire": "the operator's only way: of campaigns that are ready, and no claim holds",
+    "quarantine_changed": "the operator's audit: of campaigns that are ready, and no claim holds",
     "release": "a claim that is taken back leaves the records, and is never given again",
 }
 """Whatever makes a campaign one that retires, and why it may."""
@@ -25,7 +26,7 @@ RETIRES = {
 
 def parts() -> dict[str, str]:
     """Return every function, and every query."""
-    topics = ("claims", "image_queue", "images", "pools", "retiring", "revisions", "seeding")
+    topics = ("auditing", "claims", "image_queue", "images", "pools", "retiring", "revisions", "seeding")
     result = {f"query {name}": text for topic in topics for name, text in sql.queries(topic).items()}
     for file in sql.schema().definitions:
         text = re.sub(r"--.*", "", file.text)
@@ -66,6 +67,8 @@ def test_every_statement_that_retires_a_campaign_is_known() -> None:
     assert {name for name, _ in flips} == RETIRES.keys()
     (retire,) = (statement for name, statement in flips if name == "retire")
     assert re.search(r"state = ANY.*LIMIT least\(surplus, most\) FOR UPDATE SKIP LOCKED", retire, flags=re.DOTALL)
+    (audited,) = (statement for name, statement in flips if name == "quarantine_changed")
+    assert re.search(r"c.id = ANY \(ARRAY\(.*x.state = 'ready' FOR UPDATE SKIP LOCKED", audited, flags=re.DOTALL)
 
 
 def test_rows_of_the_application_are_deleted_by_three_functions_alone() -> None:

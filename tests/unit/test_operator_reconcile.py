@@ -1,15 +1,20 @@
 """Whatever goes wrong in a loop ends as a condition; what is over at once changes none."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from campaignpool_operator import reconcile as module
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.facts import Observed
+from campaignpool_operator.observe.observe import utcnow
 from campaignpool_operator.reconcile import HICCUP_SECONDS, Reconciler
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.listener import Listeners
 from campaignpool_operator.runtime.metrics import Metrics
+from campaignpool_operator.session import Session
 from tests.support.pools import raw_spec
 
 URL = b"postgresql://u:s3cr3t@127.0.0.1:1/d"
@@ -96,3 +101,17 @@ async def test_fields_of_a_later_release_in_the_status_are_dropped_once(
     assert cluster.status == before, "conditions keep their times"
     await reconciler("game/chiwar")
     assert cluster.patches == 2
+
+
+async def test_a_pool_is_audited_once_per_resync(reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    async def noted(session: Session, *_: object, audits: bool) -> Observed:
+        asked.append(audits)
+        return Observed(session.pool, utcnow(), fault=session.fault)
+
+    monkeypatch.setattr(module, "observe", noted)
+    for at in (0.0, 1.0, 26.5, 27.5, 29.0):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda at=at: at))
+        await reconciler("game/chiwar")
+    assert asked == [True, False, False, True, False], "resyncs are 30 s apart, a tenth less at the least"

@@ -247,6 +247,9 @@ class Reason(StrEnum):
 
     # --- Events only
     REVISION_INSTALLED = "RevisionInstalled", "events", "The blueprint was installed in the database."
+    CAMPAIGNS_CHANGED = (
+        "CampaignsChanged", "events", "The application changed rows of ready campaigns; these are replaced.",
+        "Leave rows of campaigns that nobody claimed out of clean-up jobs.")
     SEEDING_STARTED = "SeedingStarted", "events", "A seeding Job was created."
     SEEDING_SUPERSEDED = "SeedingSuperseded", "events", "A seeding Job was deleted because it is of no use any more."
     IMAGES_STARTED = "ImagesStarted", "events", "An images Job was created."

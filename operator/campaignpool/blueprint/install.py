@@ -13,7 +13,7 @@ from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind
 from campaignpool.blueprint.fingerprint import Fingerprint
 from campaignpool.blueprint.queries import queries_of
-from campaignpool.blueprint.sql import claims, functions, images, probe, retirement, snapshot
+from campaignpool.blueprint.sql import audit, claims, functions, images, probe, retirement, snapshot
 from campaignpool.blueprint.sql.naming import lo, rows, search_path
 from campaignpool.blueprint.sql.naming import snapshot as named
 from campaignpool.blueprint.sql.snapshot import Survey
@@ -60,7 +60,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     revision = functions.Revision(number, pool, plan, surveys)
     if plan.images is not None:
         await _freeze_blobs(connection, plan.images, revision)
-    for write in (*_FUNCTIONS, retirement.retire, probe.probe, probe.key):
+    for write in (*_FUNCTIONS, retirement.retire, audit.missing, audit.lacking, probe.probe, probe.key):
         await connection.execute(write(revision))
     suffix = await _root_suffix(connection, revision)
     verified = await verify(connection, revision, suffix, compiled.condition)

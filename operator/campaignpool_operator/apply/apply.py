@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from uuid import UUID
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import images, pools, retiring, seeding
+from campaignpool.ledger import auditing, images, pools, retiring, seeding
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Event, Pool
@@ -23,6 +25,7 @@ from campaignpool_operator.plan.actions import (
     FinishRun,
     InstallRevision,
     Prune,
+    Quarantine,
     Remove,
     Retire,
     RetryImages,
@@ -76,7 +79,7 @@ class _Ledger:
         self._connection, self._pool = connection, pool.key
 
     async def apply(
-        self, action: InstallRevision | FinishRun | Retire | Remove | Prune | RetryImages
+        self, action: InstallRevision | FinishRun | Retire | Quarantine | Remove | Prune | RetryImages
     ) -> Event | None:
         match action:
             case InstallRevision(compiled, reason):
@@ -87,17 +90,27 @@ class _Ledger:
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
             case Retire(owner, keep):
                 await retiring.retire(self._connection, self._pool, owner, keep=keep)
+            case Quarantine(changed):
+                return await self._quarantine(changed)
             case Remove():
-                end = time.monotonic() + REMOVE_SECONDS
-                while await retiring.remove(self._connection, self._pool, BATCH) and time.monotonic() < end:
-                    pass
-                await install.drop_unused(self._connection, self._pool)
+                await self._remove()
             case Prune():
                 await pools.prune(self._connection, self._pool)
             case RetryImages():
                 again = await images.requeue(self._connection, self._pool)
                 return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
         return None
+
+    async def _quarantine(self, changed: Mapping[UUID, str]) -> Event | None:
+        count = await auditing.quarantine(self._connection, changed)
+        message = f"{count} ready campaigns are deleted and replaced: {_counted(changed.values())}."
+        return Event("Warning", Reason.CAMPAIGNS_CHANGED, message) if count else None
+
+    async def _remove(self) -> None:
+        end = time.monotonic() + REMOVE_SECONDS
+        while await retiring.remove(self._connection, self._pool, BATCH) and time.monotonic() < end:
+            pass
+        await install.drop_unused(self._connection, self._pool)
 
 
 class _Jobs:
@@ -139,6 +152,11 @@ class _Jobs:
         return await self._cluster.create_job(self._pool.namespace, built)
 
 
+def _counted(causes: Iterable[str]) -> str:
+    """Return the most frequent causes, each with its number of campaigns."""
+    return "; ".join(f"{count}: {cause}" for cause, count in Counter(causes).most_common(3))
+
+
 def _described(action: Action) -> dict[str, object]:
     """Return the fields of an action's log line."""
     match action:
@@ -148,6 +166,8 @@ def _described(action: Action) -> dict[str, object]:
             return {"owner": owner or "master", "keep": keep, "campaigns": count, "reason": reason}
         case FinishRun(run, outcome, reason, message):
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
+        case Quarantine(changed):
+            return {"campaigns": len(changed), "cause": _counted(changed.values())}
         case InstallRevision(_, reason):
             return {"reason": reason}
         case CreateImagesJob(number, failures, campaigns, reason):

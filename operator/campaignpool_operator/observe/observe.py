@@ -4,13 +4,15 @@ Jobs are listed before the ledger is read: a Job that ends in between is then se
 which counts as nothing in flight; the other way round its campaigns would be asked for twice.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 from campaignpool.api.reasons import Reason
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import pools
-from campaignpool.ledger.database import translated
+from campaignpool.ledger import auditing, pools
+from campaignpool.ledger.database import Connection, translated
 from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.cluster.client import Cluster
@@ -20,6 +22,8 @@ from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.observe.images import observe_images
 from campaignpool_operator.observe.pods import observe_pods
 from campaignpool_operator.session import Session
+
+_log = logging.getLogger(__name__)
 
 
 def utcnow() -> datetime:
@@ -45,13 +49,14 @@ async def list_jobs(cluster: Cluster, pool: Pool) -> PoolJobs:
     )
 
 
-async def observe(session: Session, cluster: Cluster, image: str) -> Observed:
+async def observe(session: Session, cluster: Cluster, image: str, *, audits: bool = False) -> Observed:
     """Return what one loop knows. A failure is a fault in it, never raised.
 
     Args:
         session: Of the pool, prepared, its spec applied.
         cluster: The Kubernetes API.
         image: Of the seeder, where the pool names none.
+        audits: Also compare a sample of ready campaigns with what was cloned.
     """
     pool, connection = session.pool, session.connection
     observed = Observed(
@@ -74,6 +79,8 @@ async def observe(session: Session, cluster: Cluster, image: str) -> Observed:
             now = await pools.clock(connection)
             observed = _matched(replace(observed, ledger=facts, database_now=now))
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))
+            if audits:
+                observed = replace(observed, changed=await _changed(connection, pool))
             observed = await observe_images(cluster, connection, observed, image)
     except CampaignPoolError as error:
         return replace(observed, fault=Fault.of(error), ledger=None, compiled=None)
@@ -90,6 +97,16 @@ def _matched(observed: Observed) -> Observed:
         "had, or make a new pool of another name"
     )
     return replace(observed, compiled=None, fault=Fault(Reason.ROOT_TABLE_CHANGED, message, retry=False))
+
+
+async def _changed(connection: Connection, pool: Pool) -> dict[UUID, str]:
+    """Return what an audit found. A failure keeps the pool from nothing else: a migration may be under way."""
+    try:
+        with translated():
+            return await auditing.audit(connection, pool.key)
+    except CampaignPoolError as error:
+        _log.warning("audit failed", extra={"pool": pool.key, "reason": error.reason, "cause": error.message})
+        return {}
 
 
 async def _orphans(cluster: Cluster, observed: Observed, facts: Ledger) -> tuple[Run, ...]:

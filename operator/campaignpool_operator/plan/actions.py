@@ -1,7 +1,9 @@
 """What a loop can do, each action as a value with its reason: `plan` and `images` choose, `apply` carries out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 from campaignpool.blueprint.compilation import Compiled
 
@@ -55,6 +57,13 @@ class Retire:
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """Take ready campaigns out of the pool whose rows the application deleted or changed; each with the cause."""
+
+    changed: Mapping[UUID, str]
+
+
+@dataclass(frozen=True)
 class Remove:
     """Delete retiring campaigns with all their rows, batch by batch, for some seconds at most."""
 
@@ -82,4 +91,4 @@ class RetryImages:
 
 
 ImagesAction: TypeAlias = CreateImagesJob | RetryImages | DeleteJob
-Action: TypeAlias = InstallRevision | CreateJob | FinishRun | Retire | Remove | Prune | ImagesAction
+Action: TypeAlias = InstallRevision | CreateJob | FinishRun | Retire | Quarantine | Remove | Prune | ImagesAction

@@ -1,10 +1,11 @@
 """What to do next, purely: from everything one loop observed to a list of actions, each with its reason.
 
 1. Runs whose Job failed, cannot start or is gone are ended, so that what they had reserved counts no more.
-2. A blueprint that compiles to another plan is installed before anything is made from it.
-3. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
+2. Ready campaigns whose rows the application deleted or changed are quarantined; the next loop replaces them.
+3. A blueprint that compiles to another plan is installed before anything is made from it.
+4. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
-4. What owners have too much is retired and removed.
+5. What owners have too much is retired and removed.
 
 Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. The clocks
 are part of what was observed: the same input gives the same plan.
@@ -29,6 +30,7 @@ from campaignpool_operator.plan.actions import (
     FinishRun,
     InstallRevision,
     Prune,
+    Quarantine,
     Remove,
     Retire,
 )
@@ -171,6 +173,8 @@ def plan(observed: Observed) -> Plan:
         return result
     actions: list[Action] = [*ended, *(item for item in stopped if isinstance(item, DeleteJob))]
     actions += _superseded(state, stopped)
+    if observed.changed:
+        actions.append(Quarantine(observed.changed))
     if observed.compiled is not None:
         actions += _installation(ledger, observed.compiled)
     if not (spec.paused or failures.wait or observed.compiled is None):
@@ -182,8 +186,8 @@ def plan(observed: Observed) -> Plan:
     if surplus or retiring:
         actions.append(Remove())
     actions += _pruning(observed, ledger)
-    # What was installed makes campaigns stale: only the next loop sees how many.
-    again = bool(surplus or retiring) or any(isinstance(action, InstallRevision) for action in actions)
+    # What is installed makes campaigns stale, what is quarantined has to be replaced: the next loop sees how many.
+    again = bool(surplus or retiring) or any(isinstance(item, InstallRevision | Quarantine) for item in actions)
     waits = (_next_check(observed, failures, again=again, held=bool(held)), copying.next_check)
     return replace(
         result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)

@@ -29,36 +29,48 @@ def retire(revision: Revision) -> str:
     plan = revision.plan
     declared = [PREFIXES, "_campaigns bigint := cardinality($1);", "_gone bigint[];", "_rows bigint := 0;"]
     declared += ["_tables oid[];", "_places tid[];"]
-    body: list[str] = []
-    # Keys that were drawn are found again on the way down, so that their children can be found on the way up.
-    for table in downwards(plan):
-        for name in _kept(revision, table):
-            base = table.facts.column[name].base
-            declared.append(f"{keys_of(table, name)} {base}[];")
-            result = " UNION ALL ".join(
-                f"SELECT t.{ident(name)}::{base} FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
-                for source, condition in _located(revision, table)
-            )
-            body.append(f"IF {_is_there(table)} THEN {keys_of(table, name)} := ARRAY({result}); END IF;")
+    keys, body = found_again(revision)
+    declared += keys
     for group in reversed(plan.order):
         filled = [plan.tables[item] for item in reversed(group) if _has_rows(revision, plan.tables[item])]
         if filled:
-            body += [f"IF {' AND '.join(map(_is_there, filled))} THEN", *_both(revision, filled)]
+            body += [f"IF {' AND '.join(map(is_there, filled))} THEN", *_both(revision, filled)]
             if len(filled) > 1:
                 body.append("ELSE")
                 for table in filled:
-                    body += [f"IF {_is_there(table)} THEN", *_both(revision, [table]), "END IF;"]
+                    body += [f"IF {is_there(table)} THEN", *_both(revision, [table]), "END IF;"]
             body.append("END IF;")
     if plan.images is not None:
         body += images.remove(plan.images)
     return written(revision, "retire", "uuid[], text[]", "void", declared, body)
 
 
+def found_again(revision: Revision) -> tuple[list[str], list[str]]:
+    """Return declarations and statements that find the keys that were drawn, for the children, from the root down."""
+    declared: list[str] = []
+    body: list[str] = []
+    for table in downwards(revision.plan):
+        for name in _kept(revision, table):
+            base = table.facts.column[name].base
+            declared.append(f"{keys_of(table, name)} {base}[];")
+            result = " UNION ALL ".join(
+                f"SELECT t.{ident(name)}::{base} FROM {source}" for source in sources(revision, table)
+            )
+            body.append(f"IF {is_there(table)} THEN {keys_of(table, name)} := ARRAY({result}); END IF;")
+    return declared, body
+
+
+def sources(revision: Revision, table: TablePlan) -> Iterator[str]:
+    """Return what finds the cloned rows of a table as `t`, each for FROM; no row twice."""
+    for source, condition in _located(revision, table):
+        yield f"{table.facts.name} t{_using(source, ', ')} WHERE {condition}"
+
+
 def _both(revision: Revision, tables: list[TablePlan]) -> list[str]:
     return [*_guard(revision, tables), *_deletes(revision, tables)]
 
 
-def _is_there(table: TablePlan) -> str:
+def is_there(table: TablePlan) -> str:
     """Return the condition that a table still has the columns by which its rows are found.
 
     The application may have dropped or renamed some since: what is gone is passed over, and Postgres itself refuses
