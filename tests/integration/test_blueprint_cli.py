@@ -146,7 +146,7 @@ def test_what_the_compiler_warns_of_is_printed(
     assert "1 warning:\n  - public.campaigns is warned of\n" in text
 
 
-def test_check_beside_a_ledger_at_work(command: Run, chiwar_url: str, postgres_server: EmbeddedPostgres) -> None:
+def test_check_beside_an_active_ledger(command: Run, chiwar_url: str, postgres_server: EmbeddedPostgres) -> None:
     on(chiwar_url, ledgers.installed)
     before = dumped(postgres_server, chiwar_url)
     code, text, _ = command("check", "-f", str(POOL_FILE), "--database-url", chiwar_url)

@@ -76,7 +76,7 @@ def test_one_of_two_reconciles_and_both_answer_probes_and_metrics(pair: Pair) ->
     assert pair.lease()["spec"]["leaseDurationSeconds"] == LEASE_SECONDS
 
 
-def test_after_a_clean_stop_the_other_is_at_work_at_once(pair: Pair) -> None:
+def test_after_a_clean_stop_the_other_is_active_at_once(pair: Pair) -> None:
     leader, other = pair.leader_and_other()
     began = time.monotonic()
     leader.process.send_signal(signal.SIGTERM)

@@ -271,7 +271,7 @@ def test_deletion_leaves_and_names_what_others_hang_on(operator: OperatorProcess
     assert "invitations" in results[0]
 
 
-def test_deletion_ends_jobs_at_work(game: Game) -> None:
+def test_deletion_ends_active_jobs(game: Game) -> None:
     game.put_secret()
     game.create(seeding={"podTemplate": HANGS})
     eventually(game.jobs, "a Job")
@@ -626,7 +626,7 @@ class TestRestarts:
         game.put_secret()
         return game
 
-    def test_killed_at_work_it_goes_on_and_makes_no_campaign_too_many(self, own_game: Game, tmp_path: Path) -> None:
+    def test_killed_while_active_it_continues_and_makes_no_campaign_too_many(self, own_game: Game, tmp_path: Path) -> None:
         log = tmp_path / "log"
         own_game.create(size=6, seeding={"batchSize": 1})
         with running(own_game.kube.kubeconfig, log) as operator:

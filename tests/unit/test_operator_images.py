@@ -71,7 +71,7 @@ def test_what_is_due_later_is_looked_at_then() -> None:
     assert plan_all(copying(LATER)).next_check == 42
 
 
-def test_one_job_is_at_work_at_most() -> None:
+def test_at_most_one_job_is_active() -> None:
     result = plan(copying(DUE, image_jobs=(images_job(3),)))
     assert result.actions == ()
     assert result.next_check == ACTIVE_SECONDS

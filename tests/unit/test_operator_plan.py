@@ -58,18 +58,18 @@ def test_the_neediest_owner_comes_first_and_no_more_jobs_than_max_concurrent() -
     assert created(seen) == [("c", 1, 2), ("a", 1, 3), ("b", 1, 1)]
 
 
-def test_jobs_at_work_take_slots() -> None:
+def test_active_jobs_take_slots() -> None:
     seen = observed(spec=spec(owners=[{"id": "a", "size": 1}], maxConcurrent=1), jobs=(job(),))
     assert created(seen) == []
     assert plan(seen).lacking == 1
 
 
-def test_what_a_job_at_work_will_make_is_not_asked_for_again() -> None:
+def test_what_an_active_job_will_make_is_not_asked_for_again() -> None:
     assert created(observed(jobs=(job(count=5),))) == []
     assert created(observed(jobs=(job(count=3),))) == [(MASTER, 2, 2)]
 
 
-def test_the_ledger_says_what_a_job_at_work_has_made() -> None:
+def test_the_ledger_says_what_an_active_job_has_made() -> None:
     begun = run(count=5, campaigns=2, reserved=3)
     counts = {MASTER: OwnerCounts(ready=1, seeding=3)}  # one of the two was claimed already
     seen = observed(ledger=ledger(counts, begun), jobs=(job(),))
@@ -82,7 +82,7 @@ def test_a_run_that_ended_well_promises_nothing_though_its_job_is_still_there() 
     assert created(seen) == [(MASTER, 2, 1)]
 
 
-def test_a_failed_run_of_a_job_at_work_is_tried_again_by_its_next_pod() -> None:
+def test_a_failed_run_of_an_active_job_is_tried_again_by_its_next_pod() -> None:
     seen = observed(ledger=ledger({}, run(1, "Failed", generation=0)), jobs=(job(),))
     assert created(seen) == []
 

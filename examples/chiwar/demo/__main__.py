@@ -82,8 +82,8 @@ async def run(output: Output, arguments: argparse.Namespace) -> None:
                 await _refill(output, running)
                 await _images(output, running, connection)
                 output.step("All checks passed.")
-                _next_steps(output, running)
                 if not arguments.once:
+                    _next_steps(output, running)
                     await _until_interrupted()
         finally:
             await connection.close()
