@@ -626,7 +626,9 @@ class TestRestarts:
         game.put_secret()
         return game
 
-    def test_killed_while_active_it_continues_and_makes_no_campaign_too_many(self, own_game: Game, tmp_path: Path) -> None:
+    def test_killed_while_active_it_continues_and_makes_no_campaign_too_many(
+        self, own_game: Game, tmp_path: Path
+    ) -> None:
         log = tmp_path / "log"
         own_game.create(size=6, seeding={"batchSize": 1})
         with running(own_game.kube.kubeconfig, log) as operator:

@@ -5,6 +5,7 @@ from textwrap import dedent
 from campaignpool.api import blueprint
 from campaignpool.api.spec import BlueprintSource, CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
+from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from tests.support import ledgers, resources
@@ -37,3 +38,9 @@ async def made(connection: Connection, text: str, where: str = "is_master_templa
     """Install a blueprint, create campaigns and return their keys."""
     await put(connection, text, where)
     return await ledgers.filled(connection, "", count)
+
+
+async def removed(connection: Connection, keys: list[str]) -> None:
+    """Retire and delete all campaigns, and expect that these were all."""
+    await retiring.retire(connection, ledgers.POOL, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)

@@ -1,8 +1,5 @@
 """The application changes its schema under a pool: nothing of ours stands in the way, and clones go on."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.ledger import retiring
@@ -25,13 +22,6 @@ INSERT INTO heroes (campaign_id, mood, moods, points, scores, place, span, name)
 SELECT id, 'sad', '{{sad,glad}}', 3, '{{1,2}}', '(1,2026-01-01)', '[1,5)', 'N' FROM campaigns;
 """
 TABLES = """tables: [{name: heroes, set: {name: "name || mood || points || (place).x", points: points + 1}}]"""
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def test_types_of_the_application_can_be_changed_and_dropped(connection: Connection) -> None:

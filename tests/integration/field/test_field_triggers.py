@@ -1,29 +1,12 @@
 """A clone is compared with the plan before the first campaign: what triggers and constraints do to it is named."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-async def removed(connection: Connection, keys: list[str]) -> None:
-    """Retire and delete what was made."""
-    await retiring.retire(connection, ledgers.POOL, None)
-    assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)
 
 
 async def refused(connection: Connection, text: str, message: str) -> None:
@@ -66,7 +49,7 @@ async def test_counters_that_triggers_keep_are_restored(connection: Connection, 
     query = "SELECT array_agg(cards), min(total) FROM decks JOIN campaigns c ON c.id = campaign_id WHERE c.id = $1"
     for one in keys:
         assert list(await connection.fetchrow(query, one) or ()) == [[3, 3], 6]
-    await removed(connection, keys)
+    await field.removed(connection, keys)
 
 
 DEFAULTS = f"""
@@ -91,11 +74,11 @@ async def test_rows_that_a_trigger_adds_are_replaced_or_kept(connection: Connect
     query = "SELECT array_agg(value) FROM settings WHERE campaign_id = $1"
     keys = await field.made(connection, text % ", triggerRows: Replace", count=1)
     assert await connection.fetchval(query, keys[0]) == ["dark"]
-    await removed(connection, keys)
+    await field.removed(connection, keys)
     await field.put(connection, text % ", triggerRows: Keep")
     (kept,) = await ledgers.filled(connection, "", 1, job="kept")
     assert await connection.fetchval(query, kept) == ["light"]
-    await removed(connection, [kept])
+    await field.removed(connection, [kept])
     assert await connection.fetchval("SELECT count(*) FROM settings") == 1
 
 

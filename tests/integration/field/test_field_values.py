@@ -1,29 +1,12 @@
 """Clones hold what the template holds: declared types, the order of keys, numbers and tokens of their own."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-async def removed(connection: Connection, keys: list[str]) -> None:
-    """Retire and delete what was made."""
-    await retiring.retire(connection, ledgers.POOL, None)
-    assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)
 
 
 async def test_values_keep_their_declared_types(connection: Connection) -> None:
@@ -49,7 +32,7 @@ async def test_values_keep_their_declared_types(connection: Connection) -> None:
     claim = await ledgers.claim(connection, "me")
     query = "SELECT country FROM campaigns WHERE id::text = $1"
     assert await connection.fetchval(query, claim["campaign_id"]) == "AT"
-    await removed(connection, keys[1:])
+    await field.removed(connection, keys[1:])
 
 
 async def test_a_value_that_is_too_long_is_refused_and_never_cut(connection: Connection) -> None:
@@ -78,7 +61,7 @@ async def test_keys_of_char_columns_are_whole(connection: Connection) -> None:
     keys = await field.made(connection, text)
     query = "SELECT count(*) FROM items i JOIN parts p ON p.item_id = i.id WHERE world_id = $1 AND length(p.id) = 26"
     assert await connection.fetchval(query, keys[0]) == 4
-    await removed(connection, keys)
+    await field.removed(connection, keys)
 
 
 KEYS = {
@@ -112,7 +95,7 @@ async def test_new_keys_ascend_as_those_of_the_template_do(connection: Connectio
     template = await connection.fetchval("SELECT id FROM campaigns WHERE is_master_template")
     wanted = await connection.fetchval(query, template)
     assert [await connection.fetchval(query, key) for key in keys] == [wanted, wanted]
-    await removed(connection, keys)
+    await field.removed(connection, keys)
 
 
 async def test_numbers_and_tokens_beside_the_key_are_the_clones_own(connection: Connection) -> None:
@@ -143,4 +126,4 @@ async def test_numbers_and_tokens_beside_the_key_are_the_clones_own(connection: 
     for key in keys:
         assert list(await connection.fetchrow(query, key) or ()) == [list(range(1, 10)), 8, 8, 9]
     assert await connection.fetchval("SELECT count(DISTINCT number) = 27 AND count(DISTINCT token) = 27 FROM tickets")
-    await removed(connection, keys)
+    await field.removed(connection, keys)

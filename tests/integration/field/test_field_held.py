@@ -1,8 +1,5 @@
 """Campaigns that the application keeps from being deleted take no room, and the status names the table."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.api.reasons import Reason
@@ -24,13 +21,6 @@ INSERT INTO heroes (campaign_id, name) SELECT id, 'h' || n FROM campaigns, gener
 CREATE TABLE fights (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns);
 """
 BLUEPRINT = field.ROOT + "tables: [{name: heroes}]"
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def test_what_cannot_be_deleted_takes_no_room_and_is_named(connection: Connection) -> None:

@@ -1,8 +1,5 @@
 """Discovery lists whatever may belong to a campaign: in the proposal, left out with the reason, or marked."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.api import blueprint
@@ -12,13 +9,6 @@ from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 NO_KEYS = """

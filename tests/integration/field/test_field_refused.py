@@ -1,8 +1,5 @@
 """What a clone cannot be made of is refused before the first clone, with one sentence that says what to do."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.errors import BlueprintError
@@ -60,13 +57,6 @@ CASES = {
         "column file of public.heroes holds large objects, and trigger unlink",
     ),
 }
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.mark.parametrize("case", CASES)

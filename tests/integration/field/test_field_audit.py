@@ -1,9 +1,7 @@
 """Ready campaigns whose rows the application deletes or moves are found, taken out of the pool and replaced."""
 
-from collections.abc import AsyncIterator
 from typing import cast
 
-import asyncpg
 import pytest
 
 from campaignpool.api.reasons import Reason
@@ -40,13 +38,6 @@ CHANGES = {
         "table public.heroes has 0 of its 3 rows",
     ),
 }
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -1,30 +1,14 @@
 """Keys that the application makes as text, and keys inside of arrays, documents and expressions."""
 
 import json
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from campaignpool.errors import BlueprintError
-from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
-from tests.support import field, ledgers
+from tests.support import field
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-async def removed(connection: Connection, keys: list[str]) -> None:
-    """Retire and delete what was made."""
-    await retiring.retire(connection, ledgers.POOL, None)
-    assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)
 
 
 PRISMA = """
@@ -69,7 +53,7 @@ async def test_text_keys_without_a_default_are_made(connection: Connection, kind
         assert key.startswith("camp_" if own else ("c" if kind in ("text", "varchar(40)") else "0"))
     both = """SELECT count(*) FROM "Note" n JOIN "Thing" o ON n."onType" = 'Thing' AND n."onId" = o.id::text"""
     assert await connection.fetchval(both) == 9
-    await removed(connection, keys)
+    await field.removed(connection, keys)
     assert await connection.fetchval('SELECT count(*) FROM "Note"') == 33
 
 
@@ -122,7 +106,7 @@ async def test_keys_in_arrays_documents_and_texts_are_those_of_the_clone(connect
     template = str(await connection.fetchval("SELECT id FROM campaigns WHERE is_master_template"))
     results = [await content(connection, key) for key in (template, *keys)]
     assert results[1] == results[2] == results[0]
-    await removed(connection, keys)
+    await field.removed(connection, keys)
 
 
 async def content(connection: Connection, campaign: str) -> object:

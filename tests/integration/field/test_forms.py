@@ -1,8 +1,5 @@
 """Forms of schemas that the drawn ones do not have: each cloned twice, held to one query, and deleted."""
 
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
 
 from campaignpool.ledger import retiring
@@ -132,13 +129,6 @@ FORMS = {
         "SELECT count(*) = 1 FROM heroes WHERE world_id = $1 AND seen = 1",
     ),
 }
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    connection: Connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def everything(connection: Connection) -> dict[str, list[str]]:
