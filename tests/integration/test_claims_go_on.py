@@ -88,7 +88,7 @@ class Alone(Cluster):
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return []
 
-    async def set_finalizers(self, *given: Any) -> None:  # noqa: ANN401 (the last of them matters)
+    async def set_finalizers(self, *given: Any) -> None:
         self.finalizers = given[-1]
 
 

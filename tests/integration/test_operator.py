@@ -483,7 +483,7 @@ def test_a_pod_template_that_cannot_be_merged_is_a_condition(operator: OperatorP
     filled(game)
 
 
-def with_container(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 (any YAML)
+def with_container(**changes: Any) -> dict[str, Any]:
     return {"podTemplate": {"spec": {"containers": [{"name": "seeder", **changes}]}}, "backoffLimit": 0}
 
 

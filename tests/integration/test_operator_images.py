@@ -53,7 +53,7 @@ class ImagesGame(Game):
         body = {"metadata": {"name": SECRET}, "stringData": {"privateKey": self.store.private_key}}
         self.kube.create(self.secrets, body)
 
-    def begin(self, images: dict[str, Any] | None = None, **spec: Any) -> None:  # noqa: ANN401 (any YAML)
+    def begin(self, images: dict[str, Any] | None = None, **spec: Any) -> None:
         """Create the pool."""
         given = {
             "strategy": "CopyEach",

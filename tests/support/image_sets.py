@@ -63,7 +63,7 @@ class SimulatedPause(StoppableSleep):
 class InstrumentedStore(adapter.ImageKit):
     """ImageKit with hooks and injected errors; `before[n]` runs before the n-th call of `copy_file`."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.before: dict[int, Callable[[], Awaitable[Any]]] = {}
         self.refuses: dict[str, Exception] = {}
@@ -97,11 +97,11 @@ class World:
     template: int = 0
     stores: list[InstrumentedStore] = field(default_factory=list)
 
-    def store(self, key: str | None = None, **options: Any) -> InstrumentedStore:  # noqa: ANN401
+    def store(self, key: str | None = None, **options: Any) -> InstrumentedStore:
         self.stores.append(InstrumentedStore(key or self.imagekit.private_key, self.imagekit.url, **options))
         return self.stores[-1]
 
-    def request(self, **changes: Any) -> ImagesArgs:  # noqa: ANN401
+    def request(self, **changes: Any) -> ImagesArgs:
         facts: dict[str, Any] = {
             "url": self.url,
             "key": self.imagekit.private_key,
@@ -124,7 +124,7 @@ class World:
         self,
         store: InstrumentedStore | None = None,
         pause: StoppableSleep | None = None,
-        **changes: Any,  # noqa: ANN401
+        **changes: Any,
     ) -> Counter[str]:
         """Run a Job and return its counts."""
         request, store = self.request(**changes), store or self.store()

@@ -46,16 +46,16 @@ class Place:
     client: AsyncImageKit
     folder: str
 
-    async def upload(self, name: str, content: bytes = b"something", below: str = "", **options: Any) -> Any:  # noqa: ANN401
+    async def upload(self, name: str, content: bytes = b"something", below: str = "", **options: Any) -> Any:
         """Upload a file into the folder or one below it; by default under exactly this name."""
         options = {"use_unique_file_name": False} | options
         return await self.client.files.upload(file=content, file_name=name, folder=self.folder + below, **options)
 
-    async def listed(self, below: str = "", **query: Any) -> list[Any]:  # noqa: ANN401
+    async def listed(self, below: str = "", **query: Any) -> list[Any]:
         """Return the assets in the folder or in one below it."""
         return list(await self.client.assets.list(path=self.folder + below, **query))
 
-    async def names(self, below: str = "", **query: Any) -> list[str]:  # noqa: ANN401
+    async def names(self, below: str = "", **query: Any) -> list[str]:
         """Return the sorted names of the assets in the folder or in one below it."""
         return [asset.name for asset in await self.listed(below, **({"sort": "ASC_NAME"} | query))]
 
@@ -76,7 +76,7 @@ async def eventually(look: Callable[[], Awaitable[Any]], wanted: object) -> None
         await asyncio.sleep(PAUSE)
 
 
-def client_of(imagekit: ImageKit, **options: Any) -> AsyncImageKit:  # noqa: ANN401
+def client_of(imagekit: ImageKit, **options: Any) -> AsyncImageKit:
     """Return a client of a stand-in; the caller closes it."""
     return AsyncImageKit(private_key=imagekit.private_key, base_url=imagekit.url, max_retries=0, **options)
 

@@ -111,13 +111,13 @@ class Game:
         body = {"metadata": {"name": "chiwar-database"}, "stringData": data or {"url": self.url}}
         self.kube.create(self.secrets, body)
 
-    def create(self, **spec: Any) -> None:  # noqa: ANN401 (any YAML)
+    def create(self, **spec: Any) -> None:
         """Create the pool, with `spec` merged into the sample's."""
         manifest = copy.deepcopy(self.manifest)
         manifest["spec"] |= {"owners": [], "size": 2, **spec}
         self.kube.create(POOLS.format(self.namespace), manifest)
 
-    def patch(self, **spec: Any) -> None:  # noqa: ANN401 (any YAML)
+    def patch(self, **spec: Any) -> None:
         self.kube.patch(self.path, {"spec": spec})
 
     def touch(self, text: str) -> None:

@@ -132,7 +132,7 @@ async def test_nothing_is_left_of_a_pod_when_all_is_closed(tmp_path: Path, *, go
     pod = registry.create(find(registry.store, PODS), "default", body)
     await asyncio.wait_for(running.wait(), 5)
     async with asyncio.timeout(5):
-        while not (written := tmp_path / "pid").exists() or not written.read_text():  # noqa: ASYNC110
+        while not (written := tmp_path / "pid").exists() or not written.read_text():  # noqa: ASYNC110 (a file)
             await asyncio.sleep(0.001)
     if gone:
         registry.store.put(PODS, pod, remove=True)

@@ -167,11 +167,11 @@ def test_jobs_pass_the_restricted_standard_and_pin_no_user() -> None:
     assert "runAsUser" not in pod["securityContext"]
 
 
-def configured(template: dict[str, Any], **resources: Any) -> Config:  # noqa: ANN401 (any YAML)
+def configured(template: dict[str, Any], **resources: Any) -> Config:
     return Config(http_port=None, seeder_pod_template=template, seeder_resources=resources)
 
 
-def defaulted(config: Config, **seeding: Any) -> CampaignPoolSpec:  # noqa: ANN401 (any YAML)
+def defaulted(config: Config, **seeding: Any) -> CampaignPoolSpec:
     """A pool's spec with the operator's defaults for Jobs filled in."""
     facts = {"namespace": "game", "name": "chiwar", "uid": "u", "resourceVersion": "1"}
     metadata = {**facts, "creationTimestamp": "2026-01-01T00:00:00Z"}

@@ -127,7 +127,7 @@ async def asked() -> AsyncIterator[Asked]:
     await client.close()
 
 
-def resource(**meta: Any) -> dict[str, Any]:  # noqa: ANN401 (any YAML)
+def resource(**meta: Any) -> dict[str, Any]:
     facts = {"namespace": "game", "name": "chiwar", "uid": "u", "generation": 1}
     return {"metadata": {**facts, **meta}, "status": {}}
 

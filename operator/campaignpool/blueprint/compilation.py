@@ -105,7 +105,7 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
         own = queries_of("template")["campaigns"]
         key_text = f"{ident(key.name)}::text"
         matches = await connection.fetch(
-            f"SELECT {key_text} FROM {root.name} t WHERE {condition} AND {key_text} NOT IN ({own}) LIMIT 2"  # noqa: S608
+            f"SELECT {key_text} FROM {root.name} t WHERE {condition} AND {key_text} NOT IN ({own}) LIMIT 2"  # noqa: S608 (quoted names)
         )
     if len(matches) != 1:
         raise TemplateError(

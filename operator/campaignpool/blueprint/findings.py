@@ -98,7 +98,7 @@ def _leaving(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
             f"({', '.join(key.columns)})"
         )
         # Names come from the catalog.
-        yield fault, f"SELECT EXISTS (SELECT FROM {member(table.position)} WHERE {IN} AND {given})"  # noqa: S608
+        yield fault, f"SELECT EXISTS (SELECT FROM {member(table.position)} WHERE {IN} AND {given})"  # noqa: S608 (quoted names)
 
 
 async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:

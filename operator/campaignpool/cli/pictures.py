@@ -118,7 +118,7 @@ def _frontier(axes: Any, table: Sequence[Outcome]) -> None:  # noqa: ANN401 (mat
     axes.legend(fontsize=8)
 
 
-def _stock(axes: Any, demand: Demand, sizing: Outcome, since: float, seconds: float) -> None:  # noqa: ANN401
+def _stock(axes: Any, demand: Demand, sizing: Outcome, since: float, seconds: float) -> None:  # noqa: ANN401 (untyped)
     """Draw size, stock, demand and misses of a period."""
     since = min(max(since, demand.since), max(demand.since, demand.until - seconds))
     until = min(since + seconds, demand.until)
@@ -153,7 +153,7 @@ def _stock(axes: Any, demand: Demand, sizing: Outcome, since: float, seconds: fl
     axes.legend(fontsize=8)
 
 
-def _calibration(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: ANN401
+def _calibration(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: ANN401 (untyped)
     """Draw expected beside counted misses, by week."""
     places = range(len(sizing.weeks))
     axes.bar([place - 0.2 for place in places], [week.expected for week in sizing.weeks], 0.4, label="expected")
@@ -166,7 +166,7 @@ def _calibration(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: A
     axes.legend(fontsize=8)
 
 
-def _hours(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: ANN401
+def _hours(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: ANN401 (untyped)
     """Draw the mean size of each hour of the local week."""
     sums = [[0.0] * 24 for _ in _WEEKDAYS]
     counts = [[0] * 24 for _ in _WEEKDAYS]
@@ -184,7 +184,7 @@ def _hours(axes: Any, demand: Demand, sizing: Outcome) -> None:  # noqa: ANN401
     axes.set_title(f"Size by weekday and hour ({demand.zone})")
 
 
-def _targets(axes: Any, targets: Sequence[Outcome], fixed: Outcome) -> None:  # noqa: ANN401
+def _targets(axes: Any, targets: Sequence[Outcome], fixed: Outcome) -> None:  # noqa: ANN401 (untyped)
     """Draw the idle of each target."""
     names = [f"{100 * target:g} %" for target in TARGETS]
     bars = axes.bar(names, [outcome.replay.idle for outcome in targets], color="#c0392b", width=0.5)

@@ -57,7 +57,7 @@ async def _main(request: arguments.ImagesArgs | arguments.OrphansArgs) -> int:
         await _work(request, stop_on_signals())
     except CampaignPoolError as error:
         # The message says how to fix it; a stack trace would only hide that.
-        log.error(error.message, extra={"reason": error.reason})  # noqa: TRY400
+        log.error(error.message, extra={"reason": error.reason})  # noqa: TRY400 (one line, no stack trace)
         return exit_code(error)
     return 0
 
