@@ -253,7 +253,8 @@ class CampaignPoolSpec(Model):
     )
     """Returning users with pools of their own."""
     max_size: int = Field(default=100, ge=0, le=10000)
-    """Most campaigns that may exist unclaimed (seeding, ready and retiring), over all owners."""
+    """Most campaigns that may exist unclaimed (seeding, ready and retiring), over all owners. As many again may exist
+    that other rows keep from being deleted."""
     max_concurrent: int = Field(default=2, ge=1, le=50)
     """Most seeding Jobs that are active at once."""
     seeding: Seeding = Field(default_factory=Seeding, json_schema_extra=FILLED)
