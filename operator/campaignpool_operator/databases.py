@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
-from campaignpool.ledger.database import CONNECT_SECONDS, Connection, configure, connect, translated
+from campaignpool.ledger.database import (
+    CONNECT_SECONDS,
+    CONNECTION_FAULTS,
+    Connection,
+    configure,
+    connect,
+    translated,
+)
 from campaignpool.ledger.migrate import migrate
 from campaignpool_operator.cluster.client import APPLICATION
 
@@ -19,8 +26,6 @@ CONNECTIONS = 4
 
 _IDLE_SECONDS = 90.0
 """A connection that no loop used for so long is closed."""
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ class _Database:
                 # The pool resets a connection that it takes back.
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await configure(cast("Connection", connection), APPLICATION)
-            except _LOST:
+            except CONNECTION_FAULTS:
                 # It was cut while nobody used it; a new connection shows whether the server is there.
                 connection.terminate()
                 await self._pool.release(connection)
@@ -64,7 +69,7 @@ class _Database:
         """Take a connection back."""
         if self._pool is not None:
             proxy = cast("PoolConnectionProxy[asyncpg.Record]", connection)
-            with suppress(*_LOST):  # asyncpg has cut it then
+            with suppress(*CONNECTION_FAULTS):  # asyncpg has cut it then
                 await self._pool.release(proxy, timeout=CONNECT_SECONDS)
 
     def close(self) -> None:

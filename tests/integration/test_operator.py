@@ -717,7 +717,7 @@ class TestRestarts:
                 assert "Traceback" not in operator.log
             client.close()
 
-    def test_it_serves_the_namespaces_it_was_told(self, own_game: Game, own_kube: Kube, tmp_path: Path) -> None:
+    def test_it_serves_the_namespaces_that_are_set(self, own_game: Game, own_kube: Kube, tmp_path: Path) -> None:
         other = Game(own_kube, own_game.url)
         other.create()
         own_game.create()

@@ -331,7 +331,7 @@ class Client:
                 # The server may be gone: a connection that is returned would wait for its answer.
                 connection.terminate()
                 raise
-            except asyncpg.InterfaceError as error:
+            except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 # A caller's own mistakes are of this class too, such as a pool that is closed.
                 if connection.is_closed():
                     raise ConnectionResetError("the connection was lost") from error

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from campaignpool.ledger.database import open_connection
+from campaignpool.ledger.database import CONNECTION_FAULTS, open_connection
 
 _PAUSES = (0.05, 2.0)
 _CLOSE_SECONDS = 1.0
@@ -45,7 +45,7 @@ def opener(database: Database) -> Open:
         finally:
             try:
                 await connection.close(timeout=_CLOSE_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except CONNECTION_FAULTS:
                 connection.terminate()
 
     return opened

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import asyncpg
-
 from campaignpool.client.connections import Open, pauses
+from campaignpool.ledger.database import CONNECTION_FAULTS
 
 READY_CHANNEL = "campaign_pool_ready"
 """Channel of the notifications that campaigns became ready; the payload is the pool's name."""
@@ -50,7 +49,7 @@ class ReadyListener:
     async def _listen(self, opened: Open) -> None:
         """Listen until cancelled. Errors are not reported here: a waiting claim also polls, and reports its own."""
         for pause in pauses():
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*CONNECTION_FAULTS):
                 async with opened(CONNECT_SECONDS) as connection:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda *_, lost=lost: lost.set())

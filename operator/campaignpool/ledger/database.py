@@ -19,6 +19,11 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONNECT_SECONDS = urls.CONNECT_SECONDS
 
+CONNECTION_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises on a connection that the server, the network or another task ended; time-outs are OSErrors.
+
+InternalClientError comes when the server's last message has arrived and the end of the connection has not."""
+
 STATEMENT_SECONDS = 300
 """Bound of one statement of ours on the server; a batch takes some hundredths of a second a campaign."""
 
@@ -55,7 +60,7 @@ async def close(connection: Connection) -> None:
     """Close a connection, whatever state it is in."""
     try:
         await connection.close(timeout=CONNECT_SECONDS)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except CONNECTION_FAULTS:
         connection.terminate()
 
 

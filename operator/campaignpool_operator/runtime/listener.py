@@ -10,11 +10,9 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-import asyncpg
-
 from campaignpool.backoff import retry_delay
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger.database import CONNECT_SECONDS, Connection, connect
+from campaignpool.ledger.database import CONNECT_SECONDS, CONNECTION_FAULTS, Connection, connect
 from campaignpool.ledger.pools import CHANNEL
 from campaignpool_operator.cluster.client import APPLICATION
 
@@ -148,7 +146,7 @@ class Listeners:
                     async with asyncio.timeout(PROBE_SECONDS):
                         await lost.wait()
                 await connection.execute("SELECT 1", timeout=CONNECT_SECONDS)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except CONNECTION_FAULTS as error:
             _log.info("the listening connection was lost", extra={"cause": type(error).__name__})
 
 
@@ -156,5 +154,5 @@ async def _close(connection: Connection) -> None:
     """Close a connection within a second, or cut it."""
     try:
         await connection.close(timeout=1.0)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except CONNECTION_FAULTS:
         connection.terminate()
