@@ -72,6 +72,10 @@ class _Database:
             with suppress(*CONNECTION_FAULTS):  # asyncpg has cut it then
                 await self._pool.release(proxy, timeout=CONNECT_SECONDS)
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are open, and how many of them are idle."""
+        return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool is not None else (0, 0)
+
     def close(self) -> None:
         """Cut all connections."""
         if self._pool is not None:
@@ -92,6 +96,12 @@ class Databases:
     def url_of(self, key: str) -> str | None:
         """Return the URL that a pool was last found at, in this process; its Secret may be gone since."""
         return self._url_of.get(key)
+
+    def connections(self) -> dict[str, int]:
+        """Return how many connections are active and idle."""
+        counts = [database.connections() for database in self._databases.values()]
+        open_, idle = sum(count for count, _ in counts), sum(count for _, count in counts)
+        return {"active": open_ - idle, "idle": idle}
 
     async def acquire(self, key: str, url: str) -> Connection:
         """Return a connection for a pool, with the ledger's schema up to date; `release` takes it back.

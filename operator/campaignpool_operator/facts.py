@@ -11,6 +11,7 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.errors import CampaignPoolError, ClusterError, SeedingError
+from campaignpool.ledger.activity import Activity
 from campaignpool.ledger.images import Finished
 from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
@@ -117,6 +118,7 @@ class Observed:
         images_finished: Campaigns whose images ended since the status last said so.
         images_settings: Hash of what an images Job would be made from now.
         changed: Ready campaigns that an audit found different from what was cloned, with the cause.
+        activity: What happened since the last loop, for metrics.
     """
 
     pool: Pool
@@ -136,6 +138,7 @@ class Observed:
     images_finished: tuple[Finished, ...] = ()
     images_settings: str = ""
     changed: Mapping[UUID, str] = field(default_factory=dict)
+    activity: Activity | None = None
 
     def cluster_age(self, moment: datetime) -> float:
         """Return the seconds since a time that the API server wrote, never less than none."""

@@ -40,6 +40,7 @@ class Loops:
         self._listed_at: float | None = None
         self._listeners = Listeners(self.request)
         self._reconciler = Reconciler(config, cluster, self._listeners, metrics)
+        metrics.connections = lambda: {**self._reconciler.connections(), "listening": self._listeners.connected}
         self._scheduler = Scheduler(
             self._reconciler, config.max_loops, failed=lambda _: metrics.reconciles.labels("error").inc()
         )

@@ -70,6 +70,7 @@ class Operator:
         config = self._config
         self._cluster = cluster = await Cluster.connect()
         cluster.require_secret_label = config.require_secret_label
+        cluster.on_request = self._metrics.request_sent
         self._rights = Rights(cluster, config.namespaces, config.lease_namespace if config.leader_election else None)
         if config.http_port is not None:
             self._health = HealthServer(self._stuck, self._unready, self._metrics)

@@ -7,6 +7,7 @@ line. Between loops only the number of faults in a row is remembered, for the ba
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,7 @@ from campaignpool_operator.plan.actions import Action
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.resource import read_pool, with_defaults
 from campaignpool_operator.runtime.config import Config
+from campaignpool_operator.runtime.figures import Look
 from campaignpool_operator.runtime.listener import Listeners
 from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.session import Session, Sessions, apply_spec
@@ -71,6 +73,10 @@ class Reconciler:
             result, delay = await self._once(key)
         self._metrics.reconciles.labels(result).inc()
         return delay
+
+    def connections(self) -> dict[str, int]:
+        """Return the number of connections to databases by state."""
+        return self._databases.connections()
 
     async def close(self) -> None:
         """Close the connections to databases."""
@@ -120,7 +126,8 @@ class Reconciler:
         try:
             session = await apply_spec(session)
             audits = self._audit_is_due(pool.key)
-            observed = await observe(session, self._cluster, self._config.seeder_image, audits=audits)
+            last, image = self._metrics.activity(pool.key), self._config.seeder_image
+            observed = await observe(session, self._cluster, image, audits=audits, last=last)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
         finally:
@@ -181,7 +188,8 @@ class Reconciler:
         try:
             async for event in done:
                 if event.reason in (Reason.SEEDING_STARTED, Reason.IMAGES_STARTED):
-                    self._metrics.job_created(pool.key, images=event.reason is Reason.IMAGES_STARTED)
+                    images = event.reason is Reason.IMAGES_STARTED
+                    self._metrics.job_created(pool.key, "images" if images else "seeder")
                 await self._post(pool, event)
         except CampaignPoolError as error:
             if error.reason == "Conflict":
@@ -220,7 +228,7 @@ class Reconciler:
         pool = observed.pool
         status = project(observed, todo)
         wanted = dump(status)
-        self._metrics.show(pool.key, status, observed.ledger.images if observed.ledger else None)
+        self._metrics.show(pool.key, _look(observed, status))
         if wanted == pool.raw_status:
             return
         # A merge patch leaves alone what it does not name: what is no longer there has to be named.
@@ -242,6 +250,20 @@ class Reconciler:
         count = self._faults[key] = self._faults.get(key, 0) + 1
         bounds = TRANSIENT_SECONDS if fault.retry else CONFIGURATION_SECONDS
         return retry_delay(count, *bounds) * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
+
+
+def _look(observed: Observed, status: CampaignPoolStatus) -> Look:
+    """Return what metrics show of a loop."""
+    active = [job.component for job in (*observed.jobs, *observed.image_jobs) if job.active]
+    return Look(
+        at=observed.database_now or observed.now,
+        status=status,
+        maximum=observed.spec.max_size if observed.spec else None,
+        ledger=observed.ledger,
+        activity=observed.activity,
+        jobs=Counter(active),
+        images_finished=observed.images_finished,
+    )
 
 
 def _log_condition(pool: Pool, status: CampaignPoolStatus) -> None:

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from campaignpool.api.status import CampaignPoolStatus
-from campaignpool.ledger.images import ImageTotals
-from campaignpool_operator.runtime.metrics import Metrics
+from campaignpool_operator.runtime.families import FAMILIES
 from tools.alerts import ALERTS, RUNBOOK_URL, rules
 
 ROOT = Path(__file__).parents[2]
-POOL = 'namespace="game", name="chiwar"'
-OF_POOL = {"namespace": "game", "name": "chiwar"}
+POOL = 'namespace="game", pool="chiwar"'
+OF_POOL = {"namespace": "game", "pool": "chiwar"}
 
 
 class Case(NamedTuple):
@@ -30,7 +28,23 @@ def campaigns(**states: int) -> dict[str, str]:
     return {f'campaignpool_campaigns{{{POOL}, state="{state}"}}': f"{count}x300" for state, count in states.items()}
 
 
-DESIRED = {f"campaignpool_desired{{{POOL}}}": "8x300"}
+def demand(hits: str, cloned: str, unserved: str) -> dict[str, str]:
+    return {
+        f'campaignpool_claims_total{{{POOL}, source="owner"}}': "0x300",
+        f'campaignpool_claims_total{{{POOL}, source="master"}}': hits,
+        f'campaignpool_claims_total{{{POOL}, source="clone"}}': cloned,
+        f'campaignpool_misses_total{{{POOL}, outcome="cloned"}}': cloned,
+        f'campaignpool_misses_total{{{POOL}, outcome="unserved"}}': unserved,
+    }
+
+
+def durations(fast: str, slow: str, all_: str, source: str) -> dict[str, str]:
+    """Return claims up to 0.1 s, up to 0.25 s and in all."""
+    bucket = f'campaignpool_claim_duration_seconds_bucket{{{POOL}, source="{source}", le='
+    return {f'{bucket}"0.1"}}': fast, f'{bucket}"0.25"}}': slow, f'{bucket}"+Inf"}}': all_}
+
+
+DESIRED = {f"campaignpool_desired_campaigns{{{POOL}}}": "8x300"}
 CASES = {
     "CampaignPoolEmpty": Case(
         campaigns(ready=0) | DESIRED, "5m", OF_POOL, "Pool game/chiwar has no campaign that can be claimed."
@@ -40,6 +54,18 @@ CASES = {
         "20m",
         OF_POOL,
         "Pool game/chiwar has had less than a quarter of its campaigns for 15 minutes.",
+    ),
+    "CampaignPoolHitRateLow": Case(
+        demand(hits="0+8x300", cloned="0+1x300", unserved="0+1x300"),
+        "45m",
+        OF_POOL,
+        "20% of the claims on pool game/chiwar found no ready campaign.",
+    ),
+    "CampaignPoolClaimLatencyHigh": Case(
+        durations(fast="0+90x300", slow="0+100x300", all_="0+100x300", source="master"),
+        "45m",
+        OF_POOL,
+        "1 % of the claims on pool game/chiwar take longer than 235ms.",
     ),
     "CampaignPoolSeedingFailing": Case(
         campaigns(failed=2),
@@ -54,9 +80,9 @@ CASES = {
         "Pool game/chiwar lacks campaigns, and none is being made.",
     ),
     "CampaignPoolTemplateOutdated": Case(
-        campaigns(stale=3),
+        {f"campaignpool_stale_campaigns{{{POOL}}}": "3x300"},
         "3h",
-        {**OF_POOL, "state": "stale"},
+        OF_POOL,
         "3 campaigns of pool game/chiwar are of an older template, for 2 hours.",
     ),
     "CampaignPoolImagesFailing": Case(
@@ -105,8 +131,12 @@ CASES = {
     ),
 }
 WELL = {
-    **campaigns(ready=8, seeding=0, failed=0, stale=0),
+    **campaigns(ready=8, seeding=0, failed=0),
     **DESIRED,
+    **demand(hits="0+10x300", cloned="0x100 0+1x1 1x198", unserved="0x300"),
+    **durations(fast="0+199x300", slow="0+200x300", all_="0+200x300", source="master"),
+    **durations(fast="0x300", slow="0x300", all_="0+5x300", source="clone"),
+    f"campaignpool_stale_campaigns{{{POOL}}}": "0x300",
     f'campaignpool_images{{{POOL}, state="failed"}}': "0x300",
     f"campaignpool_images_queue_age_seconds{{{POOL}}}": "10x300",
     f'campaignpool_condition{{{POOL}, type="Ready", reason="Filled"}}': "1x300",
@@ -156,9 +186,7 @@ def test_every_alert_has_a_case_and_a_page() -> None:
 
 
 def test_alerts_use_metrics_that_the_operator_exposes() -> None:
-    metrics = Metrics("1")
-    metrics.show("game/chiwar", CampaignPoolStatus(), ImageTotals())
-    exposed = set(re.findall(r"^# TYPE (\S+)", metrics.text().decode(), re.MULTILINE))
+    exposed = {family.name for family in FAMILIES}
     for alert in ALERTS:
         for name in re.findall(r"campaignpool_\w+", alert.expr):
             assert name.removesuffix("_bucket") in exposed, alert.name

@@ -72,7 +72,7 @@ def test_one_of_two_reconciles_and_both_answer_probes_and_metrics(pair: Pair) ->
         assert httpx.get(f"{operator.url}/readyz").is_success
     assert other.metric("campaignpool_leader") == 0
     assert other.loops() == 0
-    assert "campaignpool_desired{" not in httpx.get(f"{other.url}/metrics").text
+    assert "campaignpool_desired_campaigns{" not in httpx.get(f"{other.url}/metrics").text
     assert pair.lease()["spec"]["leaseDurationSeconds"] == LEASE_SECONDS
 
 

@@ -144,7 +144,7 @@ def test_a_pool_is_filled_and_says_so(operator: OperatorProcess, game: Game) -> 
 
     for reason, times in (("Filled", 1), ("SeedingStarted", 2), ("RevisionInstalled", 1)):
         assert game.count_events("Normal", reason) == times
-    assert operator.metrics()[f'campaignpool_desired{{name="chiwar",namespace="{game.namespace}"}}'] == 5
+    assert operator.metrics()[f'campaignpool_desired_campaigns{{namespace="{game.namespace}",pool="chiwar"}}'] == 5
     assert httpx.get(f"{operator.url}/livez").text == "ok\n"
 
 

@@ -162,7 +162,7 @@ def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game:
     runs = [row["job"] for row in game.fetch("SELECT job FROM campaign_pool.run")]
     assert job["metadata"]["name"] not in runs
     assert game.status()["lastSeed"]["job"] in runs
-    labels = f'name="chiwar",namespace="{game.namespace}"'
+    labels = f'namespace="{game.namespace}",pool="chiwar"'
     eventually(lambda: game.images() == (0, 3 * IMAGES, 0), "those of the claimed campaign, and of its replacement")
     metrics = operator.metrics()
     assert metrics[f'campaignpool_images{{{labels},state="copied"}}'] == 3 * IMAGES

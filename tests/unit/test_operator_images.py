@@ -23,7 +23,6 @@ from campaignpool_operator.jobs.managed import PoolRef
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.plan.images import ACTIVE_SECONDS, plan
 from campaignpool_operator.plan.plan import plan as plan_all
-from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.status import images as image_status
 from campaignpool_operator.status.conditions import find as condition
 from campaignpool_operator.status.project import project
@@ -350,8 +349,8 @@ def test_transitions_are_events_and_repetitions_are_not() -> None:
 
 
 def test_the_end_of_a_campaign_s_images_is_an_event_and_many_are_few() -> None:
-    whole = Finished("c1", 843, 843, 0, ago(9), None)
-    partly = Finished("c2", 843, 840, 3, ago(8), "the file is not there.")
+    whole = Finished("c1", 843, 843, 0, ago(60), ago(9), None)
+    partly = Finished("c2", 843, 840, 3, ago(60), ago(8), "the file is not there.")
     assert told(copying(DUE), copying(DUE, images_finished=(whole, partly))) == [
         Event("Normal", "ImagesCopied", "Images of campaign c1 are copied: 843 of 843."),
         Event(
@@ -378,28 +377,6 @@ def test_the_same_facts_give_the_same_status() -> None:
     status = project(seen, plan_all(seen))
     later = replace(seen, pool=pool(status=status, raw_status=dump(status)), now=NOW + timedelta(minutes=5))
     assert dump(project(later, plan_all(later))) == dump(status)
-
-
-def test_metrics_of_images_go_with_the_pool() -> None:
-    metrics = Metrics("9")
-    account = replace(OPEN, attempts={"ok": 40, "limited": 2, "seconds": 10.5})
-    seen = copying(replace(DUE, accounts=(account,), failed=1))
-    metrics.show("game/chiwar", project(seen, plan_all(seen)), seen.ledger.images if seen.ledger else None)
-    metrics.show("game/other", project(observed(), plan_all(observed())), ImageTotals())
-    metrics.job_created("game/chiwar", images=True)
-    text = metrics.text().decode()
-    labels = 'name="chiwar",namespace="game"'
-    assert f'campaignpool_images{{{labels},state="pending"}} 20.0' in text
-    assert f'campaignpool_images{{{labels},state="failed"}} 1.0' in text
-    assert f'campaignpool_image_calls_total{{account="imagekit-1",{labels},outcome="limited"}} 2.0' in text
-    assert 'outcome="seconds"' not in text
-    assert f'campaignpool_image_call_seconds_count{{account="imagekit-1",{labels}}} 42.0' in text
-    assert f'campaignpool_image_call_seconds_sum{{account="imagekit-1",{labels}}} 10.5' in text
-    assert f"campaignpool_images_jobs_created_total{{{labels}}} 1.0" in text
-    assert re.search(rf"campaignpool_images_queue_age_seconds{{{labels}}} [1-9]", text)
-    assert 'campaignpool_images{name="other"' not in text, "a pool that copies nothing has no such figures"
-    metrics.drop("game/chiwar")
-    assert "chiwar" not in metrics.text().decode()
 
 
 def test_seeding_jobs_are_no_images_jobs() -> None:

@@ -12,7 +12,6 @@ from kopf import OperatorSettings
 from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
-from campaignpool.api.status import CampaignPoolStatus, LastSeed
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.handlers import RetriesAreWarnings, configure
 from campaignpool_operator.loops import Loops
@@ -68,31 +67,6 @@ def test_requests_that_kopf_retries_are_warnings() -> None:
         assert RetriesAreWarnings().filter(record)
         levels.append(record.levelname)
     assert levels == ["WARNING", "ERROR"]
-
-
-def seeded(job: str) -> CampaignPoolStatus:
-    last = LastSeed(
-        job=job, finished_at="2026-01-01T00:00:00Z", campaigns=2, rows=10, statements=5, duration_milliseconds=40
-    )
-    return CampaignPoolStatus(desired=5, ready=3, claimed=7, last_seed=last)
-
-
-def test_metrics_are_those_of_the_statuses_and_go_with_the_pool() -> None:
-    metrics = Metrics("9")
-    metrics.show("game/chiwar", seeded("a"))
-    metrics.show("game/chiwar", seeded("a"))
-    metrics.show("game/chiwar", seeded("b"))
-    metrics.job_created("game/chiwar")
-    text = metrics.text().decode()
-    assert 'campaignpool_build_info{version="9"} 1.0' in text
-    assert 'campaignpool_campaigns{name="chiwar",namespace="game",state="ready"} 3.0' in text
-    assert 'campaignpool_desired{name="chiwar",namespace="game"} 5.0' in text
-    assert 'campaignpool_claims_total{name="chiwar",namespace="game"} 7.0' in text
-    assert 'campaignpool_jobs_created_total{name="chiwar",namespace="game"} 1.0' in text
-    assert "campaignpool_seed_duration_seconds_count 1.0" in text, "the run that was new"
-    metrics.drop("game/chiwar")
-    assert "chiwar" not in metrics.text().decode()
-    metrics.drop("game/chiwar")
 
 
 async def test_probes_answer_with_what_is_wrong() -> None:

@@ -106,7 +106,8 @@ async def test_fields_of_a_later_release_in_the_status_are_dropped_once(
 async def test_a_pool_is_audited_once_per_resync(reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
-    async def noted(session: Session, *_: object, audits: bool) -> Observed:
+    async def noted(session: Session, *_: object, audits: bool, last: object) -> Observed:
+        assert last is None
         asked.append(audits)
         return Observed(session.pool, utcnow(), fault=session.fault)
 

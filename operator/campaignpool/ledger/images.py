@@ -57,6 +57,7 @@ class Finished:
     images: int
     copied: int
     failed: int
+    queued_at: datetime
     finished_at: datetime
     cause: str | None
 

@@ -58,6 +58,8 @@ class Cluster:
         """Whether a Secret is used only if it carries the label `SECRET_LABEL`."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every change but those of Leases: a replica that no longer leads changes nothing."""
+        self.on_request: Callable[[str, str, str, float], None] = lambda *_: None
+        """Called after every request with method, resource, HTTP status or `none`, and seconds."""
 
     def now(self) -> datetime:
         """Return the time by the API server's clock, to the second; the local time before its first answer."""
@@ -257,6 +259,7 @@ class Cluster:
         if method != "GET" and not path.startswith((_LEASES, _REVIEWS)) and not self.may_write():
             raise ClusterError(f"{what} is not sent: this replica no longer holds the lease", reason="LeaseLost")
         headers = {"Accept": "application/json", "Content-Type": kind}
+        began, code = time.monotonic(), "none"
         try:
             prepared = await self._client.param_serialize(
                 method,
@@ -269,10 +272,13 @@ class Cluster:
             async with asyncio.timeout(REQUEST_SECONDS):
                 response = await self._client.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
                 data = await response.read()  # type: ignore[no-untyped-call] # it has no types
+            code = str(response.status)
         except TimeoutError as error:
             raise ClusterError(f"the Kubernetes API did not answer {what} within {REQUEST_SECONDS:.0f} s") from error
         except (ApiException, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise ClusterError(f"no answer from the Kubernetes API to {what}: {type(error).__name__}") from error
+        finally:
+            self.on_request(method, _resource(path), code, time.monotonic() - began)
         self._set_clock(response.headers.get("Date"))
         try:
             answer = json.loads(data)
@@ -298,6 +304,14 @@ def _refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:
     reason = str(answer.get("reason") or "") or {_NOT_FOUND: "NotFound", _CONFLICT: "Conflict"}.get(status, "Refused")
     message = str(answer.get("message") or f"HTTP {status}")
     return ClusterError(f"the Kubernetes API refuses {what}: {message}", reason=reason)
+
+
+def _resource(path: str) -> str:
+    """Return the resource of a path, with its subresource: `campaignpools/status`."""
+    parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
+    if parts[0] == "namespaces" and len(parts) > 2:
+        parts = parts[2:]
+    return "/".join(parts[::2])
 
 
 def _items(answer: Mapping[str, Any]) -> list[Json]:

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from campaignpool.api.reasons import Reason
 from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger import auditing, pools
+from campaignpool.ledger import activity, auditing, pools
+from campaignpool.ledger.activity import Activity
 from campaignpool.ledger.database import Connection, translated
 from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
@@ -49,7 +50,9 @@ async def list_jobs(cluster: Cluster, pool: Pool) -> PoolJobs:
     )
 
 
-async def observe(session: Session, cluster: Cluster, image: str, *, audits: bool = False) -> Observed:
+async def observe(
+    session: Session, cluster: Cluster, image: str, *, audits: bool = False, last: Activity | None = None
+) -> Observed:
     """Return what one loop knows. A failure is a fault in it, never raised.
 
     Args:
@@ -57,6 +60,7 @@ async def observe(session: Session, cluster: Cluster, image: str, *, audits: boo
         cluster: The Kubernetes API.
         image: Of the seeder, where the pool names none.
         audits: Also compare a sample of ready campaigns with what was cloned.
+        last: The last look at the pool's activity.
     """
     pool, connection = session.pool, session.connection
     observed = Observed(
@@ -82,6 +86,7 @@ async def observe(session: Session, cluster: Cluster, image: str, *, audits: boo
             if audits:
                 observed = replace(observed, changed=await _changed(connection, pool))
             observed = await observe_images(cluster, connection, observed, image)
+            observed = replace(observed, activity=await activity.observe(connection, pool.key, last))
     except CampaignPoolError as error:
         return replace(observed, fault=Fault.of(error), ledger=None, compiled=None)
     return replace(observed, now=utcnow(), cluster_now=cluster.now())

@@ -78,6 +78,8 @@ class Listeners:
         self._changed = Debounce(callback)
         self._url_of: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.connected = 0
+        """How many connections listen."""
 
     def want(self, key: str, url: str) -> None:
         """Listen for a pool at this URL, and no more where it was before."""
@@ -120,9 +122,11 @@ class Listeners:
                     _log.warning("cannot listen for notifications; will retry", extra=fields)
             else:
                 failures = 0
+                self.connected += 1
                 try:
                     await self._listen(connection, url)
                 finally:
+                    self.connected -= 1
                     await _close(connection)
             failures += 1
             await asyncio.sleep(retry_delay(failures, *_RETRY_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)

@@ -47,6 +47,7 @@ CREATE TABLE campaign_pool.pool (
     tickets          regclass,                          -- sequence: each claim takes the next ticket
     slots            regclass,                          -- sequence: each ready campaign gets the next slot
     changes          regclass,                          -- sequence: changes since the operator began to wait
+    misses           regclass,                          -- sequence: claims that got no campaign
     has_owners       boolean NOT NULL DEFAULT false,    -- there may be campaigns of other owners than the master owner
     has_images       boolean NOT NULL DEFAULT false,    -- a revision of it copied images
     counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- earlier claims are in claim_total and claim_hour

@@ -208,7 +208,9 @@ BEGIN
         EXECUTE format('SELECT (campaign_pool.%I($1, $2))[1]', 'clone_r' || p.revision_id)
             INTO STRICT c.root_key USING ARRAY[c.id], ARRAY[c.owner];
         RETURN c;
-    ELSIF p.paused THEN
+    END IF;
+    PERFORM nextval(p.misses);                                  -- a sequence keeps the count when the claim is rolled back
+    IF p.paused THEN
         RAISE EXCEPTION 'pool "%" is paused, and no campaign of it is ready', p.name USING ERRCODE = 'CP005',
             HINT = 'Set spec.paused to false, or spec.claims.onEmpty to Clone.';
     ELSIF p.on_empty = 'Wait' AND wait > '0' THEN

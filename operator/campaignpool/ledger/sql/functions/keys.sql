@@ -50,9 +50,10 @@ BEGIN
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.tickets_%s MINVALUE 0', create_sequences.pool_id);
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.slots_%s', create_sequences.pool_id);
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.changes_%s', create_sequences.pool_id);
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS campaign_pool.misses_%s', create_sequences.pool_id);
     UPDATE campaign_pool.pool SET
         tickets = format('campaign_pool.tickets_%s', id), slots = format('campaign_pool.slots_%s', id),
-        changes = format('campaign_pool.changes_%s', id)
+        changes = format('campaign_pool.changes_%s', id), misses = format('campaign_pool.misses_%s', id)
     WHERE id = create_sequences.pool_id AND tickets IS NULL;
 END $$;
 

@@ -60,10 +60,10 @@ BEGIN
     END IF;
     UPDATE campaign_pool.pool SET
         closing_at = coalesce(closing_at, now()), deleted_at = coalesce(deleted_at, now()), revision_id = NULL,
-        root_table = NULL, tickets = NULL, slots = NULL, changes = NULL
+        root_table = NULL, tickets = NULL, slots = NULL, changes = NULL, misses = NULL
     WHERE id = the_pool;
     DELETE FROM campaign_pool.target WHERE pool_id = the_pool;
-    EXECUTE format('DROP SEQUENCE IF EXISTS campaign_pool.tickets_%1$s, campaign_pool.slots_%1$s, campaign_pool.changes_%1$s',
-        the_pool);
+    EXECUTE format('DROP SEQUENCE IF EXISTS campaign_pool.tickets_%1$s, campaign_pool.slots_%1$s, campaign_pool.changes_%1$s, '
+        'campaign_pool.misses_%1$s', the_pool);
     RETURN true;
 END $$;

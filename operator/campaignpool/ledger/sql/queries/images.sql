@@ -50,7 +50,7 @@ ORDER BY s.name;
 
 -- name: finished
 -- Image sets that ended after a moment, the earliest first, with the commonest cause of what failed.
-SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a.failed, a.finished_at,
+SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a.failed, a.queued_at, a.finished_at,
        (SELECT i.cause FROM campaign_pool.image i WHERE i.campaign = a.campaign AND i.state = 'failed'
         GROUP BY i.cause ORDER BY count(*) DESC, i.cause LIMIT 1) AS cause
 FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
