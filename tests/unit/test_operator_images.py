@@ -20,6 +20,7 @@ from campaignpool_operator.jobs import images as images_jobs
 from campaignpool_operator.jobs import managed, seeding
 from campaignpool_operator.jobs.images import BACKOFF_SECONDS, KEPT_SECONDS
 from campaignpool_operator.jobs.managed import PoolRef
+from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.plan.images import ACTIVE_SECONDS, plan
 from campaignpool_operator.plan.plan import plan as plan_all
@@ -127,6 +128,54 @@ def test_each_failure_doubles_the_pause(before: int, pause: int) -> None:
     assert (result.failures.count, result.next_check) == (before + 1, pause)
     later = replace(seen, cluster_now=NOW + timedelta(seconds=pause))
     assert created(later) == [(8, before + 1)], "and the next Job carries the count"
+
+
+PULL = Obstacle(Reason("ImagePullBackOff"), "the pod of Job chiwar-images-7 does not start (not found)")
+
+
+def stuck(seconds: float, pods: JobPods | None = None, **changes: object) -> Observed:
+    """A Job whose pod has not started for so many seconds, after two others."""
+    stuck_job = images_job(7, failures=2, created_at=ago(seconds), **changes)
+    pods = JobPods(obstacle=PULL) if pods is None else pods
+    return copying(DUE, image_jobs=(stuck_job,), pods={stuck_job.name: pods})
+
+
+def test_a_job_that_no_pod_starts_for_is_replaced_after_its_deadline_and_a_pause() -> None:
+    assert actions(stuck(120)) == []
+    waiting = plan(stuck(150))
+    assert waiting.actions == ()
+    assert (waiting.failures.count, waiting.failures.wait, waiting.next_check) == (3, 10, 10)
+    assert actions(stuck(160)) == [
+        DeleteJob("chiwar-images-7", "uid-images-7", "no pod of it started within 120 s", "Images"),
+        CreateImagesJob(8, 3, 2, "for Job chiwar-images-7: no pod of it started within 120 s"),
+    ]
+    status, reason, message = said(stuck(150))
+    assert (status, reason) == ("True", "ImagePullBackOff")
+    assert "3 images Jobs in a row did not start; the next is created after a pause" in message
+
+
+def test_a_job_without_any_pod_is_replaced_too_and_says_so() -> None:
+    seen = stuck(160, JobPods())
+    assert created(seen) == [(8, 3)]
+    _, reason, message = said(seen)
+    assert reason == "PodNotStarted"
+    assert message.startswith(
+        "No pod of Job chiwar-images-7 started within 120 s; 3 images Jobs in a row did not start"
+    )
+
+
+@pytest.mark.parametrize("pods", [JobPods(started=True), JobPods(pulling=True)])
+def test_a_job_that_started_or_still_pulls_its_image_is_left_alone(pods: JobPods) -> None:
+    assert actions(stuck(5000, pods)) == []
+
+
+def test_a_job_that_is_suspended_or_being_deleted_is_left_alone() -> None:
+    assert actions(stuck(5000, suspended=True)) == actions(stuck(5000, deleting=True)) == []
+
+
+def test_the_job_is_kept_while_nothing_could_be_done_in_its_place() -> None:
+    assert actions(replace(stuck(5000), images_fault=MISSING)) == []
+    assert actions(replace(stuck(5000), ledger=ledger({}, images=LATER))) == []
 
 
 def test_the_longest_pause_is_shorter_than_jobs_are_kept() -> None:

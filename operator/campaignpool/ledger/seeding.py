@@ -17,6 +17,13 @@ RUNS_SEEN = 50
 """How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
 
 
+HALT = 10
+"""Failures in a row after which only one run an hour is tried, until the resource or its annotation changes.
+
+Runs that failed for a cause that may pass by itself do not count.
+"""
+
+
 @dataclass(frozen=True)
 class Run:
     """One seeding Job as the ledger knows it.

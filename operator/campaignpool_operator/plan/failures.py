@@ -7,19 +7,14 @@ from datetime import datetime
 from campaignpool.api.reasons import Reason, find
 from campaignpool.backoff import retry_delay
 from campaignpool.ledger.pools import Ledger
-from campaignpool.ledger.seeding import RUNS_SEEN, Run
+from campaignpool.ledger.seeding import HALT, RUNS_SEEN, Run
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan.actions import FinishRun
 
 BACKOFF_SECONDS = (10, 300)
 """First and longest pause after a failed run; each that follows is twice as long."""
-
-HALT = 10
-"""Failures in a row after which only one run an hour is tried, until the resource or its annotation changes.
-
-Runs that failed for a cause that may pass by itself do not count.
-"""
 
 HALTED_SECONDS = 3600
 
@@ -71,6 +66,16 @@ def ended_runs(observed: Observed, ledger: Ledger) -> Iterator[FinishRun]:
     for run in observed.orphans:
         facts = (run.job, run.owner, run.number, run.count, run.generation)
         yield FinishRun(facts, "Failed", Reason.JOB_DELETED, "the Job was deleted before it ended")
+
+
+def not_started(observed: Observed, job: ManagedJob, deadline: int) -> Obstacle | None:
+    """Return why no pod of an active Job started within `deadline` seconds; None where one did or still may."""
+    pods = observed.pods.get(job.name, JobPods())
+    on_its_way = pods.started or pods.pulling or job.suspended or job.deleting
+    if on_its_way or observed.cluster_age(job.since) <= deadline:
+        return None
+    late = Obstacle(Reason.POD_NOT_STARTED, f"no pod of Job {job.name} started within {deadline} s")
+    return pods.obstacle or late
 
 
 _INCOMPLETE = (

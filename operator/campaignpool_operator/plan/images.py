@@ -6,10 +6,12 @@ paused, since campaigns that exist may be claimed or were claimed.
 One images Job at a time processes what is due and exits. While the account's circuit breaker is open, nothing is due.
 Failed Jobs are followed by growing pauses; the last of them carries their number. They are retried without a limit:
 the cause is mostly a Secret or an account, and fixing either does not change the resource. `images.deadline` ends it.
+A Job without a started pod is replaced after `seeding.startDeadlineSeconds` and the pause; it stays until then, as
+it carries their number.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from campaignpool.api.reasons import Reason
 from campaignpool.backoff import retry_delay
@@ -19,6 +21,7 @@ from campaignpool_operator.jobs.images import BACKOFF_SECONDS
 from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.jobs.pods import Obstacle
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
+from campaignpool_operator.plan.failures import not_started
 
 ACTIVE_SECONDS = 15.0
 """While a Job is active, look this often how far it is."""
@@ -68,13 +71,18 @@ def plan(observed: Observed) -> ImagesPlan:
     if active:
         actions += _superseded(observed, active)
         obstacle = next((pods.obstacle for job in active if (pods := observed.pods.get(job.name)) is not None), None)
-        return ImagesPlan(tuple(actions), failures, obstacle, ACTIVE_SECONDS)
+        result = ImagesPlan(tuple(actions), failures, obstacle, ACTIVE_SECONDS)
+        return (
+            result
+            if any(isinstance(action, DeleteJob) for action in actions)
+            else _replaced(observed, active, result)
+        )
     if observed.images_fault is not None:
         return ImagesPlan(tuple(actions), failures)
     # Who asks for another try has fixed something: no pause then.
     again = bool(asked and images.failed) and not any(account.open for account in images.accounts)
     if again or (images.due and not failures.wait):
-        number = 1 + max((job.number for job in observed.image_jobs), default=0)
+        number = _number(observed)
         reason = f"images of {images.due} campaigns are due" if images.due else "another try was asked for"
         actions.append(CreateImagesJob(number, failures.count, images.due or images.partial, reason))
     return ImagesPlan(tuple(actions), failures, next_check=_next_check(images, failures))
@@ -90,6 +98,34 @@ def _superseded(observed: Observed, active: list[ManagedJob]) -> Iterator[Delete
             yield DeleteJob(job.name, job.uid, "what it was made from has changed", "Images")
         elif pods is not None and pods.exit_code == 0:
             yield DeleteJob(job.name, job.uid, "it is done, and another container keeps its pod running", "Images")
+
+
+def _replaced(observed: Observed, active: list[ManagedJob], result: ImagesPlan) -> ImagesPlan:
+    """Return the plan with an active Job replaced that no pod started for in time, once the pause is over."""
+    job, spec = max(active, key=lambda job: job.number), observed.spec
+    deadline = spec.seeding.start_deadline_seconds if spec is not None else 0
+    obstacle = not_started(observed, job, deadline)
+    if obstacle is None:
+        return result
+    count = job.failures + 1
+    wait = deadline + retry_delay(count, *BACKOFF_SECONDS) - observed.cluster_age(job.since)
+    failures = ImagesFailures(count, max(0.0, wait), f"{obstacle.reason}: {obstacle.message}")
+    times = f"{count} images Jobs in a row did not start" if job.failures else "the images Job did not start"
+    told = f"{obstacle.message.rstrip('.')}; {times}; the next is created after a pause"
+    result = replace(result, failures=failures, obstacle=replace(obstacle, message=told))
+    if failures.wait:
+        return replace(result, next_check=min(ACTIVE_SECONDS, failures.wait))
+    due = observed.ledger.images.due if observed.ledger is not None else 0
+    if not due or observed.images_fault is not None:
+        return result
+    late = f"no pod of it started within {deadline} s"
+    deletion = DeleteJob(job.name, job.uid, late, "Images")
+    creation = CreateImagesJob(_number(observed), count, due, f"for Job {job.name}: {late}")
+    return replace(result, actions=(*result.actions, deletion, creation))
+
+
+def _number(observed: Observed) -> int:
+    return 1 + max((job.number for job in observed.image_jobs), default=0)
 
 
 def _asked(observed: Observed) -> str:

@@ -34,7 +34,7 @@ from campaignpool_operator.plan.actions import (
     Remove,
     Retire,
 )
-from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs, interruption
+from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs, interruption, not_started
 from campaignpool_operator.plan.images import ImagesPlan
 from campaignpool_operator.plan.targets import claimable, shares
 
@@ -214,13 +214,7 @@ def _stopped(state: _State) -> Iterator[FinishRun | DeleteJob]:
                 cause = interruption(job) if pods.transient else (Reason.CONTAINER_FAILED, message)
                 yield FinishRun(job.run, "Failed", *cause)
             yield DeleteJob(job.name, job.uid, "its seeder failed, and another container keeps its pod running")
-        elif (
-            run is None
-            and not (pods.started or pods.pulling or job.suspended)
-            and state.observed.cluster_age(job.since) > deadline
-        ):
-            late = f"no pod of Job {job.name} started within {deadline} s"
-            obstacle = pods.obstacle or Obstacle(Reason.POD_NOT_STARTED, late)
+        elif run is None and (obstacle := not_started(state.observed, job, deadline)):
             yield FinishRun(job.run, "Failed", obstacle.reason, obstacle.message)
             yield DeleteJob(job.name, job.uid, f"no pod of it started within {deadline} s")
 
