@@ -124,7 +124,7 @@ class Reconciler:
         """Bring a pool nearer to what is wanted."""
         session = await self._sessions.prepare(pool)
         try:
-            session = await apply_spec(session)
+            session = await apply_spec(session, self._config.resync_seconds)
             audits = self._audit_is_due(pool.key)
             last, image = self._metrics.activity(pool.key), self._config.seeder_image
             observed = await observe(session, self._cluster, image, audits=audits, last=last)

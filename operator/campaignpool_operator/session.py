@@ -158,15 +158,15 @@ class Sessions:
         return compiled
 
 
-async def apply_spec(session: Session) -> Session:
-    """Write the resource's settings and targets into the ledger, and ask for a notification of the next change."""
+async def apply_spec(session: Session, resync_seconds: float) -> Session:
+    """Write what the resource wants into the ledger, and ask for a notification of the next change."""
     pool, spec, connection = session.pool, session.spec, session.connection
     if connection is None or spec is None:
         return session
     try:
         with translated():
             # Settings are written while the blueprint is broken, too.
-            await pools.put_pool(connection, pool.key, pool.uid, spec)
+            await pools.put_pool(connection, pool.key, pool.uid, spec, resync_seconds)
             return replace(session, quiet=await pools.begin_waiting(connection, pool.key))
     except CampaignPoolError as error:
         return replace(session, fault=Fault.of(error))

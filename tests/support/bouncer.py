@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.kube import eventually
+
 
 @contextmanager
 def pooler(url: str, mode: str) -> Iterator[str]:
@@ -38,6 +40,12 @@ def pooler(url: str, mode: str) -> Iterator[str]:
             shutil.chown(config, "nobody")
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
+                eventually(lambda: _listens(port), "PgBouncer listens")
                 yield f"postgresql://any@127.0.0.1:{port}{parts.path}"
             finally:
                 process.terminate()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -303,6 +303,8 @@ def troubleshooting() -> str:
         "",
         "`Degraded` is True while something needs attention, `Progressing` says whether the operator works on it,",
         "and `Ready` whether campaigns can be claimed.",
+        "",
+        "`campaignpool doctor` checks the database of a pool, and what is left there of pools that are gone.",
     ]
     for group, heading in HEADINGS.items():
         lines += ["", f"## {heading}", "", "| reason | what it means | what to do |", "| --- | --- | --- |"]

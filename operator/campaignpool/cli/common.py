@@ -109,3 +109,15 @@ def write(name: str, text: str) -> None:
 def print_lines(*lines: str) -> None:
     """Print lines to standard output."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def reworded(message: str, source: str) -> str:
+    """Return a message of the library in the words of the command line, which knows neither Secret nor spec."""
+    for theirs, ours in (
+        ("the URL in the Secret", f"the URL in {source}"),
+        ("the database URL", f"the URL in {source}"),
+        ("spec.template.where", "--template-where"),
+        ("spec.template.key", "--template-key"),
+    ):
+        message = message.replace(theirs, ours)
+    return message

@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from campaignpool.cli import blueprint, images, purge, size
-from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, url_from
+from campaignpool.cli import blueprint, doctor, images, purge, size
+from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, reworded, url_from
 from campaignpool.errors import (
     BlueprintError,
     CampaignPoolError,
@@ -26,13 +26,13 @@ INTERRUPTED = 130
 """The exit code that shells expect after Ctrl-C; everything is rolled back as the connection ends."""
 
 _ABOUT = """\
-Write, check and compare blueprints, which declare what a campaign consists of; show
-the images of campaigns and retry failed ones; remove what deleted pools left behind;
-replay past demand to find the size of a pool.
+Write, check and compare blueprints, which declare what a campaign consists of; check a
+database and its pools; show the images of campaigns and retry failed ones; remove what
+deleted pools left behind; replay past demand to find the size of a pool.
 
 Start with `campaignpool blueprint discover`, which writes a first blueprint from a
 live database. Decide what it marks, see with `check` what a clone will be, and put it
-into the CampaignPool resource.
+into the CampaignPool resource. When something is wrong, start with `campaignpool doctor`.
 
 Only `images retry` and `purge` change the database."""
 
@@ -53,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except BlueprintError as error:
         return _print_errors(error.faults, FAULT)
     except CampaignPoolError as error:
-        return _print_errors([_reworded(error.message, source)], _exit_code(error))
+        return _print_errors([reworded(error.message, source)], _exit_code(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -84,22 +84,11 @@ def parser() -> argparse.ArgumentParser:
     )
     areas = root.add_subparsers(title="areas", required=True, metavar="AREA")
     blueprint.add(areas)
+    doctor.add(areas)
     images.add(areas)
     purge.add(areas)
     size.add(areas)
     return root
-
-
-def _reworded(message: str, source: str) -> str:
-    """Return a message of the library in the words of the command line, which knows neither Secret nor spec."""
-    for theirs, ours in (
-        ("the URL in the Secret", f"the URL in {source}"),
-        ("the database URL", f"the URL in {source}"),
-        ("spec.template.where", "--template-where"),
-        ("spec.template.key", "--template-key"),
-    ):
-        message = message.replace(theirs, ours)
-    return message
 
 
 def _print_errors(messages: Sequence[str], code: int) -> int:

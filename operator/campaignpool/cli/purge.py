@@ -1,14 +1,10 @@
 """The command `campaignpool purge`: remove what a pool whose CampaignPool is gone left in the database."""
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from campaignpool.blueprint import install
 from campaignpool.cli.common import DONE, Run, Subcommands, command, print_lines, read
+from campaignpool.cli.resources import Resource, resources
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
@@ -36,14 +32,6 @@ BATCH = 10
 """Campaigns in one transaction."""
 
 
-@dataclass(frozen=True)
-class _Resource:
-    """A CampaignPool that exists: its pool's name in the ledger, and its uid."""
-
-    pool: str
-    uid: str
-
-
 def add(areas: Subcommands) -> None:
     """Add the command."""
     parser = command(areas, "purge", "remove what deleted pools left behind", _PURGE, _purge)
@@ -61,14 +49,14 @@ def _purge(arguments: argparse.Namespace) -> Run:
         raise ConfigurationError(
             "--orphaned and --resources belong together: pipe `kubectl get campaignpools -A -o yaml` to --resources -"
         )
-    existing = _resources(read(arguments.resources)) if arguments.orphaned else []
+    existing = resources(read(arguments.resources)) if arguments.orphaned else []
 
     async def run(connection: Connection) -> int:
         if not await pools.is_installed(connection):
             raise ConfigurationError("this database has no ledger: there is nothing to remove")
         remains = await pools.remains(connection)
         if arguments.orphaned:
-            chosen = [pool for pool in remains if _Resource(pool.pool, pool.uid) not in existing]
+            chosen = [pool for pool in remains if Resource(pool.pool, pool.uid) not in existing]
         else:
             chosen = [pool for pool in remains if pool.pool == arguments.pool]
             if not chosen and not await pools.exists(connection, arguments.pool):
@@ -105,25 +93,3 @@ async def purge(connection: Connection, pool: Remains) -> str:
 
 def _described(pool: Remains) -> str:
     return f"{pool.pool}: {pool.unclaimed} unclaimed campaigns, {pool.revisions} revisions, {pool.claimed} claims"
-
-
-def _resources(text: str) -> list[_Resource]:
-    """Return the CampaignPools in kubectl's output, YAML or JSON."""
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        raise ConfigurationError("--resources is neither YAML nor JSON: write kubectl's output there") from error
-    resources = list(_found(documents))
-    if not resources and not any(isinstance(document, dict) and "items" in document for document in documents):
-        raise ConfigurationError("--resources holds no list of CampaignPools: write kubectl's output there")
-    return resources
-
-
-def _found(documents: list[Any]) -> Iterator[_Resource]:
-    for document in documents:
-        if not isinstance(document, dict):
-            continue
-        for item in document.get("items", [document]):
-            if item.get("kind") == "CampaignPool":
-                metadata = item["metadata"]
-                yield _Resource(f"{metadata['namespace']}/{metadata['name']}", metadata["uid"])

@@ -89,6 +89,8 @@ class Health:
         desired: Campaigns wanted, over all owners.
         ready: Campaigns ready, over all owners.
         message: The same in a sentence.
+        orphaned: No operator has reconciled the pool for ten resyncs, and for ten minutes at least: it does not run,
+            or the CampaignPool is gone.
     """
 
     pool: str
@@ -97,6 +99,7 @@ class Health:
     desired: int
     ready: int
     message: str
+    orphaned: bool
 
 
 class Client:

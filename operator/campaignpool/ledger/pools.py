@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from campaignpool.api.resource import seconds
@@ -93,6 +93,7 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
     claims = spec.claims
     return {
         "max_size": spec.max_size,
+        "max_connections": spec.database.max_connections,
         "paused": spec.paused,
         "on_empty": claims.on_empty,
         "wait_seconds": float(claims.wait_seconds),
@@ -104,7 +105,14 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
     }
 
 
-async def put_pool(connection: Connection, pool: str, uid: str, spec: "CampaignPoolSpec") -> None:
+def look_within(resync_seconds: float) -> timedelta:
+    """Return the time without a loop after which nobody seems to reconcile a pool: ten resyncs, or ten minutes."""
+    return timedelta(seconds=max(10 * resync_seconds, 600))
+
+
+async def put_pool(
+    connection: Connection, pool: str, uid: str, spec: "CampaignPoolSpec", resync_seconds: float = 30
+) -> None:
     """Write what a resource says of its pool, only where it differs. The blueprint need not be compiled.
 
     Args:
@@ -112,13 +120,15 @@ async def put_pool(connection: Connection, pool: str, uid: str, spec: "CampaignP
         pool: `namespace/name` of the resource.
         uid: Of the resource. A new resource of the same name brings a deleted pool back; the old one does not.
         spec: The resource's spec.
+        resync_seconds: The resource is read again after this long.
 
     Raises:
         TransientError: The resource is being deleted, or another one has its name by now: read it again.
     """
     targets = spec.targets()
     written = await connection.fetchval(
-        _QUERY["put_pool"], pool, uid, json.dumps(settings(spec)), list(targets), list(targets.values())
+        _QUERY["put_pool"],
+        *(pool, uid, json.dumps(settings(spec)), list(targets), list(targets.values()), look_within(resync_seconds)),
     )
     if not written:
         raise TransientError(

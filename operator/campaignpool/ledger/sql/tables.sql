@@ -39,6 +39,7 @@ CREATE TABLE campaign_pool.pool (
                          make_interval(secs => (settings ->> 'max_lifetime_seconds')::double precision)) STORED,
     while_deleting   text NOT NULL GENERATED ALWAYS AS (settings ->> 'while_deleting') STORED
                      CHECK (while_deleting IN ('Refuse', 'Allow')),
+    max_connections  integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_connections')::integer) STORED,
     images_required  boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'images_required')::boolean) STORED,
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was
     root_table       text,                              -- as the catalog writes it; NULL before the first revision
@@ -52,6 +53,7 @@ CREATE TABLE campaign_pool.pool (
     has_images       boolean NOT NULL DEFAULT false,    -- a revision of it copied images
     counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- earlier claims are in claim_total and claim_hour
     created_at       timestamptz NOT NULL DEFAULT now(),
+    look_by          timestamptz NOT NULL DEFAULT now(),    -- the operator reads the resource again before this time
     closing_at       timestamptz,                       -- the resource is being deleted
     deleted_at       timestamptz                        -- the resource is gone; the records of claims stay
 );

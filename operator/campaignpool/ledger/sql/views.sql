@@ -62,7 +62,9 @@ pool does.';
 
 -- Ready campaigns are counted by an index; records of claims are not read.
 CREATE OR REPLACE FUNCTION campaign_pool.health(of_pool text DEFAULT NULL)
-RETURNS TABLE (pool text, healthy boolean, state text, desired bigint, ready bigint, message text)
+RETURNS TABLE (
+    pool text, healthy boolean, state text, desired bigint, ready bigint, message text, orphaned boolean
+)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT p.name, j.state IN ('full', 'low') OR j.state = 'empty' AND p.on_empty = 'Clone', j.state, c.desired, c.ready,
            CASE j.state
@@ -72,6 +74,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                    WHEN 'Clone' THEN 'clones one' WHEN 'Wait' THEN 'has to wait' ELSE 'fails' END
                WHEN 'closing' THEN 'the pool is being deleted'
                ELSE 'the operator has not installed a clone plan yet' END
+           || CASE WHEN p.look_by < now() THEN '; no operator has reconciled the pool for too long: see that the operator '
+               'runs and its CampaignPool exists; if that is gone, run campaignpool purge --orphaned' ELSE '' END,
+           p.look_by < now()
     FROM campaign_pool.pool p CROSS JOIN LATERAL (
         SELECT (SELECT coalesce(sum(t.size), 0)::bigint FROM campaign_pool.target t WHERE t.pool_id = p.id) AS desired,
                (SELECT count(*) FROM campaign_pool.campaign x WHERE x.pool_id = p.id AND x.state = 'ready') AS ready
@@ -84,7 +89,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION campaign_pool.health(text) IS
 'One row per pool, or that of one pool: whether a claim is served at once now, and why. state is full, low, empty, closing
-or new.';
+or new. orphaned: no operator has reconciled the pool for ten resyncs, and for ten minutes at least, so the resource may be gone.';
 
 -- What the application shows until an image is copied.
 CREATE OR REPLACE VIEW campaign_pool.images AS

@@ -1,9 +1,10 @@
 -- Pools: what their resources say, and how a pool ends.
 
 -- Write what a resource says of its pool, only where it differs. Return false, and write nothing, for a resource that is
--- being deleted or is gone: one that had the name before the present one, or whose deletion has begun.
+-- being deleted or is gone: one that had the name before the present one, or whose deletion has begun. The resource is
+-- read again within `look_within`.
 CREATE OR REPLACE FUNCTION campaign_pool.put_pool(
-    pool text, uid text, settings jsonb, owners text[], sizes integer[]
+    pool text, uid text, settings jsonb, owners text[], sizes integer[], look_within interval
 ) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -20,6 +21,9 @@ BEGIN
         settings = put_pool.settings, uid = put_pool.uid, closing_at = NULL, deleted_at = NULL,
         past_uids = CASE p.uid WHEN put_pool.uid THEN past_uids ELSE (p.uid || past_uids)[:100] END
     WHERE id = p.id AND (settings, uid) IS DISTINCT FROM (put_pool.settings, put_pool.uid);
+    -- Not in every loop: the row is read by every claim.
+    UPDATE campaign_pool.pool SET look_by = now() + look_within
+    WHERE id = p.id AND look_by NOT BETWEEN now() + look_within / 2 AND now() + look_within;
     UPDATE campaign_pool.pool SET longest_lifetime = max_lifetime WHERE id = p.id AND longest_lifetime < max_lifetime;
     IF p.tickets IS NULL THEN
         PERFORM campaign_pool.create_sequences(p.id);

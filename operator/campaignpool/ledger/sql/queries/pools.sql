@@ -1,7 +1,7 @@
 -- Queries on pools, by name; `campaignpool.ledger.pools` has a function for each.
 
 -- name: put_pool
-SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5);
+SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5, $6);
 
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
