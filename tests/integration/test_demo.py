@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clusters import limits
+
 pytestmark = pytest.mark.integration
 
 
@@ -27,7 +29,9 @@ def test_demo_passes_and_leaves_no_process() -> None:
     with tempfile.TemporaryDirectory(prefix="campaignpool-demo-") as name:
         folder = Path(name) / "demo"
         command = [sys.executable, "-m", "chiwar.demo", "--once", "--scale", "0.2", "--campaigns", "2", "--folder"]
-        shown = subprocess.run([*command, name + "/demo"], capture_output=True, text=True, timeout=110, check=False)
+        shown = subprocess.run(
+            [*command, name + "/demo"], capture_output=True, text=True, timeout=limits().timeout - 10, check=False
+        )
         assert shown.returncode == 0, shown.stdout + shown.stderr
         assert "All checks passed." in shown.stdout
         assert "Traceback" not in (folder / "operator.log").read_text()

@@ -76,8 +76,10 @@ async def run(output: Output, arguments: argparse.Namespace) -> None:
             tables = ", ".join(f"{count} {table}" for table, count in counts.clone.items())
             output.say(f"          a campaign is {sum(counts.clone.values())} rows: {tables}")
             await _upload_template_images(running, connection)
-            async with operator(running):
+            async with operator(running) as probe:
                 await _fill(output, running, connection)
+                if not await probe.ready():
+                    raise StepError("the readiness probe of the operator's container fails")
                 await _claims(output, running, connection)
                 await _refill(output, running)
                 await _images(output, running, connection)

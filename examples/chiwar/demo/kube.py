@@ -3,11 +3,15 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+_CLUSTERWIDE = ("Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,7 @@ class Kube:
         """
         version, name = manifest["apiVersion"], manifest["metadata"]["name"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        clusterwide = manifest["kind"] in ("Namespace", "CustomResourceDefinition")
-        scope = "" if clusterwide else f"/namespaces/{self.namespace}"
+        scope = "" if manifest["kind"] in _CLUSTERWIDE else f"/namespaces/{self.namespace}"
         async with self.session.patch(
             f"{self.url}{root}{scope}/{plural}/{name}",
             data=json.dumps(manifest),
@@ -37,6 +40,31 @@ class Kube:
             if response.status not in (200, 201):
                 message = (await response.json())["message"]
                 raise RuntimeError(f"the API refused {manifest['kind']} {name}: {message}")
+
+    async def create(self, manifest: dict[str, Any], path: str) -> dict[str, Any]:
+        """Create an object of the namespace and return it. Raises aiohttp.ClientResponseError."""
+        async with self.session.post(self._path(path), json=manifest, raise_for_status=True) as response:
+            created: dict[str, Any] = await response.json()
+            return created
+
+    async def delete(self, path: str) -> None:
+        """Delete an object of the namespace."""
+        async with self.session.delete(self._path(path)):
+            return
+
+    async def token(self, account: str) -> str:
+        """Return a token of a ServiceAccount of the namespace, for a day."""
+        request = {"spec": {"expirationSeconds": 86400}}
+        return str((await self.create(request, f"serviceaccounts/{account}/token"))["status"]["token"])
+
+    async def copy_log(self, pod: str, path: Path) -> None:
+        """Write what a pod logs to a file, until it ends."""
+        parameters = {"follow": "true"}
+        with path.open("wb") as file:
+            async with self.session.get(self._path(f"pods/{pod}/log"), params=parameters, timeout=None) as response:
+                async for line in response.content:
+                    file.write(line)
+                    file.flush()
 
     async def get(self, path: str) -> dict[str, Any]:
         """Return an object or a list of the namespace, such as `campaignpools/chiwar`."""
@@ -57,5 +85,9 @@ class Kube:
                     yield columns, row["cells"]
 
     def _path(self, path: str) -> str:
-        group = "/api/v1" if path.startswith(("events", "secrets", "pods")) else "/apis/campaignpool.dev/v1alpha1"
+        group = (
+            "/api/v1"
+            if path.startswith(("events", "secrets", "pods", "serviceaccounts"))
+            else "/apis/campaignpool.dev/v1alpha1"
+        )
         return f"{self.url}{group}/namespaces/{self.namespace}/{path}"
