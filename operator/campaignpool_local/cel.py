@@ -1,11 +1,12 @@
 """CEL rules of custom resources, evaluated: which a value breaks, and what the answer says about that."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 import celpy
-from celpy import adapter, evaluation
+from celpy import adapter, celtypes, evaluation
 
 from campaignpool_local.schema import below
 from campaignpool_local.values import Cause, Json, Value
@@ -16,13 +17,21 @@ _WORDS = {
     "FieldValueForbidden": "Forbidden",
     "FieldValueRequired": "Required value",
 }
+_DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)")
 _UNQUOTED = ("FieldValueForbidden", "FieldValueRequired")
 
 
 @lru_cache(maxsize=512)
 def _program(expression: str) -> Value:
     environment = celpy.Environment()
-    return environment.program(environment.compile(expression))
+    return environment.program(environment.compile(expression), functions={"duration": _duration})
+
+
+def _duration(text: Value) -> Value:
+    """Return a duration as Go reads it; celpy reads more, and says something else of what it cannot read."""
+    if not isinstance(text, str) or _DURATION.fullmatch(text):
+        return celtypes.DurationType(text)
+    return evaluation.CELEvalError("type conversion error from 'string' to 'google.protobuf.Duration'")
 
 
 def _evaluate(expression: str, value: Value, old: Value) -> Value:
