@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.support.emulator",
     "tests.support.imagekits",
     "tests.support.postgres",
+    "tests.support.operators",
     "tests.support.small_pool",
     "tests.support.image_sets",  # after the fixtures that it uses
 ]

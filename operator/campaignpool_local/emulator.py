@@ -29,10 +29,18 @@ class Emulator:
 
     Port 0 is a free one. The `backoff` before each retry of a Job is one second at most; a real cluster takes 10.
     `images` are patterns of those that can be pulled; by default all can, but for those of hosts in `.invalid`.
+    Without `runs_pods` it is an API server alone, to which a node can be added.
     """
 
-    def __init__(self, port: int = 0, *, backoff: float = 1.0, images: Collection[str] | None = None) -> None:
-        self._port, self._backoff, self._images = port, backoff, images
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        backoff: float = 1.0,
+        images: Collection[str] | None = None,
+        runs_pods: bool = True,
+    ) -> None:
+        self._port, self._backoff, self._images, self._runs_pods = port, backoff, images, runs_pods
         self._stack = contextlib.AsyncExitStack()
         self.url = ""  # once it is started; its path is a secret: who knows it is the administrator
 
@@ -44,7 +52,10 @@ class Emulator:
             RoleAggregator(registry)
             PodGates(registry)
             pods, tokens = PodRunner(registry, Images(self._images)), Tokens(registry.store)
-            stack.push_async_callback(pods.close)
+            if self._runs_pods:
+                stack.push_async_callback(pods.close)
+            else:
+                await pods.close()
             application = web.Application(client_max_size=16 * 2**20)
             application.router.add_route("*", "/{path:.*}", Server(registry, tokens, pods).answer)
             runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -73,13 +84,13 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def emulator_thread(port: int = 0, *, backoff: float = 1.0) -> Iterator[Emulator]:
+def emulator_thread(port: int = 0, *, backoff: float = 1.0, runs_pods: bool = True) -> Iterator[Emulator]:
     """Run an emulator in a thread of its own, for code that is not asynchronous."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         loop = runner.get_loop()
         thread = threading.Thread(target=loop.run_forever, name="campaignpool-emulator", daemon=True)
         thread.start()
-        emulator = Emulator(port, backoff=backoff)
+        emulator = Emulator(port, backoff=backoff, runs_pods=runs_pods)
         try:
             yield asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result()
         finally:

@@ -83,6 +83,7 @@ _SOME = tuple(verb for verb in VERBS if verb != "deletecollection")
 _SCALED = {**STATUS, "scale": STATUS["status"]}
 _ALL = ("all",)
 _ANSWER = ("create",)
+_POD = {**STATUS, "log": ("get",), "binding": _ANSWER}
 
 
 def _cluster(group: str, plural: str, kind: str, *short: str, **more: Value) -> ResourceType:
@@ -100,7 +101,7 @@ _BUILT_IN = (
     ResourceType("", "secrets", "Secret"),
     ResourceType("", "serviceaccounts", "ServiceAccount", ("sa",), subresources={"token": _ANSWER}),
     ResourceType("", "services", "Service", ("svc",), categories=_ALL, subresources=STATUS),
-    ResourceType("", "pods", "Pod", ("po",), categories=_ALL, subresources={**STATUS, "log": ("get",)}),
+    ResourceType("", "pods", "Pod", ("po",), categories=_ALL, subresources=_POD),
     ResourceType("", "resourcequotas", "ResourceQuota", ("quota",), subresources=STATUS),
     ResourceType("", "events", "Event", ("ev",)),
     ResourceType("events.k8s.io", "events", "Event", ("ev",)),

@@ -16,11 +16,12 @@ from campaignpool_local.admission.decoding import decoded, strict
 from campaignpool_local.deletion import delete
 from campaignpool_local.faults import forbidden, invalid, required, unsupported
 from campaignpool_local.kubelet.runner import PodRunner, log_container
+from campaignpool_local.kubelet.status import condition_of
 from campaignpool_local.listing import Pages, check_fields, form_of, only_metadata
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.ownership import Manager, applied, tracked
 from campaignpool_local.patches import json_patch, merge, scale_of, strategic, with_scale
-from campaignpool_local.resources import JOBS, ResourceType, find, served
+from campaignpool_local.resources import JOBS, PODS, ResourceType, find, served
 from campaignpool_local.tables import table
 from campaignpool_local.values import ApiError, Json, NoSuchPathError, Value
 from campaignpool_local.watch import Predicate, Wish, selector, watch
@@ -191,7 +192,21 @@ class Server:
         if call.sub == "token":
             account = self._registry.read(find(self._store, SERVICE_ACCOUNTS), call.namespace, call.name)
             return _as_json(self._tokens.request(call.kind, account, body), 201)
+        if call.sub == "binding":
+            return self._bind(call, body)
         return self._store_new(call, body)
+
+    def _bind(self, call: _Call, body: Json) -> web.Response:
+        """Put a pod on a node, once."""
+        pod = self._registry.read(call.kind, call.namespace, call.name)
+        if taken := pod["spec"].get("nodeName"):
+            raise call.kind.conflict(call.name, f'pod {call.name} is already assigned to node "{taken}"')
+        conditions = [item for item in pod["status"].get("conditions") or () if item["type"] != "PodScheduled"]
+        status = {**pod["status"], "conditions": [*conditions, condition_of("PodScheduled", holds=True)]}
+        self._registry.write(
+            PODS, {**pod, "spec": {**pod["spec"], "nodeName": body["target"]["name"]}, "status": status}
+        )
+        return _as_json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
     def _store_new(self, call: _Call, body: Json) -> web.Response:
         """Create an object, and note who wrote it."""

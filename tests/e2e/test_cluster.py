@@ -1,4 +1,6 @@
-"""Cluster physics: images, pod security, the least rights. On kind, or on the cluster that KUBECONFIG names.
+"""Cluster physics: images, pod security, the least rights; and the operator's tests against the chart's operator.
+
+On kind, or on the cluster that KUBECONFIG names.
 
 `make e2e` makes a kind cluster where Docker is at hand, builds both images and loads them. With KUBECONFIG the
 images have to be on the nodes already.
@@ -9,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +21,17 @@ import asyncpg
 import pytest
 
 import chiwar
-from tests.support.kube import kubeconfig_given
+from tests.support.clusters import kubeconfig_given
+from tests.support.operators import NEVER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
-CLUSTER, NAMESPACE = "campaignpool-test", "campaignpool-e2e"
+CLUSTER, NAMESPACE, OPERATOR = "campaignpool-test", "campaignpool-e2e", "campaignpool-operator"
 IMAGES = {"campaignpool-operator:0.1.0": "operator", "campaignpool-seeder:0.1.0": "jobs/seeder"}
 VALUES = (
     f"--namespace={NAMESPACE}",
     "--set=image.registry=,image.repository=campaignpool-operator",
     "--set=seeder.image.registry=,seeder.image.repository=campaignpool-seeder",
-    "--set=resyncSeconds=10",
 )
 """The images that were built here, and the pools' namespace, which enforces the restricted standard."""
 CLAIM = "SELECT campaign_id FROM campaign_pool.claim(pool => $1, claimant => $2, key => $3)"
@@ -66,6 +69,26 @@ def kubeconfig() -> Iterator[Path]:
 
 
 @contextmanager
+def installed(kubeconfig: Path, resync_seconds: int) -> Iterator[None]:
+    """Install the chart and a Postgres for the duration of a block."""
+
+    def kubectl(*words: str) -> str:
+        return run("kubectl", *words, kubeconfig=kubeconfig)
+
+    kubectl("apply", "-f", "tests/e2e/cluster.yaml")
+    try:
+        resync = f"--set=resyncSeconds={resync_seconds}"
+        run("helm", "install", "campaignpool", "charts/campaignpool-operator", *VALUES, resync, kubeconfig=kubeconfig)
+        for deployment in ("postgres", OPERATOR):
+            kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{deployment}", "--timeout=180s")
+        yield
+    finally:
+        where = f"--namespace={NAMESPACE}"
+        run("helm", "uninstall", "campaignpool", "--ignore-not-found", where, kubeconfig=kubeconfig)
+        kubectl("delete", "-f", "tests/e2e/cluster.yaml", "--ignore-not-found", "--timeout=180s")
+
+
+@contextmanager
 def forwarded(kubeconfig: Path) -> Iterator[str]:
     """The database's URL on this machine, by a port that kubectl forwards."""
     command = ["kubectl", "-n", NAMESPACE, "port-forward", "service/postgres", ":5432"]
@@ -84,35 +107,45 @@ def test_a_pool_fills_and_is_claimed_from(kubeconfig: Path) -> None:
     def kubectl(*words: str) -> str:
         return run("kubectl", *words, kubeconfig=kubeconfig)
 
-    kubectl("apply", "-f", "tests/e2e/cluster.yaml")
-    try:
-        run("helm", "install", "campaignpool", "charts/campaignpool-operator", *VALUES, kubeconfig=kubeconfig)
-        kubectl("-n", NAMESPACE, "rollout", "status", "deployment/postgres", "--timeout=180s")
-        with forwarded(kubeconfig) as url:
-            asyncio.run(_load(url))
-            kubectl("-n", NAMESPACE, "rollout", "status", "deployment/campaignpool-operator", "--timeout=180s")
-            kubectl("-n", NAMESPACE, "apply", "-f", "examples/chiwar/pool.yaml")
-            kubectl("-n", NAMESPACE, "wait", "campaignpool/chiwar", "--for=condition=Ready", "--timeout=180s")
-            assert kubectl("-n", NAMESPACE, "get", "cp", "chiwar", "-o", "jsonpath={.status.ready}") == "8"
-            asyncio.run(_claim(url))
-            kubectl(
-                "-n", NAMESPACE, "wait", "campaignpool/chiwar", "--for=jsonpath={.status.claimed}=1", "--timeout=60s"
-            )
-            kubectl(
-                "-n", NAMESPACE, "wait", "campaignpool/chiwar", "--for=jsonpath={.status.ready}=8", "--timeout=60s"
-            )
-            kubectl("-n", NAMESPACE, "delete", "campaignpool/chiwar", "--timeout=120s")
-            asyncio.run(_only_the_claimed_is_left(url))
-    finally:
-        run(
-            "helm",
-            "uninstall",
-            "campaignpool",
-            "--ignore-not-found",
-            f"--namespace={NAMESPACE}",
-            kubeconfig=kubeconfig,
+    pool = ("-n", NAMESPACE, "wait", "campaignpool/chiwar")
+    with installed(kubeconfig, 10), forwarded(kubeconfig) as url:
+        asyncio.run(_load(url))
+        kubectl("-n", NAMESPACE, "apply", "-f", "examples/chiwar/pool.yaml")
+        kubectl(*pool, "--for=condition=Ready", "--timeout=180s")
+        assert kubectl("-n", NAMESPACE, "get", "cp", "chiwar", "-o", "jsonpath={.status.ready}") == "8"
+        asyncio.run(_claim(url))
+        kubectl(*pool, "--for=jsonpath={.status.claimed}=1", "--timeout=60s")
+        kubectl(*pool, "--for=jsonpath={.status.ready}=8", "--timeout=60s")
+        kubectl("-n", NAMESPACE, "delete", "campaignpool/chiwar", "--timeout=120s")
+        asyncio.run(_only_the_claimed_is_left(url))
+
+
+@pytest.mark.timeout(3600)
+def test_the_operators_tests_pass_against_the_chart(kubeconfig: Path) -> None:
+    def kubectl(*words: str) -> str:
+        return run("kubectl", *words, kubeconfig=kubeconfig)
+
+    with installed(kubeconfig, NEVER):
+        node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
+        port = kubectl("-n", NAMESPACE, "get", "service/postgres", "-o", "jsonpath={.spec.ports[0].nodePort}")
+        database = os.environ.get(
+            "CAMPAIGNPOOL_TEST_DATABASE", f"postgresql://game:for-tests-only@{node}:{port}/postgres"
         )
-        kubectl("delete", "-f", "tests/e2e/cluster.yaml", "--ignore-not-found", "--timeout=180s")
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig),
+            "CAMPAIGNPOOL_TEST_DATABASE": database,
+            "CAMPAIGNPOOL_TEST_OPERATOR": f"{NAMESPACE}/{OPERATOR}",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            *map(str, sorted((ROOT / "tests/integration").glob("test_operator*.py"))),
+        ]
+        done = subprocess.run(command, env=environment, cwd=ROOT, check=False)
+        assert done.returncode == 0, "the tests of the operator fail on this cluster: see above"
 
 
 async def _load(url: str) -> None:

@@ -34,7 +34,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
 
 @pytest.fixture(scope="module")
 def namespace(kube: Kube) -> Iterator[str]:
-    name = kube.namespace()
+    name = kube.namespace(pods=False)
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
 

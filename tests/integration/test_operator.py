@@ -3,9 +3,9 @@
 Its resync interval is set to resync once an hour: everything that happens here, an event caused.
 """
 
-import asyncio
 import os
-import signal
+import shutil
+import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
-import chiwar
-from campaignpool.api.crd import crd
-from campaignpool_local.containers.container import refusal
-from campaignpool_local.emulator import emulator_thread
-from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support.kube import Kube, eventually, is_for_tests, kubeconfig_given
-from tests.support.operators import Game, OperatorProcess, running
+from campaignpool.api.reasons import find
+from tests.support.clusters import is_for_tests
+from tests.support.kube import Kube, eventually
+from tests.support.operators import Game, Operator, cluster, filled, operator_of, settled
 from tests.support.postgres import NewDatabase
 
 pytestmark = pytest.mark.integration
 
-TEMPLATE = "operator_template"
+KUBECTLS = sorted((Path(__file__).parents[2] / ".tools/kubectl").glob("*/kubectl"))
+
 INTERRUPTED = {"spec": {"containers": [{"name": "seeder", "command": ["sh", "-c", "exit 75"], "args": []}]}}
 HANGS = {"spec": {"containers": [{"name": "seeder", "command": ["sleep", "600"], "args": []}]}}
 FAILS = {"spec": {"containers": [{"name": "seeder", "command": ["sh", "-c", "echo no; exit 1"], "args": []}]}}
@@ -36,85 +33,33 @@ NewGame = Callable[[], Game]
 
 @pytest.fixture(scope="module")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """An API of this module's own, so that no other tests' pools are looked after; or the one that is given."""
-    given = kubeconfig_given()
-    if given is not None:
-        if "CAMPAIGNPOOL_TEST_DATABASE" not in os.environ:
-            pytest.skip("pods need a database: set CAMPAIGNPOOL_TEST_DATABASE, and CAMPAIGNPOOL_TEST_IMAGE")
-        client = Kube(given)
-        client.install(crd())
+    with cluster(tmp_path_factory.mktemp("kube")) as client:
         yield client
-        client.close()
-        return
-    with emulator_thread(backoff=0.2) as emulator:
-        client = Kube(emulator.kubeconfig(tmp_path_factory.mktemp("kube") / "config"))
-        client.install(crd())
-        yield client
-        client.close()
 
 
 @pytest.fixture(scope="module")
-def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    with running(kube.kubeconfig, tmp_path_factory.mktemp("operator") / "log") as process:
-        yield process
-        log = process.log
-        assert "Traceback" not in log, log
-        assert process.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def template(request: pytest.FixtureRequest) -> str | None:
-    """The name of a database with a small game in it; on a real cluster the one that is given serves all tests."""
-    if "KUBECONFIG" in os.environ:
-        return None
-    server: EmbeddedPostgres = request.getfixturevalue("postgres_server")
-
-    async def load(url: str) -> None:
-        connection = await asyncpg.connect(url)
-        try:
-            await chiwar.load(connection, scale=0.1)
-        finally:
-            await connection.close()
-
-    asyncio.run(load(server.create_database(TEMPLATE)))
-    return TEMPLATE
+def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    with operator_of(kube, tmp_path_factory.mktemp("operator")) as running:
+        yield running
 
 
 @pytest.fixture
-def new_game(kube: Kube, template: str | None, new_database: NewDatabase) -> Iterator[NewGame]:
+def new_game(kube: Kube, small_game: str, pods_database: NewDatabase) -> Iterator[NewGame]:
     games: list[Game] = []
 
     def make() -> Game:
-        game = Game(kube, os.environ["CAMPAIGNPOOL_TEST_DATABASE"] if template is None else new_database(template))
-        games.append(game)
-        return game
+        games.append(Game(kube, pods_database(small_game)))
+        return games[-1]
 
     yield make
     for game in games:
-        if kube.get(game.path) is not None:
-            kube.patch(game.path, {"metadata": {"finalizers": None}})
-            if kube.get(game.path) is not None:
-                game.delete()
+        game.close()
 
 
 @pytest.fixture
-def game(operator: OperatorProcess, new_game: NewGame) -> Game:
-    assert operator.process.poll() is None, operator.log
+def game(operator: Operator, new_game: NewGame) -> Game:
+    assert operator.alive(), operator.log
     return new_game()
-
-
-def filled(game: Game) -> dict[str, Any]:
-    game.has("Ready", "True", "Filled")
-    game.has("Progressing", "False", "UpToDate")
-    return game.status()
-
-
-def settled(operator: OperatorProcess, game: Game, loops: int) -> None:
-    """Wait until so many loops more have run, each asked for."""
-    for number in range(loops):
-        before = operator.loops()
-        game.touch(f"{time.monotonic()} {number}")
-        eventually(lambda before=before: operator.loops() > before, "a loop")
 
 
 def test_contexts_that_are_for_tests() -> None:
@@ -122,7 +67,7 @@ def test_contexts_that_are_for_tests() -> None:
     assert not any(is_for_tests(name) for name in ("", "production", "gke_game", "kindly"))
 
 
-def test_a_pool_is_filled_and_says_so(operator: OperatorProcess, game: Game) -> None:
+def test_a_pool_is_filled_and_says_so(operator: Operator, game: Game) -> None:
     returning = game.users()[0]
     game.put_secret()
     game.create(size=3, owners=[{"id": returning, "name": "Ann", "size": 2}])
@@ -145,7 +90,7 @@ def test_a_pool_is_filled_and_says_so(operator: OperatorProcess, game: Game) -> 
     for reason, times in (("Filled", 1), ("SeedingStarted", 2), ("RevisionInstalled", 1)):
         assert game.count_events("Normal", reason) == times
     assert operator.metrics()[f'campaignpool_desired_campaigns{{namespace="{game.namespace}",pool="chiwar"}}'] == 5
-    assert httpx.get(f"{operator.url}/livez").text == "ok\n"
+    assert operator.get("/livez") == "ok\n"
 
 
 def test_a_claim_is_heard_and_replaced_within_seconds(game: Game) -> None:
@@ -176,7 +121,7 @@ def test_a_connection_that_is_cut_is_opened_again(game: Game) -> None:
     eventually(lambda: (game.status()["claimed"], game.status()["ready"]) == (1, 2), "refilled")
 
 
-def test_an_idle_pool_is_never_written(operator: OperatorProcess, game: Game) -> None:
+def test_an_idle_pool_is_never_written(operator: Operator, game: Game) -> None:
     game.put_secret()
     game.create()
     filled(game)
@@ -211,7 +156,7 @@ def test_what_is_too_much_is_retired(game: Game) -> None:
     assert [owner["name"] for owner in status["owners"]] == ["master"]
 
 
-def test_a_paused_pool_holds_still_and_is_claimed_from(operator: OperatorProcess, game: Game) -> None:
+def test_a_paused_pool_holds_still_and_is_claimed_from(operator: Operator, game: Game) -> None:
     game.put_secret()
     game.create(size=2)
     filled(game)
@@ -228,7 +173,7 @@ def test_a_paused_pool_holds_still_and_is_claimed_from(operator: OperatorProcess
     assert game.count_events("Normal", "Paused") == game.count_events("Normal", "Resumed") == 1
 
 
-def test_deletion_removes_what_nobody_claimed_and_nothing_else(operator: OperatorProcess, game: Game) -> None:
+def test_deletion_removes_what_nobody_claimed_and_nothing_else(operator: Operator, game: Game) -> None:
     campaigns = game.fetch("SELECT count(*) FROM campaigns")[0][0]
     game.put_secret()
     game.create(size=3)
@@ -253,7 +198,7 @@ def test_deletion_removes_what_nobody_claimed_and_nothing_else(operator: Operato
     assert game.states() == {"claimed": 1, "ready": 1}
 
 
-def test_deletion_leaves_and_names_what_others_hang_on(operator: OperatorProcess, game: Game) -> None:
+def test_deletion_leaves_and_names_what_others_hang_on(operator: Operator, game: Game) -> None:
     game.put_secret()
     game.create(size=2)
     filled(game)
@@ -374,7 +319,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_ends_as_a_condition_an_event_and_a_pause(operator: OperatorProcess, game: Game, case: str) -> None:
+def test_bad_input_ends_as_a_condition_an_event_and_a_pause(operator: Operator, game: Game, case: str) -> None:
     prepare, reason, says = BAD[case]
     spec = prepare(game)
     if spec.get("blueprint", {}).get("inline", "") is None:
@@ -474,7 +419,7 @@ def test_stale_campaigns_that_no_claim_may_give_are_replaced(game: Game) -> None
     assert (status["ready"], status["stale"]) == (2, 0)
 
 
-def test_a_pod_template_that_cannot_be_merged_is_a_condition(operator: OperatorProcess, game: Game) -> None:
+def test_a_pod_template_that_cannot_be_merged_is_a_condition(operator: Operator, game: Game) -> None:
     game.put_secret()
     game.create(seeding={"podTemplate": {"spec": {"containers": [None]}}})
     assert "spec.seeding.podTemplate" in game.has("Degraded", "True", "SpecInvalid")["message"]
@@ -488,45 +433,113 @@ def with_container(**changes: Any) -> dict[str, Any]:
 
 
 ABSENT_KEY = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "chiwar-database", "key": "nope"}}}
-NOT_RUNNING: dict[str, tuple[dict[str, Any], str]] = {
-    "ImagePullBackOff": ({"image": "nowhere.invalid/seeder:9"}, "spec.seeding.image"),
-    "InvalidImageName": ({"image": "Bad Name"}, "spec.seeding.image"),
-    "ErrImageNeverPull": (
+
+
+def with_volume(volume: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    mounts = [{"name": "more", "mountPath": "/more"}]
+    spec = with_container(volumeMounts=mounts, **changes)
+    spec["podTemplate"]["spec"]["volumes"] = [{"name": "more", **volume}]
+    return spec
+
+
+FILL = {"command": ["sh", "-c", "head -c 3000000 /dev/zero > /more/a; sleep 600"], "args": []}
+NOT_RUNNING: dict[str, tuple[str, dict[str, Any], str]] = {
+    "an image that cannot be pulled": (
+        "ImagePullBackOff",
+        {"image": "nowhere.invalid/seeder:9"},
+        "spec.seeding.image",
+    ),
+    "an image whose name is none": ("InvalidImageName", {"image": "Bad Name"}, "spec.seeding.image"),
+    "an image that is never pulled": (
+        "ErrImageNeverPull",
         with_container(image="nowhere.invalid/absent:1", imagePullPolicy="Never"),
         "imagePullPolicy",
     ),
-    "Unschedulable": ({"podTemplate": {"spec": {"nodeSelector": {"disk": "absent"}}}}, "node selector"),
-    "CreateContainerConfigError": (with_container(env=[ABSENT_KEY]), "nope"),
-    "ServiceAccountNotFound": ({"podTemplate": {"spec": {"serviceAccountName": "nope"}}}, "serviceAccountName"),
-    "StartError": (with_container(command=["/nope"]), "/nope"),
-    "OOMKilled": ({"resources": {"limits": {"memory": "8Mi"}}, "backoffLimit": 0}, "its limit of 8Mi"),
-    "QuotaExceeded": ({}, "exceeded quota: none"),
-    "Suspended": (with_container(command=["sleep", "600"], args=[]), "is suspended"),
+    "a node selector of no node": (
+        "Unschedulable",
+        {"podTemplate": {"spec": {"nodeSelector": {"disk": "absent"}}}},
+        "node selector",
+    ),
+    "more memory than any node has": (
+        "Unschedulable",
+        {"resources": {"requests": {"memory": "900Gi"}, "limits": {"memory": "900Gi"}}},
+        "Insufficient memory",
+    ),
+    "a key that is missing in a Secret": ("CreateContainerConfigError", with_container(env=[ABSENT_KEY]), "nope"),
+    "a volume of a Secret that is missing": (
+        "FailedMount",
+        with_volume({"secret": {"secretName": "absent"}}),
+        '"absent" not found',
+    ),
+    "a ServiceAccount that is missing": (
+        "ServiceAccountNotFound",
+        {"podTemplate": {"spec": {"serviceAccountName": "nope"}}},
+        "serviceAccountName",
+    ),
+    "a command that does not exist": ("StartError", with_container(command=["/nope"]), "/nope"),
+    "memory above the limit": (
+        "OOMKilled",
+        {"resources": {"limits": {"memory": "8Mi"}}, "backoffLimit": 0},
+        "its limit of 8Mi",
+    ),
+    "a quota of no pods": ("QuotaExceeded", {}, "exceeded quota: none"),
+    "pod security": (
+        "PodSecurityViolation",
+        with_container(securityContext={"allowPrivilegeEscalation": True}),
+        "allowPrivilegeEscalation=false",
+    ),
+    "a volume that is full": (
+        "Evicted",
+        with_volume({"emptyDir": {"sizeLimit": "1Mi"}}, **FILL),
+        "exceeds the limit",
+    ),
+    "a Job that takes too long": (
+        "DeadlineExceeded",
+        {"podTemplate": HANGS, "activeDeadlineSeconds": 10},
+        "its pod had not begun to seed",
+    ),
+    "a Job that is suspended": ("Suspended", with_container(command=["sleep", "600"], args=[]), "is suspended"),
 }
 
 
-def test_a_pod_that_does_not_run_is_explained_within_ten_seconds(
-    operator: OperatorProcess, new_game: NewGame
+def test_kubectl_describe_explains_a_pod_that_does_not_run_within_ten_seconds(
+    operator: Operator, new_game: NewGame
 ) -> None:
-    games = {reason: new_game() for reason in NOT_RUNNING}
-    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    namespace = games["QuotaExceeded"].namespace
-    games["QuotaExceeded"].kube.create(f"/api/v1/namespaces/{namespace}/resourcequotas", quota)
-    for reason, game in games.items():
+    games = {case: new_game() for case in NOT_RUNNING}
+    quota, held = games["a quota of no pods"], games["a Job that is suspended"]
+    none = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    quota.kube.create(f"/api/v1/namespaces/{quota.namespace}/resourcequotas", none)
+    restricted = games["pod security"]
+    label = {"pod-security.kubernetes.io/enforce": "restricted"}
+    restricted.kube.patch(f"/api/v1/namespaces/{restricted.namespace}", {"metadata": {"labels": label}})
+    for case, game in games.items():
         game.put_secret()
-        game.create(size=1, seeding=NOT_RUNNING[reason][0])
-    held = games["Suspended"]
+        game.create(size=1, seeding=NOT_RUNNING[case][1])
     (job,) = eventually(held.jobs, "a Job")
     path = f"/apis/batch/v1/namespaces/{held.namespace}/jobs/{job['metadata']['name']}"
     held.kube.patch(path, {"spec": {"suspend": True}})
-    for reason, game in games.items():
+    for case, game in games.items():
+        reason, _, says = NOT_RUNNING[case]
         degraded = game.has("Degraded", "True", reason)
-        assert NOT_RUNNING[reason][1] in degraded["message"], degraded
+        assert says in degraded["message"], degraded
         assert game.condition("Ready")["reason"] == reason
         progressing = game.condition("Progressing")
         assert progressing["status"] == "False"
         assert progressing["reason"] in (reason, "Backoff"), progressing
+        remedy = find(reason).remedy.replace("`", "").rstrip(".")
+        text = " ".join(described(game).split())
+        assert remedy in text, f"kubectl describe does not say how to end {reason}:\n{text}"
     assert "Traceback" not in operator.log
+
+
+def described(game: Game) -> str:
+    """Return what kubectl describe says of a pool."""
+    kubectl = shutil.which(KUBECTLS[-1] if KUBECTLS else "kubectl")
+    if kubectl is None:
+        pytest.skip("there is no kubectl: run `make kubectl`")
+    command = [kubectl, "describe", "campaignpool", "chiwar", "--namespace", game.namespace]
+    environment = {"KUBECONFIG": str(game.kube.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/nowhere"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def test_a_job_that_cannot_start_is_replaced_after_its_deadline_with_a_pause(game: Game) -> None:
@@ -577,7 +590,7 @@ def test_a_seeder_that_gave_up_on_the_database_is_named_and_retried_after_a_paus
     game.has("Progressing", "False", "Backoff")
 
 
-def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: OperatorProcess, game: Game) -> None:
+def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: Operator, game: Game) -> None:
     game.put_secret()
     game.create(seeding={"podTemplate": FAILS, "backoffLimit": 0})
     degraded = game.has("Degraded", "True", "SeedingFailed")
@@ -593,7 +606,7 @@ def test_a_job_that_fails_is_kept_as_the_cause_and_the_next_waits(operator: Oper
     assert numbers == [1, 2]
 
 
-def test_a_pool_in_trouble_delays_no_other(operator: OperatorProcess, new_game: NewGame) -> None:
+def test_a_pool_in_trouble_delays_no_other(operator: Operator, new_game: NewGame) -> None:
     troubled = [new_game() for _ in range(3)]
     for item in troubled:
         item.put_secret(url=item.at(host="127.0.0.1:1"))
@@ -604,124 +617,4 @@ def test_a_pool_in_trouble_delays_no_other(operator: OperatorProcess, new_game: 
     filled(well)
     for item in troubled:
         item.has("Ready", "False", "DatabaseUnreachable")
-    assert operator.process.poll() is None
-
-
-class TestRestarts:
-    """Operators of their own, each for one namespace of an API that no other operator looks at."""
-
-    @pytest.fixture
-    def own_kube(self, tmp_path: Path) -> Iterator[Kube]:
-        if "KUBECONFIG" in os.environ:
-            pytest.skip("another operator would be active in the same cluster")
-        with emulator_thread(backoff=0.2) as emulator:
-            client = Kube(emulator.kubeconfig(tmp_path / "config"))
-            client.install(crd())
-            yield client
-            client.close()
-
-    @pytest.fixture
-    def own_game(self, own_kube: Kube, template: str, new_database: NewDatabase) -> Game:
-        game = Game(own_kube, new_database(template))
-        game.put_secret()
-        return game
-
-    def test_killed_while_active_it_continues_and_makes_no_campaign_too_many(
-        self, own_game: Game, tmp_path: Path
-    ) -> None:
-        log = tmp_path / "log"
-        own_game.create(size=6, seeding={"batchSize": 1})
-        with running(own_game.kube.kubeconfig, log) as operator:
-            eventually(own_game.jobs, "a Job")
-            operator.stop(signal.SIGKILL)
-        with running(own_game.kube.kubeconfig, log) as operator:
-            filled(own_game)
-            assert own_game.states() == {"ready": 6}
-            assert len(own_game.jobs()) == 1
-            began = time.monotonic()
-            assert operator.stop() == 0
-            assert time.monotonic() - began < 5
-
-    def test_it_runs_as_a_numeric_user_without_a_name(self, own_kube: Kube, tmp_path: Path) -> None:
-        if why := refusal():
-            pytest.skip(f"no process can be run as a foreign user here: {why}")
-        with running(own_kube.kubeconfig, tmp_path / "log") as operator:
-            uid = Path(f"/proc/{operator.process.pid}/uid_map").read_text().split()[0]
-            assert uid == "65532"
-            assert operator.stop() == 0, operator.log
-
-    def test_with_the_option_a_secret_needs_the_label(self, own_game: Game, tmp_path: Path) -> None:
-        own_game.create(size=1)
-        with running(own_game.kube.kubeconfig, tmp_path / "log", "--require-secret-label"):
-            degraded = own_game.has("Degraded", "True", "SecretNotLabelled")
-            assert 'lacks the label campaignpool.dev/database: "true"' in degraded["message"]
-            assert not own_game.jobs()
-            secret = f"{own_game.secrets}/chiwar-database"
-            own_game.kube.patch(secret, {"metadata": {"labels": {"campaignpool.dev/database": "true"}}})
-            own_game.touch("labelled")
-            filled(own_game)
-
-    def test_claims_go_on_without_it_and_are_made_up_for(self, own_game: Game, tmp_path: Path) -> None:
-        own_game.create(size=2)
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            filled(own_game)
-        for user in own_game.users()[:3]:
-            own_game.claim(user)
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            eventually(lambda: own_game.status()["claimed"] == 3, "the claims are seen")
-            filled(own_game)
-        assert own_game.states() == {"ready": 2, "claimed": 3}
-
-    def test_a_pool_deleted_meanwhile_is_drained_at_the_next_start(self, own_game: Game, tmp_path: Path) -> None:
-        own_game.create(size=2)
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            filled(own_game)
-        own_game.delete()
-        assert own_game.pool()["metadata"]["deletionTimestamp"]
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            own_game.gone()
-        assert own_game.states() == {}
-
-    def test_a_pool_that_cannot_be_cleaned_up_goes_after_a_time_and_says_what_is_left(
-        self, own_game: Game, tmp_path: Path
-    ) -> None:
-        own_game.create(size=1, deletion={"timeout": "4s"})
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            filled(own_game)
-        own_game.kube.delete(f"{own_game.secrets}/chiwar-database")
-        with running(own_game.kube.kubeconfig, tmp_path / "log"):
-            own_game.has("Degraded", "True", "SecretNotFound")
-            own_game.delete()
-            told = "after spec.deletion.timeout"
-            eventually(lambda: told in own_game.condition("Degraded")["message"], "the way out is named")
-            own_game.gone()
-            assert own_game.count_events("Warning", "LeftBehind") == 1
-        assert own_game.states() == {"ready": 1}
-
-    def test_it_waits_for_an_api_that_does_not_know_pools_yet(
-        self, template: str, new_database: NewDatabase, tmp_path: Path
-    ) -> None:
-        if "KUBECONFIG" in os.environ:
-            pytest.skip("the API of a real cluster is there")
-        with emulator_thread() as before:
-            client = Kube(before.kubeconfig(tmp_path / "config"))
-            with running(client.kubeconfig, tmp_path / "log", ready=False) as operator:
-                eventually(lambda: "the pools cannot be listed" in operator.log, "the missing CRD is said")
-                assert httpx.get(f"{operator.url}/readyz").status_code == 503
-                assert httpx.get(f"{operator.url}/livez").status_code == 200
-                client.install(crd())
-                game = Game(client, new_database(template))
-                game.put_secret()
-                game.create(size=1)
-                filled(game)
-                assert "Traceback" not in operator.log
-            client.close()
-
-    def test_it_serves_the_namespaces_that_are_set(self, own_game: Game, own_kube: Kube, tmp_path: Path) -> None:
-        other = Game(own_kube, own_game.url)
-        other.create()
-        own_game.create()
-        with running(own_kube.kubeconfig, tmp_path / "log", f"--namespaces={own_game.namespace}") as operator:
-            filled(own_game)
-            settled(operator, own_game, 2)
-            assert "status" not in other.pool()
+    assert operator.alive()

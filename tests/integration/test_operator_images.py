@@ -1,7 +1,6 @@
 """The real operator and real images Jobs, with a stand-in for ImageKit: rows never wait for images, nothing leaks."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,19 +8,14 @@ import asyncpg
 import pytest
 
 import chiwar
-from campaignpool.api.crd import crd
-from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.imagekit import Faults, ImageKit
-from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support.clusters import needs_local_pods
 from tests.support.imagekits import imagekit_thread
 from tests.support.kube import Kube, eventually
-from tests.support.operators import Game, OperatorProcess, running
-from tests.support.postgres import NewDatabase
+from tests.support.operators import Game, Operator, cluster, operator_of
+from tests.support.postgres import NewDatabase, Server
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif("KUBECONFIG" in os.environ, reason="pods of a real cluster do not reach the stand-in"),
-]
+pytestmark = [pytest.mark.integration, needs_local_pods]
 
 TEMPLATE = "operator_images_template"
 IMAGES = 6
@@ -93,24 +87,18 @@ class ImagesGame(Game):
 
 @pytest.fixture(scope="module")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    with emulator_thread(backoff=0.2) as emulator:
-        client = Kube(emulator.kubeconfig(tmp_path_factory.mktemp("kube") / "config"))
-        client.install(crd())
+    with cluster(tmp_path_factory.mktemp("kube")) as client:
         yield client
-        client.close()
 
 
 @pytest.fixture(scope="module")
-def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    with running(kube.kubeconfig, tmp_path_factory.mktemp("operator") / "log") as process:
-        yield process
-        log = process.log
-        assert "Traceback" not in log, log
-        assert process.stop() == 0
+def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    with operator_of(kube, tmp_path_factory.mktemp("operator")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def template(postgres_server: EmbeddedPostgres) -> str:
+def template(pods_server: Server) -> str:
     async def load(url: str) -> None:
         connection = await asyncpg.connect(url)
         try:
@@ -119,7 +107,7 @@ def template(postgres_server: EmbeddedPostgres) -> str:
         finally:
             await connection.close()
 
-    asyncio.run(load(postgres_server.create_database(TEMPLATE)))
+    asyncio.run(load(pods_server.create_database(TEMPLATE)))
     return TEMPLATE
 
 
@@ -132,18 +120,15 @@ def store() -> Iterator[ImageKit]:
 
 @pytest.fixture
 def game(
-    operator: OperatorProcess, kube: Kube, template: str, new_database: NewDatabase, store: ImageKit
+    operator: Operator, kube: Kube, template: str, pods_database: NewDatabase, store: ImageKit
 ) -> Iterator[ImagesGame]:
-    assert operator.process.poll() is None, operator.log
-    game = ImagesGame(kube, new_database(template), store)
+    assert operator.alive(), operator.log
+    game = ImagesGame(kube, pods_database(template), store)
     yield game
-    if kube.get(game.path) is not None:
-        kube.patch(game.path, {"metadata": {"finalizers": None}})
-        if kube.get(game.path) is not None:
-            game.delete()
+    game.close()
 
 
-def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game: ImagesGame) -> None:
+def test_images_follow_the_rows_and_are_told_of(operator: Operator, game: ImagesGame) -> None:
     game.put_key()
     game.begin(size=2, maxConcurrent=1)
     game.has("Ready", "True", "Filled")
@@ -173,7 +158,7 @@ def test_images_follow_the_rows_and_are_told_of(operator: OperatorProcess, game:
     assert game.store.private_key not in everything
 
 
-def test_rows_do_not_wait_for_a_key_that_is_missing(operator: OperatorProcess, game: ImagesGame) -> None:
+def test_rows_do_not_wait_for_a_key_that_is_missing(operator: Operator, game: ImagesGame) -> None:
     game.begin(size=1)
     game.has("Ready", "True", "Filled")
     degraded = game.has("ImagesDegraded", "True", "SecretNotFound")
@@ -186,7 +171,7 @@ def test_rows_do_not_wait_for_a_key_that_is_missing(operator: OperatorProcess, g
     game.counted(0, IMAGES, 0)
     game.has("ImagesDegraded", "False", "AsExpected")
     assert game.count_events("Normal", "ImagesRecovered") == 1
-    assert operator.process.poll() is None
+    assert operator.alive()
 
 
 def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGame) -> None:
@@ -210,6 +195,25 @@ def test_what_failed_is_said_and_tried_again_once_for_each_order(game: ImagesGam
     game.touch("again")
     game.touch("and again")
     assert game.count_events("Normal", "ImagesRetried") == 1
+
+
+def test_a_job_that_cannot_start_is_replaced_after_its_deadline_and_a_pause(game: ImagesGame) -> None:
+    game.begin(size=1)
+    game.has("ImagesDegraded", "True", "SecretNotFound")
+    game.has("Ready", "True", "Filled")
+    game.patch(seeding={"image": "nowhere.invalid/seeder:9", "startDeadlineSeconds": 10})
+    game.put_key()
+    game.touch("now")
+    (first,) = eventually(game.images_jobs, "a Job")
+    game.has("ImagesDegraded", "True", "ImagePullBackOff")
+    (second,) = eventually(
+        lambda: [job for job in game.images_jobs() if job["metadata"]["uid"] != first["metadata"]["uid"]]
+    )
+    assert second["metadata"]["annotations"]["campaignpool.dev/failures"] == "1"
+    eventually(lambda: len(game.images_jobs()) == 1, "the first is gone")
+    game.patch(seeding={"image": None})
+    game.counted(0, IMAGES, 0)
+    game.has("ImagesDegraded", "False", "AsExpected")
 
 
 def test_rows_do_not_wait_for_a_store_that_does_not_answer(game: ImagesGame) -> None:
@@ -284,7 +288,7 @@ def test_deletion_finishes_images_of_claims_and_says_what_is_in_the_way(game: Im
     assert len(game.copies()) == IMAGES
 
 
-def test_deletion_gives_up_on_images_after_their_deadline(operator: OperatorProcess, game: ImagesGame) -> None:
+def test_deletion_gives_up_on_images_after_their_deadline(operator: Operator, game: ImagesGame) -> None:
     game.begin({"deadline": "1s"}, size=1)
     game.has("Ready", "True", "Filled")
     game.claim(game.users()[0])

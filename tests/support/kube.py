@@ -1,11 +1,4 @@
-"""A client for the cluster of the tests: the emulator, or a test cluster that KUBECONFIG names.
-
-On a real cluster, pods have to reach the database and need an image:
-
-    KUBECONFIG=... CAMPAIGNPOOL_TEST_DATABASE=postgresql://... CAMPAIGNPOOL_TEST_IMAGE=... pytest -m integration
-
-The URL belongs to a superuser; pods and this machine reach the server by the same name.
-"""
+"""A client for the API of a cluster: the emulator, or the one that `tests.support.clusters` describes."""
 
 import base64
 import itertools
@@ -21,8 +14,9 @@ import httpx
 import pytest
 import yaml
 
+from tests.support import clusters
+
 T = TypeVar("T")
-DEADLINE = 30.0
 POLL_SECONDS = 0.03
 MERGE = {"Content-Type": "application/merge-patch+json"}
 POOLS = "/apis/campaignpool.dev/v1alpha1/namespaces/{}/campaignpools"
@@ -30,23 +24,9 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _names = itertools.count(1)
 
 
-def is_for_tests(context: str) -> bool:
-    """Return whether the name of a kubeconfig context says that the cluster is for tests."""
-    return context.startswith("kind-") or context == "campaignpool-local" or "test" in context
-
-
-def kubeconfig_given() -> Path | None:
-    """Return the path in KUBECONFIG, or None for the emulator; fail if its context is not a test cluster."""
-    if not (path := os.environ.get("KUBECONFIG")):
-        return None
-    context = yaml.safe_load(Path(path).read_text()).get("current-context", "")
-    if not is_for_tests(context):
-        pytest.fail(f"KUBECONFIG's context is {context!r}, which is no test cluster: name it kind-… or …test…")
-    return Path(path)
-
-
-def eventually(check: Callable[[], T], description: str = "", deadline: float = DEADLINE) -> T:
-    """Call `check` until it returns a truthy value and return that; fail the test after `deadline` seconds."""
+def eventually(check: Callable[[], T], description: str = "", deadline: float | None = None) -> T:
+    """Call `check` until it returns a truthy value and return that; fail after the deadline of the cluster's kind."""
+    deadline = deadline or clusters.limits().deadline
     end = time.monotonic() + deadline
     while not (result := check()):
         if time.monotonic() > end:
@@ -60,16 +40,7 @@ class Kube:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
-        config = yaml.safe_load(kubeconfig.read_text())
-        context = next(entry["context"] for entry in config["contexts"] if entry["name"] == config["current-context"])
-        cluster = next(entry["cluster"] for entry in config["clusters"] if entry["name"] == context["cluster"])
-        users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
-        user = users.get(context.get("user", ""), {})
-        headers = {"Authorization": f"Bearer {user['token']}"} if user.get("token") else {}
-        verify: ssl.SSLContext | bool = True
-        if cluster["server"].startswith("https"):
-            verify = _tls(cluster, user)
-        self._client = httpx.Client(base_url=cluster["server"], headers=headers, verify=verify, timeout=30)
+        self._client = httpx.Client(**connection(kubeconfig), timeout=30)
 
     def close(self) -> None:
         self._client.close()
@@ -91,16 +62,39 @@ class Kube:
         _json(self._client.delete(path))
 
     def install(self, crd: dict[str, Any]) -> None:
-        """Create a CRD and wait until the API serves its kind."""
-        if self.get(f"{CRDS}/{crd['metadata']['name']}") is None:
-            self.create(CRDS, crd)
+        """Apply a CRD and wait until the API serves its kind."""
+        path, query = f"{CRDS}/{crd['metadata']['name']}", {"fieldManager": "tests", "force": "true"}
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        _json(self._client.patch(path, json=crd, params=query, headers=headers))
         eventually(lambda: self._client.get(POOLS.format("default")).is_success, "the kind is served")
 
-    def namespace(self) -> str:
-        """Create a namespace and return its name."""
+    def namespace(self, *, pods: bool = True) -> str:
+        """Create a namespace and return its name; by default, wait until pods can be created in it."""
         name = f"test-{os.getpid()}-{next(_names)}"
-        self.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        self.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {"campaignpool.dev/test": "true"}}})
+        if not pods:
+            return name
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        eventually(lambda: self.get(account) is not None, "pods can be created in the namespace")
         return name
+
+    def text(self, path: str, **query: str) -> str:
+        """Return an answer that is no JSON, such as a log."""
+        response = self._client.get(path, params=query)
+        assert response.is_success, f"{path}: {response.status_code} {response.text}"
+        return response.text
+
+
+def connection(kubeconfig: Path) -> dict[str, Any]:
+    """Return the arguments with which a client of httpx reaches the API server of a kubeconfig."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    context = next(entry["context"] for entry in config["contexts"] if entry["name"] == config["current-context"])
+    cluster = next(entry["cluster"] for entry in config["clusters"] if entry["name"] == context["cluster"])
+    users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
+    user = users.get(context.get("user", ""), {})
+    headers = {"Authorization": f"Bearer {user['token']}"} if user.get("token") else {}
+    verify = _tls(cluster, user) if cluster["server"].startswith("https") else True
+    return {"base_url": cluster["server"], "headers": headers, "verify": verify}
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

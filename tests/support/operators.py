@@ -1,5 +1,6 @@
 """The operator in its own process, and pools of the sample application for it to reconcile."""
 
+import abc
 import asyncio
 import contextlib
 import copy
@@ -8,25 +9,65 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 import yaml
 
+import chiwar
+from campaignpool.api.crd import crd
+from campaignpool.api.resource import SECRET_LABEL
 from campaignpool_local.containers.container import Container, path_variable
+from campaignpool_local.emulator import emulator_thread
+from tests.support import clusters
 from tests.support.kube import POOLS, Kube, eventually
+from tests.support.node import node_thread
+from tests.support.postgres import Server
 
 _POOL = Path(__file__).parent.parent.parent / "examples" / "chiwar" / "pool.yaml"
 _SERVING = re.compile(r"serving probes and metrics port=(\d+)")
+HTTP_PORT = 8080
 NEVER = 3600
 """Seconds between resyncs, so that only events cause reconciliations in a test."""
 
 
-class OperatorProcess:
+class Operator(abc.ABC):
+    """An operator that runs, by what it serves and logs."""
+
+    @property
+    @abc.abstractmethod
+    def log(self) -> str:
+        """What it logged since this object was created."""
+
+    @abc.abstractmethod
+    def get(self, path: str) -> str:
+        """Return what it serves at a path."""
+
+    @abc.abstractmethod
+    def alive(self) -> bool:
+        """Return whether it runs."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples by name and labels, as the exposition format writes them."""
+        lines = self.get("/metrics").splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric over all its labels."""
+        return sum(value for key, value in self.metrics().items() if key.partition("{")[0] == name)
+
+    def loops(self) -> float:
+        return self.metric("campaignpool_reconcile_total")
+
+
+class OperatorProcess(Operator):
     """`python -m campaignpool_operator` as a container runs it, with its log in a file."""
 
     def __init__(
@@ -59,26 +100,58 @@ class OperatorProcess:
     def log(self) -> str:
         return self._log.read_bytes()[self._before :].decode()
 
+    def get(self, path: str) -> str:
+        return httpx.get(f"{self.url}{path}").text
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
     def _port(self) -> str | None:
-        assert self.process.poll() is None, self.log
+        assert self.alive(), self.log
         match = _SERVING.search(self.log)
         return match[1] if match else None
-
-    def metrics(self) -> dict[str, float]:
-        """Return the samples by name and labels, as the exposition format writes them."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
-
-    def metric(self, name: str) -> float:
-        """Return the sum of a metric over all its labels."""
-        return sum(value for key, value in self.metrics().items() if key.partition("{")[0] == name)
-
-    def loops(self) -> float:
-        return self.metric("campaignpool_reconcile_total")
 
     def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(signal_number)
         return self.process.wait(15)
+
+
+class InstalledOperator(Operator):
+    """The chart's Deployment in the cluster; its pods are asked through the API server, the leader for figures."""
+
+    def __init__(self, kube: Kube, where: str) -> None:
+        self._kube, (self._namespace, self._name) = kube, where.split("/")
+        self._began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        eventually(self._leader, f"one replica of {where} leads")
+
+    @property
+    def log(self) -> str:
+        return "".join(self._kube.text(f"{pod}/log", sinceTime=self._began) for pod in self._pods())
+
+    def get(self, path: str) -> str:
+        return self._kube.text(f"{self._leader()}:{HTTP_PORT}/proxy{path}")
+
+    def alive(self) -> bool:
+        return bool(self._leader())
+
+    def _pods(self) -> list[str]:
+        """Return the paths of the pods that are ready."""
+        path = f"/apis/apps/v1/namespaces/{self._namespace}/deployments/{self._name}"
+        labels = (self._kube.get(path) or {})["spec"]["selector"]["matchLabels"]
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        pods = f"/api/v1/namespaces/{self._namespace}/pods"
+        return [
+            f"{pods}/{pod['metadata']['name']}"
+            for pod in self._kube.items(f"{pods}?labelSelector={selector}")
+            if any((state["type"], state["status"]) == ("Ready", "True") for state in pod["status"]["conditions"])
+        ]
+
+    def _leader(self) -> str:
+        """Return the path of the pod that leads, or nothing while none does."""
+        for pod in self._pods():
+            if "\ncampaignpool_leader 1" in self._kube.text(f"{pod}:{HTTP_PORT}/proxy/metrics"):
+                return pod
+        return ""
 
 
 @contextlib.contextmanager
@@ -95,6 +168,36 @@ def running(
             operator.process.wait()
 
 
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[Kube]:
+    """Yield the cluster that is given, with its pods run here where it has no nodes; else an emulator of its own."""
+    with contextlib.ExitStack() as stack:
+        if (given := clusters.kubeconfig_given()) is None:
+            given = stack.enter_context(emulator_thread(backoff=0.2)).kubeconfig(folder / "config")
+        elif clusters.pods_are_local():
+            stack.enter_context(node_thread(given))
+        kube = Kube(given)
+        stack.callback(kube.close)
+        if not clusters.installed_operator():
+            kube.install(crd())
+        yield kube
+
+
+@contextlib.contextmanager
+def operator_of(kube: Kube, folder: Path) -> Iterator[Operator]:
+    """Yield the operator that is installed in the cluster, else one that is started; it must not log an exception."""
+    if where := clusters.installed_operator():
+        installed = InstalledOperator(kube, where)
+        yield installed
+        assert "Traceback" not in installed.log, installed.log
+        return
+    with running(kube.kubeconfig, folder / "log") as process:
+        yield process
+        log = process.log
+        assert "Traceback" not in log, log
+        assert process.stop() == 0
+
+
 class Game:
     """A namespace with a Secret and a CampaignPool, and the application's database."""
 
@@ -107,8 +210,9 @@ class Game:
         self.manifest: dict[str, Any] = yaml.safe_load(_POOL.read_text())
 
     def put_secret(self, **data: str) -> None:
-        """Create the Secret, by default with the right URL."""
-        body = {"metadata": {"name": "chiwar-database"}, "stringData": data or {"url": self.url}}
+        """Create the Secret, by default with the right URL, as an operator takes it that requires the label."""
+        metadata = {"name": "chiwar-database", "labels": dict([SECRET_LABEL])}
+        body = {"metadata": metadata, "stringData": data or {"url": self.url}}
         self.kube.create(self.secrets, body)
 
     def create(self, **spec: Any) -> None:
@@ -152,6 +256,13 @@ class Game:
             return condition if condition["status"] == status and reason in (None, condition["reason"]) else None
 
         return eventually(check, f"{kind} is {status} {reason or ''}; {self.key}")
+
+    def close(self) -> None:
+        """Delete the namespace with everything in it; the pool's campaigns stay where they are."""
+        if self.kube.get(self.path) is not None:
+            self.kube.patch(self.path, {"metadata": {"finalizers": None}})
+        if self.kube.get(f"/api/v1/namespaces/{self.namespace}") is not None:
+            self.kube.delete(f"/api/v1/namespaces/{self.namespace}")
 
     def gone(self) -> None:
         eventually(lambda: self.kube.get(self.path) is None, f"{self.key} is gone")
@@ -198,3 +309,41 @@ class Game:
         host, password = parts.get("host", f"{url.hostname}:{url.port}"), parts.get("password", url.password)
         path = f"/{parts['database']}" if "database" in parts else url.path
         return f"postgresql://{url.username}:{password}@{host}{path}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the time that tests may take on a cluster of this kind."""
+    if clusters.limits() != clusters.EMULATOR:
+        for item in items:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(clusters.limits().timeout))
+
+
+@pytest.fixture(scope="session")
+def small_game(pods_server: Server) -> str:
+    """Return the name of a database with a small game in it."""
+
+    async def load(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await chiwar.load(connection, scale=0.1)
+        finally:
+            await connection.close()
+
+    asyncio.run(load(pods_server.create_database("small_game")))
+    return "small_game"
+
+
+def filled(game: Game) -> dict[str, Any]:
+    """Wait until a pool is full and return its status."""
+    game.has("Ready", "True", "Filled")
+    game.has("Progressing", "False", "UpToDate")
+    return game.status()
+
+
+def settled(operator: Operator, game: Game, loops: int) -> None:
+    """Wait until so many loops more have run, each asked for."""
+    for number in range(loops):
+        before = operator.loops()
+        game.touch(f"{time.monotonic()} {number}")
+        eventually(lambda before=before: operator.loops() > before, "a loop")

@@ -2,15 +2,20 @@
 
 import asyncio
 import itertools
+import os
+import secrets
 import tempfile
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 import chiwar
 from campaignpool_local.postgres import EmbeddedPostgres
+from tests.support import clusters
 
 NewDatabase = Callable[..., str]
 _numbers = itertools.count(1)
@@ -41,6 +46,79 @@ def new_database(postgres_server: EmbeddedPostgres) -> Iterator[NewDatabase]:
     yield create
     for name in created:
         postgres_server.drop_database(name)
+
+
+class GivenServer:
+    """Databases on a server that is given, all owned by one role of its own, which is no superuser."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._role, self._password = url, f"campaignpool_test_{os.getpid()}", secrets.token_hex(16)
+        self._databases: list[str] = []
+
+    def __enter__(self) -> "GivenServer":
+        self._execute(
+            f"CREATE ROLE {self._role} LOGIN PASSWORD '{self._password}'", f"GRANT {self._role} TO current_user"
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._databases:
+            self.drop_database(name)
+        self._execute(f"DROP ROLE {self._role}")
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        source = self._named(template) if template else "template0"
+        self._execute(f"CREATE DATABASE {self._named(name)} OWNER {self._role} TEMPLATE {source}")
+        self._databases.append(name)
+        url = urllib.parse.urlsplit(self._url)
+        address = url.netloc.rpartition("@")[2]
+        return url._replace(netloc=f"{self._role}:{self._password}@{address}", path=f"/{self._named(name)}").geturl()
+
+    def drop_database(self, name: str) -> None:
+        self._execute(f"DROP DATABASE IF EXISTS {self._named(name)} WITH (FORCE)")
+
+    def _named(self, name: str) -> str:
+        return f"{self._role}_{name}"
+
+    def _execute(self, *statements: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(self._url)
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        asyncio.run(run())
+
+
+Server: TypeAlias = EmbeddedPostgres | GivenServer
+
+
+@pytest.fixture(scope="session")
+def pods_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Yield the server that pods of the cluster reach: the one that is given, or the embedded one."""
+    if url := os.environ.get("CAMPAIGNPOOL_TEST_DATABASE"):
+        with GivenServer(url) as server:
+            yield server
+        return
+    if not clusters.pods_are_local():
+        pytest.skip("pods need a database that they reach: set CAMPAIGNPOOL_TEST_DATABASE")
+    yield request.getfixturevalue("postgres_server")
+
+
+@pytest.fixture
+def pods_database(pods_server: Server) -> Iterator[NewDatabase]:
+    """Yield `pods_database(template=None) -> url`; the databases are dropped after the test."""
+    created: list[str] = []
+
+    def create(template: str | None = None) -> str:
+        created.append(f"pods_{next(_numbers)}")
+        return pods_server.create_database(created[-1], template)
+
+    yield create
+    for name in created:
+        pods_server.drop_database(name)
 
 
 @pytest.fixture

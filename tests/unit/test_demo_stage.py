@@ -6,10 +6,10 @@ from chiwar.demo.stage import POD, SYSTEM, chart, pod
 def test_the_pod_is_that_of_the_deployment_but_for_what_an_image_and_a_cluster_give() -> None:
     (deployment,) = chart()["Deployment"]
     template = deployment["spec"]["template"]
-    made = pod(deployment, {"KUBECONFIG": "/somewhere"})
-    assert made["metadata"] == {**template["metadata"], "name": POD, "namespace": SYSTEM}
-    (container,), (declared,) = made["spec"].pop("containers"), template["spec"].pop("containers")
-    assert made["spec"] == {**template["spec"], "restartPolicy": "Never"}
+    running = pod(deployment, {"KUBECONFIG": "/somewhere"})
+    assert running["metadata"] == {**template["metadata"], "name": POD, "namespace": SYSTEM}
+    (container,), (declared,) = running["spec"].pop("containers"), template["spec"].pop("containers")
+    assert running["spec"] == {**template["spec"], "restartPolicy": "Never"}
     assert container.pop("command") == ["python", "-m", "campaignpool_operator"]
     assert container["env"] == [*declared.pop("env"), {"name": "KUBECONFIG", "value": "/somewhere"}]
     del container["env"]

@@ -192,7 +192,7 @@ async def look(fake: Fake, the_pool: Pool) -> Fault | None:
         raise AssertionError(key, url)
 
     sessions = Sessions(fake, Databases(), listen, 30)
-    session = await apply_spec(await sessions.prepare(the_pool))
+    session = await apply_spec(await sessions.prepare(the_pool), 30)
     assert session.connection is None
     observed = await observe(session, fake, "seeder:1")
     assert observed.ledger is None

@@ -1,0 +1,137 @@
+"""Operators that start, stop and are killed: each test has one of its own, so no other may run in its cluster."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from campaignpool.api.crd import crd
+from campaignpool_local.containers.container import refusal
+from campaignpool_local.emulator import emulator_thread
+from tests.support.clusters import needs_emulator, needs_own_operator
+from tests.support.kube import Kube, eventually
+from tests.support.operators import Game, cluster, filled, running, settled
+from tests.support.postgres import NewDatabase
+
+pytestmark = [pytest.mark.integration, needs_own_operator]
+
+
+@pytest.fixture
+def kube(tmp_path: Path) -> Iterator[Kube]:
+    with cluster(tmp_path) as client:
+        yield client
+
+
+@pytest.fixture
+def game(kube: Kube, small_game: str, pods_database: NewDatabase) -> Iterator[Game]:
+    game = Game(kube, pods_database(small_game))
+    game.put_secret()
+    yield game
+    game.close()
+
+
+def test_killed_while_active_it_continues_and_makes_no_campaign_too_many(game: Game, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    game.create(size=6, seeding={"batchSize": 1})
+    with running(game.kube.kubeconfig, log) as operator:
+        eventually(game.jobs, "a Job")
+        operator.stop(signal.SIGKILL)
+    with running(game.kube.kubeconfig, log) as operator:
+        filled(game)
+        assert game.states() == {"ready": 6}
+        assert len(game.jobs()) == 1
+        began = time.monotonic()
+        assert operator.stop() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_it_runs_as_a_numeric_user_without_a_name(kube: Kube, tmp_path: Path) -> None:
+    if why := refusal():
+        pytest.skip(f"no process can be run as a foreign user here: {why}")
+    with running(kube.kubeconfig, tmp_path / "log") as operator:
+        uid = Path(f"/proc/{operator.process.pid}/uid_map").read_text().split()[0]
+        assert uid == "65532"
+        assert operator.stop() == 0, operator.log
+
+
+def test_with_the_option_a_secret_needs_the_label(game: Game, tmp_path: Path) -> None:
+    secret = f"{game.secrets}/chiwar-database"
+    game.kube.patch(secret, {"metadata": {"labels": {"campaignpool.dev/database": None}}})
+    game.create(size=1)
+    with running(game.kube.kubeconfig, tmp_path / "log", "--require-secret-label"):
+        degraded = game.has("Degraded", "True", "SecretNotLabelled")
+        assert 'lacks the label campaignpool.dev/database: "true"' in degraded["message"]
+        assert not game.jobs()
+        game.kube.patch(secret, {"metadata": {"labels": {"campaignpool.dev/database": "true"}}})
+        game.touch("labelled")
+        filled(game)
+
+
+def test_claims_go_on_without_it_and_are_made_up_for(game: Game, tmp_path: Path) -> None:
+    game.create(size=2)
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        filled(game)
+    for user in game.users()[:3]:
+        game.claim(user)
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        eventually(lambda: game.status()["claimed"] == 3, "the claims are seen")
+        filled(game)
+    assert game.states() == {"ready": 2, "claimed": 3}
+
+
+def test_a_pool_deleted_meanwhile_is_drained_at_the_next_start(game: Game, tmp_path: Path) -> None:
+    game.create(size=2)
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        filled(game)
+    game.delete()
+    assert game.pool()["metadata"]["deletionTimestamp"]
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        game.gone()
+    assert game.states() == {}
+
+
+def test_a_pool_that_cannot_be_cleaned_up_goes_after_a_time_and_says_what_is_left(game: Game, tmp_path: Path) -> None:
+    game.create(size=1, deletion={"timeout": "4s"})
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        filled(game)
+    game.kube.delete(f"{game.secrets}/chiwar-database")
+    with running(game.kube.kubeconfig, tmp_path / "log"):
+        game.has("Degraded", "True", "SecretNotFound")
+        game.delete()
+        told = "after spec.deletion.timeout"
+        eventually(lambda: told in game.condition("Degraded")["message"], "the way out is named")
+        game.gone()
+        assert game.count_events("Warning", "LeftBehind") == 1
+    assert game.states() == {"ready": 1}
+
+
+@needs_emulator
+def test_it_waits_for_an_api_that_does_not_know_pools_yet(
+    small_game: str, pods_database: NewDatabase, tmp_path: Path
+) -> None:
+    with emulator_thread() as before:
+        client = Kube(before.kubeconfig(tmp_path / "config"))
+        with running(client.kubeconfig, tmp_path / "log", ready=False) as operator:
+            eventually(lambda: "the pools cannot be listed" in operator.log, "the missing CRD is said")
+            assert httpx.get(f"{operator.url}/readyz").status_code == 503
+            assert httpx.get(f"{operator.url}/livez").status_code == 200
+            client.install(crd())
+            game = Game(client, pods_database(small_game))
+            game.put_secret()
+            game.create(size=1)
+            filled(game)
+            assert "Traceback" not in operator.log
+        client.close()
+
+
+def test_it_serves_the_namespaces_that_are_set(game: Game, kube: Kube, tmp_path: Path) -> None:
+    other = Game(kube, game.url)
+    other.create()
+    game.create()
+    with running(kube.kubeconfig, tmp_path / "log", f"--namespaces={game.namespace}") as operator:
+        filled(game)
+        settled(operator, game, 2)
+        assert "status" not in other.pool()
