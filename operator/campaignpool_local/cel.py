@@ -18,6 +18,8 @@ _WORDS = {
     "FieldValueRequired": "Required value",
 }
 _DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)")
+_ABSENT = re.compile(r"no such member in mapping: '(.*)'")
+"""What celpy says of a key that is not there; the API server says it otherwise."""
 _UNQUOTED = ("FieldValueForbidden", "FieldValueRequired")
 
 
@@ -39,8 +41,12 @@ def _evaluate(expression: str, value: Value, old: Value) -> Value:
     return _program(expression).evaluate(bindings)
 
 
-def _breach(rule: Json, value: Value, old: Value) -> str | None:
-    """Return what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state."""
+def _breach(rule: Json, value: Value, old: Value, kind: str) -> str | None:
+    """Return what is wrong if a rule does not hold, or cannot be evaluated; there may be no old state.
+
+    The type stands for a value whose rule cannot be evaluated, and nothing for an object or a list.
+    """
+    shown = "" if isinstance(value, dict | list) or rule.get("reason") in _UNQUOTED else f"{json.dumps(value)}: "
     text = str(rule.get("message") or f"failed rule: {rule['rule']}")
     if "oldSelf" in rule["rule"] and old is None:
         return None
@@ -48,19 +54,19 @@ def _breach(rule: Json, value: Value, old: Value) -> str | None:
         if _evaluate(rule["rule"], value, old):
             return None
     except evaluation.CELEvalError as error:
-        return f"{error.args[0] if error.args else error} evaluating rule: {text}"
+        cause = _ABSENT.sub(r"no such key: \1", str(error.args[0] if error.args else error))
+        return f'"{kind}": {cause} evaluating rule: {text}'
     if expression := rule.get("messageExpression"):
         try:
-            return str(_evaluate(expression, value, old)) or text
+            return shown + (str(_evaluate(expression, value, old)) or text)
         except evaluation.CELEvalError:
-            return text
-    return text
+            return shown + text
+    return shown + text
 
 
-def _cause(rule: Json, value: Value, path: str, breach: str) -> Cause:
+def _cause(rule: Json, path: str, breach: str) -> Cause:
     reason = rule.get("reason") or "FieldValueInvalid"
-    quoted = "" if isinstance(value, dict | list) or reason in _UNQUOTED else f"{json.dumps(value)}: "
-    return Cause(f"{path}{rule.get('fieldPath', '')}".strip("."), reason, f"{_WORDS[reason]}: {quoted}{breach}")
+    return Cause(f"{path}{rule.get('fieldPath', '')}".strip("."), reason, f"{_WORDS[reason]}: {breach}")
 
 
 def has_rules(schema: Json) -> bool:
@@ -74,8 +80,8 @@ def has_rules(schema: Json) -> bool:
 def broken_rules(value: Value, old: Value, schema: Json, path: str = "") -> Iterator[Cause]:
     """Return every rule that a valid value breaks, here and below; keys find the old state of a list's items."""
     for rule in schema.get("x-kubernetes-validations") or ():
-        if value is not None and (breach := _breach(rule, value, old)):
-            yield _cause(rule, value, path, breach)
+        if value is not None and (breach := _breach(rule, value, old, schema.get("type", ""))):
+            yield _cause(rule, path, breach)
     for key, item, inner, at in below(value, schema, path):
         if inner is not None:
             yield from broken_rules(item, _before(key, item, old, schema), inner, at)

@@ -15,7 +15,7 @@ from campaignpool_local.resources import JOBS, NAMESPACES, ResourceType, find
 from campaignpool_local.schema import shaped
 from campaignpool_local.store import Key, Store, name_of
 from campaignpool_local.values import ApiError, Cause, Json, stamp
-from campaignpool_local.violations import violations
+from campaignpool_local.violations import list_violations, scale_violations, violations
 
 _CLIENTS = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName")
 """The metadata that clients may write; the rest is the server's."""
@@ -60,6 +60,9 @@ def _custom(kind: ResourceType, obj: Json, old: Json | None, *, status: bool) ->
     if status:  # only this part is looked at, so that a spec of old rules never stops a status
         schema = {"properties": {"status": (schema.get("properties") or {}).get("status") or {}}}
     faults = list(violations(obj, schema))
+    if not status and (scale := ((kind.crd or {}).get("subresources") or {}).get("scale")):
+        faults += scale_violations(obj, scale["specReplicasPath"])
+    faults += list_violations(obj, schema)
     if not any(fault.reason.endswith(_BLOCKING) for fault in faults):
         faults += broken_rules(obj, old, schema)
     elif has_rules(schema):

@@ -22,12 +22,17 @@ _SIZE = ("spec: Invalid value: size must not exceed maxSize",)
 _CONNECTIONS = ("spec: Invalid value: maxConcurrent must not exceed database.maxConnections",)
 _OWNERS = ("spec: Invalid value: owner ids must be unique",)
 _LIFETIME_TEXT = (
-    "spec.claims.lifetime: Invalid value: type conversion error from 'string' to 'google.protobuf.Duration' "
-    "evaluating rule: default must not exceed maximum"
+    "spec.claims.lifetime: Invalid value: \"object\": type conversion error from 'string' to "
+    "'google.protobuf.Duration' evaluating rule: default must not exceed maximum"
 )
 _LIFETIME = (_LIFETIME_TEXT,)
 ALSO = {
     "spec.size-maximum": _SIZE,
+    "spec.size-minimum": (".spec.size: Invalid value: -1: should be a non-negative integer",),
+    "spec.size-type": (
+        ".spec.size: Invalid value: 0: .spec.size accessor error: text is of the type string, expected int64",
+    ),
+    "spec.owners[0]-type": ("spec.owners[0]: Invalid value: 1: must be an object for an array of list-type map",),
     "spec.maxSize-minimum": _SIZE,
     "spec.maxConcurrent-maximum": _CONNECTIONS,
     "spec.database.maxConnections-minimum": _CONNECTIONS,
@@ -37,7 +42,7 @@ ALSO = {
     "spec.claims.lifetime.maximum-line feed at the end": _LIFETIME,
     "spec.owners-x-kubernetes-list-map-keys": _OWNERS,
 }
-"""Rules that a value breaks as well, by bound."""
+"""What else is wrong with the value of a bound: rules, its use as replicas of the Scale, its place in a list."""
 TEXTS = ("postgres", "1h", "https://example.com", "/a", "42")  # one of these has the pattern of any text
 MISFITS = ("no fit", "no\tfit")  # one of these has the pattern of no text
 
@@ -58,7 +63,7 @@ class Bound(NamedTuple):
     def causes(self) -> list[str]:
         """All that is said of a pool that breaks it."""
         first = f"{self.path}{'[1]' if self.keyword.endswith('keys') else ''}: {self.said}"
-        return [first, *([UNTRIED] if self.blocks else ALSO.get(str(self), ()))]
+        return [first, *ALSO.get(str(self), ()), *([UNTRIED] if self.blocks else ())]
 
     def spec(self) -> Json:
         """Return a valid spec but for this."""
@@ -173,7 +178,7 @@ def lists(schema: Json, path: str) -> Iterator[Bound]:
         yield Bound(path, "maxProperties", entries, text, blocks=True)
     if "minProperties" in schema:
         least = schema["minProperties"]
-        text = f"Invalid value: {least}: {path} in body should have at least {least} properties"
+        text = f"Invalid value: 0: {path} in body should have at least {least} properties"
         yield Bound(path, "minProperties", {}, text)
 
 

@@ -81,7 +81,7 @@ BROKEN = {
     ),
     "default breaks a rule as it is written": Broken(
         lambda spec, _: spec["properties"]["claims"]["properties"]["lifetime"].update(default={}),
-        f"{SPEC}.properties[claims].properties[lifetime].default: Invalid value: no such member in mapping: 'default'"
+        f'{SPEC}.properties[claims].properties[lifetime].default: Invalid value: "object": no such key: default'
         " evaluating rule: default must not exceed maximum",
     ),
     "rule over an unknown field": Broken(
