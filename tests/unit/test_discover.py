@@ -327,3 +327,44 @@ def test_whatever_the_names_the_text_means_the_proposal(found: Discovery) -> Non
 
 def test_the_text_does_not_change_unseen() -> None:
     assert render(decide(facts())) == (Path(__file__).parents[1] / "data" / "discovered.yaml").read_text()
+
+
+def test_names_are_read_in_either_spelling() -> None:
+    odd = schemas.table(
+        9, "odd", "id uuid", "isActive boolean", "deletedAt timestamp with time zone", "startedAt date"
+    )
+    assert names.filters(odd, root=False) == ['"isActive"', '"deletedAt" IS NULL']
+    assert names.happenings(odd) == ["startedAt"]
+    assert names.is_owner("ownerId", None)
+    assert not names.is_owner("statusId", schemas.table(9, "statuses", "id uuid"))
+    assert names.is_owner("by_id", schemas.table(9, "auth_user", "id integer"))
+
+
+@pytest.mark.parametrize(
+    ("column", "ids"),
+    [("content_type_id", "object_id"), ("target_type_id", "target_id"), ("item_content_type_id", "item_object_id")],
+)
+def test_djangos_generic_foreign_keys_are_pairs(column: str, ids: str) -> None:
+    types = schemas.table(8, "django_content_type", "id integer")
+    odd = schemas.table(9, "odd", "id uuid", f"{column} integer!", f"{ids} text!", keys=[(column, types.oid)])
+    named = [key.model_copy(update={"target_name": "public.django_content_type"}) for key in odd.foreign_keys]
+    assert names.pairs(odd.model_copy(update={"foreign_keys": tuple(named)})) == [(column, ids)]
+
+
+def test_a_type_that_another_table_names_is_that_tables() -> None:
+    tables = {item.oid: item for item in TABLES}
+    assert meant(TypeName("7", 40, {3: 40, 4: 40}, "game.hero"), tables) == 3
+    assert meant(TypeName("7", 40, {3: 40, 4: 40}), tables) == 0
+
+
+def test_people_are_those_whom_a_table_pairs_with_campaigns() -> None:
+    profiles = schemas.table(9, "profiles", "id uuid", keys=[("id", 1)])
+    campaigns = schemas.table(2, "campaigns", "id uuid", "profile_id uuid", "kind_id uuid", keys=[("profile_id", 9)])
+    result = decide(facts(USERS, campaigns, profiles, MEMBERS, pairs=()))
+    assert [row.table for row in result.claim_rows] == ["members"]
+    assert [item.column for item in result.claim] == ["profile_id"]
+    ownerless = schemas.table(2, "campaigns", "id uuid", "kind_id uuid", keys=[("kind_id", 9)])
+    kinds = schemas.table(9, "kinds", "id uuid")
+    result = decide(facts(USERS, ownerless, kinds, MEMBERS, pairs=()))
+    assert [row.table for row in result.claim_rows] == ["members"]
+    assert result.claim == ()

@@ -148,8 +148,9 @@ def _discover(arguments: argparse.Namespace) -> Run:
             return DONE
         write(arguments.output, text)
         marks = text.count(f"{discover.MARK}: ")
+        places = f"{marks} place{'' if marks == 1 else 's'}"
         print_lines(
-            f"{arguments.output} written{f': decide what is marked {discover.MARK}, {marks} places' if marks else ''}"
+            f"{arguments.output} written{f': decide what is marked {discover.MARK}, {places}' if marks else ''}"
         )
         return DONE
 

@@ -117,7 +117,7 @@ class _Compiler:
     def _table(self, place: int, both: tuple[Table, TableFacts]) -> TablePlan:
         """Return the plan of a table, as far as it can be without the others: no keys, nothing copied."""
         table, facts = both
-        self.faults += suitable.faults(facts)
+        self.faults += [*suitable.faults(facts), *suitable.typed(table)]
         self._columns_exist(table, facts)
         sets = {**table.set_, **documents.remapped(table, facts)}
         self._variables(f"table {facts.name}", sets, SET_VARIABLES)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from campaignpool.api.blueprint import Table
 from campaignpool.blueprint.catalog import Catalog, TableFacts
 from campaignpool.blueprint.compile.plan import TablePlan
 
@@ -38,6 +39,16 @@ def faults(facts: TableFacts) -> Iterator[str]:
             f"inserted: write them as triggers, or leave {name} out"
         )
     yield from hidden(facts, ("SELECT", "INSERT", "DELETE"))
+
+
+def typed(table: Table) -> Iterator[str]:
+    """Yield a fault for every polymorphic reference whose type would be set and its id remapped."""
+    for pair in table.polymorphic:
+        if pair.type in table.set_ and pair.id not in table.set_:
+            yield (
+                f"table {table.name}: {pair.type} says which table {pair.id} refers to: remove it from `set`, or set "
+                f"{pair.id} too"
+            )
 
 
 def hidden(facts: TableFacts, operations: tuple[str, ...]) -> Iterator[str]:

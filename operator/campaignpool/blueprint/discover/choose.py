@@ -1,6 +1,6 @@
 """Which tables are template and which are play. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.discover import names
@@ -17,44 +17,65 @@ _ENOUGH = 5
 """Averages below this say nothing."""
 
 
-def left_out(facts: Facts, owner: int | None) -> dict[int, TableOut]:
+def left_out(facts: Facts, people: Set[int]) -> dict[int, TableOut]:
     """Return the tables that belong to the root and are no template, with the reason of each.
 
     Args:
         facts: What was read.
-        owner: Oid of the table of people, to whom campaigns belong.
+        people: Oids of the tables of people, to whom campaigns belong.
     """
     result: dict[int, TableOut] = {}
     for oid, table in facts.walk.reached.items():
         if table.is_root:
             continue
-        reason, look = _reason(facts, table, owner, result) or (None, False)
+        reason, look = _reason(facts, table, people, result) or (None, False)
         if reason:
             counted = facts.census.get(oid, _UNKNOWN)
             result[oid] = TableOut(facts.names[oid], counted.rows, counted.total, reason, look)
     return result
 
 
-def is_membership(facts: Facts, table: TableFacts, owner: int | None) -> bool:
-    """Whether a table says who belongs to a campaign: one row for each pair of a campaign and an owner."""
+def people_of(facts: Facts, owner: int | None) -> Set[int]:
+    """Return the oids of the tables of people: that of owners, and those that share its keys, as profiles do.
+
+    Where no column of the root names an owner, a table that says who belongs to a campaign does.
+    """
+    tables = {table.oid: table for table in facts.catalog.tables.values()}
+    result = {owner} if owner is not None else set()
     if owner is None:
-        return False
-    pair = {column_to(table, facts.root), column_to(table, owner)}
+        for oid in facts.walk.reached:
+            joined = facts.walk.reached[oid].facts
+            others = {key.target for key in joined.foreign_keys} - {facts.root, oid}
+            if column_to(joined, {facts.root}) and len(others) == 1:
+                result |= {other for other in others if other in tables and names.people(tables[other])}
+    size = 0
+    while size != len(result):
+        size = len(result)
+        for table in tables.values():
+            for key in table.foreign_keys:
+                if key.columns == table.primary_key and ({table.oid, key.target} & result):
+                    result |= {table.oid, key.target}
+    return result - set(facts.walk.reached)
+
+
+def is_membership(facts: Facts, table: TableFacts, people: Set[int]) -> bool:
+    """Whether a table says who belongs to a campaign: one row for each pair of a campaign and a person."""
+    pair = {column_to(table, {facts.root}), column_to(table, people)}
     unique = [set(index.columns) for index in table.indexes if index.unique and not index.predicate]
     # Two required references under such a name say the same without an index.
     alone = len(table.foreign_keys) == len(pair) and names.membership(table)
     return None not in pair and (pair in [*unique, set(table.primary_key)] or alone)
 
 
-def column_to(table: TableFacts, target: int) -> str | None:
-    """Return the required column by which a table refers to another, if there is one."""
+def column_to(table: TableFacts, targets: Iterable[int]) -> str | None:
+    """Return the required column by which a table refers to one of others, if there is one."""
     for key in table.foreign_keys:
-        if key.target == target and len(key.columns) == 1 and table.column[key.columns[0]].not_null:
+        if key.target in targets and len(key.columns) == 1 and table.column[key.columns[0]].not_null:
             return key.columns[0]
     return None
 
 
-def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, TableOut]) -> tuple[str, bool] | None:
+def _reason(facts: Facts, table: Reached, people: Set[int], out: Mapping[int, TableOut]) -> tuple[str, bool] | None:
     """Return why a table is left out, and whether a person should look at that; None where it is template."""
     own = table.facts
     if own.oid in facts.unreadable:
@@ -70,12 +91,12 @@ def _reason(facts: Facts, table: Reached, owner: int | None, out: Mapping[int, T
     counted = facts.census.get(own.oid, _UNKNOWN)
     if counted is _UNKNOWN:
         return "belongs to a table that the role in the URL may not read", True
-    if is_membership(facts, own, owner):
+    if is_membership(facts, own, people):
         return "who belongs to a campaign: the claim makes this row, see onClaim", False
     if counted.rows == 0:
         everywhere = f"others have {names.counted(counted.total, 'row')}" if counted.total else "it is empty"
         return f"the template has no row in it: {everywhere}", False
-    personal = column_to(own, owner) if owner is not None else None
+    personal = column_to(own, people)
     if personal:
         return f"each row belongs to somebody ({personal} is required): play, not template", False
     others = facts.campaigns - 1

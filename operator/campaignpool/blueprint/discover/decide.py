@@ -1,6 +1,6 @@
 """From facts to a proposed blueprint. Pure: the same facts give the same proposal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from campaignpool.api.blueprint import Blueprint, Insert, OnClaim, Polymorphic, Root, Table
@@ -10,6 +10,7 @@ from campaignpool.blueprint.discover import choose, names, settings
 from campaignpool.blueprint.discover.discovery import ClaimRow, Discovery, Note, Reference, Setting, TableIn, TableOut
 from campaignpool.blueprint.discover.facts import Facts
 from campaignpool.blueprint.discover.walk import meant
+from campaignpool.blueprint.quote import literal
 from campaignpool.blueprint.sql.census import Reached
 from campaignpool.errors import BlueprintError
 
@@ -17,8 +18,10 @@ from campaignpool.errors import BlueprintError
 def decide(facts: Facts) -> Discovery:
     """Propose a blueprint."""
     root = facts.walk.reached[facts.root].facts
-    owner, owners = _owner(facts, root)
-    out = choose.left_out(facts, owners)
+    owner, target = _owner(facts, root)
+    people = choose.people_of(facts, target)
+    out = choose.left_out(facts, people)
+    claim_rows = _claim_rows(facts, people)
     inside = {oid for oid in facts.walk.reached if oid not in out}
     tables = [_table(facts, table, inside, set(out)) for oid, table in facts.walk.reached.items() if oid in inside]
     discovery = Discovery(
@@ -27,8 +30,8 @@ def decide(facts: Facts) -> Discovery:
         tables=tuple(tables[1:]),
         left_out=(*out.values(), *_beside(facts)),
         claim=tuple(_claim(root, owner)),
-        claim_rows=tuple(_claim_rows(facts, owners)),
-        claim_notes=tuple(_claim_notes(facts, root, owner)),
+        claim_rows=tuple(claim_rows),
+        claim_notes=tuple(_claim_notes(facts, root, owner, rows=bool(claim_rows))),
     )
     try:
         compiler.compile_plan(as_blueprint(discovery), facts.catalog)
@@ -70,12 +73,18 @@ def _owner(facts: Facts, root: TableFacts) -> tuple[str | None, int | None]:
     keys = [
         key
         for key in root.foreign_keys
-        if len(key.columns) == 1 and key.target not in (*facts.walk.reached, root.oid)
+        if len(key.columns) == 1
+        and key.target not in (*facts.walk.reached, root.oid)
+        and names.is_owner(key.columns[0], _table_of(facts, key.target))
     ]
     if not keys:
         return None, None
     best = min(keys, key=lambda key: (names.owner_first(key.columns[0]), not root.column[key.columns[0]].not_null))
     return best.columns[0], best.target
+
+
+def _table_of(facts: Facts, oid: int) -> TableFacts | None:
+    return next((table for table in facts.catalog.tables.values() if table.oid == oid), None)
 
 
 def _root(facts: Facts, root: TableFacts, owner: str | None, inside: set[int], out: set[int]) -> TableIn:
@@ -125,15 +134,18 @@ def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[lis
         targets: dict[str, str] = {}
         for type_ in pair.types:
             target = meant(type_, tables)
+            name = f"{type_.name} ({type_.label})" if type_.label else type_.name
             if target in inside:
                 targets[type_.name] = facts.names[target]
-                if len(type_.hits) > 1:
+                if len(type_.hits) > 1 and not type_.label:
                     notes.append(Note(f"{type_.name}: its ids are keys of several tables; its name decided"))
             elif target:
-                notes.append(Note(f"rows of type {type_.name} ({facts.names[target]}) are no part of a campaign"))
+                notes.append(Note(f"rows of type {name} ({facts.names[target]}) are no part of a campaign"))
             else:
                 tried = f"{names.counted(type_.looked_up, 'id')} looked up" if type_.looked_up else "none has an id"
-                notes.append(Note(f"type {type_.name} fits no table: {tried}", look=True))
+                notes.append(Note(f"type {name} fits no table: {tried}", look=True))
+        if any(type_.label for type_ in pair.types):
+            notes.append(Note("the types are numbers of django_content_type, which are this database's own"))
         if targets:
             found.append(Reference(pair.type_column, pair.id_column, targets))
     return found, notes
@@ -162,26 +174,28 @@ def _claim(root: TableFacts, owner: str | None) -> list[Setting]:
     result = [Setting(owner, "$claimant", "it belongs to the user who claims it")] if owner else []
     result += [
         Setting(name, "true", "into sight")
-        for name in ("active", "is_active")
-        if name in root.column and root.column[name].base == "boolean"
+        for name in root.column
+        if names.snake(name) in names.VISIBLE and root.column[name].base == "boolean"
     ]
-    if "updated_at" in root.column:
-        result.append(Setting("updated_at", "now()", "the application's own way to say that a row changed"))
+    result += [
+        Setting(column.name, "now()", "the application's own way to say that a row changed")
+        for column in root.columns
+        if names.snake(column.name) in names.CHANGED and column.base in names.TIMES
+    ]
     return result
 
 
-def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
-    if owners is None:
-        return []
+def _claim_rows(facts: Facts, people: Set[int]) -> list[ClaimRow]:
     results = []
     for oid, table in facts.walk.reached.items():
         own = table.facts
-        if not choose.is_membership(facts, own, owners):
+        if not choose.is_membership(facts, own, people):
             continue
         values = {
-            choose.column_to(own, owners) or "": "$claimant",
-            choose.column_to(own, facts.root) or "": "$campaign",
+            choose.column_to(own, people) or "": "$claimant",
+            choose.column_to(own, {facts.root}) or "": "$campaign",
         }
+        usual = facts.usual.get(oid, {})
         notes = []
         for column in own.columns:
             needed = column.not_null and not column.has_default and not column.generated and column.name not in values
@@ -189,13 +203,20 @@ def _claim_rows(facts: Facts, owners: int | None) -> list[ClaimRow]:
                 values[column.name] = "now()"
             elif needed and column.base == "uuid" and column.name in own.primary_key:
                 values[column.name] = "gen_random_uuid()"
+            elif needed and column.name in usual:
+                values[column.name] = literal(usual[column.name])
+                notes.append(Note(f"{column.name} has no default: most rows have this value", look=True))
+            elif needed and column.text_key and column.name in own.primary_key:
+                values[column.name] = "gen_random_uuid()"
             elif needed:
                 notes.append(Note(f"{column.name} is required and has no default: give it a value", look=True))
         results.append(ClaimRow(facts.names[oid], values, tuple(notes)))
     return results
 
 
-def _claim_notes(facts: Facts, root: TableFacts, owner: str | None) -> list[Note]:
+def _claim_notes(facts: Facts, root: TableFacts, owner: str | None, *, rows: bool) -> list[Note]:
+    if owner is None and rows:
+        return []
     if owner is None:
         return [Note("no column of the root says whose a campaign is: set here what a claim changes", look=True)]
     others = [

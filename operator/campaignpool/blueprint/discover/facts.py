@@ -15,11 +15,13 @@ class TypeName:
         name: The name, as the column holds it.
         looked_up: How many ids that stand beside it were looked up.
         hits: How many of them are keys of which table, by oid.
+        label: What the name stands for, where another table says it: `app.model` of Django's content types.
     """
 
     name: str
     looked_up: int
     hits: Mapping[int, int]
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Facts:
         alike: By boolean column of the root: other campaigns that hold the template's value.
         loose: Columns with ids that no constraint speaks of.
         implied: By oid of the table: columns that hold keys of another without a foreign key, and that table's oid.
+        usual: By oid of the table: the most frequent value of columns that are required and have no default, of
+            tables that may say who belongs to a campaign.
     """
 
     catalog: Catalog
@@ -115,6 +119,7 @@ class Facts:
     alike: Mapping[str, int]
     loose: tuple[LooseIds, ...]
     implied: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    usual: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def campaigns(self) -> int:

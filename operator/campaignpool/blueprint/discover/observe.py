@@ -19,7 +19,7 @@ from campaignpool.ledger.database import Connection
 LARGE = 1_000_000
 """Tables that the statistics say are larger are not counted in full: the statistics are good enough."""
 
-_TEXTUAL = frozenset({"json", "jsonb", "uuid[]"}) | names.TEXTS
+_TEXTUAL = frozenset({"json", "jsonb", "uuid[]", "text[]", "character varying[]"}) | names.TEXTS
 
 
 async def observe(connection: Connection, root_name: str, template: Template) -> Facts:
@@ -53,6 +53,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
             for item in await _loose(connection, reached, oid, key, open_, pairs)
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
+        usual = {oid: await _usual(connection, reached.reached[oid].facts) for oid in existing}
     flags = [column.name for column in root.columns if column.base == "boolean"]
     return Facts(
         catalog=result,
@@ -67,6 +68,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         alike=dict(zip(flags, counts[1:], strict=False)),
         loose=tuple(loose),
         implied=implied,
+        usual=usual,
     )
 
 
@@ -97,12 +99,41 @@ async def _pairs(connection: Connection, facts: TableFacts, tables: Mapping[int,
     results = []
     for type_column, id_column in names.pairs(facts):
         types = []
+        labels = await _labels(connection, facts, type_column, tables.values())
         for row in await connection.fetch(queries.types(facts, type_column)):
             rows = await connection.fetch(queries.ids(facts, type_column, id_column), row["name"])
             ids = [item["id"] for item in rows]
             hits = await _keys_of(connection, ids, tables.values(), facts.column[id_column])
-            types.append(TypeName(row["name"], len(ids), hits))
+            types.append(TypeName(row["name"], len(ids), hits, labels.get(row["name"], "")))
         results.append(Pair(facts.oid, type_column, id_column, tuple(types)))
+    return results
+
+
+async def _labels(
+    connection: Connection, facts: TableFacts, column: str, tables: Iterable[TableFacts]
+) -> dict[str, str]:
+    """Return what the numbers in a column stand for, where it refers to Django's content types."""
+    name = names.content_type(facts, column)
+    labelled = next((table for table in tables if table.name == name), None)
+    if labelled is None or not {"app_label", "model"} <= set(labelled.column):
+        return {}
+    rows = await connection.fetch(queries.content_types(labelled))
+    return {row["id"]: row["label"] for row in rows}
+
+
+async def _usual(connection: Connection, facts: TableFacts) -> dict[str, str]:
+    """Return the most frequent value of each column that is required, has no default and refers to nothing."""
+    bound = {*facts.primary_key, *(name for key in facts.foreign_keys for name in key.columns)}
+    results: dict[str, str] = {}
+    if not names.joins(facts):
+        return results
+    for column in facts.columns:
+        needed = column.not_null and not column.has_default and not column.generated
+        kind = column.base == "boolean" or column.base in INTEGERS or names.is_text(column.base) or column.own
+        if needed and kind and column.name not in bound:
+            value = await connection.fetchval(queries.most_frequent(facts, column.name))
+            if value is not None:
+                results[column.name] = value
     return results
 
 
@@ -150,22 +181,28 @@ async def _keys_of(
     connection: Connection, ids: Sequence[str], tables: Iterable[TableFacts], column: Column | None
 ) -> dict[int, int]:
     """Return, by oid, how many of some ids are keys of which tables; only tables whose keys are of their kind."""
-    kind = column.base if column else "uuid"
-    if kind not in INTEGERS and kind != "uuid":
-        kind = "integer" if ids and all(item.isdecimal() and len(item) < 19 for item in ids) else "uuid"
-        ids = ids if kind == "integer" else [item for item in ids if names.is_uuid(item)]
-    fitting = [
-        facts
-        for facts in tables
-        if len(facts.primary_key) == 1 and _fits(facts.column[facts.primary_key[0]].base, kind)
-    ]
-    if not ids or not fitting:
-        return {}
-    rows = await connection.fetch(queries.key_of(fitting), list(ids))
-    return {fitting[row["place"]].oid: row["hits"] for row in rows if row["hits"]}
+    if column is not None and (column.base in INTEGERS or column.base == "uuid"):
+        given = {"integer" if column.base in INTEGERS else "uuid": list(ids)}
+    else:
+        numbers = bool(ids) and all(item.isdecimal() and len(item) < 19 for item in ids)
+        uuids = [item for item in ids if names.is_uuid(item)]
+        given = {"integer": list(ids) if numbers else [], "uuid": uuids, "text": list(ids)}
+    hits: dict[int, int] = {}
+    for kind, some in given.items():
+        fitting = [
+            facts
+            for facts in tables
+            if len(facts.primary_key) == 1 and _fits(facts.column[facts.primary_key[0]].base, kind)
+        ]
+        if some and fitting:
+            rows = await connection.fetch(queries.key_of(fitting), some)
+            hits |= {fitting[row["place"]].oid: row["hits"] for row in rows if row["hits"]}
+    return hits
 
 
 def _fits(key: str, kind: str) -> bool:
+    if kind == "text":
+        return names.is_text(key)
     return key in INTEGERS if kind in INTEGERS else key == kind
 
 
@@ -197,12 +234,14 @@ async def _loose(
     bound = {*facts.primary_key, *(name for key in facts.foreign_keys for name in key.columns)}
     bound |= {pair.id_column for pair in pairs if pair.table == oid}
     conditions = queries.branches(reached.reached, oid, template)
+    texts = any(_fits(item.column[item.primary_key[0]].base, "text") for item in tables.values() if item.primary_key)
     results = []
     for column in facts.columns:
         numbered = column.base in INTEGERS and column.name.endswith("_id")
-        if column.name in bound or not (numbered or column.base == "uuid" or column.base in _TEXTUAL):
+        textual = column.base in _TEXTUAL or names.is_text(column.base)
+        if column.name in bound or not (numbered or column.base == "uuid" or textual):
             continue
-        query = queries.values(facts, column.name, conditions, uuids=not numbered)
+        query = queries.values(facts, column.name, conditions, inside=not numbered, texts=texts and textual)
         ids = [row["id"] for row in await connection.fetch(query)]
         hits = await _keys_of(connection, ids, tables.values(), column if numbered else None)
         # Text that holds ids of nothing we know is no concern of anybody's.

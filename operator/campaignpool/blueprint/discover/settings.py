@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Set
 
-from campaignpool.blueprint.catalog import Index, TableFacts
+from campaignpool.blueprint.catalog import DIGITS, UUID_TEXT, Column, Index, TableFacts
 from campaignpool.blueprint.discover import names
 from campaignpool.blueprint.discover.discovery import Note, Setting
 from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds
 
 _SUFFIX = "|| '-' || $campaign"
+_LONG = 100
+"""A text of this length has room for its value and the key of a campaign."""
 
 
 def of_root(facts: Facts, owner: str | None) -> list[Setting]:
@@ -34,7 +36,9 @@ def of_table(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int]) -
         out: Oids of the tables that belong to the root and are left out.
     """
     items = list(_pointers(facts, table, out))
-    return _first([*items, *_unique(table, _new(facts, table, inside) | _fresh(items)), *_secrets(table)])
+    types = {pair.type_column for pair in facts.pairs if pair.table == table.oid}
+    new = _new(facts, table, inside) | _fresh(items)
+    return _first([*items, *_unique(table, new, types), *_secrets(table)])
 
 
 def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], settled: Set[str]) -> list[Note]:
@@ -57,11 +61,17 @@ def _columns(table: TableFacts, told: Set[str]) -> Iterator[Note]:
     for column in table.columns:
         if column.name in told or column.name in table.primary_key:
             continue
-        if column.draws:
+        if column.draws and any(index.unique and index.columns == (column.name,) for index in table.indexes):
+            yield Note(f"{column.name} gets a new value from its default in every clone")
+        elif column.draws:
             yield Note(
                 f"{column.name} gets a new value from its default in every clone: to copy it, "
                 f"set `{column.name}: {names.quoted(column.name)}`",
                 look=True,
+            )
+        elif names.lists_ids(column):
+            yield Note(
+                f"{column.name} is copied: where it holds keys of the campaign's rows, say so under `set`", look=True
             )
         elif column.base in ("integer[]", "bigint[]", "smallint[]", "json", "jsonb") or column.base.endswith(
             ".ltree"
@@ -80,16 +90,29 @@ def _loose(facts: Facts, each: LooseIds, inside: Set[int]) -> Note:
     best = sorted(hits, key=lambda oid: (-hits[oid], facts.names[oid]))[:3]
     tables = ", ".join(f"{facts.names[oid]} ({hits[oid]:,} of {count:,})" for oid in best)
     if not each.whole:
-        return Note(f"{column} holds ids inside its text, of {tables}: they are copied unchanged", look=True)
+        own = [facts.names[oid] for oid in best if oid in inside or oid == facts.root]
+        how = _inside(facts, each, own[0]) if own else ""
+        return Note(f"{column} holds ids inside its text, of {tables}: they are copied unchanged{how}", look=True)
     remedy = ""
     if len(best) == 1 and best[0] in inside:
         remedy = f"; if that is meant, add `references: {{{column}: {facts.names[best[0]]}}}`"
     return Note(f"{column} has no foreign key, and its ids are keys of {tables}: copied unchanged{remedy}", look=True)
 
 
+def _inside(facts: Facts, each: LooseIds, target: str) -> str:
+    """Return how a blueprint says that a value holds keys of a table."""
+    base = facts.walk.reached[each.table].facts.column[each.column].base
+    how = "set it by `$campaign` or `$clone_of`"
+    if base.endswith("[]"):
+        how = f"add `references: {{{each.column}: {target}}}`"
+    elif base.startswith("json"):
+        how = f"name the path: `references: {{{each.column}.path.to.key: {target}}}`"
+    return f"; if they should be the clone's own, {how}"
+
+
 def _name(root: TableFacts) -> Iterator[Setting]:
     for name in ("name", "title"):
-        if name in root.column and root.column[name].base in names.TEXTS:
+        if name in root.column and names.is_text(root.column[name].base):
             yield Setting(name, "$name", "a name that no other campaign has, until somebody gives it one")
             return
 
@@ -102,7 +125,7 @@ def _template_flags(facts: Facts, root: TableFacts) -> Iterator[Setting]:
         opposite = "false" if counted.true.get(name) else "true"
         if name in mentioned:
             yield Setting(name, opposite, "the template's condition names it: a clone is no template")
-        elif alike == 0 and facts.campaigns > 1 and opposite == "false" and name not in {"active", "is_active"}:
+        elif alike == 0 and facts.campaigns > 1 and opposite == "false" and names.snake(name) not in names.VISIBLE:
             yield Setting(name, opposite, "true for the template alone", look=True)
     for name in sorted(mentioned - set(facts.alike)):
         if name not in root.primary_key:
@@ -115,18 +138,19 @@ def _template_flags(facts: Facts, root: TableFacts) -> Iterator[Setting]:
 
 
 def _unseen(root: TableFacts) -> Iterator[Setting]:
-    for name in ("active", "is_active"):
-        if name in root.column and root.column[name].base == "boolean":
-            yield Setting(name, "false", "out of sight until somebody claims it")
+    for column in root.columns:
+        if names.snake(column.name) in names.VISIBLE and column.base == "boolean":
+            yield Setting(column.name, "false", "out of sight until somebody claims it")
 
 
 def _times(root: TableFacts) -> Iterator[Setting]:
     for column in root.columns:
         if column.base not in names.TIMES:
             continue
-        if column.name in names.STAMPS:
+        name = names.snake(column.name)
+        if name in names.STAMPS:
             yield Setting(column.name, "now()", "when the clone was made")
-        elif re.match(r"(seeded|cloned|initialized|provisioned|generated)_(at|on)$", column.name):
+        elif re.match(r"(seeded|cloned|initialized|provisioned|generated)_(at|on)$", name):
             yield Setting(column.name, "now()", "it says when a campaign was filled, and this one is")
 
 
@@ -162,26 +186,46 @@ def _new(facts: Facts, table: TableFacts, inside: Set[int]) -> set[str]:
     return new | {pair.id_column for pair in facts.pairs if pair.table == table.oid}
 
 
-def _unique(table: TableFacts, new: Set[str]) -> Iterator[Setting]:
+def _unique(table: TableFacts, new: Set[str], fixed: Set[str] = frozenset()) -> Iterator[Setting]:
+    """Yield a new value for each unique index that would refuse a clone; columns in `fixed` keep theirs."""
     for index in table.indexes:
         if not index.unique or new & set(index.columns) or _mentions(index, new):
             continue
-        columns = [table.column[name] for name in index.columns if name]
+        columns = [table.column[name] for name in index.columns if name and name not in fixed]
+        if any(column.draws for column in columns):
+            continue
         free = next((column for column in columns if not column.not_null), None)
-        text = next((column for column in columns if column.base in names.TEXTS), None)
+        text = next((column for column in columns if names.is_text(column.base)), None)
         uuid = next((column for column in columns if column.base == "uuid"), None)
         reason = f"unique in the whole table ({index.name})"
         if free:
             yield Setting(free.name, "NULL", reason)
         elif text and names.secret(text):
-            yield Setting(text.name, "gen_random_uuid()", reason)
+            yield Setting(text.name, _random(text), reason)
         elif text:
-            yield Setting(text.name, f"{names.quoted(text.name)} {_SUFFIX}", reason)
+            yield Setting(text.name, _suffixed(text), reason)
         elif uuid:
             yield Setting(uuid.name, "gen_random_uuid()", reason)
         else:
             name = index.columns[0] or "an expression"
             yield Setting(name, None, f"{reason}: say what value is new in every campaign", look=True)
+
+
+def _random(column: Column) -> str:
+    """Return an expression for a random value that a column has room for."""
+    if column.length is None or column.length >= UUID_TEXT:
+        return "gen_random_uuid()"
+    return f"left(md5(CAST(gen_random_uuid() AS text)), {column.length})"
+
+
+def _suffixed(column: Column) -> str:
+    """Return an expression for the text of a column with an end of its own in each campaign, if there is room."""
+    name = names.quoted(column.name)
+    if column.length is None or column.length > _LONG:
+        return f"{name} {_SUFFIX}"
+    beginning = column.length - DIGITS - 1
+    digits = f"md5({name} || $campaign)"
+    return f"left({name}, {beginning}) || '-' || {digits}" if beginning > 0 else f"left({digits}, {column.length})"
 
 
 def _mentions(index: Index, new: Set[str]) -> bool:
@@ -190,8 +234,8 @@ def _mentions(index: Index, new: Set[str]) -> bool:
 
 def _secrets(table: TableFacts) -> Iterator[Setting]:
     for column in table.columns:
-        if names.secret(column):
-            value = "gen_random_uuid()" if column.not_null else "NULL"
+        if names.secret(column) and not column.draws:
+            value = _random(column) if column.not_null else "NULL"
             yield Setting(column.name, value, "by its name a secret: no two campaigns may share it", look=True)
 
 

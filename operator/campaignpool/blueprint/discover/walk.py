@@ -41,12 +41,14 @@ def _closure(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair])
     size = 0
     while size != len(inside):
         size = len(inside)
-        referred = {key.target for oid in inside for key in tables[oid].foreign_keys}
         for oid, facts in tables.items():
-            result = _references(facts, inside)
-            required = any(hang.required for hang in result)
-            if required or (result and oid not in referred) or any(_typed(facts, inside, pairs, tables)):
+            required = any(hang.required for hang in _references(facts, inside))
+            if required or any(_typed(facts, inside, pairs, tables)):
                 inside.add(oid)
+        if size == len(inside):
+            # By a nullable reference alone: not what the campaign itself refers to, such as people.
+            referred = {key.target for oid in inside for key in tables[oid].foreign_keys}
+            inside |= {oid for oid, facts in tables.items() if _references(facts, inside) and oid not in referred}
     return inside
 
 
@@ -104,7 +106,7 @@ def meant(each: TypeName, tables: Mapping[int, TableFacts]) -> int:
     if not each.looked_up or most * 2 < each.looked_up:
         return 0
     best = [oid for oid, hits in each.hits.items() if hits * 10 >= most * 9]
-    named = [oid for oid in best if oid in tables and names.means(each.name, tables[oid])]
-    if len(best) == 1:
+    named = [oid for oid in best if oid in tables and names.means(each.label or each.name, tables[oid])]
+    if len(best) == 1 and not (each.label and named):
         return best[0]
     return named[0] if len(named) == 1 else 0

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaignpool.blueprint.catalog import TableFacts
+from campaignpool.blueprint.compile.keys import INTEGERS
 from campaignpool.blueprint.quote import ident, literal
 
 IDS = 200
@@ -11,6 +12,8 @@ IDS = 200
 
 _SAMPLED_ROWS = 500
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_WORD = "[0-9A-Za-z_-]{16,40}"
+"""What text keys look like that an application makes: cuid, ULID, KSUID, nanoid."""
 
 
 @dataclass(frozen=True)
@@ -149,21 +152,46 @@ def key_of(tables: Sequence[TableFacts]) -> str:
     """Write the query for how many of some ids, given as $1, are keys of each table; `table` is its place."""
     parts = [
         f"SELECT {place} AS place, count(*) AS hits FROM {table.name} WHERE {ident(key.name)} "
-        f"= ANY (CAST($1::text[] AS {'uuid' if key.base == 'uuid' else 'bigint'}[]))"
+        f"= ANY (CAST($1::text[] AS {'bigint' if key.base in INTEGERS else key.base}[]))"
         for place, table in enumerate(tables)
         for key in (table.column[table.primary_key[0]],)
     ]
     return " UNION ALL ".join(parts)
 
 
-def values(table: TableFacts, column: str, conditions: Iterable[str], *, uuids: bool) -> str:
-    """Write the query for some values of a column of the template's rows: uuids in its text, or the values."""
+def content_types(table: TableFacts) -> str:
+    """Write the query for the names of Django's content types."""
+    return f"SELECT id::text AS id, app_label || '.' || model AS label FROM {table.name}"
+
+
+def most_frequent(table: TableFacts, column: str) -> str:
+    """Write the query for the most frequent value of a column among some rows, if it is half of them."""
+    name = ident(column)
+    rows = f"SELECT {name}::text AS v FROM {table.name} LIMIT {10 * _SAMPLED_ROWS}"
+    return (
+        f"SELECT v FROM (SELECT v, count(*) AS n, sum(count(*)) OVER () AS every FROM ({rows}) s GROUP BY v) g "
+        "WHERE 2 * n >= every AND length(v) <= 40 ORDER BY n DESC, v LIMIT 1"
+    )
+
+
+def values(table: TableFacts, column: str, conditions: Iterable[str], *, inside: bool, texts: bool = False) -> str:
+    """Write the query for some values of a column of the template's rows.
+
+    Args:
+        table: The table.
+        column: The column.
+        conditions: They select the template's rows.
+        inside: Return the ids inside of its text instead of whole values.
+        texts: Of these, also words that may be text keys.
+    """
     rows = " UNION ALL ".join(
         f"SELECT t0.{ident(column)}::text AS v FROM {table.name} t0 "
         f"WHERE t0.{ident(column)} IS NOT NULL AND ({condition})"
         for condition in conditions
     )
     sample = f"(SELECT v FROM ({rows}) r LIMIT {_SAMPLED_ROWS}) s"
-    if not uuids:
+    if not inside:
         return f"SELECT DISTINCT v AS id FROM {sample} LIMIT {IDS}"
-    return f"SELECT DISTINCT lower(m[1]) AS id FROM {sample}, regexp_matches(v, '({_UUID})', 'g') m LIMIT {IDS}"
+    pattern = f"({_UUID}|{_WORD})" if texts else f"({_UUID})"
+    value = f"CASE WHEN m[1] ~ '^{_UUID}$' THEN lower(m[1]) ELSE m[1] END"
+    return f"SELECT DISTINCT {value} AS id FROM {sample}, regexp_matches(v, '{pattern}', 'g') m LIMIT {IDS}"
