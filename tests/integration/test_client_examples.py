@@ -17,12 +17,13 @@ from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.commands import execute, on
 from tests.support.ledgers import POOL, filled, installed
+from tests.support.profile import LONG
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # the first run of some fetches a driver
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/clients"
-NODE = ROOT / ".local/clients/node"
+NODE = ROOT / ".local/clients"
 CLAIMANT = str(chiwar.NEW_USER_ID)
 NOTHING_READY = 75
 
@@ -35,21 +36,23 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-W", "error", str(EXAMPLES / "python" / program)]
 
 
-def node() -> list[str]:
+def node(folder: str, program: str) -> list[str]:
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed: apt-get install nodejs npm")
     # A copy, so that the packages it needs are not fetched into the sources.
-    NODE.mkdir(parents=True, exist_ok=True)
-    for file in ("package.json", "claim.js"):
-        shutil.copy(EXAMPLES / "node" / file, NODE)
-    if not (NODE / "node_modules/pg").is_dir():
+    copy = NODE / folder
+    shutil.copytree(EXAMPLES / folder, copy, dirs_exist_ok=True)
+    if not (copy / "node_modules").is_dir():
+        if folder == "prisma" and not LONG:
+            pytest.skip("fetching Prisma takes minutes: make soak does it")
         fetched = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund"], cwd=NODE, capture_output=True, text=True, check=False
+            ["npm", "install", "--no-audit", "--no-fund"], cwd=copy, capture_output=True, text=True, check=False
         )
         if fetched.returncode != 0:
-            pytest.skip(f"npm could not install pg: {fetched.stderr.strip()[-300:]}")
-    return ["node", "claim.js"]
+            shutil.rmtree(copy)
+            pytest.skip(f"npm could not install what {folder} needs: {fetched.stderr.strip()[-300:]}")
+    return ["node", str(copy / program)]
 
 
 def ruby(program: str, library: str) -> list[str]:
@@ -57,6 +60,14 @@ def ruby(program: str, library: str) -> list[str]:
     if shutil.which("ruby") is None or subprocess.run(results, capture_output=True, check=False).returncode != 0:
         pytest.skip(f"Ruby with pg and {library} is not installed: apt-get install ruby ruby-pg ruby-activerecord")
     return ["ruby", str(EXAMPLES / "ruby" / program)]
+
+
+def php(program: str, module: str, library: str = "") -> list[str]:
+    loaded = f"extension_loaded('{module}') && (!'{library}' || stream_resolve_include_path('{library}'))"
+    needs = f"exit({loaded} ? 0 : 1);"
+    if shutil.which("php") is None or subprocess.run(["php", "-r", needs], check=False).returncode != 0:
+        pytest.skip("PHP is not installed: apt-get install php-cli php-pgsql php-illuminate-database")
+    return ["php", str(EXAMPLES / "php" / program)]
 
 
 def elixir() -> list[str]:
@@ -72,10 +83,15 @@ def elixir() -> list[str]:
 
 WAYS: dict[str, Callable[[], list[str]]] = {
     "psql": psql,
-    **{item: partial(python, f"claim_{item}.py") for item in ("client", "asyncpg", "psycopg", "sqlalchemy")},
-    "node": node,
+    **{
+        item: partial(python, f"claim_{item}.py") for item in ("client", "asyncpg", "psycopg", "sqlalchemy", "django")
+    },
+    "node": partial(node, "node", "claim.js"),
+    "prisma": partial(node, "prisma", "claim_prisma.js"),
     "ruby": partial(ruby, "claim_pg.rb", "pg"),
     "activerecord": partial(ruby, "claim_activerecord.rb", "active_record"),
+    "php": partial(php, "claim_pdo.php", "pdo_pgsql"),
+    "laravel": partial(php, "claim_laravel.php", "pdo_pgsql", "Illuminate/Database/autoload.php"),
     "elixir": elixir,
 }
 
@@ -100,7 +116,6 @@ def test_the_example_claims(
     way: str, postgres_server: EmbeddedPostgres, application_url: str, chiwar_url: str
 ) -> None:
     command = WAYS[way]()
-    folder = NODE if way == "node" else ROOT
 
     def claim(key: str) -> "subprocess.CompletedProcess[str]":
         environment = {
@@ -112,7 +127,7 @@ def test_the_example_claims(
             "KEY": key,
         }
         return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
 
     async def owner(connection: Connection, campaign: str) -> str:
