@@ -1,12 +1,14 @@
 """Clones of random schemas are complete, do not affect other rows, and are deleted completely.
 
 `test_any_schema` counts statements and covers more types. This module covers composite keys, keys that are
-references, text keys, several references on a column, deletion in batches, and actions of foreign keys.
+references, text keys, several references on a column, deletion in batches, actions of foreign keys, triggers,
+partitions, inheritance and policies.
 """
 
 import asyncio
 import os
 from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -20,6 +22,7 @@ from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import resources
+from tests.support.commands import execute
 from tests.support.schema_model import Schema, q
 from tests.support.schema_oracle import content, differences, expected
 from tests.support.schema_sql import blueprint, constraints, ddl, describe, inserts
@@ -48,10 +51,15 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(postgres_server: EmbeddedPostgres) -> Iterator[Server]:
-    server = Server(postgres_server.create_database("drawn_schemas"))
+    url = postgres_server.create_database("drawn_schemas")
+    # A role that owns the database and is no superuser, so that row level security applies to it.
+    execute(url, "CREATE ROLE drawn LOGIN PASSWORD 'drawn' CREATEROLE", "ALTER DATABASE drawn_schemas OWNER TO drawn")
+    parts = urlsplit(url)
+    server = Server(urlunsplit(parts._replace(netloc=f"drawn:drawn@{parts.hostname}:{parts.port}")))
     yield server
     server.close()
     postgres_server.drop_database("drawn_schemas")
+    execute(postgres_server.url, "DROP OWNED BY drawn", "DROP ROLE drawn")
 
 
 async def create_campaigns(connection: Connection, job: str, count: int, batch: int) -> list[str]:
@@ -104,6 +112,12 @@ async def check_clones(connection: Connection, schema: Schema) -> None:
     )
     assert spec.blueprint.inline
     wanted = expected(schema)
+    if schema.refused:
+        statement, message = schema.refused
+        await connection.execute(statement)
+        with pytest.raises(BlueprintError, match=message):
+            await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
+        return
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     await resources.put(connection, POOL, spec)
     if not wanted.kept[schema.tables[0].name]:

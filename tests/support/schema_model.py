@@ -36,9 +36,11 @@ PLAIN: dict[str, tuple[str, ...]] = {
     "{schema}.place": ("'(1,2026-01-01)'",),
 }
 
-UUID_KEYS = ("uuid", "uuid default", "uuid domain")
+UUID_KEYS = ("uuid", "uuid default", "uuid domain", "uuid v7")
 NUMBER_KEYS = ("bigserial", "serial", "smallint always", "bigint by default", "bigint sequence")
-TEXT_KEYS = ("text default", "text set", "text plain")
+TEXT_KEYS = ("text default", "text set", "text plain", "ulid", "varchar(36)")
+MADE = ("text plain", "ulid", "varchar(36)")
+"""Text keys without a default, which are made from the campaign's id if their name says that they are keys."""
 KEYS = (*UUID_KEYS, *NUMBER_KEYS, *TEXT_KEYS)
 
 
@@ -114,6 +116,12 @@ class Table:
     sets: dict[str, str] = field(default_factory=dict)
     indexes: list[str] = field(default_factory=list)
     alternative: str | None = None
+    restore: list[str] = field(default_factory=list)
+    triggers: list[str] = field(default_factory=list)
+    filled: bool = False
+    """Whether a trigger of the root inserts a row of it, which the blueprint replaces."""
+    partitioned: bool = False
+    inherits: bool = False
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -139,6 +147,8 @@ class Schema:
 
     name: str
     tables: list[Table]
+    refused: tuple[str, str] | None = None
+    """A statement after which the blueprint is refused, and the message."""
 
 
 def prune(tables: list[Table]) -> None:

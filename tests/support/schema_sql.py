@@ -21,11 +21,17 @@ def ddl(schema: Schema) -> Iterator[str]:
     yield f"CREATE TYPE {own}.place AS (x integer, day date)"
     yield f"CREATE TYPE {own}.mood AS ENUM ('glad', 'so so')"
     yield f"CREATE SEQUENCE {own}.numbers"
+    yield f"CREATE TABLE {own}.base (note text)"
     for table in schema.tables:
         columns = [f"{q(column.name)} {column.type} {column.rest}" for column in table.columns]
         if table.primary:
             columns.append(f"PRIMARY KEY ({_list(table.primary)})")
-        yield f"CREATE TABLE {table.sql} ({', '.join(columns)})"
+        parts = f" PARTITION BY HASH ({q(table.primary[0])})" if table.partitioned else ""
+        parts += f" INHERITS ({own}.base)" if table.inherits else ""
+        yield f"CREATE TABLE {table.sql} ({', '.join(columns)}){parts}"
+        for n in range(2) if table.partitioned else ():
+            part = f"{own}.{q(f'{table.name} part {n}')}"
+            yield f"CREATE TABLE {part} PARTITION OF {table.sql} FOR VALUES WITH (MODULUS 2, REMAINDER {n})"
 
 
 def inserts(schema: Schema) -> Iterator[str]:
@@ -52,6 +58,12 @@ def _cell(schema: Schema, table: Table, row: Row, column: Column, number: int) -
         return text(row.token)
     if column.name == "keep it":
         return str(row.keep).lower()
+    if column.name == "counter":
+        return "7"
+    if column.name == "loud":
+        return text(row.token.upper())
+    if column.name == "note":
+        return text(f"note {row.token}")
     if column.name == "label":
         return text(f"label {row.token}")
     for kind, values in PLAIN.items():
@@ -77,18 +89,22 @@ def constraints(schema: Schema) -> Iterator[str]:
                     f"REFERENCES {ref.target.sql} ({_list(ref.target_columns)}) {ref.action} {ref.deferred}"
                 )
         yield from table.indexes
+    for table in schema.tables:
+        yield from table.triggers
 
 
 def blueprint(schema: Schema) -> dict[str, Any]:
     """Return the blueprint that declares the schema."""
     return {
-        "root": {"table": schema.tables[0].sql, "set": schema.tables[0].sets},
+        "root": {"table": schema.tables[0].sql, "set": schema.tables[0].sets, "restore": schema.tables[0].restore},
         "tables": [_declared(table) for table in reversed(schema.tables[1:])],
     }
 
 
 def _declared(table: Table) -> dict[str, Any]:
-    declaration: dict[str, Any] = {"name": table.sql, "set": table.sets}
+    declaration: dict[str, Any] = {"name": table.sql, "set": table.sets, "restore": table.restore}
+    if table.filled:
+        declaration["triggerRows"] = "Replace"
     if table.where:
         declaration["where"] = '"keep it"'
     references = {ref.columns[0]: ref.target.sql for ref in table.refs if not ref.foreign_key}

@@ -5,8 +5,10 @@ from uuid import UUID
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from tests.support import schema_triggers
 from tests.support.schema_model import (
     KEYS,
+    MADE,
     NUMBER_KEYS,
     ODD,
     PLAIN,
@@ -34,6 +36,7 @@ class _SchemaDrawer:
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
         self.number = 0
+        self.has_root = False
         self.shares_low_bits = draw(st.booleans())  # of the uuids of a table
 
     def one_in(self, n: int) -> bool:
@@ -49,9 +52,11 @@ class _SchemaDrawer:
     def schema(self) -> Schema:
         schema = self.draw(st.sampled_from(["game", "Game 1", 'g"x']))
         names: list[str] = []
-        root = Table(schema, self.name(names, "campaigns"), self.draw(st.sampled_from([*UUID_KEYS, *NUMBER_KEYS])))
+        kinds = [*UUID_KEYS, *NUMBER_KEYS, *MADE]
+        root = Table(schema, self.name(names, "campaigns"), self.draw(st.sampled_from(kinds)))
         tables = [root]
         self.add_key(root, [])
+        self.has_root = True
         for n in range(self.draw(st.integers(1, 5))):
             tables.append(self.table(schema, self.name(names, f"t{n}"), tables))
         for table in tables:
@@ -63,10 +68,16 @@ class _SchemaDrawer:
             ref.foreign_key = True  # a blueprint cannot declare references of the root
         for table in tables:
             self.set_unique(table, tables)
+        for n, table in enumerate(tables):
+            self.set_storage(table)
+            schema_triggers.add(self.one_in, table, f"{q(schema)}.fired{n}")
+        if self.one_in(3):
+            tables.append(self.filled_by_trigger(schema, self.name(names, "settings"), root))
         self.fill(tables)
         prune(tables)
         assume(root.of("T"))
-        return Schema(schema, tables)
+        refused = self.draw(st.sampled_from(schema_triggers.refusals(tables))) if self.one_in(12) else None
+        return Schema(schema, tables, refused)
 
     def column(self, table: Table, usual: str, kind: str, rest: str = "") -> str:
         name = self.name([column.name for column in table.columns], usual)
@@ -79,6 +90,7 @@ class _SchemaDrawer:
             "uuid": ("uuid", "NOT NULL"),
             "uuid default": ("uuid", "NOT NULL DEFAULT gen_random_uuid()"),
             "uuid domain": (f"{q(table.schema)}.key", "NOT NULL"),
+            "uuid v7": ("uuid", "NOT NULL DEFAULT uuidv7()"),
             "bigserial": ("bigserial", ""),
             "serial": ("serial", ""),
             "smallint always": ("smallint", "GENERATED ALWAYS AS IDENTITY"),
@@ -87,12 +99,15 @@ class _SchemaDrawer:
             "text default": ("text", "NOT NULL DEFAULT 'k' || gen_random_uuid()"),
             "text set": ("text", "NOT NULL"),
             "text plain": ("text", "NOT NULL"),
+            "ulid": ("char(26)", "NOT NULL"),
+            "varchar(36)": ("varchar(36)", "NOT NULL"),
         }
         name = self.column(table, "id", *types[table.key])
-        if table.key == "text plain" and name != "id":
-            table.key = "text set"  # only a name that means a key gets new values by itself
+        if table.key in MADE and name != "id":
+            # Only a name that means a key gets new values by itself.
+            table.key, table.columns[-1].type = "text set", "text"
         if table.key == "text set":
-            table.sets[name] = f"{q(name)} || '/' || $campaign"
+            table.sets[name] = f"{q(name)} || '/' || $campaign" if self.has_root else "'made/' || $id"
         table.primary = (*first, name)
 
     def table(self, schema: str, name: str, above: list[Table]) -> Table:
@@ -230,6 +245,24 @@ class _SchemaDrawer:
             )
             table.indexes.append(f"CREATE UNIQUE INDEX ON {table.sql} {template.format(columns)}")
 
+    def set_storage(self, table: Table) -> None:
+        """Let a table have partitions, if every unique index has the column they are made by, or inherit a column."""
+        unique = table.alternative or table.indexes or any("UNIQUE" in column.rest for column in table.columns)
+        table.partitioned = bool(table.primary) and not unique and self.one_in(4)
+        table.inherits = not table.partitioned and self.one_in(6)
+        if table.inherits:
+            table.columns.append(Column("note", "text"))
+
+    def filled_by_trigger(self, schema: str, name: str, root: Table) -> Table:
+        """Return a table in which a trigger of the root inserts a row of its own."""
+        table = Table(schema, name, self.draw(st.sampled_from(["uuid default", "bigserial"])), filled=True)
+        self.add_key(table, [])
+        ref = self.add_reference(table, root, root.primary, nullable=False)
+        table.anchors, table.via = [0], self.one_in(2)
+        table.columns.append(Column("token", "text", "NOT NULL"))
+        root.triggers += schema_triggers.fill(table, ref, f"{q(schema)}.fill")
+        return table
+
     def fill(self, tables: list[Table]) -> None:
         """Draw the rows, then their references: mostly to rows of the same campaign."""
         for table in tables:
@@ -262,7 +295,10 @@ class _SchemaDrawer:
         if column.name != table.alternative and table.key in (*NUMBER_KEYS, "number"):
             return str(self.number)
         if column.name != table.alternative and table.key in TEXT_KEYS:
-            return text(f"key{self.number}")
+            forms = {"ulid": f"01J5{self.number:022}", "varchar(36)": str(UUID(int=self.number))}
+            return text(forms.get(table.key, f"key{self.number}"))
+        if column.name != table.alternative and table.key == "uuid v7":
+            return text(str(UUID(int=(0x0199 << 112) + (self.number << 80) + (7 << 76) + (8 << 60))))
         high, low = (self.number, 7) if self.shares_low_bits else (1, self.number)
         return text(str(UUID(int=high << 64 | 8 << 60 | low)))
 
