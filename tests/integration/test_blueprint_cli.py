@@ -177,11 +177,8 @@ def test_an_application_of_another_kind(realm: str, command: Run, tmp_path: Path
     ):
         assert line in text, line
     code, _, errors = command("check", "-f", str(file), *where)
-    assert (code, errors) == (
-        1,
-        "campaignpool: spec.template.where holds for a clone too, so the template would be ambiguous: set a column of "
-        "realm.worlds under `root` so that it does not, or choose the template by its key\n",
-    )
+    assert code == 1
+    assert "spec.template.where holds for a clone too" in errors
     # The edit that is marked.
     file.write_text(text.replace("    # LOOK: kind: ", "    kind: \"'play'\" # "))
     code, text, errors = command("check", "-f", str(file), *where, "--campaigns", "3")

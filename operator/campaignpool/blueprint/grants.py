@@ -22,6 +22,9 @@ from campaignpool.ledger.database import Connection
 OPERATOR, SEEDER, APP = "campaign_pool_operator", "campaign_pool_seeder", "campaign_pool_app"
 
 _ORDER = ("USAGE", "SELECT", "INSERT", "UPDATE", "DELETE")
+_QUALIFIED = re.compile(r'(?:([^".]+)|"((?:[^"]|"")+)")\.')
+"""The schema of a type, as SQL writes it."""
+
 _SEQUENCE = re.compile(r"""nextval\('((?:[^']|'')+)'(?:::regclass)?\)""")
 
 
@@ -90,6 +93,11 @@ def _schemas(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:
     facts = [*(table.facts for table in plan.tables), *plan.claim_tables]
     for name in dict.fromkeys([*(fact.schema_ for fact in facts), *(item.schema for item in referring)]):
         yield Right("USAGE", f"SCHEMA {ident(name)}")
+    # Values are cast to the types of their columns, which may be in a schema of their own.
+    for column in (column for table in plan.tables for column in table.facts.columns):
+        qualified = _QUALIFIED.match(column.base)
+        if qualified:
+            yield Right("USAGE", f"SCHEMA {ident(qualified[1] or qualified[2].replace(chr(34) * 2, chr(34)))}")
 
 
 def _tables(plan: ClonePlan, referring: list[Referring]) -> Iterator[Right]:

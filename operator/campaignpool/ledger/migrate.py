@@ -10,6 +10,13 @@ from campaignpool.ledger.sql import Schema
 MIGRATION_LOCK_SECONDS = 2
 """Longest wait of a migration for a lock: claims queue behind it, and are not to wait longer than that."""
 
+_LACKS_ROLES = """
+SELECT bool_or(CASE WHEN r.oid IS NULL THEN may.create_roles ELSE
+               name <> 'campaign_pool_operator' AND NOT has_schema_privilege(r.oid, 'campaign_pool', 'USAGE') END)
+FROM unnest(ARRAY['campaign_pool_app', 'campaign_pool_seeder', 'campaign_pool_operator']) AS name
+LEFT JOIN pg_roles r ON r.rolname = name
+CROSS JOIN (SELECT rolcreaterole OR rolsuper AS create_roles FROM pg_roles WHERE rolname = current_user) may
+"""
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('campaign_pool.migrate', 0))"
 
 
@@ -39,8 +46,10 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
         if not await connection.fetchval("SELECT to_regnamespace('campaign_pool') IS NOT NULL"):
             await connection.execute("CREATE SCHEMA campaign_pool")
         applied = [*await _versions(connection, wanted), *await _definitions(connection, wanted)]
-        if applied:
+        # A dump holds no roles, so that after a restore into another server they are missing, or have no rights.
+        if applied or await connection.fetchval(_LACKS_ROLES):
             await connection.execute(wanted.roles.text)
+            applied = applied or [wanted.roles.name]
     return applied
 
 

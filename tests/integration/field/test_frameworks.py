@@ -131,7 +131,7 @@ async def test_campaigns_are_the_template_again(connection: Connection, name: st
     user, members, row = MEMBERS[name]
     claim = await ledgers.claim(connection, user, "request-1")
     assert claim["campaign_id"] in keys
-    assert [tuple(found) for found in await connection.fetch(members, claim["campaign_id"])] == [row]
+    assert [tuple(member) for member in await connection.fetch(members, claim["campaign_id"])] == [row]
     await connection.execute("SELECT campaign_pool.release($1)", claim["campaign_id"])
     await field.removed(connection, keys)
     assert await counts(connection) == before
