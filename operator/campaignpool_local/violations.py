@@ -69,14 +69,11 @@ def _pattern(_: Value, pattern: str, value: Value, __: Json) -> Iterator[Validat
 _formats = jsonschema.FormatChecker(formats=())
 _checks: Json = {"type": _type, "pattern": _pattern}
 _checks["x-kubernetes-int-or-string"] = lambda validator, _, *rest: _type(validator, "integer,string", *rest)
-_OF_LISTS = ("items", "properties", "additionalProperties")
-_Lists = jsonschema.validators.create(  # type: ignore[no-untyped-call] # untyped
-    {},
-    {
-        **{name: jsonschema.Draft4Validator.VALIDATORS[name] for name in _OF_LISTS},
-        "x-kubernetes-list-type": _list_type,
-    },
-)
+_list_checks: Json = {
+    name: jsonschema.Draft4Validator.VALIDATORS[name] for name in ("items", "properties", "additionalProperties")
+}
+_list_checks["x-kubernetes-list-type"] = _list_type
+_Lists = jsonschema.validators.create({}, _list_checks)
 _Validator = jsonschema.validators.extend(jsonschema.Draft4Validator, _checks)  # type: ignore[no-untyped-call] # untyped
 
 
