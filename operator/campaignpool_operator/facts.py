@@ -9,6 +9,7 @@ from uuid import UUID
 from campaignpool.api.reasons import Reason, find
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.blueprint.changes import Changes
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.errors import CampaignPoolError, ClusterError, SeedingError
 from campaignpool.ledger.activity import Activity
@@ -64,7 +65,8 @@ class Pool:
         raw_status: The status as it stands there, to compare with; `status` is the same, parsed.
         finalizers: All of them, ours and others'.
         retry: Value of the annotation of that name; empty without one.
-        retry_images: The same of the other one.
+        retry_images: The same of the one about images.
+        refresh: The same of the one about the template.
         deleted_at: When its deletion was asked for.
     """
 
@@ -81,6 +83,7 @@ class Pool:
     status: CampaignPoolStatus
     retry: str = ""
     retry_images: str = ""
+    refresh: str = ""
     deleted_at: datetime | None = None
 
     @property
@@ -92,6 +95,27 @@ class Pool:
     def ref(self) -> PoolRef:
         """The pool as its Jobs name it."""
         return PoolRef(self.namespace, self.name, self.uid, self.generation)
+
+
+@dataclass(frozen=True)
+class TemplateFacts:
+    """The last comparison of the template with the revision in service.
+
+    Attributes:
+        plan_hash: Of the plan by which it was compared.
+        revision: The revision.
+        changes: What differs.
+        answers: The calls of `template_changed` that were made before it began.
+        refresh: The annotation's value at that time.
+        next_in: Seconds until the next comparison is due; None: when somebody asks for it.
+    """
+
+    plan_hash: str
+    revision: int
+    changes: Changes
+    answers: tuple[int, ...] = ()
+    refresh: str = ""
+    next_in: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,7 @@ class Observed:
         images_settings: Hash of what an images Job would be made from now.
         changed: Ready campaigns that an audit found different from what was cloned, with the cause.
         activity: What happened since the last loop, for metrics.
+        template: How the template stands to the revision in service; None: it was not compared.
     """
 
     pool: Pool
@@ -139,6 +164,7 @@ class Observed:
     images_settings: str = ""
     changed: Mapping[UUID, str] = field(default_factory=dict)
     activity: Activity | None = None
+    template: "TemplateFacts | None" = None
 
     def cluster_age(self, moment: datetime) -> float:
         """Return the seconds since a time that the API server wrote, never less than none."""

@@ -1,7 +1,8 @@
 """One loop of one pool. The only module that knows the order of the steps.
 
 Nothing here remembers what it did: Jobs, ledger and resource are the memory, and the next loop heals a crash at any
-line. Between loops only the number of faults in a row is remembered, for the backoff, and when the next audit is due.
+line. Between loops only the number of faults in a row is remembered, for the backoff, when the next audit is due, and
+the last comparison of the template.
 """
 
 import logging
@@ -22,6 +23,7 @@ from campaignpool_operator.databases import Databases
 from campaignpool_operator.deletion import drain, give_up, timeout_left
 from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
 from campaignpool_operator.observe.observe import observe, utcnow
+from campaignpool_operator.observe.template import Templates
 from campaignpool_operator.plan.actions import Action
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.resource import read_pool, with_defaults
@@ -32,6 +34,7 @@ from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.session import Session, Sessions, apply_spec
 from campaignpool_operator.status import events
 from campaignpool_operator.status import images as image_status
+from campaignpool_operator.status import template as template_status
 from campaignpool_operator.status.conditions import find
 from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump
@@ -66,6 +69,7 @@ class Reconciler:
         self._sessions = Sessions(cluster, self._databases, listeners.want, config.resync_seconds)
         self._faults: dict[str, int] = {}
         self._audits: dict[str, float] = {}
+        self._templates = Templates()
 
     async def __call__(self, key: str) -> float | None:
         """Run one loop; return the seconds until the next at the latest, or None once the pool is gone."""
@@ -118,6 +122,7 @@ class Reconciler:
         self._sessions.forget(key)
         self._faults.pop(key, None)
         self._audits.pop(key, None)
+        self._templates.forget(key)
         return "gone", None
 
     async def _reconcile(self, pool: Pool) -> tuple[str, float]:
@@ -127,7 +132,7 @@ class Reconciler:
             session = await apply_spec(session, self._config.resync_seconds)
             audits = self._audit_is_due(pool.key)
             last, image = self._metrics.activity(pool.key), self._config.seeder_image
-            observed = await observe(session, self._cluster, image, audits=audits, last=last)
+            observed = await observe(session, self._cluster, image, self._templates, audits=audits, last=last)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
         finally:
@@ -236,7 +241,11 @@ class Reconciler:
         await self._cluster.patch_status(pool.namespace, pool.name, pool.resource_version, {**removed, **wanted})
         self._metrics.status_writes.inc()
         _log_condition(pool, status)
-        for event in (*transitions(pool.status, status), *image_status.events(observed, pool.status, status)):
+        for event in (
+            *transitions(pool.status, status),
+            *template_status.events(pool.status, status),
+            *image_status.events(observed, pool.status, status),
+        ):
             await self._post(pool, event)
 
     async def _post(self, pool: Pool, event: Event) -> None:

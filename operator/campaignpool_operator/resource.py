@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from campaignpool.api import blueprint
 from campaignpool.api.blueprint import Blueprint
-from campaignpool.api.resource import RETRY, RETRY_IMAGES
+from campaignpool.api.resource import REFRESH, RETRY, RETRY_IMAGES
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
@@ -21,7 +21,7 @@ from campaignpool_operator.runtime.config import Config
 _FAULTS_SHOWN = 5
 
 RETRY_SHOWN = 100
-"""Characters of an annotation that asks for another try: the status records so many."""
+"""Characters of an annotation that asks for something: the status records so many."""
 
 
 def read_pool(resource: Mapping[str, Any]) -> Pool:
@@ -46,6 +46,7 @@ def read_pool(resource: Mapping[str, Any]) -> Pool:
         status=status,
         retry=str(annotations.get(RETRY, ""))[:RETRY_SHOWN],
         retry_images=str(annotations.get(RETRY_IMAGES, ""))[:RETRY_SHOWN],
+        refresh=str(annotations.get(REFRESH, ""))[:RETRY_SHOWN],
         deleted_at=datetime.fromisoformat(deleted_at) if deleted_at else None,
     )
 

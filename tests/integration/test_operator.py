@@ -141,6 +141,26 @@ def test_an_idle_pool_is_never_written(operator: Operator, game: Game) -> None:
     assert game.pool()["metadata"]["resourceVersion"] == version
 
 
+def test_a_change_of_the_template_is_noticed_when_somebody_asks(game: Game) -> None:
+    game.put_secret()
+    game.create()
+    filled(game)
+    game.has("TemplateCurrent", "True", "TemplateUnchanged")
+    template = "(SELECT id FROM campaigns WHERE is_master_template)"
+    game.fetch(f"UPDATE weapons SET name = name || '!' WHERE campaign_id = {template}")
+    game.kube.patch(game.path, {"metadata": {"annotations": {"campaignpool.dev/refresh": "now"}}})
+    message = game.has("TemplateCurrent", "False", "TemplateChanged")["message"]
+    assert "public.weapons (" in message
+    assert "!" not in message
+    assert game.status()["refreshed"] == "now"
+    assert game.count_events("Normal", "TemplateChanged") == 1
+    of_template = f"(SELECT id FROM weapons WHERE campaign_id = {template})"
+    game.fetch(f"DELETE FROM carries WHERE weapon_id IN {of_template}")
+    game.fetch("SELECT campaign_pool.template_changed($1)", game.key)
+    eventually(lambda: "public.carries (" in game.condition("TemplateCurrent")["message"], "heard")
+    eventually(lambda: not game.fetch("SELECT FROM campaign_pool.template_change"), "answered")
+
+
 def test_what_is_too_much_is_retired(game: Game) -> None:
     returning = game.users()[0]
     game.put_secret()

@@ -32,7 +32,7 @@ POOL = "game/realm"
 MANIFEST = Path(__file__).parents[2] / "examples" / "chiwar" / "pool.yaml"
 _numbers = itertools.count(1)
 
-CLAIMS = {"claim", "claim_many", "release", "extend", "peek", "health"}
+CLAIMS = {"claim", "claim_many", "release", "extend", "peek", "health", "template_changed"}
 VIEWS = {"pools", "owners", "trends", "images"}
 COPIES = {"lease_image_set", "renew_lease", "image_sources", "pending_images", "settle_images", "fail_images"}
 COPIES |= {"finish_image_set", "drop_image_set", "take_token", "record_calls"}

@@ -19,6 +19,7 @@ from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import Fault, Pool
 from campaignpool_operator.observe.images import images_fault
 from campaignpool_operator.observe.observe import observe
+from campaignpool_operator.observe.template import Templates
 from campaignpool_operator.resource import parse_spec, read_blueprint, read_pool, read_url
 from campaignpool_operator.session import Sessions, apply_spec
 from tests.support.pools import BLUEPRINT, COPIES, pool, raw_spec, spec
@@ -194,7 +195,7 @@ async def look(fake: Fake, the_pool: Pool) -> Fault | None:
     sessions = Sessions(fake, Databases(), listen, 30)
     session = await apply_spec(await sessions.prepare(the_pool), 30)
     assert session.connection is None
-    observed = await observe(session, fake, "seeder:1")
+    observed = await observe(session, fake, "seeder:1", Templates())
     assert observed.ledger is None
     return observed.fault
 

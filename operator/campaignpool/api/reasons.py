@@ -229,6 +229,21 @@ class Reason(StrEnum):
     JOB_DELETED = "JobDeleted", "seeding", "Somebody deleted a Job before it ended.", "None: another is created."
     POOL_DELETED = "PoolDeleted", "seeding", "The pool was deleted while the run was open."
 
+    # --- the template
+    TEMPLATE_UNCHANGED = (
+        "TemplateUnchanged", "template", "The template is as the revision in service has it.")
+    TEMPLATE_CHANGED = (
+        "TemplateChanged", "template", "The template differs from the revision that campaigns are made from.",
+        "None; `campaignpool blueprint diff` shows which rows differ.")
+    BLUEPRINT_CHANGED = (
+        "BlueprintChanged", "template",
+        "The blueprint, the catalog or the template's key differs from those of the revision in service.")
+    TABLES_LEFT_OUT = (
+        "TablesLeftOut", "template",
+        "Tables that the blueprint does not name had no rows of the template, and have some now.",
+        "Add them to the blueprint (`campaignpool blueprint discover` writes it), or leave them out.")
+    NOT_CHECKED = "NotChecked", "template", "The template has not been compared yet."
+
     # --- images
     NOT_COPIED = "NotCopied", "images", "`images.strategy` is Share: nothing is copied."
     NOT_OBSERVED = "NotObserved", "images", "The pool's images have not been looked at yet."
@@ -277,6 +292,7 @@ HEADINGS = {
     "database": "The database and its Secret",
     "pods": "Pods of Jobs",
     "seeding": "Seeding",
+    "template": "The template (`TemplateCurrent`)",
     "images": "Images (`ImagesDegraded`)",
     "kubernetes": "The Kubernetes API",
     "work": "A pool that works",

@@ -59,6 +59,12 @@ RETRY = f"{GROUP}/retry"
 """Annotation that ends the pause after failed runs; any value that was not there before does it."""
 
 
+REFRESH = f"{GROUP}/refresh"
+
+
+"""Annotation that asks to compare the template now; any value that was not there before does it."""
+
+
 RETRY_IMAGES = f"{GROUP}/retry-images"
 
 

@@ -47,6 +47,10 @@ class Template(Model):
     """Primary key of the template's row."""
     where: str | None = Field(default=None, min_length=1, max_length=1000)
     """SQL condition that holds for exactly one row of the root table, such as `is_master_template`."""
+    check_interval: Duration = "5m"
+    """How often the template is compared with the revision in service. Nothing is read while Postgres' statistics say
+    that no table of the blueprint was written. `0s`: only when the annotation `campaignpool.dev/refresh` or
+    `campaign_pool.template_changed` asks for it."""
 
 
 class ConfigMapKeyRef(Model):

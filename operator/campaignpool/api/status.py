@@ -121,6 +121,8 @@ class CampaignPoolStatus(StatusModel):
     """How images stand; absent while none are copied."""
     retried: str | None = None
     """The value of the annotation `campaignpool.dev/retry` that was last obeyed."""
+    refreshed: str | None = None
+    """The value of the annotation `campaignpool.dev/refresh` that was last obeyed."""
     retried_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When that was, by the database's clock: failed runs before it do not count."""
     conditions: list[Condition] = Field(
@@ -128,4 +130,4 @@ class CampaignPoolStatus(StatusModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Progressing, Degraded, Paused and ImagesDegraded."""
+    """Ready, Progressing, Degraded, Paused, ImagesDegraded and TemplateCurrent."""

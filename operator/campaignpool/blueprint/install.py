@@ -8,7 +8,7 @@ nothing needs any more is dropped.
 import json
 from collections.abc import Mapping
 
-from campaignpool.blueprint import findings, fingerprint
+from campaignpool.blueprint import findings, fingerprint, left_out
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind
 from campaignpool.blueprint.fingerprint import Fingerprint
@@ -67,6 +67,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     if verified.faults:
         raise BlueprintError(list(verified.faults))
     result = await fingerprint.take(connection, plan, rows(number))
+    referring = await left_out.candidates(connection, plan)
     await connection.execute(queries_of("install")["let_owner_read"])
     await connection.execute(
         _QUERY["put_revision"],
@@ -81,6 +82,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         json.dumps(_described(revision, result)),
         revision.rows,
         revision.statements,
+        sorted(await left_out.counted(connection, referring)),
     )
     await connection.execute(_QUERY["use_revision"], number, plan.root.facts.name, claims.claimant_type(plan))
 

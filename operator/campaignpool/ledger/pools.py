@@ -76,6 +76,7 @@ class Ledger:
         prunable: `prune` has something to do that the counts do not show.
         images: The state of its campaigns' images.
         held: Why retiring campaigns cannot be deleted, and how many, by cause.
+        template_changes: Calls of `template_changed` that were not answered, by their ids.
     """
 
     root_table: str | None = None
@@ -86,6 +87,7 @@ class Ledger:
     prunable: bool = False
     images: ImageTotals = field(default_factory=ImageTotals)
     held: Mapping[str, int] = field(default_factory=dict)
+    template_changes: tuple[int, ...] = ()
 
 
 def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
@@ -171,6 +173,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         prunable=prunable,
         images=totals,
         held=held,
+        template_changes=tuple(facts["template_changes"]),
     )
 
 

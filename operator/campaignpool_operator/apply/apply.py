@@ -9,7 +9,7 @@ from uuid import UUID
 from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
-from campaignpool.ledger import auditing, images, pools, retiring, seeding
+from campaignpool.ledger import auditing, images, pools, retiring, seeding, templates
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Event, Pool
@@ -19,6 +19,7 @@ from campaignpool_operator.jobs import seeding as seeding_jobs
 from campaignpool_operator.jobs.managed import JobSpec
 from campaignpool_operator.plan.actions import (
     Action,
+    AnswerTemplateChanges,
     CreateImagesJob,
     CreateJob,
     DeleteJob,
@@ -79,7 +80,15 @@ class _Ledger:
         self._connection, self._pool = connection, pool.key
 
     async def apply(
-        self, action: InstallRevision | FinishRun | Retire | Quarantine | Remove | Prune | RetryImages
+        self,
+        action: InstallRevision
+        | FinishRun
+        | Retire
+        | Quarantine
+        | Remove
+        | Prune
+        | AnswerTemplateChanges
+        | RetryImages,
     ) -> Event | None:
         match action:
             case InstallRevision(compiled, reason):
@@ -96,6 +105,8 @@ class _Ledger:
                 await self._remove()
             case Prune():
                 await pools.prune(self._connection, self._pool)
+            case AnswerTemplateChanges(asked):
+                await templates.answer(self._connection, asked)
             case RetryImages():
                 again = await images.requeue(self._connection, self._pool)
                 return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
@@ -176,5 +187,5 @@ def _described(action: Action) -> dict[str, object]:
             return {"asked": asked}
         case DeleteJob(name, _, reason):
             return {"job": name, "reason": reason}
-        case Remove() | Prune():
+        case Remove() | Prune() | AnswerTemplateChanges():
             return {}

@@ -22,6 +22,7 @@ from campaignpool_operator.jobs import managed
 from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.observe.images import observe_images
 from campaignpool_operator.observe.pods import observe_pods
+from campaignpool_operator.observe.template import Templates
 from campaignpool_operator.session import Session
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,13 @@ async def list_jobs(cluster: Cluster, pool: Pool) -> PoolJobs:
 
 
 async def observe(
-    session: Session, cluster: Cluster, image: str, *, audits: bool = False, last: Activity | None = None
+    session: Session,
+    cluster: Cluster,
+    image: str,
+    templates: Templates,
+    *,
+    audits: bool = False,
+    last: Activity | None = None,
 ) -> Observed:
     """Return what one loop knows. A failure is a fault in it, never raised.
 
@@ -59,6 +66,7 @@ async def observe(
         session: Of the pool, prepared, its spec applied.
         cluster: The Kubernetes API.
         image: Of the seeder, where the pool names none.
+        templates: Compares the template with the revision in service.
         audits: Also compare a sample of ready campaigns with what was cloned.
         last: The last look at the pool's activity.
     """
@@ -85,6 +93,7 @@ async def observe(
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))
             if audits:
                 observed = replace(observed, changed=await _changed(connection, pool))
+            observed = replace(observed, template=await templates.observe(connection, observed))
             observed = await observe_images(cluster, connection, observed, image)
             observed = replace(observed, activity=await activity.observe(connection, pool.key, last))
     except CampaignPoolError as error:

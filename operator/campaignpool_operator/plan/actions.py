@@ -74,6 +74,13 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class AnswerTemplateChanges:
+    """Delete the calls of `template_changed` that a comparison has answered, by their ids."""
+
+    asked: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class CreateImagesJob:
     """Ask for what is due of the pool's images, as its `number`th images Job, after so many `failures`."""
 
@@ -91,4 +98,14 @@ class RetryImages:
 
 
 ImagesAction: TypeAlias = CreateImagesJob | RetryImages | DeleteJob
-Action: TypeAlias = InstallRevision | CreateJob | FinishRun | Retire | Quarantine | Remove | Prune | ImagesAction
+Action: TypeAlias = (
+    InstallRevision
+    | CreateJob
+    | FinishRun
+    | Retire
+    | Quarantine
+    | Remove
+    | Prune
+    | AnswerTemplateChanges
+    | ImagesAction
+)

@@ -25,6 +25,7 @@ from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan import images
 from campaignpool_operator.plan.actions import (
     Action,
+    AnswerTemplateChanges,
     CreateJob,
     DeleteJob,
     FinishRun,
@@ -186,9 +187,11 @@ def plan(observed: Observed) -> Plan:
     if surplus or retiring:
         actions.append(Remove())
     actions += _pruning(observed, ledger)
+    actions += _answers(observed, ledger)
     # What is installed makes campaigns stale, what is quarantined has to be replaced: the next loop sees how many.
     again = bool(surplus or retiring) or any(isinstance(item, InstallRevision | Quarantine) for item in actions)
-    waits = (_next_check(observed, failures, again=again, held=bool(held)), copying.next_check)
+    waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
+    waits += [observed.template.next_in] if observed.template is not None else []
     return replace(
         result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
     )
@@ -276,6 +279,14 @@ def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
     old = failed and (not ends or observed.database_age(min(ends)) > PRUNE_SECONDS)
     if old or ledger.prunable:
         yield Prune()
+
+
+def _answers(observed: Observed, ledger: Ledger) -> Iterator[AnswerTemplateChanges]:
+    """Yield the end of what asked for a comparison of the template, once there was one."""
+    if observed.template is not None:
+        answered = tuple(sorted(set(observed.template.answers) & set(ledger.template_changes)))
+        if answered:
+            yield AnswerTemplateChanges(answered)
 
 
 def _next_check(observed: Observed, failures: Failures, *, again: bool, held: bool) -> float | None:

@@ -13,7 +13,7 @@ from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire
 from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.plan.targets import claimable
-from campaignpool_operator.status import images
+from campaignpool_operator.status import images, template
 from campaignpool_operator.status.judgement import ConditionStatus, Judgement
 from campaignpool_operator.text import sentence, stamp
 
@@ -41,6 +41,7 @@ def conditions(observed: Observed, plan: Plan) -> list[Condition]:
         "Degraded": degraded(observed, plan),
         "Paused": paused(observed),
         images.KIND: images_degraded(observed, plan),
+        template.KIND: template_current(observed),
     }
     return [_condition(observed, kind, judgement) for kind, judgement in judgements.items()]
 
@@ -156,14 +157,25 @@ def paused(observed: Observed) -> Judgement:
 
 def images_degraded(observed: Observed, plan: Plan) -> Judgement:
     """Judge whether images need attention; where a fault hides them, what was said before holds."""
-    judgement = images.judge(observed, plan.images)
+    unknown = (Reason.NOT_OBSERVED, "The pool's images have not been looked at yet.")
+    return _or_before(observed, images.KIND, images.judge(observed, plan.images), unknown)
+
+
+def template_current(observed: Observed) -> Judgement:
+    """Judge whether the template is as the revision in service has it; where a fault hides it, as before."""
+    unknown = (Reason.NOT_CHECKED, "The template has not been compared yet.")
+    return _or_before(observed, template.KIND, template.judge(observed), unknown)
+
+
+def _or_before(observed: Observed, kind: str, judgement: Judgement | None, unknown: tuple[Reason, str]) -> Judgement:
+    """Return a judgement, or where there is none what was said before."""
     if judgement is not None:
         status, reason, message = judgement
         return status, reason, sentence(message)
-    before = find(observed.pool.status, images.KIND)
+    before = find(observed.pool.status, kind)
     if before is not None:
         return before.status, reasons.find(before.reason) or Reason.UNKNOWN, before.message
-    return "Unknown", Reason.NOT_OBSERVED, "The pool's images have not been looked at yet."
+    return ("Unknown", *unknown)
 
 
 def _work(observed: Observed, plan: Plan) -> _Work | Fault:

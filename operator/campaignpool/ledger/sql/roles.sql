@@ -34,6 +34,7 @@ BEGIN
             campaign_pool.release(text, text),
             campaign_pool.extend(text, interval, text),
             campaign_pool.peek(text, text),
+            campaign_pool.template_changed(text),
             campaign_pool.health(text) TO campaign_pool_app;
         GRANT SELECT ON campaign_pool.pools, campaign_pool.owners, campaign_pool.trends, campaign_pool.images
             TO campaign_pool_app;

@@ -82,11 +82,20 @@ CREATE TABLE campaign_pool.revision (
     tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped, hash, columns}], root first
     rows         bigint NOT NULL,                       -- of one campaign
     statements   integer NOT NULL,                      -- of one batch, whatever its size
+    left_out     text[] NOT NULL,                       -- tables that it does not name and that had rows of the template
     installed_at timestamptz NOT NULL DEFAULT now(),
     dropped_at   timestamptz                            -- its tables and functions are gone
 );
 CREATE INDEX revision_pool ON campaign_pool.revision (pool_id);
 ALTER TABLE campaign_pool.pool ADD FOREIGN KEY (revision_id) REFERENCES campaign_pool.revision;
+
+-- What asks the operator to compare the template: `template_changed` inserts, the operator deletes what it has answered. No
+-- foreign key: the application may hold its transaction open for long.
+CREATE TABLE campaign_pool.template_change (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pool_id  integer NOT NULL
+);
+CREATE INDEX template_change_pool ON campaign_pool.template_change (pool_id);
 
 -- Campaigns that nobody has claimed. A claim moves its campaign to `claimed`, so this table stays small.
 CREATE TABLE campaign_pool.campaign (

@@ -67,6 +67,7 @@ BEGIN
         root_table = NULL, tickets = NULL, slots = NULL, changes = NULL, misses = NULL
     WHERE id = the_pool;
     DELETE FROM campaign_pool.target WHERE pool_id = the_pool;
+    DELETE FROM campaign_pool.template_change WHERE pool_id = the_pool;
     EXECUTE format('DROP SEQUENCE IF EXISTS campaign_pool.tickets_%1$s, campaign_pool.slots_%1$s, campaign_pool.changes_%1$s, '
         'campaign_pool.misses_%1$s', the_pool);
     RETURN true;

@@ -11,9 +11,9 @@ SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('campaign_pool.revis
 
 -- name: put_revision
 INSERT INTO campaign_pool.revision
-    (id, pool_id, plan_hash, fingerprint, template, key_type, root_suffix, blueprint, tables, rows, statements)
+    (id, pool_id, plan_hash, fingerprint, template, key_type, root_suffix, blueprint, tables, rows, statements, left_out)
 OVERRIDING SYSTEM VALUE
-SELECT $1, p.id, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11 FROM campaign_pool.pool p WHERE p.name = $2;
+SELECT $1, p.id, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12 FROM campaign_pool.pool p WHERE p.name = $2;
 
 -- name: use_revision
 SELECT campaign_pool.use_revision($1, $2, $3);
