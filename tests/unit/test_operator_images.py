@@ -22,7 +22,7 @@ from campaignpool_operator.jobs.images import BACKOFF_SECONDS, KEPT_SECONDS
 from campaignpool_operator.jobs.managed import PoolRef
 from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
-from campaignpool_operator.plan.images import ACTIVE_SECONDS, plan
+from campaignpool_operator.plan.images import ACTIVE_SECONDS, STARTING_SECONDS, plan
 from campaignpool_operator.plan.plan import plan as plan_all
 from campaignpool_operator.status import images as image_status
 from campaignpool_operator.status.conditions import find as condition
@@ -72,9 +72,14 @@ def test_what_is_due_later_is_looked_at_then() -> None:
 
 
 def test_at_most_one_job_is_active() -> None:
-    result = plan(copying(DUE, image_jobs=(images_job(3),)))
+    active = images_job(3)
+    result = plan(copying(DUE, image_jobs=(active,), pods={active.name: JobPods(started=True)}))
     assert result.actions == ()
     assert result.next_check == ACTIVE_SECONDS
+
+
+def test_a_job_without_a_started_pod_is_looked_at_more_often() -> None:
+    assert plan(copying(DUE, image_jobs=(images_job(3),))).next_check == STARTING_SECONDS
 
 
 def test_the_number_follows_the_highest_of_the_jobs_that_are_there() -> None:
@@ -144,7 +149,7 @@ def test_a_job_that_no_pod_starts_for_is_replaced_after_its_deadline_and_a_pause
     assert actions(stuck(120)) == []
     waiting = plan(stuck(150))
     assert waiting.actions == ()
-    assert (waiting.failures.count, waiting.failures.wait, waiting.next_check) == (3, 10, 10)
+    assert (waiting.failures.count, waiting.failures.wait, waiting.next_check) == (3, 10, STARTING_SECONDS)
     assert actions(stuck(160)) == [
         DeleteJob("chiwar-images-7", "uid-images-7", "no pod of it started within 120 s", "Images"),
         CreateImagesJob(8, 3, 2, "for Job chiwar-images-7: no pod of it started within 120 s"),

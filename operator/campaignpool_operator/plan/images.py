@@ -19,12 +19,15 @@ from campaignpool.ledger.images import ImageTotals
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.images import BACKOFF_SECONDS
 from campaignpool_operator.jobs.managed import ManagedJob
-from campaignpool_operator.jobs.pods import Obstacle
+from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan.actions import CreateImagesJob, DeleteJob, ImagesAction, RetryImages
 from campaignpool_operator.plan.failures import not_started
 
 ACTIVE_SECONDS = 15.0
-"""While a Job is active, look this often how far it is."""
+"""While a Job copies, look this often how far it is."""
+
+STARTING_SECONDS = 5.0
+"""While no pod of a Job has started, look this often why."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def plan(observed: Observed) -> ImagesPlan:
     if active:
         actions += _superseded(observed, active)
         obstacle = next((pods.obstacle for job in active if (pods := observed.pods.get(job.name)) is not None), None)
-        result = ImagesPlan(tuple(actions), failures, obstacle, ACTIVE_SECONDS)
+        started = any(observed.pods.get(job.name, JobPods()).started for job in active)
+        again = ACTIVE_SECONDS if started else STARTING_SECONDS
+        result = ImagesPlan(tuple(actions), failures, obstacle, again)
         return (
             result
             if any(isinstance(action, DeleteJob) for action in actions)
@@ -114,7 +119,7 @@ def _replaced(observed: Observed, active: list[ManagedJob], result: ImagesPlan) 
     told = f"{obstacle.message.rstrip('.')}; {times}; the next is created after a pause"
     result = replace(result, failures=failures, obstacle=replace(obstacle, message=told))
     if failures.wait:
-        return replace(result, next_check=min(ACTIVE_SECONDS, failures.wait))
+        return replace(result, next_check=min(STARTING_SECONDS, failures.wait))
     due = observed.ledger.images.due if observed.ledger is not None else 0
     if not due or observed.images_fault is not None:
         return result
