@@ -79,6 +79,8 @@ class Root(Model):
     """The table of the campaigns. It cannot change once the pool exists."""
     set_: dict[ColumnName, Expression] = Field(default_factory=dict, alias="set", max_length=64)
     """Columns of the campaign itself that are not copied but set, each to an SQL expression."""
+    references: dict[ReferenceName, TableName] = Field(default_factory=dict, max_length=32)
+    """References of the campaign itself that the database does not declare as foreign keys, as for other tables."""
     restore: list[ColumnName] = Field(default_factory=list, max_length=64)
     """Columns that triggers change while a campaign is cloned, such as counters: once all rows are inserted, they get
     the template's values again."""

@@ -1,12 +1,13 @@
 """Keys that the application makes as text, and keys inside of arrays, documents and expressions."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger.database import Connection
-from tests.support import field
+from tests.support import field, ledgers
 
 pytestmark = pytest.mark.integration
 
@@ -68,9 +69,30 @@ async def test_a_roots_key_is_set_from_variables_alone(connection: Connection, e
         await field.put(connection, text, '"isTemplate"')
 
 
+@pytest.mark.parametrize(
+    ("kind", "spellings"),
+    [
+        ("uuid PRIMARY KEY DEFAULT gen_random_uuid()", [str.upper, "{{{}}}".format]),
+        ("serial PRIMARY KEY", [" {}".format, "+{}".format, "00{}".format]),
+        ("char(40) PRIMARY KEY DEFAULT gen_random_uuid()", ["{}  ".format]),
+    ],
+)
+async def test_a_campaign_is_known_by_any_spelling_of_its_key(
+    connection: Connection, kind: str, spellings: list[Callable[[str], str]]
+) -> None:
+    await connection.execute(field.CAMPAIGNS.replace("uuid PRIMARY KEY DEFAULT gen_random_uuid()", kind))
+    await field.made(connection, field.ROOT)
+    claim = await ledgers.claim(connection, "me")
+    for spelling in (str, *spellings):
+        key = spelling(claim["campaign_id"])
+        assert await connection.fetchval("SELECT campaign_pool.extend($1, interval '2 hours')", key)
+    await connection.execute("SELECT campaign_pool.release($1)", key)
+    assert await connection.fetchval("SELECT released_at IS NOT NULL FROM campaign_pool.claimed")
+
+
 SCENES = f"""
 {field.CAMPAIGNS}
-ALTER TABLE campaigns ADD start uuid;
+ALTER TABLE campaigns ADD start uuid, ADD first uuid, ADD options jsonb;
 CREATE TABLE scenes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), campaign_id uuid NOT NULL REFERENCES campaigns,
                      title text, layout jsonb, raw json, members uuid[], names text[], body text);
 CREATE TABLE steps (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns,
@@ -78,6 +100,7 @@ CREATE TABLE steps (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES 
 INSERT INTO scenes (campaign_id, title) SELECT id, 's' || n FROM campaigns, generate_series(1, 3) n;
 INSERT INTO steps (campaign_id) SELECT id FROM campaigns, generate_series(1, 30) n;
 UPDATE campaigns SET start = (SELECT id FROM scenes WHERE title = 's1');
+UPDATE campaigns SET first = start, options = jsonb_build_object('open', jsonb_build_array(start));
 UPDATE scenes SET layout = jsonb_build_object(
         'next', (SELECT id FROM scenes n WHERE n.title = 's2'), 'out', gen_random_uuid(), 'none', NULL,
         'exits', (SELECT jsonb_agg(jsonb_build_object('to', id, 'label', title) ORDER BY title) FROM scenes)),
@@ -89,7 +112,10 @@ UPDATE steps SET after = ARRAY[1 + id % 30, 1 + (id + 7) % 30, 4711],
     layout = jsonb_build_object('next', 1 + id % 30);
 """
 DECLARED = """
-    root: {table: campaigns, set: {is_master_template: "false", start: "$clone_of(scenes, start)"}}
+    root:
+      table: campaigns
+      set: {is_master_template: "false", start: "$clone_of(scenes, start)"}
+      references: {first: scenes, "options.open[*]": scenes}
     tables:
     - name: scenes
       references: {layout.next: scenes, "layout.exits[*].to": scenes, layout.none: scenes, layout.no.such: scenes,
@@ -109,6 +135,9 @@ async def test_keys_in_arrays_documents_and_texts_are_those_of_the_clone(connect
     await field.removed(connection, keys)
 
 
+ROOT_KEYS = "start::text, first::text, options::text"
+
+
 async def content(connection: Connection, campaign: str) -> object:
     """All that a campaign holds, with its own keys named after their rows."""
     scenes = await connection.fetch("SELECT * FROM scenes WHERE campaign_id = $1 ORDER BY title", campaign)
@@ -116,7 +145,7 @@ async def content(connection: Connection, campaign: str) -> object:
     numbers = {row["id"]: n for n, row in enumerate(steps)}
     text = json.dumps([
         [dict(row) | {"id": "", "campaign_id": ""} for row in scenes],
-        str(await connection.fetchval("SELECT start FROM campaigns WHERE id = $1", campaign)),
+        await connection.fetchval(f"SELECT ARRAY[{ROOT_KEYS}] FROM campaigns WHERE id = $1", campaign),
     ], default=str)  # fmt: skip
     for row in scenes:
         text = text.replace(str(row["id"]), row["title"])

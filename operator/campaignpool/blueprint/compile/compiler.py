@@ -35,7 +35,8 @@ def table_names(blueprint: Blueprint, *, copies: bool = False) -> list[str]:
     declared = [blueprint.root.table, *(table.name for table in blueprint.tables)]
     sets = [blueprint.root.set_, *(table.set_ for table in blueprint.tables)]
     called = [name for item in sets for expression in item.values() for name in _called(expression)]
-    referred = [name for table in blueprint.tables for name in table.references.values()] + called
+    references = [blueprint.root.references, *(table.references for table in blueprint.tables)]
+    referred = [name for item in references for name in item.values()] + called
     typed = [name for table in blueprint.tables for item in table.polymorphic for name in item.targets.values()]
     where = blueprint.images or ImageTables()
     images = [where.attachments, where.blobs] if copies else []
@@ -78,7 +79,7 @@ class _Compiler:
 
     def plan(self) -> ClonePlan:
         declared_root = self.blueprint.root
-        root = Table(name=declared_root.table, set_=declared_root.set_, restore=declared_root.restore)
+        root = Table(name=declared_root.table, **declared_root.model_dump(exclude={"table"}))
         declared = [root, *self.blueprint.tables]
         facts = [self._facts(table.name) for table in declared]
         self._refuse()

@@ -43,7 +43,7 @@ def decide(facts: Facts) -> Discovery:
 def as_blueprint(found: Discovery) -> Blueprint:
     """Return the proposal as a blueprint, without its reasons."""
     return Blueprint(
-        root=Root(table=found.root.name, set_=_sets(found.root.settings)),
+        root=Root(table=found.root.name, set_=_sets(found.root.settings), references=dict(found.root.references)),
         tables=[
             Table(
                 name=table.name,
@@ -97,7 +97,8 @@ def _root(facts: Facts, root: TableFacts, owner: str | None, inside: set[int], o
             0, Note(f"{owner} is copied: until somebody claims it, a campaign belongs to the template's owner")
         )
     comment = f"the template is one of {facts.campaigns:,} rows"
-    return TableIn(facts.names[root.oid], comment, settings=tuple(results), notes=tuple(notes))
+    references = _references(facts, root, inside, {item.column for item in results} | ({owner} if owner else set()))
+    return TableIn(facts.names[root.oid], comment, settings=tuple(results), notes=tuple(notes), references=references)
 
 
 def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> TableIn:
@@ -117,12 +118,16 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     if happens:
         notes.append(Note(f"{', '.join(happens)} are copied", look=True))
     comment = f"{names.counted(counted.rows, 'row')} of the template, of {counted.total:,}"
-    settled = {item.column for item in result}
-    implied = facts.implied.get(own.oid, {})
-    references = {c: facts.names[to] for c, to in implied.items() if to in inside and c not in settled}
+    references = _references(facts, own, inside, {item.column for item in result})
     return TableIn(
         facts.names[own.oid], comment, where, why, tuple(result), tuple(polymorphic), tuple(notes), references
     )
+
+
+def _references(facts: Facts, table: TableFacts, inside: set[int], settled: set[str]) -> dict[str, str]:
+    """Return the columns that hold keys of tables of the blueprint without a foreign key."""
+    implied = facts.implied.get(table.oid, {})
+    return {name: facts.names[to] for name, to in implied.items() if to in inside and name not in settled}
 
 
 def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[list[Reference], list[Note]]:

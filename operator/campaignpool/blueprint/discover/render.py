@@ -24,6 +24,7 @@ def render(found: Discovery) -> str:
         *_commented(f"  table: {_scalar(found.root.name)}", found.root.comment),
         *_notes(found.root.notes, 2),
         *_settings(found.root.settings, 2),
+        *_references(found.root, 2),
     ]
     lines += ["", "tables:" if found.tables else "tables: []"]
     for table in found.tables:
@@ -40,12 +41,7 @@ def _table(table: TableIn) -> Iterator[str]:
         yield from _commented(f"    where: {_scalar(table.where)}", table.why_where)
     yield from _notes(table.notes, 4)
     yield from _settings(table.settings, 4)
-    if table.references:
-        yield "    references:"
-    for column, target in table.references.items():
-        yield from _commented(
-            f"      {_scalar(column)}: {_scalar(target)}", f"{MARK}: no foreign key: matched by its name and its ids"
-        )
+    yield from _references(table, 4)
     if table.polymorphic:
         yield "    polymorphic:"
     for pair in table.polymorphic:
@@ -56,6 +52,14 @@ def _table(table: TableIn) -> Iterator[str]:
         yield "        targets:"
         for name, target in pair.targets.items():
             yield f"          {_scalar(name)}: {_scalar(target)}"
+
+
+def _references(table: TableIn, indent: int) -> Iterator[str]:
+    if table.references:
+        yield f"{' ' * indent}references:"
+    for column, target in table.references.items():
+        line = f"{' ' * (indent + 2)}{_scalar(column)}: {_scalar(target)}"
+        yield from _commented(line, f"{MARK}: no foreign key: matched by its name and its ids")
 
 
 def _settings(settings: Iterable[Setting], indent: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN CASE
     WHEN type = 'uuid' AND key ~* '^\{?[0-9a-f]{4}(-?[0-9a-f]{4}){7}\}?$' THEN key::uuid::text
     WHEN type IN ('smallint', 'integer', 'bigint') AND key ~ '^\s*[+-]?[0-9]{1,18}\s*$' THEN key::bigint::text
+    WHEN type = 'bpchar' THEN rtrim(key, ' ')
     ELSE key
 END;
 

@@ -18,7 +18,8 @@ BEGIN
             SELECT c.* INTO STRICT k
             FROM campaign_pool.claimed c JOIN campaign_pool.pool p ON p.id = c.pool_id
             LEFT JOIN campaign_pool.revision r ON r.id = c.revision_id
-            WHERE c.campaign_id IN ($1, as_uuid, as_number) AND c.campaign_id = campaign_pool.normal_key($1, r.key_type)
+            WHERE c.campaign_id IN ($1, as_uuid, as_number, rtrim($1, ' '))
+              AND c.campaign_id = campaign_pool.normal_key($1, r.key_type)
               AND c.campaign_id <> c.id::text AND p.name = coalesce($2, p.name) FOR UPDATE OF c;
         EXCEPTION
             WHEN no_data_found THEN
