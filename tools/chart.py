@@ -20,7 +20,7 @@ from campaignpool.api.model import Model
 from campaignpool.api.resource import GROUP, PLURAL
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, Rule
 from campaignpool_operator.runtime.config import VERSION
-from tools import alerts
+from tools import alerts, dashboards, metrics_page, runbooks
 from tools.chart_values import Values
 
 CHART = Path("charts/campaignpool-operator")
@@ -207,6 +207,9 @@ def generated(root: Path = Path()) -> dict[Path, str]:
         CHART / "templates/_rules.tpl": rbac_templates(),
         CHART / "templates/crds.yaml": crd_template(),
         **alerts.generated(),
+        **dashboards.generated(),
+        **runbooks.generated(),
+        **metrics_page.generated(),
         RIGHTS: between(root / RIGHTS, "rights", rbac_table()),
     }
 

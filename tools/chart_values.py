@@ -151,11 +151,24 @@ class Rules(Model):
     labels: Strings = {}
     """Labels by which your Prometheus selects it."""
     runbook_url: str = "https://campaignpool.dev/runbooks"
-    """Start of the alerts' `runbook_url`; the alert's name follows after a slash."""
+    """Start of the addresses of runbooks, in alerts and dashboards; the alert's name follows after a slash."""
+
+
+class Dashboards(Model):
+    """The Grafana dashboards, one ConfigMap each."""
+
+    enabled: bool = False
+    """Create them."""
+    labels: Strings = {"grafana_dashboard": "1"}
+    """Labels by which Grafana's sidecar finds them."""
+    annotations: Strings = {}
+    """Annotations, such as the sidecar's `grafana_folder`."""
+    namespace: str = ""
+    """Their namespace; empty: the release's."""
 
 
 class Monitoring(Model):
-    """What the Prometheus operator reads."""
+    """What the Prometheus operator and Grafana read."""
 
     service_monitor: Monitor = Monitor()
     """Scrape by way of the Service."""
@@ -163,6 +176,8 @@ class Monitoring(Model):
     """Scrape the pods without a Service."""
     prometheus_rule: Rules = Rules()
     """The alerts."""
+    dashboards: Dashboards = Dashboards()
+    """The dashboards."""
 
 
 class Values(Model):
@@ -241,4 +256,4 @@ class Values(Model):
     network_policy: NetworkPolicy = NetworkPolicy()
     """The NetworkPolicy of the operator's pods."""
     monitoring: Monitoring = Monitoring()
-    """What the Prometheus operator reads."""
+    """What the Prometheus operator and Grafana read."""

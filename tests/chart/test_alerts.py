@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from campaignpool_operator.runtime.families import FAMILIES
-from tools.alerts import ALERTS, RUNBOOK_URL, rules
+from tools.alerts import ALERTS, rules
+from tools.grafana import RUNBOOK_URL
 
 ROOT = Path(__file__).parents[2]
 POOL = 'namespace="game", pool="chiwar"'

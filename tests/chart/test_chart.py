@@ -13,7 +13,9 @@ import yaml
 from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES
-from tests.support.helm import CHART, HELMS, Helm, helms
+from tests.support.helm import CHART, HELMS, NAMESPACE, Helm, helms
+from tools.alerts import ALERTS
+from tools.dashboards import DASHBOARDS
 
 pytestmark = pytest.mark.integration
 
@@ -29,11 +31,18 @@ MATRIX: dict[str, dict[str, Any]] = {
         "rbac": {"create": False, "aggregate": False},
     },
     "OpenShift": {"podSecurityContext": {"runAsNonRoot": True}, "crds": {"keep": False}},
-    "monitoring": {"monitoring": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
+    "monitoring": {
+        "monitoring": {
+            "serviceMonitor": {"enabled": True},
+            "podMonitor": {"enabled": True},
+            "dashboards": {"enabled": True, "namespace": "stage"},
+        }
+    },
     "scaled down": {"replicas": 0, "rbac": {"scaleRole": False}},
 }
 PATHS = {
     "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
+    "ConfigMap": "api/v1/namespaces/{}/configmaps",
     "Service": "api/v1/namespaces/{}/services",
     "Deployment": "apis/apps/v1/namespaces/{}/deployments",
     "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
@@ -159,6 +168,25 @@ def test_the_alerts_are_rendered_with_their_runbooks(helm: Helm) -> None:
     assert len(listed) >= 10
     for item in listed:
         assert item["annotations"]["runbook_url"] == f"https://wiki.example.com/pools/{item['alert']}"
+
+
+def test_the_dashboards_are_what_grafanas_sidecar_loads(helm: Helm) -> None:
+    assert "ConfigMap" not in [item["kind"] for item in helm.template({})]
+    mine = {"annotations": {"grafana_folder": "Game"}, "namespace": "monitoring"}
+    rules = {"runbookUrl": "https://wiki.example.com/pools/"}
+    for options, namespace in (({}, NAMESPACE), (mine, "monitoring")):
+        values = {"monitoring": {"dashboards": {"enabled": True, **options}, "prometheusRule": rules}}
+        maps = [item for item in helm.template(values) if item["kind"] == "ConfigMap"]
+        documents = [json.loads(text) for item in maps for text in item["data"].values()]
+        assert {document["uid"] for document in documents} == {dashboard.uid for dashboard in DASHBOARDS}
+        for item in maps:
+            assert item["metadata"]["namespace"] == namespace
+            assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
+            assert item["metadata"].get("annotations", {}) == options.get("annotations", {})
+        runbooks = {
+            link["url"] for document in documents for panel in document["panels"] for link in panel.get("links", [])
+        }
+        assert runbooks == {f"https://wiki.example.com/pools/{alert.name}" for alert in ALERTS}
 
 
 def test_every_object_of_the_readme_example_renders(helm: Helm) -> None:
