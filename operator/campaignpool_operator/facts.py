@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from campaignpool.api.reasons import Reason, find
@@ -119,6 +119,34 @@ class TemplateFacts:
 
 
 @dataclass(frozen=True)
+class Sizing:
+    """What sizing found for the master pool.
+
+    Attributes:
+        recommended: The size that the demand needs, within the limits.
+        applied: The size that the pool is kept at; None unless `sizing.mode` is Auto.
+        keep: Ready campaigns beyond this number are retired; above `applied` while a surplus is to drain.
+        limited_by: The limit that changed the size.
+        basis: What the size follows.
+        lead_seconds: How long a refill takes.
+        day, week: Claims of the last day and week, and how many of them met an empty pool.
+        expected: The share of claims that will find a ready campaign; None without claims.
+        peak: When the coming day needs a larger size, and which.
+    """
+
+    recommended: int
+    applied: int | None
+    keep: int
+    limited_by: Literal["MinSize", "MaxSize"] | None
+    basis: Literal["Fixed", "Recent", "Blend", "Schedule"]
+    lead_seconds: float
+    day: tuple[int, int] = (0, 0)
+    week: tuple[int, int] = (0, 0)
+    expected: float | None = None
+    peak: tuple[datetime, int] | None = None
+
+
+@dataclass(frozen=True)
 class Observed:
     """What one loop knows at one moment.
 
@@ -144,6 +172,8 @@ class Observed:
         changed: Ready campaigns that an audit found different from what was cloned, with the cause.
         activity: What happened since the last loop, for metrics.
         template: How the template stands to the revision in service; None: it was not compared.
+        sizing: What sizing found, the size of `spec` among it; None: off, or it is not known yet.
+        sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
     """
 
     pool: Pool
@@ -165,6 +195,8 @@ class Observed:
     changed: Mapping[UUID, str] = field(default_factory=dict)
     activity: Activity | None = None
     template: "TemplateFacts | None" = None
+    sizing: Sizing | None = None
+    sizing_fault: str = ""
 
     def cluster_age(self, moment: datetime) -> float:
         """Return the seconds since a time that the API server wrote, never less than none."""

@@ -32,12 +32,14 @@ from campaignpool_operator.runtime.figures import Look
 from campaignpool_operator.runtime.listener import Listeners
 from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.session import Session, Sessions, apply_spec
+from campaignpool_operator.sizing.sizers import Sizers
 from campaignpool_operator.status import events
 from campaignpool_operator.status import images as image_status
+from campaignpool_operator.status import sizing as sizing_status
 from campaignpool_operator.status import template as template_status
 from campaignpool_operator.status.conditions import find
 from campaignpool_operator.status.project import project, transitions
-from campaignpool_operator.text import dump
+from campaignpool_operator.text import dump, merge_patch
 
 TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)
@@ -67,6 +69,7 @@ class Reconciler:
         self._config, self._cluster, self._listeners, self._metrics = config, cluster, listeners, metrics
         self._databases = Databases()
         self._sessions = Sessions(cluster, self._databases, listeners.want, config.resync_seconds)
+        self._sizers = Sizers(config.sizing_speed, time.monotonic)
         self._faults: dict[str, int] = {}
         self._audits: dict[str, float] = {}
         self._templates = Templates()
@@ -84,6 +87,7 @@ class Reconciler:
 
     async def close(self) -> None:
         """Close the connections to databases."""
+        await self._sizers.close()
         await self._databases.close()
 
     async def _once(self, key: str) -> tuple[str, float | None]:
@@ -120,6 +124,7 @@ class Reconciler:
         self._listeners.drop(key)
         self._metrics.drop(key)
         self._sessions.forget(key)
+        self._sizers.forget(key)
         self._faults.pop(key, None)
         self._audits.pop(key, None)
         self._templates.forget(key)
@@ -129,18 +134,20 @@ class Reconciler:
         """Bring a pool nearer to what is wanted."""
         session = await self._sessions.prepare(pool)
         try:
+            session = await self._sizers.size(session)
             session = await apply_spec(session, self._config.resync_seconds)
             audits = self._audit_is_due(pool.key)
             last, image = self._metrics.activity(pool.key), self._config.seeder_image
             observed = await observe(session, self._cluster, image, self._templates, audits=audits, last=last)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
+            self._sizers.measure(observed, todo)
         finally:
             await self._sessions.close(session)
         if self._is_hiccup(observed):
             return "fault", HICCUP_SECONDS
         await self._write_status(observed, todo)
-        return self._next(observed, todo)
+        return self._next(observed, todo, self._sizers.wait(session))
 
     def _audit_is_due(self, key: str) -> bool:
         """Return whether to audit the pool in this loop: once per resync."""
@@ -160,15 +167,15 @@ class Reconciler:
         self._sessions.recheck(pool.key)
         return True
 
-    def _next(self, observed: Observed, todo: Plan) -> tuple[str, float]:
-        """Return the loop's result, and the seconds until the next."""
+    def _next(self, observed: Observed, todo: Plan, sizing: float | None) -> tuple[str, float]:
+        """Return the loop's result, and the seconds until the next; `sizing` is when the size is decided again."""
         key = observed.pool.key
         if observed.fault is not None:
             self._sessions.recheck(key)
             return "fault", self._pause(key, observed.fault)
         self._faults.pop(key, None)
         resync = self._config.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (so that pools spread out)
-        waits = [resync, todo.next_check]
+        waits = [resync, todo.next_check, sizing]
         if any(job.active for job in observed.jobs):
             waits.append(ACTIVE_SECONDS)
         return "ok", min(wait for wait in waits if wait is not None)
@@ -236,16 +243,17 @@ class Reconciler:
         self._metrics.show(pool.key, _look(observed, status))
         if wanted == pool.raw_status:
             return
-        # A merge patch leaves alone what it does not name: what is no longer there has to be named.
-        removed = dict.fromkeys(pool.raw_status.keys() - wanted.keys())
-        await self._cluster.patch_status(pool.namespace, pool.name, pool.resource_version, {**removed, **wanted})
+        patch = merge_patch(pool.raw_status, wanted)
+        await self._cluster.patch_status(pool.namespace, pool.name, pool.resource_version, patch)
         self._metrics.status_writes.inc()
         _log_condition(pool, status)
-        for event in (
+        news = (
             *transitions(pool.status, status),
             *template_status.events(pool.status, status),
             *image_status.events(observed, pool.status, status),
-        ):
+            *sizing_status.events(pool.status, status),
+        )
+        for event in news:
             await self._post(pool, event)
 
     async def _post(self, pool: Pool, event: Event) -> None:

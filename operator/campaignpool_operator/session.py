@@ -17,7 +17,7 @@ from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
-from campaignpool_operator.facts import FINALIZER, Fault, Pool
+from campaignpool_operator.facts import FINALIZER, Fault, Pool, Sizing
 from campaignpool_operator.resource import BlueprintText, parse_spec, read_blueprint, read_url
 
 
@@ -32,6 +32,8 @@ class Session:
         compiled: The blueprint against the current database; None where a fault is in the way.
         quiet: Every change that comes after this sends a notification; else look again soon.
         fault: The first thing that failed.
+        sizing: What sizing found; `spec` has its size.
+        sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
     """
 
     pool: Pool
@@ -40,6 +42,8 @@ class Session:
     compiled: Compiled | None = None
     quiet: bool = True
     fault: Fault | None = None
+    sizing: Sizing | None = None
+    sizing_fault: str = ""
 
 
 @dataclass(frozen=True)

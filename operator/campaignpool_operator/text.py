@@ -1,5 +1,6 @@
 """How the operator writes sentences, times and statuses."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,3 +22,12 @@ def stamp(moment: datetime) -> str:
 def dump(model: BaseModel) -> dict[str, Any]:
     """Return a model as the Kubernetes API takes it."""
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def merge_patch(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON merge patch that makes one object the other: it leaves alone what it does not name."""
+    result: dict[str, Any] = dict.fromkeys(key for key in before if key not in wanted)
+    for key, value in wanted.items():
+        old = before.get(key)
+        result[key] = merge_patch(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result

@@ -7,8 +7,9 @@ import pytest
 import chiwar
 from campaignpool.cli import main
 from campaignpool.cli.common import FAULT
-from campaignpool.ledger import claims
+from campaignpool.ledger import demand
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.demand import CLAIMANT_CLAIMS, Demand
 from tests.support import ledgers
 from tests.support.commands import on
 
@@ -17,10 +18,10 @@ SCRIPT, *OTHERS = (str(user) for user in chiwar.NEW_USERS[:3])
 
 
 def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    async def work(connection: Connection) -> list[tuple[float, float, int]]:
+    async def work(connection: Connection) -> list[Demand]:
         await ledgers.installed(connection)
         await ledgers.filled(connection, "", 2)
-        for number in range(claims.CLAIMANT_CLAIMS + 2):
+        for number in range(CLAIMANT_CLAIMS + 2):
             await ledgers.claim(connection, SCRIPT, f"script-{number}")
         released = await ledgers.claim(connection, OTHERS[0], "released")
         await connection.execute("SELECT campaign_pool.release($1)", released["campaign_id"])
@@ -31,13 +32,15 @@ def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.Capture
             " SELECT id, '', date_trunc('hour', now()) - interval '50 days', 'clone', 40, 1, 1"
             " FROM campaign_pool.pool"
         )
-        return await claims.demand(connection, ledgers.POOL)
+        return await demand.read(connection, ledgers.POOL)
 
-    (_, seconds, old), *recent = on(chiwar_url, work)
-    assert (seconds, old) == (3600, 40)
-    assert {seconds for _, seconds, _ in recent} == {10}
+    (_, seconds, old, misses), *recent = on(chiwar_url, work)
+    assert (seconds, old, misses) == (3600, 40, 40)
+    assert {seconds for _, seconds, _, _ in recent} == {10}
     # Five claims of the script, and the retried one; the released claim is no demand.
-    assert sum(count for _, _, count in recent) == claims.CLAIMANT_CLAIMS + 1
+    assert sum(row.claims for row in recent) == CLAIMANT_CLAIMS + 1
+    # Two were ready for the script.
+    assert sum(row.misses for row in recent) == CLAIMANT_CLAIMS + 1 - 2
     assert abs(recent[-1][0] - datetime.now(UTC).timestamp()) < 60
 
     url = ("--database-url", chiwar_url)

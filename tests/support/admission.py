@@ -19,6 +19,9 @@ UNTRIED = (
     " existing errors to complete validation"
 )
 _SIZE = ("spec: Invalid value: size must not exceed maxSize",)
+_SIZING = ("spec.sizing: Invalid value: minSize must not exceed maxSize",)
+_SIZING_MAX = ("spec: Invalid value: sizing.maxSize must not exceed maxSize",)
+_SIZE_IS_FOUND = "size is found by sizing while sizing.mode is Auto: to scale by hand or autoscaler, set it to Off"
 _CONNECTIONS = ("spec: Invalid value: maxConcurrent must not exceed database.maxConnections",)
 _OWNERS = ("spec: Invalid value: owner ids must be unique",)
 _LIFETIME_TEXT = (
@@ -33,7 +36,13 @@ ALSO = {
         ".spec.size: Invalid value: 0: .spec.size accessor error: text is of the type string, expected int64",
     ),
     "spec.owners[0]-type": ("spec.owners[0]: Invalid value: 1: must be an object for an array of list-type map",),
-    "spec.maxSize-minimum": _SIZE,
+    "spec.maxSize-minimum": (*_SIZE, *_SIZING_MAX),
+    "spec.sizing.maxSize-maximum": _SIZING_MAX,
+    "spec.sizing.maxSize-minimum": _SIZING,
+    "spec.sizing.minSize-maximum": _SIZING,
+    "spec.sizing.schedules[0]-type": (
+        "spec.sizing.schedules[0]: Invalid value: 1: must be an object for an array of list-type map",
+    ),
     "spec.maxConcurrent-maximum": _CONNECTIONS,
     "spec.database.maxConnections-minimum": _CONNECTIONS,
     "spec.claims.lifetime.default-pattern": _LIFETIME,
@@ -43,7 +52,7 @@ ALSO = {
     "spec.owners-x-kubernetes-list-map-keys": _OWNERS,
 }
 """What else is wrong with the value of a bound: rules, its use as replicas of the Scale, its place in a list."""
-TEXTS = ("postgres", "1h", "https://example.com", "/a", "42")  # one of these has the pattern of any text
+TEXTS = ("postgres", "1h", "https://example.com", "/a", "42", "99.9%")  # one of these has the pattern of any text
 MISFITS = ("no fit", "no\tfit")  # one of these has the pattern of no text
 
 
@@ -214,6 +223,19 @@ RULES = {
     "owner ids must be unique": Rule(
         {"spec.owners": [{"id": "a", "size": 1}] * 2},
         ['spec.owners[1]: Duplicate value: {"id":"a"}', "spec: Invalid value: owner ids must be unique"],
+    ),
+    "minSize must not exceed maxSize": Rule(
+        {"spec.sizing.minSize": 3, "spec.sizing.maxSize": 2},
+        ["spec.sizing: Invalid value: minSize must not exceed maxSize"],
+    ),
+    "sizing.maxSize must not exceed maxSize": Rule(
+        {"spec.sizing.maxSize": 101, "spec.maxSize": 100},
+        ["spec: Invalid value: sizing.maxSize must not exceed maxSize"],
+    ),
+    _SIZE_IS_FOUND: Rule(
+        {"spec.sizing.mode": "Auto"},
+        [f"spec: Invalid value: {_SIZE_IS_FOUND}"],
+        {"spec.size": 6},
     ),
     "maxConcurrent must not exceed database.maxConnections": Rule(
         {"spec.maxConcurrent": 2, "spec.database.maxConnections": 1},

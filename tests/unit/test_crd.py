@@ -46,7 +46,12 @@ def test_every_field_is_described() -> None:
 
 def test_keys_of_map_lists_are_required() -> None:
     lists = [(path, node) for path, node in nodes(SCHEMA) if node.get("x-kubernetes-list-type") == "map"]
-    assert {path for path, _ in lists} == {".spec.owners", ".status.owners", ".status.conditions"}
+    assert {path for path, _ in lists} == {
+        ".spec.owners",
+        ".spec.sizing.schedules",
+        ".status.owners",
+        ".status.conditions",
+    }
     for path, node in lists:
         assert set(node["x-kubernetes-list-map-keys"]) <= set(node["items"]["required"]), path
 

@@ -86,23 +86,23 @@ BROKEN = {
     ),
     "rule over an unknown field": Broken(
         add_rule("self.sise > 1"),
-        f"{SPEC}.x-kubernetes-validations[3].rule: Invalid value: {shown('self.sise > 1')}: compilation failed:"
+        f"{SPEC}.x-kubernetes-validations[5].rule: Invalid value: {shown('self.sise > 1')}: compilation failed:"
         " ERROR: <input>:1:5: undefined field 'sise'\n | self.sise > 1\n | ....^",
     ),
     "rule that compares a number with a string": Broken(
         add_rule("self.size > '1'"),
-        f"{SPEC}.x-kubernetes-validations[3].rule: Invalid value: {shown('self.size > ' + chr(39) + '1' + chr(39))}:"
+        f"{SPEC}.x-kubernetes-validations[5].rule: Invalid value: {shown('self.size > ' + chr(39) + '1' + chr(39))}:"
         " compilation failed: ERROR: <input>:1:11: found no matching overload for '_>_' applied to '(int, string)'\n"
         " | self.size > '1'\n | ..........^",
     ),
     "rule that is no condition": Broken(
         add_rule("self.size + 1"),
-        f"{SPEC}.x-kubernetes-validations[3].rule: Invalid value: {shown('self.size + 1')}:"
+        f"{SPEC}.x-kubernetes-validations[5].rule: Invalid value: {shown('self.size + 1')}:"
         " cel expression must evaluate to a bool",
     ),
     "rule that cannot be parsed": Broken(
         add_rule("self.size >"),
-        f"{SPEC}.x-kubernetes-validations[3].rule: Invalid value: {shown('self.size >')}: compilation"
+        f"{SPEC}.x-kubernetes-validations[5].rule: Invalid value: {shown('self.size >')}: compilation"
         " failed: ERROR: <input>:1:11: Syntax error: the expression cannot be parsed\n | self.size >\n | ..........^",
     ),
     "rule over a list without a bound": Broken(
@@ -130,7 +130,7 @@ BROKEN = {
     ),
     "message that is no text": Broken(
         add_rule("self.size > 0", messageExpression="self.size"),
-        f"{SPEC}.x-kubernetes-validations[3].messageExpression: Invalid value:"
+        f"{SPEC}.x-kubernetes-validations[5].messageExpression: Invalid value:"
         f" {shown('self.size > 0', MessageExpression='self.size')}: messageExpression must evaluate to a string",
     ),
     "column with a broken path": Broken(

@@ -190,9 +190,46 @@ def test_sizes_keep_their_bounds_and_schedules_only_raise(rate: float, bounds: t
 def test_an_event_is_prepared_one_refill_ahead_and_ends() -> None:
     event = Event(START + 1000, START + 2000, 25)
     sizer = Sizer(History(), Target(0.999, events=(event,)), 30.0, jobs=2)
-    assert [sizer.decide(START + second).size for second in (950, 956, 1999, 2000)] == [1, 25, 25, 1]
+    assert [sizer.decide(START + second).size for second in (894, 896, 1999, 2000)] == [1, 25, 25, 1]
     assert sizer.peak(START).size == 25
-    assert START + 900 <= sizer.peak(START).at <= START + 1000
+    assert sizer.peak(START).at == START + 900
+
+
+def test_the_first_day_keeps_the_size_that_was_set() -> None:
+    target = Target(0.999, first_size=7)
+    for seconds, size, basis in ((3600.0, 7, "Fixed"), (1.5 * DAY, 2, "Blend")):
+        decision = Sizer(History([START]), target, 30.0).decide(START + seconds)
+        assert (decision.size <= size, decision.basis) == (True, basis)
+    assert Sizer(History(), target, 30.0).decide(START).size == 7
+
+
+def test_misses_correct_the_price_only_while_the_pool_has_the_decided_sizes() -> None:
+    times = poisson(0.02, 3 * DAY)
+    now = START + 3 * DAY
+
+    def price(serving_since: float) -> float:
+        sizer = Sizer(History(times), Target(0.999), 30.0)
+        sizer.serving_since = serving_since
+        sizer.missed(times[-40:])
+        sizer.decide(now)
+        return sizer.price
+
+    assert price(START) < price(float("inf"))
+
+
+def test_replacing_the_end_of_a_history_is_the_same_as_knowing_it_so() -> None:
+    times = poisson(0.05, 5000)
+    for since in (0, 60, 1234, 3000, 6000):
+        history = History(times)
+        kept = [at for at in times if at < START + since]
+        later = poisson(0.02, 5000 - since, start=START + since, seed=9) if since < 5000 else []
+        history.replace(START + since, later)
+        whole = History(kept + later)
+        assert history.start == whole.start
+        for start in range(0, 6000, 300):
+            window = (START + start, START + start + 300)
+            assert history.count(*window) == whole.count(*window)
+            assert history.by_minute(*window) == whole.by_minute(*window)
 
 
 @pytest.mark.parametrize("availability", [0.9, 0.99])

@@ -66,6 +66,13 @@ COLUMNS: list[dict[str, Any]] = [
         "description": "Ready campaigns from an older revision.",
     },
     {
+        "name": "Hits",
+        "type": "string",
+        "jsonPath": ".status.sizing.availability.day",
+        "priority": 1,
+        "description": "Share of the last day's claims on the master pool that found a ready campaign.",
+    },
+    {
         "name": "Paused",
         "type": "boolean",
         "jsonPath": ".spec.paused",
@@ -243,7 +250,7 @@ def _type_of(node: dict[str, Any]) -> str:
 
 def yaml_inline(value: Any) -> str:  # noqa: ANN401 (any YAML value)
     """Write a value as YAML on one line."""
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
 def generated() -> dict[Path, str]:

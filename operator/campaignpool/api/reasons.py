@@ -260,7 +260,34 @@ class Reason(StrEnum):
     IMAGES_FAILED = "ImagesFailed", "images", "Images were not copied after `images.maxAttempts`.", _IMAGES_RETRY
     IMAGES_STALLED = "ImagesStalled", "images", "Workers try and get no further.", "See `campaignpool images status`."
 
+    # --- sizing
+    SIZING_APPLIED = "SizingApplied", "sizing", "`spec.sizing` decides the size of the master pool."
+    RECOMMENDING = (
+        "Recommending", "sizing", "`spec.sizing` computes a size; the pool is kept at `spec.size`.",
+        "Compare `status.sizing.recommended` with `spec.size`; set `spec.sizing.mode` to Auto to apply it.")
+    LEARNING_DEMAND = (
+        "LearningDemand", "sizing", "There is less than a day of demand: the size is `spec.size` at least.")
+    SIZING_OFF = (
+        "SizingOff", "sizing", "`spec.sizing.mode` is Off.", "Set it to Recommend to see what the demand needs.")
+    SIZING_INVALID = (
+        "SizingInvalid", "sizing", "The time zone or a schedule of `spec.sizing` is invalid; the size stays.",
+        "Correct what the message names.")
+    DEMAND_UNKNOWN = "DemandUnknown", "sizing", "The demand has not been read yet.", "Check `Degraded`."
+    DESIRED_WITHIN_RANGE = "DesiredWithinRange", "sizing", "No limit changes the recommended size."
+    LIMITED_BY_MAX_SIZE = (
+        "LimitedByMaxSize", "sizing", "The demand needs more than the largest size.",
+        "Raise `spec.sizing.maxSize` or `spec.maxSize`, lower `spec.sizing.availability`, or shorten the lead time.")
+    LIMITED_BY_MIN_SIZE = (
+        "LimitedByMinSize", "sizing", "The demand needs less than `spec.sizing.minSize`.",
+        "Lower `spec.sizing.minSize` if fewer idle campaigns matter.")
+    TARGET_REACHED = "TargetReached", "sizing", "The claims of the last week were served as `spec.sizing` asks."
+    TARGET_MISSED = (
+        "TargetMissed", "sizing", "More claims of the last week met an empty pool than `spec.sizing` allows.",
+        "Raise the limit that `ScalingLimited` names, or set `mode` to Auto: [Size a pool](how-to/size-a-pool.md).")
+    TOO_FEW_CLAIMS = "TooFewClaims", "sizing", "The last week had too few claims to judge their share."
+
     # --- Events only
+    SIZING_BASIS_CHANGED = "SizingBasisChanged", "events", "The size follows something else than before."
     REVISION_INSTALLED = "RevisionInstalled", "events", "The blueprint was installed in the database."
     CAMPAIGNS_CHANGED = (
         "CampaignsChanged", "events", "The application changed rows of ready campaigns; these are replaced.",
@@ -294,6 +321,7 @@ HEADINGS = {
     "seeding": "Seeding",
     "template": "The template (`TemplateCurrent`)",
     "images": "Images (`ImagesDegraded`)",
+    "sizing": "Sizing (`SizingActive`, `ScalingLimited`, `AvailabilityReached`)",
     "kubernetes": "The Kubernetes API",
     "work": "A pool that works",
     "events": "Events only",

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.model import Model
 from campaignpool.api.resource import FILLED, MASTER, OPEN, Duration, Name, Quantity, rules
+from campaignpool.api.sizing import Sizing
 
 MAX_OWNERS = 256
 
@@ -239,6 +240,14 @@ class CampaignPoolSpec(Model):
                 "self.maxConcurrent <= self.database.maxConnections",
                 "maxConcurrent must not exceed database.maxConnections",
             ),
+            (
+                "!has(self.sizing) || !has(self.sizing.maxSize) || self.sizing.maxSize <= self.maxSize",
+                "sizing.maxSize must not exceed maxSize",
+            ),
+            (
+                "self.size == oldSelf.size || [self, oldSelf].exists(s, !has(s.sizing) || s.sizing.mode != 'Auto')",
+                "size is found by sizing while sizing.mode is Auto: to scale by hand or autoscaler, set it to Off",
+            ),
         )
     )
 
@@ -256,6 +265,8 @@ class CampaignPoolSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
     """Returning users with pools of their own."""
+    sizing: Sizing = Field(default_factory=Sizing, json_schema_extra=FILLED)
+    """The size of the master pool, found from its demand."""
     max_size: int = Field(default=100, ge=0, le=10000)
     """Most campaigns that may exist unclaimed (seeding, ready and retiring), over all owners. As many again may exist
     that other rows keep from being deleted."""

@@ -84,6 +84,50 @@ class LastSeed(StatusModel):
     """Time it spent cloning, without the start of its process."""
 
 
+class AvailabilityStatus(StatusModel):
+    """Which share of the claims on the master pool found a ready campaign."""
+
+    day: str | None = None
+    """Of the claims of the last 24 hours; absent without any."""
+    week: str | None = None
+    """Of the claims of the last seven days; absent without any."""
+    expected: str | None = None
+    """Of the claims to come at the recommended size, by the demand of the last weeks."""
+    claims: int = 0
+    """Claims of the last seven days. Released ones do not count."""
+    misses: int = 0
+    """How many of them met an empty pool."""
+
+
+class PeakStatus(StatusModel):
+    """The largest size that the coming 24 hours are expected to need."""
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    """When it is needed."""
+    size: int
+    """The size."""
+
+
+class SizingStatus(StatusModel):
+    """The size of the master pool that the demand needs."""
+
+    recommended: int
+    """The size that the availability needs now, within the limits."""
+    applied: int | None = None
+    """The size that the pool is kept at; absent unless `sizing.mode` is Auto."""
+    limited_by: Literal["MinSize", "MaxSize"] | None = None
+    """The limit that changed the recommended size."""
+    basis: Literal["Fixed", "Recent", "Blend", "Schedule"]
+    """What the size follows. Fixed: `spec.size`, while there is less than a day of demand. Recent: mostly the claims
+    of the last minutes. Blend: the season, and the level of the last day and hour. Schedule: a known event."""
+    lead_time_seconds: float
+    """How long a refill takes while no other is running: nine of ten take no longer."""
+    availability: AvailabilityStatus = Field(default_factory=AvailabilityStatus)
+    """Which share of claims found a ready campaign."""
+    next_peak: PeakStatus | None = None
+    """The largest size that the coming 24 hours are expected to need; absent if it is not above the size of now."""
+
+
 class CampaignPoolStatus(StatusModel):
     """How things stand, as the ledger has it."""
 
@@ -119,6 +163,8 @@ class CampaignPoolStatus(StatusModel):
     """The last seeding run that ended well."""
     images: ImagesStatus | None = None
     """How images stand; absent while none are copied."""
+    sizing: SizingStatus | None = None
+    """The size of the master pool that the demand needs; absent if `sizing.mode` is Off."""
     retried: str | None = None
     """The value of the annotation `campaignpool.dev/retry` that was last obeyed."""
     refreshed: str | None = None
@@ -130,4 +176,5 @@ class CampaignPoolStatus(StatusModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Progressing, Degraded, Paused, ImagesDegraded and TemplateCurrent."""
+    """Ready, Progressing, Degraded, Paused, ImagesDegraded, TemplateCurrent, SizingActive, ScalingLimited and
+    AvailabilityReached."""

@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from campaignpool.cli import pictures
 from campaignpool.cli.common import DONE, Run, Subcommands, command, group, print_lines
 from campaignpool.errors import ConfigurationError
-from campaignpool.ledger import claims as ledger
+from campaignpool.ledger import demand as ledger
 from campaignpool.ledger.database import Connection
 from campaignpool.sizing import compare, trace
 from campaignpool.sizing.compare import Demand, Outcome
-from campaignpool.sizing.simulation import TICK, Refills
+from campaignpool.sizing.simulation import Refills
+from campaignpool.sizing.sizer import TICK
 
 _SIZE = """\
 commands:
@@ -92,7 +93,7 @@ def _simulate(arguments: argparse.Namespace) -> Run | int:
         return _report(arguments, buckets)
 
     async def run(connection: Connection) -> int:
-        buckets = [trace.Bucket(*bucket) for bucket in await ledger.demand(connection, arguments.pool)]
+        buckets = [trace.Bucket(*bucket[:3]) for bucket in await ledger.read(connection, arguments.pool)]
         if not buckets:
             raise ConfigurationError(f"the ledger has no claims of a pool {arguments.pool}: write NAMESPACE/NAME")
         return _report(arguments, buckets)

@@ -12,25 +12,12 @@ HOURS_DAYS = 400
 COUNTED_SECONDS = 600
 """Claims older than this are added to the totals, so that a loop counts the records of half an hour at most."""
 
-CLAIMANT_CLAIMS = 5
-"""Claims of one claimant within ten minutes that count as demand."""
-
 _PRUNED_AT_ONCE = 10_000
 
 
 async def claimed(connection: Connection, pool: str) -> dict[str, int]:
     """Return how many campaigns of a pool were claimed, by owner, since the pool exists."""
     return {row["owner"]: row["claimed"] for row in await connection.fetch(_QUERY["claimed"], pool)}
-
-
-async def demand(connection: Connection, pool: str) -> list[tuple[float, float, int]]:
-    """Return (start since 1970, seconds, claims) of a pool: by ten seconds, and old claims by the hour.
-
-    A retry has one record, and a released claim is left out. Of one claimant, `CLAIMANT_CLAIMS` within ten minutes
-    count, so that a script does not decide the size of a pool.
-    """
-    rows = await connection.fetch(_QUERY["demand"], pool, CLAIMANT_CLAIMS)
-    return [(row["start"], row["seconds"], row["claims"]) for row in rows]
 
 
 async def prune(connection: Connection, pool: str) -> None:

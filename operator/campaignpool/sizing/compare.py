@@ -8,8 +8,8 @@ from campaignpool.sizing import policies
 from campaignpool.sizing.distribution import economical_size, erlang_loss
 from campaignpool.sizing.forecast import Forecaster
 from campaignpool.sizing.history import DAY, WEEK, History
-from campaignpool.sizing.simulation import TICK, Policy, Refills, Replay, best_fixed, replay, replay_fixed
-from campaignpool.sizing.sizer import Sizer, Target
+from campaignpool.sizing.simulation import Policy, Refills, Replay, best_fixed, replay, replay_fixed
+from campaignpool.sizing.sizer import TICK, Sizer, Target
 from campaignpool.sizing.trace import Bucket, arrivals
 
 POLICIES = ("fixed", "buffer", "season", "recent", "sizing", "oracle")

@@ -55,6 +55,19 @@ class History:
                 index += 1
             self._minutes.append(self._before[index])
 
+    def replace(self, since: float, times: Sequence[float], counts: Iterable[int] | None = None) -> None:
+        """Replace the claims from `since` on: some were recorded late, others were released."""
+        index = bisect_left(self._times, since)
+        del self._times[index:], self._before[index + 1 :]
+        if not index:
+            self.start, self._minutes = float("inf"), [0]
+        del self._minutes[max(1, int(since // MINUTE) - self._first + 1) :]
+        self.extend(times, counts)
+
+    def set_gaps(self, gaps: Iterable[tuple[float, float]]) -> None:
+        """Replace the periods in which demand is not known."""
+        self._gaps = sorted(gaps)
+
     def count(self, since: float, until: float) -> int:
         """Return the number of claims in [since, until)."""
         times = self._times

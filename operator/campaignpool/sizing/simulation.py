@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from campaignpool.sizing.sizer import TICK
+
 Policy = Callable[[float], int]
 """The number of campaigns to keep at a moment, in seconds since 1970, from the claims before it."""
 
 OnEmpty = Literal["Clone", "Wait", "Fail"]
-TICK = 60.0
-"""Seconds between two decisions when nobody claims."""
-
 # A decision at a claim sees that claim.
 _JUST_AFTER = 1e-6
 

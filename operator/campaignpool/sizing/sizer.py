@@ -16,6 +16,8 @@ SAFETY = 0.5
 FEEDBACK_FIRMNESS, LEAST_FEEDBACK, MOST_FEEDBACK = 3.0, 0.25, 1.5
 # The price is adjusted this often, in seconds.
 PRICE_INTERVAL = 21_600.0
+# Seconds between two decisions when nobody claims.
+TICK = 60.0
 # Excess that counts as a basis of its own, as a share of the forecast.
 MOSTLY = 0.5
 
@@ -40,12 +42,14 @@ class Target:
         availability: share of claims served from the pool, in (0, 1).
         min_size, max_size: bounds of the size.
         events: known events, which raise the minimum.
+        first_size: least size until there is a day of history.
     """
 
     availability: float
     min_size: int = 1
     max_size: int = 1_000_000
     events: tuple[Event, ...] = ()
+    first_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Decision:
     Attributes:
         size: campaigns to keep ready or on their way.
         wanted: the size without `min_size` and `max_size`.
-        basis: Fixed if there is no history, Recent if most of the forecast is of the last minutes, Schedule if an
-            event decided.
+        basis: Fixed if there is less than a day of history, Recent if most of the forecast is of the last minutes,
+            Schedule if an event decided.
         limited_by: the bound that changed the size.
         forecast: the claims of the next lead time.
     """
@@ -89,17 +93,22 @@ class Sizer:
         target: what to reach.
         lead: seconds that a refill takes, from the start of its Job to ready campaigns.
         jobs: refills at once.
+
+    Attributes:
+        target, lead: as above; they may change between decisions.
+        serving_since: since when the pool has the decided sizes, by default since the first decision; infinity if it
+            has not. Misses from then on correct the price.
     """
 
     def __init__(self, history: History, target: Target, lead: float, jobs: int = 2) -> None:
+        self.target = target
+        self.lead = lead
+        self.serving_since: float | None = None
         self._history = history
-        self._target = target
-        self._lead = lead
         self._jobs = jobs
         self._forecaster = Forecaster(history)
         self._calibration = Calibration(history, jobs)
         self._misses: deque[float] = deque()
-        self._serving_since: float | None = None
         self._priced_at: float | None = None
         self.price = 2.0 * (1.0 - target.availability)
 
@@ -107,33 +116,39 @@ class Sizer:
         """Replay the forecasts of a past period, so that the first decision is calibrated."""
         moment = since
         while moment < until:
-            if self._history.count(moment, moment + step + 2 * self._lead):
-                self._calibration.observe(
-                    moment, self._forecaster.forecast(moment, self._lead, self._jobs), self._lead
-                )
+            if self._history.count(moment, moment + step + 2 * self.lead):
+                self._calibration.observe(moment, self._forecaster.forecast(moment, self.lead, self._jobs), self.lead)
             moment += step
 
     def missed(self, moments: Iterable[float]) -> None:
-        """Record claims that met an empty pool."""
+        """Record claims that met an empty pool, in the order of their time."""
         self._misses.extend(moments)
+
+    def replace_missed(self, since: float, moments: Iterable[float]) -> None:
+        """Replace those from `since` on."""
+        while self._misses and self._misses[-1] >= since:
+            self._misses.pop()
+        self.missed(moments)
+
+    def counted_misses(self, since: float, until: float) -> int:
+        """Return how many recorded claims met an empty pool in [since, until)."""
+        return sum(since <= moment < until for moment in self._misses)
 
     def decide(self, now: float) -> Decision:
         """Return the size for `now`."""
-        if self._serving_since is None:
-            self._serving_since = now
+        if self.serving_since is None:
+            self.serving_since = now
         if self._priced_at is None or now - self._priced_at >= PRICE_INTERVAL:
             self._priced_at = now
-            aim = SAFETY * (1.0 - self._target.availability)
+            aim = SAFETY * (1.0 - self.target.availability)
             self.price = self._calibration.price(aim * self._feedback(now, aim))
-        forecast = self._forecaster.forecast(now, self._lead, self._jobs)
-        self._calibration.observe(now, forecast, self._lead)
+        forecast = self._forecaster.forecast(now, self.lead, self._jobs)
+        self._calibration.observe(now, forecast, self.lead)
         wanted = economical_size(forecast.mean, forecast.shape, self.price)
         basis: Basis = "Recent" if forecast.excess > MOSTLY * forecast.mean else "Blend"
-        if not forecast.seasons:
-            basis = "Fixed"
-        planned = [
-            event.size for event in self._target.events if event.start - self._refill_time() <= now < event.end
-        ]
+        if now - self._history.start < DAY:
+            wanted, basis = max(wanted, self.target.first_size), "Fixed"
+        planned = [event.size for event in self.target.events if event.start - self._notice() <= now < event.end]
         if (floor := max(planned, default=0)) > wanted:
             wanted, basis = floor, "Schedule"
         size = self._bounded(wanted)
@@ -146,33 +161,33 @@ class Sizer:
 
     def peak(self, now: float) -> Peak:
         """Return the largest size of the coming 24 hours, by season and level."""
-        slots = [(now // SLOT + number) * SLOT for number in range(int(DAY // SLOT))]
-        peak = Peak(now, self._target.min_size)
+        slots = [(now // SLOT + 1 + number) * SLOT for number in range(int(DAY // SLOT))]
+        peak = Peak(now, self.target.min_size)
         for slot in slots:
-            forecast = self._forecaster.expect(now, slot, self._lead)
+            forecast = self._forecaster.expect(now, slot, self.lead)
             size = economical_size(forecast.mean, forecast.shape, self.price)
-            planned = [event.size for event in self._target.events if event.start < slot + SLOT and slot < event.end]
+            planned = [event.size for event in self.target.events if event.start < slot + SLOT and slot < event.end]
             size = self._bounded(max([size, *planned]))
             if size > peak.size:
-                peak = Peak(max(slot, now), size)
+                peak = Peak(slot, size)
         return peak
 
     def _bounded(self, size: int) -> int:
-        return min(max(size, self._target.min_size), self._target.max_size)
+        return min(max(size, self.target.min_size), self.target.max_size)
 
-    def _refill_time(self) -> float:
-        """Return the longest time from a decision to ready campaigns, in seconds: the wait for a Job, and the Job."""
-        return self._lead * (1 + 1 / self._jobs)
+    def _notice(self) -> float:
+        """Return how long before an event its size is wanted: a decision, the wait for a Job, and its run."""
+        return TICK + self.lead * (1 + 1 / self._jobs)
 
     def _feedback(self, now: float, aim: float) -> float:
         """Return a factor on the aim: below 1 after more misses than aimed at, above 1 after fewer."""
-        since = self._serving_since or now
+        since = now if self.serving_since is None else self.serving_since
         claims: float = sum(
             self._history.count(max(now - (day + 1) * DAY, since), max(now - day * DAY, since)) * float(DECAY) ** day
             for day in range(DAYS)
         )
         while self._misses and self._misses[0] < now - DAYS * DAY:
             self._misses.popleft()
-        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in self._misses)
+        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in self._misses if moment >= since)
         factor: float = (aim * claims + FEEDBACK_FIRMNESS) / (misses + FEEDBACK_FIRMNESS)
         return min(MOST_FEEDBACK, max(LEAST_FEEDBACK, factor))

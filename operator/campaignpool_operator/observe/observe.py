@@ -79,6 +79,8 @@ async def observe(
         compiled=session.compiled,
         quiet=session.quiet,
         fault=session.fault,
+        sizing=session.sizing,
+        sizing_fault=session.sizing_fault,
     )
     if connection is None:
         return observed

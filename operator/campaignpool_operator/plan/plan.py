@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from campaignpool.api.reasons import Reason
+from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.pools import Ledger, OwnerCounts
@@ -264,8 +265,11 @@ def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
 
 def _surplus(state: _State) -> Iterator[Retire]:
     """Yield what to retire: what passes an owner's share, and what no claim may give."""
+    sizing = state.observed.sizing
     for owner, counts in sorted(state.ledger.owners.items()):
         usable, share = claimable(state.spec, counts), state.shares.get(owner, 0)
+        if owner == MASTER and sizing is not None and sizing.applied is not None:
+            share = max(share, sizing.keep)  # claims may use up a surplus before it is retired
         keep = min(usable, share)
         if counts.ready > keep:
             stale = f", {counts.stale} of them stale" if usable < counts.ready else ""

@@ -59,6 +59,10 @@ class Config(BaseSettings):
     max_loops: int = Field(default=64, ge=1, le=1000)
     """Most pools that are reconciled at the same time; bounds memory and database connections."""
 
+    sizing_speed: float = Field(default=1.0, ge=1, le=10000)
+    """How many seconds of demand sizing takes a second for: above 1 only in a demonstration, where a day of demand
+    passes in minutes."""
+
     @property
     def identity(self) -> str:
         """Return the name of the host: in a pod, the pod's name."""

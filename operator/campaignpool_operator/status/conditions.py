@@ -13,7 +13,7 @@ from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire
 from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.plan.targets import claimable
-from campaignpool_operator.status import images, template
+from campaignpool_operator.status import images, sizing, template
 from campaignpool_operator.status.judgement import ConditionStatus, Judgement
 from campaignpool_operator.text import sentence, stamp
 
@@ -42,6 +42,7 @@ def conditions(observed: Observed, plan: Plan) -> list[Condition]:
         "Paused": paused(observed),
         images.KIND: images_degraded(observed, plan),
         template.KIND: template_current(observed),
+        **sizing.judgements(observed),
     }
     return [_condition(observed, kind, judgement) for kind, judgement in judgements.items()]
 

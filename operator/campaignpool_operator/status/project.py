@@ -17,7 +17,7 @@ from campaignpool_operator.jobs.seeding import selector
 from campaignpool_operator.plan.failures import retry_wanted
 from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.plan.targets import claimable
-from campaignpool_operator.status import images, template
+from campaignpool_operator.status import images, sizing, template
 from campaignpool_operator.status.conditions import conditions
 from campaignpool_operator.status.judgement import ConditionStatus
 from campaignpool_operator.text import stamp
@@ -42,6 +42,7 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
             "selector": selector(observed.pool.name),
             "images": images.counted(observed, plan.images),
             "refreshed": template.refreshed(observed),
+            "sizing": sizing.figures(observed),
             "conditions": conditions(observed, plan),
         }
     )

@@ -183,6 +183,29 @@ CREATE TABLE campaign_pool.claim_hour (
     PRIMARY KEY (pool_id, hour, owner, source)
 );
 
+-- When the demand for a pool was last looked at, and the value of `pool.misses` at that time.
+CREATE TABLE campaign_pool.demand_seen (
+    pool_id  integer PRIMARY KEY,
+    seen_at  timestamptz NOT NULL,
+    misses   bigint NOT NULL
+);
+-- Claims that got no campaign and so left no record, counted whenever the demand is looked at.
+CREATE TABLE campaign_pool.miss (
+    pool_id     integer NOT NULL,
+    counted_at  timestamptz NOT NULL,
+    attempts    bigint NOT NULL,                        -- statements, those of the same claim included
+    misses      bigint NOT NULL,                        -- claims that they stand for
+    waits       boolean NOT NULL,                       -- the claims wait and are recorded when they get a campaign
+    PRIMARY KEY (pool_id, counted_at)
+);
+-- Periods in which nothing is known of the demand: the pool was paused, or its database was out of reach.
+CREATE TABLE campaign_pool.demand_gap (
+    pool_id  integer NOT NULL,
+    since    timestamptz NOT NULL,
+    until    timestamptz NOT NULL,
+    PRIMARY KEY (pool_id, since)
+);
+
 -- The images of one campaign whose files are copied. A worker leases it; no other worker processes it.
 CREATE TABLE campaign_pool.image_set (
     campaign     uuid PRIMARY KEY,                      -- of the campaign in the ledger, also once it is claimed

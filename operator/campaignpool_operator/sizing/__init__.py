@@ -1,0 +1,1 @@
+"""The size of the master pool: this package reads the demand, `campaignpool.sizing` decides."""
