@@ -36,3 +36,17 @@ def test_demo_passes_and_leaves_no_process() -> None:
         assert "All checks passed." in shown.stdout
         assert "Traceback" not in (folder / "operator.log").read_text()
         assert processes_of(folder) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(420)
+def test_the_size_follows_a_day_of_demand() -> None:
+    with tempfile.TemporaryDirectory(prefix="campaignpool-demo-") as name:
+        folder = Path(name) / "demo"
+        command = [sys.executable, "-m", "chiwar.demo", "--sizing", "--day", "180", "--folder", str(folder)]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        assert "ok: it grows before the peak" in shown.stdout
+        assert (folder / "sizing.svg").read_text().count("<svg") == 1
+        assert "Traceback" not in (folder / "operator.log").read_text()
+        assert processes_of(folder) == []

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import base64
 import json
 import signal
 import sys
@@ -18,7 +17,9 @@ from campaignpool.api.crd import crd
 from campaignpool.api.resource import PLURAL
 from campaignpool.client import Client
 from campaignpool_local.imagekit.pictures import picture
-from chiwar.demo.kube import Kube
+from chiwar.demo import sizing
+from chiwar.demo.kube import Kube, secret
+from chiwar.demo.output import Output, StepError
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
 
 _HERE = Path(__file__).parent.parent
@@ -37,32 +38,6 @@ _DESCRIPTION = """\
 Demonstrate campaignpool on this machine without Docker or Kubernetes: an embedded Postgres with the sample
 application, a Kubernetes API emulator that runs Jobs, a stand-in for ImageKit, and the real operator.
 All files are in .local/demo, and all processes end with this command."""
-
-
-class StepError(Exception):
-    """A check of the demo failed; the message names the check and the observed value."""
-
-
-class Output:
-    """Prints the steps of the demo with the seconds since the start."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def say(self, text: str = "") -> None:
-        """Print a line."""
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-
-    def step(self, text: str) -> None:
-        """Print the title of the next step."""
-        self.say(f"\n[{time.monotonic() - self._began:5.1f} s] {text}")
-
-    def check(self, text: str, *, holds: bool, seen: object = "") -> None:
-        """Print a check that holds; raise StepError if it does not."""
-        if not holds:
-            raise StepError(f"check failed: {text}{f'; observed: {seen}' if seen != '' else ''}")
-        self.say(f"          ok: {text}")
 
 
 async def run(output: Output, arguments: argparse.Namespace) -> None:
@@ -102,8 +77,8 @@ async def _fill(output: Output, running: Stage, connection: "asyncpg.Connection[
     kube = running.kube
     await kube.apply(crd(), "customresourcedefinitions")
     await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, "namespaces")
-    await kube.apply(_secret(POOL["spec"]["database"]["secretRef"]["name"], "url", running.database_url), "secrets")
-    await kube.apply(_secret(IMAGES["secretRef"]["name"], "privateKey", running.store.private_key), "secrets")
+    await kube.apply(secret(POOL["spec"]["database"]["secretRef"]["name"], "url", running.database_url), "secrets")
+    await kube.apply(secret(IMAGES["secretRef"]["name"], "privateKey", running.store.private_key), "secrets")
     images = {**IMAGES, "endpoint": running.store.url}  # the default is ImageKit
     await kube.apply({**POOL, "spec": {**POOL["spec"], "images": images}}, PLURAL)
     output.say(f"\n$ kubectl get {PLURAL} --watch")
@@ -122,11 +97,6 @@ async def _fill(output: Output, running: Stage, connection: "asyncpg.Connection[
     mean = await connection.fetchval("SELECT sum(seconds) / sum(campaigns) FROM campaign_pool.run")
     cost = f"{mean * 1000:.0f} ms; a batch of any size executes {seed['statements']} statements"
     output.say(f"          a pooled campaign took {cost}")
-
-
-def _secret(name: str, key: str, value: str) -> dict[str, Any]:
-    data = {key: base64.b64encode(value.encode()).decode()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
 async def _show_until_full(output: Output, kube: Kube, claimed: int) -> None:
@@ -265,6 +235,12 @@ def main() -> int:
     """Run the demo and return the exit code: 0 if all checks passed, 1 if one failed."""
     parser = argparse.ArgumentParser(prog="make demo ARGS=…", description=_DESCRIPTION)
     parser.add_argument("--once", action="store_true", help="exit after the last step")
+    parser.add_argument(
+        "--sizing", action="store_true", help="show a day of demand in minutes, to which the pool's size is adapted"
+    )
+    parser.add_argument(
+        "--day", type=float, default=240.0, help="with --sizing: seconds that the day takes (default: 240)"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="size of the template (1: about 2,000 rows)")
     parser.add_argument("--campaigns", type=int, default=20, help="campaigns of other users (default: 20)")
     parser.add_argument(
@@ -273,11 +249,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.scale <= 0:
         parser.error("--scale must be greater than 0")
+    if not 150 <= arguments.day <= 3600:
+        parser.error("--day must be 150 to 3600: Jobs are not faster on a shorter day")
     if arguments.campaigns < 0:
         parser.error("--campaigns must be 0 or more")
     output = Output()
     try:
-        asyncio.run(run(output, arguments))
+        if arguments.sizing:
+            asyncio.run(sizing.run(output, arguments.folder.resolve(), arguments.day))
+        else:
+            asyncio.run(run(output, arguments))
     except StepError as error:
         sys.stderr.write(f"\nThe demo failed: {error}\nThe operator's log: {arguments.folder}/operator.log\n")
         return 1

@@ -1,5 +1,6 @@
 """The demo's calls to the Kubernetes API, as plain HTTP so that the requests are visible."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -91,3 +92,9 @@ class Kube:
             else "/apis/campaignpool.dev/v1alpha1"
         )
         return f"{self.url}{group}/namespaces/{self.namespace}/{path}"
+
+
+def secret(name: str, key: str, value: str) -> dict[str, Any]:
+    """Return the manifest of a Secret with one key."""
+    data = {key: base64.b64encode(value.encode()).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}

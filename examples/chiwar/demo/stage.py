@@ -83,8 +83,13 @@ def _recreate(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def operator(running: Stage) -> AsyncIterator[Probe]:
-    """Install the chart as Helm renders it, and run the container of its Deployment until the block ends."""
+async def operator(running: Stage, **options: str) -> AsyncIterator[Probe]:
+    """Install the chart as Helm renders it, and run the container of its Deployment until the block ends.
+
+    Args:
+        running: The servers.
+        options: Further variables of the container.
+    """
     kube = replace(running.kube, namespace=SYSTEM)
     await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}, "namespaces")
     manifests = chart()
@@ -98,6 +103,7 @@ async def operator(running: Stage) -> AsyncIterator[Probe]:
     _write_kubeconfig(running.kubeconfig, kubeconfig, token)
     port = _free_port()
     variables = {"PATH": path_variable(), "KUBECONFIG": str(kubeconfig), "CAMPAIGNPOOL_HTTP_PORT": str(port)}
+    variables |= options
     await kube.create(pod(deployment, variables), "pods")
     log = asyncio.create_task(kube.copy_log(POD, running.log))
     try:
