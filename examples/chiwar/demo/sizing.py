@@ -170,8 +170,8 @@ async def _live(output: Output, database: "asyncpg.Pool[asyncpg.Record]", start:
 
     async def claim(number: int, hour: float) -> None:
         await asyncio.sleep(max(0.0, start + hour / 24 * seconds - time.time()))
-        made = await campaigns.claim(users[number % len(users)])
-        if made.source == "clone":
+        claimed = await campaigns.claim(users[number % len(users)])
+        if claimed.source == "clone":
             day.misses.append(hour)
 
     clients = [asyncio.create_task(claim(number, hour)) for number, hour in enumerate(day.claims)]
