@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,8 +40,9 @@ def test_the_command_says_what_is_wrong_with_an_option() -> None:
     assert "Traceback" not in answer.stderr
 
 
-def test_the_command_without_a_cluster_says_so() -> None:
-    environment = {"KUBECONFIG": "/nowhere", "HOME": "/nowhere", "CAMPAIGNPOOL_HTTP_PORT": "off"}
+def test_the_command_without_a_cluster_says_so(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    environment = {"KUBECONFIG": nowhere, "HOME": nowhere, "CAMPAIGNPOOL_HTTP_PORT": "off"}
     command = [sys.executable, "-m", "campaignpool_operator"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
     assert answer.returncode == 1

@@ -163,8 +163,8 @@ class Sizers:
         if spec.sizing.mode != "Auto":
             sizer.serving_since = float("inf")
         elif sizer.serving_since in (None, float("inf")):
-            since = _applied_since(pool.status)
-            sizer.serving_since = now if since is None else min(now, self._at(since))
+            applied_since = _applied_since(pool.status)
+            sizer.serving_since = now if applied_since is None else min(now, self._at(applied_since))
         decision = sizer.decide(now)
         keep = _kept(state, pool.status, decision, now, spec.sizing.behavior.scale_down.stabilization_window_seconds)
         return self._found(learned, decision, keep, spec, now, state.leads.seconds)
