@@ -1,7 +1,8 @@
-"""Alternatives to a claim: handwritten SQL that takes the oldest row, and a job queue from PyPI.
+"""Alternatives to a claim: SQL by hand that takes the oldest row, with and without a key, and a job queue from PyPI.
 
-Both are functions that include the application's two writes and are called like `claim`. They only assign a campaign:
-they have no keys, no owners and no record of claims.
+All are functions that include the application's two writes and are called like `claim`. Those by hand store who got
+the campaign and when. The one with a key returns the same campaign to a client that repeats a call whose answer was
+lost; the others would give it a second one.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from procrastinate.schema import SchemaManager
 from bench.harness import Number, Progress
 from bench.pgbench import Burst, together
 from bench.report import table
-from bench.stock import Stock
+from bench.stock import CLAIMANT, KEY, Stock
 from campaignpool.ledger.database import Connection, connected
 
 CLIENTS = {1: 1800, 8: 500, 32: 250, 64: 200}
@@ -34,15 +35,34 @@ _WRITES = """\
 
 _BY_HAND = f"""
 CREATE TABLE queue.campaign (
-    id uuid PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY, claimant text, claimed_at timestamptz
+    id uuid PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY, claimant text, claimed_at timestamptz, key text
 ) WITH (fillfactor = 70);
 CREATE INDEX ON queue.campaign (place) WHERE claimant IS NULL;
-CREATE FUNCTION queue.claim_by_hand(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
+CREATE UNIQUE INDEX ON queue.campaign (key) WHERE key IS NOT NULL;
+CREATE FUNCTION queue.claim_by_hand(the_claimant text, the_key text) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    the_id uuid := (SELECT id FROM queue.campaign WHERE key = the_key);
+BEGIN
+    IF the_id IS NOT NULL THEN
+        RETURN the_id;
+    END IF;
+    UPDATE queue.campaign SET claimant = the_claimant, claimed_at = clock_timestamp(), key = the_key WHERE id = (
+        SELECT id FROM queue.campaign WHERE claimant IS NULL ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING id INTO STRICT the_id;
+{_WRITES}END $$;
+"""
+
+_BARE = f"""
+CREATE TABLE queue.bare (
+    id uuid PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY, claimant text, claimed_at timestamptz
+) WITH (fillfactor = 70);
+CREATE INDEX ON queue.bare (place) WHERE claimant IS NULL;
+CREATE FUNCTION queue.claim_bare(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     the_id uuid;
 BEGIN
-    UPDATE queue.campaign SET claimant = the_claimant, claimed_at = clock_timestamp() WHERE id = (
-        SELECT id FROM queue.campaign WHERE claimant IS NULL ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
+    UPDATE queue.bare SET claimant = the_claimant, claimed_at = clock_timestamp() WHERE id = (
+        SELECT id FROM queue.bare WHERE claimant IS NULL ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id INTO STRICT the_id;
 {_WRITES}END $$;
 """
@@ -74,13 +94,17 @@ _INTO = {
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
         "SELECT 'campaigns', 'give', jsonb_build_object('campaign', id) FROM new ORDER BY id"
     ),
+    "without a key": "INSERT INTO queue.bare (id) SELECT id FROM new ORDER BY id",
 }
 _CALLS = {
-    name: f"SELECT queue.{function}('00000000-0000-4000-8000-' || lpad(:user::text, 12, '0'));\n"
-    for name, function in (("by hand", "claim_by_hand"), ("procrastinate", "claim_by_procrastinate"))
+    "by hand": f"SELECT queue.claim_by_hand({CLAIMANT}, {KEY});\n",
+    "procrastinate": f"SELECT queue.claim_by_procrastinate({CLAIMANT});\n",
+    "without a key": f"SELECT queue.claim_bare({CLAIMANT});\n",
 }
 _CAMPAIGNPOOL = "campaignpool"
-_TABLES = "queue.campaign, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
+_QUEUES = ("by hand", "procrastinate")
+_BARE_NAMES = ("without a key",)
+_TABLES = "queue.campaign, queue.bare, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
 
 
 @dataclass(frozen=True)
@@ -91,16 +115,21 @@ class Compared:
     pinned: dict[str, list[Burst]]
 
     def figures(self) -> dict[str, Number]:
-        """Return claims per second, and campaignpool's rate divided by the faster queue's."""
-        figures: dict[str, Number] = {"ahead_pinned_xmin": _ahead(self.pinned)}
+        """Return claims per second, and campaignpool's rate over that of the faster queue and of the bare one."""
+        figures: dict[str, Number] = {
+            "ahead_pinned_xmin": _ahead(self.pinned, _QUEUES),
+            "ahead_of_bare_pinned_xmin": _ahead(self.pinned, _BARE_NAMES),
+        }
         for clients, bursts in self.free.items():
-            figures[f"ahead_of_queue_c{clients}"] = _ahead(bursts)
+            figures[f"ahead_of_queue_c{clients}"] = _ahead(bursts, _QUEUES)
+            figures[f"ahead_of_bare_c{clients}"] = _ahead(bursts, _BARE_NAMES)
             figures |= _per_second(bursts, f"c{clients}")
         return figures | _per_second(self.pinned, "pinned")
 
     def table(self) -> str:
         """Return the figures as a Markdown table."""
-        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in (_CAMPAIGNPOOL, *_INTO)), "ahead")
+        names = (_CAMPAIGNPOOL, *_INTO)
+        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in names), "ahead", "ahead of no key")
         rows = [(clients, "no", bursts) for clients, bursts in self.free.items()] + [(CROWD, "yes", self.pinned)]
         return table(
             head,
@@ -108,8 +137,9 @@ class Compared:
                 (
                     clients,
                     held,
-                    *(together(bursts[name]).per_second for name in (_CAMPAIGNPOOL, *_INTO)),
-                    _ahead(bursts),
+                    *(together(bursts[name]).per_second for name in names),
+                    _ahead(bursts, _QUEUES),
+                    _ahead(bursts, _BARE_NAMES),
                 )
                 for clients, held, bursts in rows
             ],
@@ -124,7 +154,7 @@ def release() -> str:
 async def compare(stock: Stock, progress: Progress) -> Compared:
     """Measure campaignpool and the queues alternately in the database of a large pool."""
     async with connected(stock.url, "bench") as connection:
-        await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND}")
+        await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND} {_BARE}")
         await connection.execute(SchemaManager.get_schema())
         await connection.execute(_BY_QUEUE)
         queues = _Queues(connection, stock)
@@ -174,16 +204,10 @@ class _Queues:
         return await self._stock.script(_CALLS[name], clients, claims)
 
 
-def _ahead(bursts: dict[str, list[Burst]]) -> float:
-    """Return campaignpool's claims per second over the faster queue's: the median of the ratios within each round."""
-    return median(
-        campaignpool.per_second / max(queue.per_second for queue in queues)
-        for campaignpool, queues in zip(bursts[_CAMPAIGNPOOL], _by_round(bursts), strict=True)
-    )
-
-
-def _by_round(bursts: dict[str, list[Burst]]) -> list[Sequence[Burst]]:
-    return list(zip(*(bursts[name] for name in _INTO), strict=True))
+def _ahead(bursts: dict[str, list[Burst]], others: Sequence[str]) -> float:
+    """Return campaignpool's claims per second over the fastest other: the median of the ratios within a round."""
+    rounds = zip(bursts[_CAMPAIGNPOOL], *(bursts[name] for name in others), strict=True)
+    return median(ours.per_second / max(other.per_second for other in rest) for ours, *rest in rounds)
 
 
 def _per_second(bursts: dict[str, list[Burst]], case: str) -> dict[str, Number]:

@@ -32,22 +32,24 @@ _UNLIMITED_SIZE = 10_000_000
 _MAX_REFILL = 1000
 _MAX_CLONED_SHARE = 0.05
 
-# Keys are random, like request ids, because their order affects the cost of the index.
 _VARIABLES = """\
 \\set i :i + 1
 \\set user random(1, :users)
 """
-_CLAIMANT = "'00000000-0000-4000-8000-' || lpad(:user::text, 12, '0')"
-_KEY = "md5(:run::text || ' ' || :client_id::text || ' ' || :i::text)::uuid::text"
+CLAIMANT = "'00000000-0000-4000-8000-' || lpad(:user::text, 12, '0')"
+"""A claimant in the script of a client."""
 
-_CLAIM = f"SELECT campaign_id, source FROM campaign_pool.claim(:pool::text, {_CLAIMANT}, {_KEY});\n"
+KEY = "md5(:run::text || ' ' || :client_id::text || ' ' || :i::text)::uuid::text"
+"""A new key in the script of a client: random, like ids of requests, as their order affects the cost of the index."""
+
+_CLAIM = f"SELECT campaign_id, source FROM campaign_pool.claim(:pool::text, {CLAIMANT}, {KEY});\n"
 
 # Every client knows its next campaign in advance and shares it with no other client. It is the oldest one, as for a
 # claim, because recently written rows would still be in the processor's caches.
 _LIMIT = f"""\
 \\set n :base + :i * :crowd + :client_id
 SELECT campaign_id, source
-FROM staging.claim((lpad(to_hex(:n::bigint), 16, '0') || :suffix::text)::uuid, {_CLAIMANT}, {_KEY});
+FROM staging.claim((lpad(to_hex(:n::bigint), 16, '0') || :suffix::text)::uuid, {CLAIMANT}, {KEY});
 """
 
 _REFILL = """\

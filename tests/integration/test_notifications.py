@@ -33,7 +33,7 @@ async def until_now(queue: "asyncio.Queue[str]", connection: Connection) -> list
 async def test_the_first_changes_notify_and_of_the_later_ones_few(connection: Connection, other: Connection) -> None:
     await filled(connection, 40)
     queue = await heard(other, connection)
-    for expected in (1, 1, 0, 1, 0, 0, 0, 1):
+    for expected in (1, 1, 0, 1, *[0] * 11, 1, 0):
         await connection.execute(CLAIM, POOL)
         assert await until_now(queue, connection) == [POOL] * expected
     assert await pools.begin_waiting(connection, POOL)
@@ -82,7 +82,7 @@ async def test_few_of_many_claims_under_way_notify(
     connection: Connection, other: Connection, database_url: str
 ) -> None:
     """Commits that notify queue behind each other."""
-    many = 12
+    many = 15
     await filled(connection, many)
     queue = await heard(other, connection)
     claimants = [await asyncpg.connect(database_url) for _ in range(many)]
@@ -93,7 +93,7 @@ async def test_few_of_many_claims_under_way_notify(
     for transaction, item in zip(under_way, claimants, strict=True):
         await transaction.commit()
         await item.close()
-    assert await until_now(queue, connection) == [POOL] * 4
+    assert await until_now(queue, connection) == [POOL] * 3
 
 
 async def test_a_claim_that_sees_the_pool_of_long_ago_notifies(

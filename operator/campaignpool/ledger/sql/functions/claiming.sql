@@ -28,8 +28,8 @@ BEGIN
         pg_advisory_xact_lock_shared(campaign_pool.claims_lock(), hashtext(claim.pool)),
         pg_advisory_xact_lock(hashtextextended('campaign_pool.key ' || claim.key, 0)));
     SELECT q.id, q.revision_id, q.allow_stale, q.has_owners, q.has_images, q.claimant_type, q.lifetime, q.tickets, q.changes,
-           k.id AS previous
-    INTO p FROM campaign_pool.pool q LEFT JOIN campaign_pool.claimed k ON k.key = claim.key
+           (SELECT k.id FROM campaign_pool.claimed k WHERE k.key = claim.key) AS previous
+    INTO p FROM campaign_pool.pool q
     WHERE q.name = claim.pool AND q.deleted_at IS NULL;
     IF NOT FOUND THEN
         PERFORM campaign_pool.refuse_pool(claim.pool);                                       -- CP001
@@ -80,12 +80,14 @@ BEGIN
         c := NULL;
     END LOOP;
 
-    INSERT INTO campaign_pool.claimed AS r (id, pool_id, revision_id, owner, campaign_id, claimant, key, source,
+    campaign_id := c.root_key;
+    source := CASE WHEN c.state = 'seeding' THEN 'clone' WHEN c.owner = '' THEN 'master' ELSE 'owner' END;
+    claimed_at := clock_timestamp();
+    images_state := 'done';
+    INSERT INTO campaign_pool.claimed (id, pool_id, revision_id, owner, campaign_id, claimant, key, source,
         claimed_at, waited, releasable_until, rules_id)
-    VALUES (c.id, p.id, c.revision_id, c.owner, c.root_key, claim.claimant, claim.key,
-        CASE WHEN c.state = 'seeding' THEN 'clone' WHEN c.owner = '' THEN 'master' ELSE 'owner' END,
-        clock_timestamp(), clock_timestamp() - statement_timestamp(), clock_timestamp() + p.lifetime, p.revision_id)
-    RETURNING r.campaign_id, r.source, r.claimed_at, 'done' INTO campaign_id, source, claimed_at, images_state;
+    VALUES (c.id, p.id, c.revision_id, c.owner, c.root_key, claimant, key, source,
+        claimed_at, claimed_at - statement_timestamp(), claimed_at + p.lifetime, p.revision_id);
     IF p.has_images THEN
         images_state := coalesce((SELECT i.state FROM campaign_pool.image_set i WHERE i.campaign = c.id), 'done');
     END IF;

@@ -2,12 +2,13 @@
 -- notifies it on the channel `campaign_pool`.
 --
 -- A sequence counts the changes since then. It is not transactional, so no change waits for another, it leaves no dead
--- rows, and transactions of any isolation level see it. NOTIFY takes a lock of the whole server at commit, so not every
--- change sends one: the 1st, 2nd, 4th, 8th and so on do, and where those were rolled back a later one still does.
+-- rows, and transactions of any isolation level see it. Commits that NOTIFY queue for one lock of the whole server, which
+-- each holds until it is on disk. So few changes send one: the 1st and 2nd, and then each whose number is the square of
+-- that of the one before. Where those were rolled back a later one still does.
 
 -- Whether a change, by its number since the operator began to wait, notifies it.
 CREATE OR REPLACE FUNCTION campaign_pool.notifies(change bigint) RETURNS boolean
-LANGUAGE sql IMMUTABLE RETURN change & (change - 1) = 0;
+LANGUAGE sql IMMUTABLE RETURN change IN (1, 2, 4, 16, 256, 65536);
 
 -- Return whether a sequence was dropped after the transaction's snapshot was taken; false for NULL.
 CREATE OR REPLACE FUNCTION campaign_pool.is_dropped(sequence regclass) RETURNS boolean
