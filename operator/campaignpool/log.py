@@ -7,7 +7,12 @@ same as fields in JSON. Nothing secret is ever passed to a logger.
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+
+import asyncpg
+
+from campaignpool.sqlstates import described
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -16,23 +21,38 @@ def _facts(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _USUAL and not key.startswith("_")}
 
 
-class TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Writes tracebacks without values of rows, which the text of Postgres' errors may hold."""
+
+    def trace(self, record: logging.LogRecord) -> str:
+        """Return the traceback of a record's exception and of those before it; empty where it has none."""
+        error = record.exc_info[1] if record.exc_info else None
+        parts: list[str] = []
+        while error is not None:
+            text = described(error) if isinstance(error, asyncpg.PostgresError) else str(error)
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            parts.insert(0, f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}: {text}")
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\n\n".join(parts)
+
+
+class TextFormatter(_Formatter):
     """`2026-01-31T12:00:00.000Z INFO message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         facts = "".join(f" {key}={value}" for key, value in _facts(record).items())
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        trace = f"\n{self.trace(record)}" if record.exc_info else ""
         return f"{_time(record)} {record.levelname} {record.getMessage()}{facts}{trace}"
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """One JSON object a line: `time`, `level`, `logger`, `message`, then the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         head = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        trace = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        trace = {"exception": self.trace(record)} if record.exc_info else {}
         return json.dumps({**head, "message": record.getMessage(), **_facts(record), **trace}, default=str)
 
 

@@ -177,6 +177,13 @@ RULES = (
     ),
     Rule(("CP",), Kind.CONFIGURATION, "ConfigurationInvalid", "{message}", ConfigurationError),
     Rule(
+        ("XX001", "XX002"),
+        Kind.CONFIGURATION,
+        "DatabaseRefused",
+        "the server finds its own data corrupted: {message}: REINDEX the table, or restore a backup",
+        ConfigurationError,
+    ),
+    Rule(
         ("42601", "25001", "25P01", "25P02", "26", "34", "XX"),
         Kind.OURS,
         "InternalError",
@@ -217,6 +224,8 @@ NAMES = {
     "25P02": "in_failed_sql_transaction",
     "26": "invalid statement name",
     "34": "invalid cursor name",
+    "XX001": "data_corrupted",
+    "XX002": "index_corrupted",
     "XX": "internal errors",
     "": "every other code: constraints, values, triggers of the application",
 }
@@ -229,6 +238,11 @@ def rule(sqlstate: str | None) -> Rule:
     """Return the rule for an SQLSTATE."""
     code = sqlstate or ""
     return _BY_CODE.get(code) or _BY_CODE.get(code[:2]) or _BY_CODE[""]
+
+
+def codes(kind: Kind) -> list[str]:
+    """Return the SQLSTATEs and classes of a kind."""
+    return [code for entry in RULES if entry.kind == kind for code in entry.codes]
 
 
 def rule_of(error: asyncpg.PostgresError) -> Rule:
@@ -250,38 +264,83 @@ def translate(error: asyncpg.PostgresError) -> CampaignPoolError:
     return _error(rule_of(error), error.sqlstate, described(error))
 
 
-def error(sqlstate: str, message: str) -> CampaignPoolError:
-    """Return the error that is raised for an SQLSTATE and a message of Postgres."""
-    return _error(rule(sqlstate), sqlstate, redacted(sqlstate, message, names=False))
-
-
 def _error(meaning: Rule, sqlstate: str | None, message: str) -> CampaignPoolError:
     return meaning.error(meaning.message.format(message=message, sqlstate=sqlstate), reason=meaning.reason)
 
 
-def described(error: Exception) -> str:
+@dataclass(frozen=True)
+class Refusal:
+    """What Postgres says of an error, as GET STACKED DIAGNOSTICS or the protocol gives it.
+
+    Attributes:
+        code: SQLSTATE.
+        message: The message, which may hold values of rows.
+        context: CONTEXT, the innermost function first.
+        names: Whether double quotes in the message hold names: it is about a table, a type or a statement's text.
+    """
+
+    code: str | None
+    message: str
+    context: str | None
+    names: bool = False
+
+    @classmethod
+    def of(cls, error: Exception) -> "Refusal":
+        """Return what the protocol says of an error."""
+        # Quotes hold names where Postgres names a table or a type, or where a statement cannot even be parsed.
+        names = any(
+            getattr(error, key, None) for key in (*_PLACES, "data_type_name", "position", "internal_position")
+        )
+        message = str(error.args[0]) if error.args else type(error).__name__
+        return cls(getattr(error, "sqlstate", None), message, getattr(error, "context", None), names)
+
+    @property
+    def own(self) -> bool:
+        """Whether the text is the application's own, which may hold values outside of quotes, too."""
+        return _OWN.match(self._innermost) is not None
+
+    @property
+    def function(self) -> str | None:
+        """The application's function in which it was raised."""
+        match = _FUNCTION.match(self._innermost)
+        line = f" at line {match[2]}" if match and match[2] else ""
+        return f"function {match[1]}{line}" if match else None
+
+    @property
+    def _innermost(self) -> str:
+        return (self.context or "").split("\n", 1)[0]
+
+    def text(self, raised: str | None = None, place: str = "") -> str:
+        """Return the message without values, and where.
+
+        Args:
+            raised: The text of the RAISE statement that raised it, as `ledger.seeding.raised_text` finds it.
+            place: What is named instead of the function.
+        """
+        where = place or (f"raised by {self.function}" if self.function else "")
+        # A setting or a table that a function of the application lacks is its own, and no value.
+        names = self.names or (self.function is not None and (self.code or "").startswith("42"))
+        message = (raised or _OWN_TEXT) if self.own else redacted(self.code, self.message, names=names)
+        return f"{message}: {where}" if where else message
+
+    def error(self, raised: str | None = None) -> CampaignPoolError:
+        """Return the error that is raised for it."""
+        return _error(rule(self.code), self.code, self.text(raised))
+
+
+def described(error: Exception, raised: str | None = None) -> str:
     """Return what the database refused and where: message, function, table, constraint; never a row's values."""
-    sqlstate = getattr(error, "sqlstate", None)
-    place = [f"{name} {value}" for key, name in _PLACES.items() if (value := getattr(error, key, None))]
-    # Postgres sets a table or a type for what it refuses by itself, so quotes hold names; RAISE may quote values.
-    named = bool(place) or getattr(error, "data_type_name", None) is not None
-    if (function := raised_by(getattr(error, "context", None))) and not place:
-        place = [f"raised by {function}"]
-    message = redacted(sqlstate, str(error.args[0]) if error.args else type(error).__name__, names=named)
-    hint = getattr(error, "hint", None)
-    hint = f" ({redacted(sqlstate, hint, names=named)})" if hint else ""
-    return f"{message}{': ' if place else ''}{', '.join(place)}{hint}"
+    place = ", ".join(f"{name} {value}" for key, name in _PLACES.items() if (value := getattr(error, key, None)))
+    refusal = Refusal.of(error)
+    hint = None if refusal.own else getattr(error, "hint", None)
+    hint = f" ({redacted(refusal.code, hint, names=refusal.names)})" if hint else ""
+    return f"{refusal.text(raised, place)}{hint}"
 
 
 _PLACES = {"table_name": "table", "constraint_name": "constraint", "column_name": "column"}
-_FUNCTION = re.compile(r"PL/\w+ function (?!campaign_pool\.|inline_code_block)(.+?\)) line")
-
-
-def raised_by(context: str | None) -> str | None:
-    """Return the application's function in which an error was raised, from the error's CONTEXT."""
-    first = (context or "").split("\n", 1)[0]
-    match = _FUNCTION.match(first)
-    return f"function {match[1]}" if match else None
+_OWN_TEXT = "an error whose text may hold values (the server's log has it)"
+_FUNCTION = re.compile(r"PL/\w+ function (?!campaign_pool\.|inline_code_block)(.+?\))(?: line (\d+))?")
+_OWN = re.compile(r"PL/(?:pgSQL function (?!campaign_pool\.).* at (?:RAISE|ASSERT)$|(?!pgSQL)\w+ function )")
 
 
 def redacted(sqlstate: str | None, message: str, *, names: bool) -> str:
@@ -290,16 +349,16 @@ def redacted(sqlstate: str | None, message: str, *, names: bool) -> str:
     Args:
         sqlstate: The error's code; data exceptions (class 22) quote the value that they refuse.
         message: Postgres' message or hint.
-        names: Whether double quotes hold names. They always do for codes that Postgres alone raises.
+        names: Whether double quotes hold names. They always do for some codes that Postgres alone raises; others are
+            raised for values, too, such as 42P01 by a cast to regclass, or 42601 by one to tsquery.
     """
     code = sqlstate or ""
-    if code[:2] == "22" or not names:
-        keeps = code.startswith(_QUOTES_NAMES) or rule(code).kind != Kind.DATA
-        message = message if keeps else _greedy(message)
+    if (code[:2] == "22" or not names) and not _QUOTES_NAMES.match(code):
+        message = _greedy(message)
     return _LITERAL.sub("'…'", message)[:_LONGEST]
 
 
-_QUOTES_NAMES = ("0A", "2B", "2200H")  # 2200H: a sequence that has reached its limit
+_QUOTES_NAMES = re.compile("08|25|28|2B|2200H|3D|40|428C9|42501|53|55|57|58|CP|XX00[12]")
 _LITERAL = re.compile(r"(?<!\w)'(?:[^']|'(?=\w))*'")
 
 
@@ -317,7 +376,7 @@ def page() -> str:
         "",
         "Operator, seeder, command line and client share one table, by SQLSTATE. A code that is not listed belongs",
         "to its class, its first two characters. Messages never contain values of rows: DETAIL and quoted literals",
-        "are cut.",
+        "are cut, and of a RAISE in a function of the application the text is shown with its placeholders.",
         "A constraint that is checked at the commit is found, bisected and explained like any other.",
     ]
     for kind in Kind:

@@ -28,7 +28,7 @@ from campaignpool_operator.plan.actions import (
 )
 from campaignpool_operator.plan.failures import HALT, HALTED_SECONDS
 from campaignpool_operator.plan.plan import HELD_SECONDS, plan
-from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, run, spec
+from tests.support.pools import NOW, ago, compiled, job, ledger, observed, pool, revision, run, spec
 
 FAULT = Fault(Reason("TemplateNotFound"), "no row is the template", retry=False)
 
@@ -239,6 +239,14 @@ def test_after_many_failures_one_run_an_hour_is_tried_until_the_resource_changes
     assert result.next_check == HALTED_SECONDS - 1800
     assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(MASTER, HALT + 1, 5)]
     assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
+
+
+def test_failures_of_an_earlier_revision_do_not_count() -> None:
+    """A trigger or a column was corrected: the schema compiles to another revision, which is tried at once."""
+    failed = [run(number, "Failed", started_at=ago(1860), finished_at=ago(1800)) for number in range(1, HALT + 1)]
+    seen = observed(ledger=replace(ledger({}, *failed), revision=replace(revision(), installed_at=ago(60))))
+    assert plan(seen).failures.count == 0
+    assert created(seen) == [(MASTER, HALT + 1, 5)]
 
 
 def test_runs_that_an_unavailable_database_ended_are_retried_with_backoff_without_end() -> None:

@@ -45,6 +45,7 @@ def refused(sqlstate: str, message: str, **fields: str) -> asyncpg.PostgresError
         ("CP001", Kind.CONFIGURATION, "ConfigurationInvalid"),
         ("42601", Kind.OURS, "InternalError"),
         ("XX000", Kind.OURS, "InternalError"),
+        ("XX002", Kind.CONFIGURATION, "DatabaseRefused"),
         ("23505", Kind.DATA, "SeedingFailed"),
         ("22001", Kind.DATA, "SeedingFailed"),
         ("P0001", Kind.DATA, "SeedingFailed"),
@@ -97,7 +98,9 @@ def test_a_refusal_of_the_applications_own_trigger_names_its_function() -> None:
         f'the campaign "{SECRET}" needs a member',
         W='PL/pgSQL function has_member() line 4 at RAISE\nSQL statement "INSERT"',
     )
-    assert described(error) == 'the campaign "…" needs a member: raised by function has_member()'
+    where = "raised by function has_member() at line 4"
+    assert described(error) == f"an error whose text may hold values (the server's log has it): {where}"
+    assert described(error, 'the campaign "%" needs a member') == f'the campaign "%" needs a member: {where}'
 
 
 def test_a_function_of_the_ledger_is_not_named() -> None:
@@ -131,7 +134,7 @@ def test_quoted_values_are_cut(case: tuple[str, str, bool], value: str) -> None:
     ("sqlstate", "message"),
     [
         ("2200H", 'nextval: reached maximum value of sequence "heroes_id_seq" (2147483647)'),
-        ("42P01", 'relation "heroes" does not exist'),
+        ("55000", 'cannot delete from table "heroes" because it does not have a replica identity'),
         ("42501", 'permission denied for table "heroes"'),
         ("0A000", "cannot do this"),
         ("P0001", "it isn't allowed, and can't be"),
@@ -139,6 +142,38 @@ def test_quoted_values_are_cut(case: tuple[str, str, bool], value: str) -> None:
 )
 def test_names_stay(sqlstate: str, message: str) -> None:
     assert redacted(sqlstate, message, names=False) == message
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "fields"),
+    [
+        ("P0001", f"hero {SECRET} is locked", {"W": "PL/pgSQL function lock() line 2 at RAISE"}),
+        ("P0001", f"hero {SECRET} is locked", {"W": "PL/pgSQL function lock() line 2 at RAISE", "t": "heroes"}),
+        ("P0001", "locked", {"W": "PL/pgSQL function lock() line 2 at RAISE", "H": f"ask {SECRET}"}),
+        ("P0004", f"{SECRET} failed", {"W": "PL/pgSQL function lock() line 2 at ASSERT"}),
+        ("XX000", f"KeyError: {SECRET}", {"W": 'PL/Python function "lock"'}),
+        ("42P01", f'relation "{SECRET}" does not exist', {}),  # of `password::regclass`
+        ("42704", f'unrecognized configuration parameter "{SECRET}"', {}),
+        ("42601", f'syntax error in tsquery: "{SECRET}"', {}),
+        ("0A000", f'cross-database references are not implemented: "{SECRET}.a.b"', {}),
+        ("XX000", f'unexpected "{SECRET}"', {}),
+    ],
+)
+def test_no_text_of_the_applications_own_is_shown(sqlstate: str, message: str, fields: dict[str, str]) -> None:
+    error = refused(sqlstate, message, **fields)
+    assert SECRET not in described(error)
+    assert SECRET not in sqlstates.translate(error).message
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "fields"),
+    [
+        ("42P01", 'relation "heroes" does not exist', {"P": "15"}),
+        ("42704", 'unrecognized configuration parameter "app.tenant"', {"W": "PL/pgSQL function f() line 2 at IF"}),
+    ],
+)
+def test_names_of_a_statement_or_a_function_stay(sqlstate: str, message: str, fields: dict[str, str]) -> None:
+    assert message in described(refused(sqlstate, message, **fields))
 
 
 def test_every_rule_gives_a_message() -> None:

@@ -7,6 +7,7 @@ campaigns in a row with the same cause end the run: the template itself is refus
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,14 +85,20 @@ async def batches(connection: Connection, request: SeedArgs, stop: asyncio.Event
         raise SeedingError(f"{len(causes)} of {reserved} campaigns were refused: {causes[-1]}")
 
 
+_INSERTED = re.compile(r"""\d+ rows of (?:\w+|"[^"]+")\.(?:\w+|"[^"]+")""")
+"""What `clone` says of a table."""
+
+
 @asynccontextmanager
 async def _progress(connection: Connection) -> AsyncIterator[None]:
     """Log the progress of a long batch: each table it finished, and a heartbeat."""
     last = ["the first table"]
 
     def on_notice(_: object, message: asyncpg.PostgresLogMessage) -> None:
-        last[0] = message.message or ""
-        log.info("inserted %s", last[0])
+        # Others are of the application's triggers, and may hold values of rows.
+        if _INSERTED.fullmatch(message.message or ""):
+            last[0] = message.message or ""
+            log.info("inserted %s", last[0])
 
     async def heartbeat() -> None:
         began = time.perf_counter()

@@ -55,6 +55,20 @@ class Column(_Fact):
     """Whether the default draws a number from a sequence, or a random value."""
 
     @property
+    def always(self) -> bool:
+        """Whether no UPDATE may write it."""
+        return bool(self.generated) or self.identity == "a"
+
+    @property
+    def example(self) -> str:
+        """An expression that is new in every campaign, for messages."""
+        if self.base in ("text", "character varying", "bpchar", "character"):
+            short = f"left(md5({self.name} || $campaign), {self.length})"
+            return short if self.length else f"{self.name} || '-' || $campaign"
+        own = {"uuid": "gen_random_uuid()", "bytea": "uuid_send(gen_random_uuid())"}
+        return own.get(self.base, "a value that is new in every campaign")
+
+    @property
     def key_form(self) -> str:
         """How a spliced key is written: `uuid`, or as text: `dashes` of a uuid, `c` and digits, or digits alone."""
         if not self.text_key:
@@ -102,6 +116,7 @@ class Trigger(_Fact):
     source: str = ""
     before: bool = False
     insert: bool = True
+    update: bool = False
     delete: bool = False
 
 
@@ -126,8 +141,8 @@ class TableFacts(_Fact):
     indexes: tuple[Index, ...]
     triggers: tuple[Trigger, ...] = ()
     rules: tuple[Rule, ...] = ()
-    children: tuple[str, ...] = ()
-    """Tables that inherit from it and are no partitions."""
+    children: Mapping[str, str] = Field(default_factory=dict)
+    """Tables that inherit from it and are no partitions: their names by oid."""
     unlogged: tuple[str, ...] = ()
     """Of the table and its partitions, those that a crash of the server empties."""
     foreign_parts: tuple[str, ...] = ()
@@ -136,6 +151,11 @@ class TableFacts(_Fact):
     """Whether row level security applies to the role."""
     hidden: tuple[str, ...] = ()
     """Operations that row level security may keep from the role: SELECT, INSERT, DELETE."""
+
+    @property
+    def rows(self) -> str:
+        """The table's own rows, for FROM: those of tables that inherit from it are these tables' own."""
+        return f"ONLY {self.name}" if self.children else self.name
 
     @property
     def on_insert(self) -> tuple[str, ...]:
@@ -230,6 +250,7 @@ def described(catalog: Catalog) -> dict[str, Any]:
     tables = {name: facts.model_dump(mode="json") for name, facts in sorted(catalog.tables.items())}
     for table in tables.values():
         del table["oid"], table["indexes"]
+        table["children"] = sorted(table["children"].values())
         # A trigger of DELETE or UPDATE changes no clone.
         table["triggers"] = [item for item in table["triggers"] if item["insert"]]
         for key in table["foreign_keys"]:

@@ -5,7 +5,8 @@ Faults are what every clone would run into; warnings are what a person may want 
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from campaignpool.blueprint.catalog import Index
+from campaignpool.blueprint.catalog import Column, Index
+from campaignpool.blueprint.compile.expressions import mentioned
 from campaignpool.blueprint.compile.plan import ClonePlan, KeyKind, TablePlan, anchor_targets
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.quote import ident
@@ -27,18 +28,24 @@ async def collisions(connection: Connection, plan: ClonePlan) -> AsyncIterator[s
 
 def _collision_fault(table: TablePlan, index: Index) -> str:
     columns = ", ".join(column or expression for column, expression in zip(index.columns, index.keys, strict=True))
-    able = [name for name in index.columns if name in table.copied or name in table.sets]
-    name = next((name for name in able if name), None)
+    where = f" where {index.predicate}" if index.predicate else ""
+    # Columns that an index on an expression or its predicate reads can be set as well as those it lists.
+    read = mentioned(" ".join([*index.keys, index.predicate or ""]), [column.name for column in table.facts.columns])
+    names = dict.fromkeys([*(name for name in index.columns if name), *read])
+    name = next((name for name in names if name in table.copied or name in table.sets), None)
     column = table.facts.column[name] if name else None
-    value = "NULL" if column and not column.not_null else "a value that is new in every campaign"
-    if column and column.not_null and column.base == "uuid":
-        value = "gen_random_uuid()"
-    if column and column.not_null and column.base in ("text", "character varying"):
-        value = f"{column.name} || '-' || $campaign"
+    example = f"{name}: {_example(column, index)}" if column else "COLUMN: a value that is new in every campaign"
     return (
-        f"unique index {index.name} of {table.facts.name} ({columns}) would hold the same values for every campaign: "
-        f"set one of its columns, such as `{name or 'COLUMN'}: {value}`"
+        f"unique index {index.name} of {table.facts.name} ({columns}){where} would hold the same values for every "
+        f"campaign: set one of its columns, such as `{example}`"
     )
+
+
+def _example(column: Column, index: Index) -> str:
+    """Return a value of a column that no two campaigns have in a unique index."""
+    if not column.not_null and index.nulls_distinct:
+        return "NULL"
+    return f"a value that leaves the row out of {index.name}" if column.base == "boolean" else column.example
 
 
 async def contradictions(connection: Connection, plan: ClonePlan, surveys: Sequence[Survey]) -> AsyncIterator[str]:
@@ -123,7 +130,7 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
                 yield text
         if table.facts.on_insert:
             yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.on_insert)}"
-    async for text in _of_deletion(connection, plan):
+    async for text in _of_catalog(connection, plan):
         yield text
 
 
@@ -138,8 +145,8 @@ def _counters(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
             )
 
 
-async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
-    """Return what makes deletion slow, stops it, or happens with it."""
+async def _of_catalog(connection: Connection, plan: ClonePlan) -> AsyncIterator[str]:
+    """Return what makes deletion slow, stops it, or happens with it, and the numbers that run out."""
     queries, oids = queries_of("findings"), [table.facts.oid for table in plan.tables]
     for row in await connection.fetch(queries["unindexed"], oids):
         yield (
@@ -148,6 +155,12 @@ async def _of_deletion(connection: Connection, plan: ClonePlan) -> AsyncIterator
         )
     for text in _pairs(plan):
         yield text
+    for row in await connection.fetch(queries["sequences"], oids):
+        yield (
+            f"sequence {row['sequence']} has {row['left']:,} numbers left for {row['column']} of {row['table']}, "
+            f"which is of type {row['type']}: ALTER TABLE {row['table']} ALTER COLUMN {row['column']} TYPE bigint, "
+            f"and ALTER SEQUENCE {row['sequence']} AS bigint, before it runs out"
+        )
     for row in await connection.fetch(queries["actions"], oids):
         yield (
             f"foreign key {row['name']} of {row['table']}, which is not part of the blueprint, would delete or "

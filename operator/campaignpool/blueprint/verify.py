@@ -17,17 +17,25 @@ from campaignpool.blueprint.sql import verification
 from campaignpool.blueprint.sql.functions import Revision
 from campaignpool.blueprint.sql.naming import function
 from campaignpool.ledger.database import Connection
-from campaignpool.sqlstates import described
+from campaignpool.ledger.seeding import raised_text, sequence_behind
+from campaignpool.sqlstates import Refusal, described
 
 _TIMES = ("date", "timestamp", "time ")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a rehearsal found: what makes every clone wrong, and what is worth knowing."""
+    """What a rehearsal found.
+
+    Attributes:
+        faults: What makes every clone wrong.
+        warnings: What is worth knowing.
+        differing: Columns, by position of the table, in which every clone differs from the template.
+    """
 
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    differing: frozenset[tuple[int, str]] = frozenset()
 
 
 async def verify(
@@ -64,7 +72,8 @@ async def verify(
         warnings = [text for time, text in told if time]
         if retire and not faults:
             warnings += await _retired(connection, revision, ids)
-        return Verified(faults, tuple(warnings))
+        differing = frozenset((row["place"], row["named"]) for row in rows if row["kind"] == "value")
+        return Verified(faults, tuple(warnings), differing)
     finally:
         if not connection.is_closed():
             await transaction.rollback()
@@ -155,11 +164,17 @@ def _writers(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
 async def _refused(
     connection: Connection, revision: Revision, ids: list[object], error: asyncpg.PostgresError
 ) -> str:
-    """Return why Postgres refuses a clone: table, row of the template, constraint, triggers."""
+    """Return why Postgres refuses a clone: table, row of the template, constraint, triggers, and what helps."""
     plan = revision.plan
     place = next((t for t in plan.tables if (t.facts.schema_, t.facts.relation) == _place(error)), None)
-    row = await _row(connection, revision, ids, place, error) if place is not None else None
+    named, row = place is not None, None
+    for table in [place] if place else [plan.tables[item] for group in plan.order for item in group]:
+        # Where Postgres names no table, as of a value that is too long, the first that is refused is the one.
+        if row := await _row(connection, revision, ids, table, error):
+            place = table
+            break
     where = f" for the template's row {row}" if row else ""
+    where += f" of {place.facts.name}" if row and place and not named else ""
     fired = [
         _named(t.facts, trigger)
         for t in ([place] if place else plan.tables)
@@ -167,7 +182,27 @@ async def _refused(
         if trigger.insert
     ]
     by = f" (fired: {', '.join(fired)})" if fired else ""
-    return f"a clone of the template is refused{where}: {described(error)}{by}: correct the row, or set the column"
+    raised = await raised_text(connection, getattr(error, "context", None))
+    remedy = await _remedy(connection, place, error)
+    return f"a clone of the template is refused{where}: {described(error, raised)}{by}: {remedy}"
+
+
+async def _remedy(connection: Connection, table: TablePlan | None, error: asyncpg.PostgresError) -> str:
+    """Return what a person can do about a refusal."""
+    constraint = getattr(error, "constraint_name", None)
+    if isinstance(error, asyncpg.UniqueViolationError) and table is not None and constraint:
+        statement = await sequence_behind(connection, table.facts.name, constraint)
+        if statement:
+            return f"the sequence draws numbers that rows have: {statement}"
+    if isinstance(error, asyncpg.SequenceGeneratorLimitExceededError):
+        return "let the column and its sequence be of type bigint: ALTER TABLE ... ALTER COLUMN ... TYPE bigint"
+    if isinstance(error, asyncpg.UndefinedObjectError) and Refusal.of(error).function:
+        return (
+            "give the role in the URL the setting with ALTER ROLE ... SET, or let the function read it with "
+            "current_setting(name, true)"
+        )
+    sets = f" ({', '.join(table.sets)})" if table is not None and table.sets else ""
+    return f"correct the row, or what the blueprint sets{sets}" if sets else "correct the row, or set the column"
 
 
 def _place(error: asyncpg.PostgresError) -> tuple[str | None, str | None]:
@@ -194,7 +229,7 @@ async def _row(
             await transaction.rollback()
 
     first, count = 0, revision.surveys[position].rows
-    if not await refuses(first, count):
+    if not count or not await refuses(first, count):
         return None
     while count > 1:
         half = count // 2
@@ -230,5 +265,6 @@ async def _retired(connection: Connection, revision: Revision, ids: list[object]
             _named(t.facts, trigger) for t in revision.plan.tables for trigger in t.facts.triggers if trigger.delete
         ]
         by = f" (fired: {', '.join(fired)})" if fired else ""
-        return [f"a campaign that nobody claimed cannot be deleted: {described(error)}{by}"]
+        raised = await raised_text(connection, getattr(error, "context", None))
+        return [f"a campaign that nobody claimed cannot be deleted: {described(error, raised)}{by}"]
     return []

@@ -100,6 +100,7 @@ async def configure(connection: Connection, application_name: str) -> None:
 
 _SETTINGS = {
     "default_transaction_isolation": "read committed",  # whatever the database's or the role's is
+    "standard_conforming_strings": "on",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": "60s",

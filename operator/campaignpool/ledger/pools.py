@@ -53,6 +53,7 @@ class InstalledRevision:
         template: Key of the template's row, as text.
         rows: That one campaign takes.
         statements: That one batch takes.
+        installed_at: When it was installed.
     """
 
     id: int
@@ -61,6 +62,7 @@ class InstalledRevision:
     template: str
     rows: int
     statements: int
+    installed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         )
         totals = await images.observe(connection, pool)
         held = await retiring.held(connection, pool) if any(item.retiring for item in owners.values()) else {}
-    names = ("plan_hash", "fingerprint", "template", "rows", "statements")
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "installed_at")
     revision = None
     if facts["revision_id"]:
         revision = InstalledRevision(facts["revision_id"], **{name: facts[name] for name in names})

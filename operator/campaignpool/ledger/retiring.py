@@ -1,7 +1,10 @@
 """Retiring and deleting campaigns that nobody claimed."""
 
+import json
+
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
+from campaignpool.sqlstates import Kind, Refusal, codes
 
 
 async def retire(
@@ -21,12 +24,22 @@ async def retire(
 
 async def remove(connection: Connection, pool: str, batch: int) -> int:
     """Delete up to `batch` retiring campaigns with all their rows, in one transaction; return how many."""
-    return int(await connection.fetchval(_QUERY["remove"], pool, batch))
+    return int(await connection.fetchval(_QUERY["remove"], pool, batch, _PASSING))
 
 
 async def held(connection: Connection, pool: str) -> dict[str, int]:
     """Return why retiring campaigns could not be deleted, and how many, by cause."""
-    return {row["cause"]: row["campaigns"] for row in await connection.fetch(_QUERY["held"], pool)}
+    result: dict[str, int] = {}
+    for row in await connection.fetch(_QUERY["held"], pool):
+        refusal = json.loads(row["refusal"])
+        raised = refusal.pop("raised")
+        cause = Refusal(**refusal).text(raised)
+        result[cause] = result.get(cause, 0) + row["campaigns"]
+    return result
+
+
+_PASSING = [*codes(Kind.TRANSIENT), *codes(Kind.OURS), "42501"]
+"""SQLSTATEs and classes of errors that say nothing about one campaign."""
 
 
 _QUERY = sql.queries("retiring")

@@ -108,14 +108,29 @@ async def diagnose(connection: Connection, pool: str, job: str) -> str | None:
     row = await connection.fetchrow(_QUERY["diagnose"], pool, job)
     if row is None:
         return None
-    place, code, message, context = row
+    place, code, message, context, raised, remedy = row
+    refusal = sqlstates.Refusal(code, message, context, names=place is not None)
     if sqlstates.rule(code).kind != sqlstates.Kind.DATA:
-        raise sqlstates.error(code, message)
-    message = sqlstates.redacted(code, message, names=place is not None)
-    if place is not None:
-        return f"{place}: {message}"
-    function = sqlstates.raised_by(context)
-    return f"{message}: raised by {function}" if function else message
+        raise refusal.error(raised)
+    text = f"{refusal.text(raised)}{behind(remedy)}"
+    return f"{place}: {text}" if place is not None else text
+
+
+def behind(remedy: str | None) -> str:
+    """Return what helps where a sequence draws numbers that rows have, as the end of a message."""
+    return f": the sequence draws numbers that rows have: {remedy}" if remedy else ""
+
+
+async def sequence_behind(connection: Connection, table: str, constraint: str) -> str | None:
+    """Return the statement that helps where a sequence of a unique constraint draws numbers that rows have."""
+    statement: str | None = await connection.fetchval(_QUERY["sequence_behind"], table, constraint)
+    return statement
+
+
+async def raised_text(connection: Connection, context: str | None) -> str | None:
+    """Return the text of the RAISE statement that an error's CONTEXT names, without values; None without one."""
+    text: str | None = await connection.fetchval(_QUERY["raised_text"], context)
+    return text
 
 
 async def quarantine(connection: Connection, pool: str, job: str, cause: str) -> None:

@@ -120,6 +120,8 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
         return Failures()
     retried_at = observed.pool.status.retried_at
     since = datetime.fromisoformat(retried_at) if retried_at else None
+    # What was cloned then is another revision now: a migration or the blueprint may have removed the cause.
+    installed_at = ledger.revision.installed_at if ledger.revision else None
     born = observed.cluster_age(observed.pool.created_at) + 1.0  # the API server's times are in whole seconds
     finished = [
         (observed.database_age(run.finished_at), run.outcome == "Succeeded", run.generation, run.reason, run.message)
@@ -128,6 +130,7 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
         # Failures of a pool that had the name before are not this one's. Ages, for the two times are of two clocks.
         and observed.database_age(run.started_at) <= born
         and (since is None or run.finished_at > since)
+        and (installed_at is None or run.started_at > installed_at)
     ]
     finished += [(0.0, item.outcome == "Succeeded", item.run[4], item.reason, item.message) for item in ended]
     finished.sort(key=lambda each: each[0])

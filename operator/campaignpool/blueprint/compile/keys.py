@@ -97,7 +97,7 @@ def _fault(facts: TableFacts, group: tuple[str, ...], uses: Uses) -> str:
         return f"{what} is of type {own.type}: the root table needs a uuid, or a key with a default"
     return (
         f"{what} is of type {own.type} and has no default: set it to an expression that is new in every campaign, "
-        f"such as `{own.name}: {own.name} || '-' || $campaign`"
+        f"such as `{own.name}: {own.example}`"
     )
 
 

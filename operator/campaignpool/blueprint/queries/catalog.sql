@@ -96,16 +96,17 @@ SELECT t.oid, jsonb_build_object(
     'triggers', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', g.tgname, 'definition', pg_get_triggerdef(g.oid), 'source', f.prosrc,
-            'before', g.tgtype & 2 = 2, 'insert', g.tgtype & 4 = 4, 'delete', g.tgtype & 8 = 8) ORDER BY g.tgname)
+            'before', g.tgtype & 2 = 2, 'insert', g.tgtype & 4 = 4, 'delete', g.tgtype & 8 = 8,
+            'update', g.tgtype & 16 = 16) ORDER BY g.tgname)
         FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid
         WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]'),
     'rules', coalesce((
         SELECT jsonb_agg(jsonb_build_object('name', r.rulename, 'insert', r.ev_type = '3') ORDER BY r.rulename)
         FROM pg_rewrite r WHERE r.ev_class = t.oid AND r.ev_enabled <> 'D'), '[]'),
     'children', coalesce((
-        SELECT jsonb_agg(i.inhrelid::regclass::text ORDER BY i.inhrelid::regclass::text)
+        SELECT jsonb_object_agg(i.inhrelid, i.inhrelid::regclass::text)
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = t.oid AND NOT c.relispartition), '[]'),
+        WHERE i.inhparent = t.oid AND NOT c.relispartition), '{}'),
     'unlogged', coalesce((
         SELECT jsonb_agg(p.oid::regclass::text ORDER BY p.oid::regclass::text)
         FROM parts p JOIN pg_class c ON c.oid = p.oid

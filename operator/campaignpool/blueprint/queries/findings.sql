@@ -36,3 +36,22 @@ SELECT g.tgrelid::regclass::text AS "table", string_agg(g.tgname, ', ' ORDER BY 
 FROM pg_trigger g
 WHERE g.tgrelid = ANY ($1::oid[]) AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 8 = 8
 GROUP BY 1 ORDER BY 1;
+
+-- name: sequences
+-- How many numbers are left to the columns of some tables that a sequence fills, where less than a fifth is.
+SELECT a.attrelid::regclass::text AS "table", quote_ident(a.attname) AS "column", s.oid::regclass::text AS sequence,
+       format_type(a.atttypid, NULL) AS type, n.most - n.last AS left
+FROM pg_attribute a
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
+LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+JOIN pg_class s ON s.relkind = 'S' AND s.oid = CASE WHEN f.oid IS NULL THEN d.objid ELSE d.refobjid END
+JOIN pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0 AND NOT q.seqcycle,
+LATERAL (SELECT least(q.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647
+                                ELSE q.seqmax END) AS most,
+                coalesce(CASE s.relkind WHEN 'S' THEN pg_sequence_last_value(s.oid) END, q.seqstart) AS last) n
+WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+  AND (d.classid = 'pg_attrdef'::regclass AND f.adrelid = a.attrelid AND f.adnum = a.attnum
+       OR d.classid = 'pg_class'::regclass AND d.deptype = 'i' AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum)
+  AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'USAGE, SELECT') END
+  AND n.most - n.last < n.most / 5
+ORDER BY 1, 2;

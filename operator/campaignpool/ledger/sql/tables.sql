@@ -108,7 +108,8 @@ CREATE TABLE campaign_pool.campaign (
     slot         bigint NOT NULL DEFAULT 0,             -- claims take the first ready one from their ticket on
     run          text,                                  -- the Job that makes or made it
     root_key     text,                                  -- key of its row in the root table
-    cause        text,                                  -- why it failed, or why it was not deleted
+    cause        text,                                  -- why it failed, or why an audit took it out of the pool
+    refusal      jsonb,                                 -- why it was not deleted: code, message, context, raised, names
     retry_at     timestamptz,                           -- of a deletion that was refused: not again before
     reserved_at  timestamptz NOT NULL DEFAULT now(),
     ready_at     timestamptz,

@@ -63,9 +63,10 @@ BEGIN
 END $$;
 
 -- Delete up to `batch` retiring campaigns, set-based and children first; return how many. Their files follow, through the
--- image sets. A campaign that other rows reference is not deleted: it keeps its state, with the cause, and is tried again
--- later; the others of its batch are deleted one by one.
-CREATE OR REPLACE FUNCTION campaign_pool.remove(pool text, batch integer) RETURNS integer
+-- image sets. A campaign that other rows reference, or whose deletion a trigger or anything else refuses, is not deleted: it
+-- keeps its state, with the refusal, and is tried again later; the others of its batch are deleted one by one. Errors whose
+-- SQLSTATE or its class is in `passing` say nothing about a campaign, and are raised.
+CREATE OR REPLACE FUNCTION campaign_pool.remove(pool text, batch integer, passing text[]) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -75,7 +76,10 @@ DECLARE
     keys text[];
     gone uuid[] := '{}';
     one integer;
-    refusal text;
+    code text;
+    message text;
+    context text;
+    refused_table text;
 BEGIN
     SELECT * INTO STRICT p FROM campaign_pool.pool WHERE name = remove.pool;
     LOOP
@@ -97,17 +101,27 @@ BEGIN
             EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
             SET CONSTRAINTS ALL IMMEDIATE;  -- deferred constraints are checked here, not at commit
             gone := ids;
-        EXCEPTION WHEN foreign_key_violation OR restrict_violation OR SQLSTATE 'CP011' THEN
+        EXCEPTION WHEN OTHERS THEN
+            IF ARRAY[SQLSTATE, left(SQLSTATE, 2)] && passing THEN
+                RAISE;
+            END IF;
             FOR one IN 1 .. cardinality(ids) LOOP
                 BEGIN
                     EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision)
                         USING ids[one:one], keys[one:one];
                     SET CONSTRAINTS ALL IMMEDIATE;
                     gone := gone || ids[one];
-                EXCEPTION WHEN foreign_key_violation OR restrict_violation OR SQLSTATE 'CP011' THEN
-                    GET STACKED DIAGNOSTICS refusal = MESSAGE_TEXT;
+                EXCEPTION WHEN OTHERS THEN
+                    IF ARRAY[SQLSTATE, left(SQLSTATE, 2)] && passing THEN
+                        RAISE;
+                    END IF;
+                    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+                        context = PG_EXCEPTION_CONTEXT, refused_table = TABLE_NAME;
                     UPDATE campaign_pool.campaign SET
-                        cause = 'not deleted: ' || refusal, retry_at = clock_timestamp() + interval '5 minutes'
+                        refusal = jsonb_build_object(
+                            'code', code, 'message', message, 'context', split_part(context, E'\n', 1),
+                            'raised', campaign_pool.raised_text(context), 'names', refused_table <> ''),
+                        retry_at = clock_timestamp() + interval '5 minutes'
                     WHERE id = ids[one];
                 END;
             END LOOP;

@@ -154,11 +154,11 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- Return why the next campaign of a run cannot be made: where (table, the template row's key, constraint; NULL where
--- Postgres names no table) and the error's code, message and context, from which Python cuts values. No row when it can be
--- made. It halves the rows of the table until one is left; everything is rolled back. Deferred constraints are checked at
+-- Postgres names no table), the error's code, message and context, from which Python cuts values, the text of the RAISE
+-- statement that raised it, and the statement that helps, where one is known. No row when it can be made. It halves the rows of the table until one is left; everything is rolled back. Deferred constraints are checked at
 -- once, as the commit of a batch would.
 CREATE OR REPLACE FUNCTION campaign_pool.diagnose(pool text, job text)
-RETURNS TABLE (place text, code text, message text, context text)
+RETURNS TABLE (place text, code text, message text, context text, raised text, remedy text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -186,6 +186,7 @@ BEGIN
     IF code = 'CP099' THEN
         RETURN;
     END IF;
+    raised := campaign_pool.raised_text(context);
     IF refused_table = '' THEN
         RETURN NEXT;
         RETURN;
@@ -211,8 +212,68 @@ BEGIN
         || coalesce(', row ' || row_key || ' of the template', '')
         || CASE WHEN refused_constraint <> '' THEN ', constraint ' || refused_constraint
                 WHEN refused_column <> '' THEN ', column ' || refused_column ELSE '' END;
+    IF code = '23505' THEN
+        remedy := campaign_pool.sequence_behind(format('%I.%I', refused_schema, refused_table)::regclass, refused_constraint);
+    END IF;
     RETURN NEXT;
 END $$;
+
+-- Return the sequences that give a column its values: of an identity, or by its default.
+CREATE OR REPLACE FUNCTION campaign_pool.sequences_of(relation oid, attnum smallint) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.oid::regclass
+    FROM pg_depend d
+    LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+    JOIN pg_class s ON s.relkind = 'S' AND s.oid = CASE WHEN f.oid IS NULL THEN d.objid ELSE d.refobjid END
+    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+      AND f.adrelid = sequences_of.relation AND f.adnum = sequences_of.attnum
+       OR d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+      AND d.refobjid = sequences_of.relation AND d.refobjsubid = sequences_of.attnum;
+$$;
+
+-- Return the statement that helps where a sequence draws numbers that rows of a table have: of the columns in a unique
+-- constraint or index. NULL where none does.
+CREATE OR REPLACE FUNCTION campaign_pool.sequence_behind(relation regclass, name text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c record;
+    behind boolean;
+BEGIN
+    FOR c IN
+        SELECT quote_ident(a.attname) AS own, s.sequence
+        FROM pg_index i
+        JOIN pg_class x ON x.oid = i.indexrelid AND x.relname = sequence_behind.name
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey),
+        LATERAL campaign_pool.sequences_of(a.attrelid, a.attnum) AS s (sequence)
+        WHERE i.indrelid = relation
+    LOOP
+        EXECUTE format(
+            'SELECT max(%s) >= coalesce(pg_sequence_last_value($1), 0) FROM %s', c.own, relation)
+        INTO behind USING c.sequence;
+        IF behind THEN
+            RETURN format('SELECT setval(%L, (SELECT max(%s) FROM %s))', c.sequence::text, c.own, relation);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- Return the text of the RAISE statement that an error's CONTEXT names, with its placeholders instead of values. NULL where
+-- the application's function is not PL/pgSQL, or its text does not stand in the statement.
+CREATE OR REPLACE FUNCTION campaign_pool.raised_text(context text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH place AS (
+        SELECT regexp_match(
+            split_part(context, chr(10), 1),
+            '^PL/pgSQL function (?:.*\.)?"?([^."(]+)"?\(.*\) line (\d+) at RAISE$') AS part
+    ), texts AS (
+        SELECT (regexp_match(
+            array_to_string((string_to_array(f.prosrc, chr(10)))[part[2]::integer:], chr(10)),
+            '^[^\n]*\mRAISE\s+(?:\w+\s+)?''((?:[^'']|'''')*)''', 'i'))[1] AS text
+        FROM place JOIN pg_proc f ON f.proname = part[1]
+        JOIN pg_language l ON l.oid = f.prolang AND l.lanname = 'plpgsql'
+    )
+    SELECT replace(replace(min(text), '''''', ''''), '%%', '%') FROM texts HAVING count(DISTINCT text) = 1;
+$$;
 
 -- Quarantine the campaign that `seed` would make next, with the cause.
 CREATE OR REPLACE FUNCTION campaign_pool.quarantine(pool text, job text, cause text) RETURNS void

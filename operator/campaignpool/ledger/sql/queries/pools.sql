@@ -5,7 +5,8 @@ SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5, $6);
 
 -- name: get_pool
 SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
-       r.statements, ARRAY(SELECT t.id FROM campaign_pool.template_change t WHERE t.pool_id = p.id) AS template_changes
+       r.statements, r.installed_at,
+       ARRAY(SELECT t.id FROM campaign_pool.template_change t WHERE t.pool_id = p.id) AS template_changes
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
 

@@ -4,11 +4,11 @@
 SELECT campaign_pool.retire($1, $2, $3, $4);
 
 -- name: remove
-SELECT campaign_pool.remove($1, $2);
+SELECT campaign_pool.remove($1, $2, $3);
 
 -- name: held
 -- Why retiring campaigns of a pool could not be deleted, by cause.
-SELECT c.cause, count(*) AS campaigns
+SELECT c.refusal, count(*) AS campaigns
 FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
 WHERE p.name = $1 AND c.state = 'retiring' AND c.retry_at IS NOT NULL
-GROUP BY c.cause ORDER BY 2 DESC, 1;
+GROUP BY c.refusal ORDER BY 2 DESC, 1;

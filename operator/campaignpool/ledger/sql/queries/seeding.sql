@@ -16,6 +16,12 @@ SELECT campaigns, rows, statements, seconds FROM campaign_pool.seed($1, $2, $3);
 -- name: diagnose
 SELECT * FROM campaign_pool.diagnose($1, $2);
 
+-- name: raised_text
+SELECT campaign_pool.raised_text($1);
+
+-- name: sequence_behind
+SELECT campaign_pool.sequence_behind($1::text::regclass, $2);
+
 -- name: quarantine
 SELECT campaign_pool.quarantine($1, $2, $3);
 
