@@ -169,7 +169,7 @@ class Observed:
         images_fault: What keeps its images from being copied or deleted; its rows have nothing to do with it.
         images_finished: Campaigns whose images ended since the status last said so.
         images_settings: Hash of what an images Job would be made from now.
-        changed: Ready campaigns that an audit found different from what was cloned, with the cause.
+        changed: Ready campaigns that an audit found different from what was cloned, with the cause; None without one.
         activity: What happened since the last loop, for metrics.
         template: How the template stands to the revision in service; None: it was not compared.
         sizing: What sizing found, the size of `spec` among it; None: off, or it is not known yet.
@@ -192,7 +192,7 @@ class Observed:
     images_fault: Fault | None = None
     images_finished: tuple[Finished, ...] = ()
     images_settings: str = ""
-    changed: Mapping[UUID, str] = field(default_factory=dict)
+    changed: Mapping[UUID, str] | None = None
     activity: Activity | None = None
     template: "TemplateFacts | None" = None
     sizing: Sizing | None = None

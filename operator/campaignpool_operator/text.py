@@ -1,6 +1,8 @@
 """How the operator writes sentences, times and statuses."""
 
 from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +14,11 @@ def sentence(text: str) -> str:
     first = text.split(maxsplit=1)[0] if text else ""
     text = text[:1].upper() + text[1:] if first.isalpha() else text
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def most_frequent(causes: Iterable[str]) -> str:
+    """Return the most frequent causes, each with how often it occurs."""
+    return "; ".join(f"{count}: {cause}" for cause, count in Counter(causes).most_common(3))
 
 
 def stamp(moment: datetime) -> str:

@@ -12,7 +12,10 @@ pytestmark = pytest.mark.integration
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE DOMAIN score AS varchar(5);
-CREATE TABLE worlds (id uuid PRIMARY KEY, name varchar(10), mood mood[], score score);
+CREATE TYPE colour AS ENUM ('red');
+CREATE TYPE place AS (x integer, colour colour);
+CREATE TYPE span AS RANGE (subtype = score);
+CREATE TABLE worlds (id uuid PRIMARY KEY, name varchar(10), mood mood[], score score, places place[], span span);
 CREATE TABLE things (id serial PRIMARY KEY, world_id uuid REFERENCES worlds);
 CREATE TABLE others (id serial PRIMARY KEY);
 CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
@@ -43,6 +46,9 @@ OTHER = (
     "ALTER TABLE worlds RENAME COLUMN name TO title",
     "ALTER TABLE worlds DROP COLUMN name",
     "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'",
+    "ALTER TYPE colour RENAME VALUE 'red' TO 'blue'",
+    "ALTER TYPE place ADD ATTRIBUTE y integer",
+    "ALTER TYPE place DROP ATTRIBUTE x",
     "ALTER TABLE worlds ADD CHECK (name <> '')",
     "ALTER TABLE things DROP CONSTRAINT things_world_id_fkey",
     "ALTER TABLE things DISABLE TRIGGER noop",

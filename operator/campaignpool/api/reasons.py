@@ -114,6 +114,11 @@ class Reason(StrEnum):
     CAMPAIGNS_HELD = (
         "CampaignsHeld", "database", "Rows or triggers of the application keep campaigns from being deleted.",
         "Delete the rows in the table that the message names, or add it to the blueprint; it is retried.")
+    CAMPAIGNS_CHANGED = (
+        "CampaignsChanged", "database",
+        "The application deleted or changed rows of ready campaigns; these are replaced.",
+        ("Leave rows of campaigns that nobody claimed out of clean-up jobs. Name a column that may change under "
+         "`set`, such as `rank: rank`: columns that are set are not compared."))
     SCHEMA_MISMATCH = (
         "SchemaMismatch", "database", "The blueprint or the ledger does not fit the schema of the database.",
         "Correct the blueprint where a migration changed the schema; `campaignpool blueprint check` shows all of it.")
@@ -289,9 +294,6 @@ class Reason(StrEnum):
     # --- Events only
     SIZING_BASIS_CHANGED = "SizingBasisChanged", "events", "The size follows something else than before."
     REVISION_INSTALLED = "RevisionInstalled", "events", "The blueprint was installed in the database."
-    CAMPAIGNS_CHANGED = (
-        "CampaignsChanged", "events", "The application changed rows of ready campaigns; these are replaced.",
-        "Leave rows of campaigns that nobody claimed out of clean-up jobs.")
     SEEDING_STARTED = "SeedingStarted", "events", "A seeding Job was created."
     SEEDING_SUPERSEDED = "SeedingSuperseded", "events", "A seeding Job was deleted because it is of no use any more."
     IMAGES_STARTED = "ImagesStarted", "events", "An images Job was created."

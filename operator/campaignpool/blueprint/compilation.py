@@ -88,7 +88,7 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
             raise TemplateError(
                 f"spec.template.where: {wrong}: write one SQL condition", reason="TemplateConditionInvalid"
             )
-    query = f"SELECT {ident(key.name)}::text FROM {root.name} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)
+    query = f"SELECT {ident(key.name)}::text FROM {root.rows} t WHERE {condition} LIMIT 2"  # noqa: S608 (quoted above)
     try:
         matches = await connection.fetch(query)
     except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
@@ -105,7 +105,7 @@ async def find_template(connection: Connection, root: TableFacts, template: Temp
         own = queries_of("template")["campaigns"]
         key_text = f"{ident(key.name)}::text"
         matches = await connection.fetch(
-            f"SELECT {key_text} FROM {root.name} t WHERE {condition} AND {key_text} NOT IN ({own}) LIMIT 2"  # noqa: S608 (quoted names)
+            f"SELECT {key_text} FROM {root.rows} t WHERE {condition} AND {key_text} NOT IN ({own}) LIMIT 2"  # noqa: S608 (quoted names)
         )
     if len(matches) != 1:
         raise TemplateError(

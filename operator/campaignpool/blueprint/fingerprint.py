@@ -72,7 +72,7 @@ async def take(connection: Connection, plan: ClonePlan, into: str, *, temporary:
     """
     files = await _files(connection, plan)
     await connection.execute(hashes.create(into, temporary=temporary))
-    async with _canonical(connection):
+    async with canonical(connection):
         for table in plan.tables:
             await connection.execute(hashes.fill(plan, table, files, into))
     result = {row["place"]: (row["rows"], row["hash"]) for row in await connection.fetch(hashes.totals(into))}
@@ -93,8 +93,8 @@ async def _files(connection: Connection, plan: ClonePlan) -> Mapping[int, Files]
 
 
 @asynccontextmanager
-async def _canonical(connection: Connection) -> AsyncIterator[None]:
-    """Let values have the same text in every session."""
+async def canonical(connection: Connection) -> AsyncIterator[None]:
+    """Let values have the same text in every session, inside a transaction."""
     queries = queries_of("fingerprint")
     was = await connection.fetch(queries["settings"])
     await connection.execute(queries["canonical"])

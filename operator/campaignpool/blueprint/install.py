@@ -54,9 +54,10 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     if faults:
         raise BlueprintError(faults)
     number = int(await connection.fetchval(_QUERY["next_revision"]))
-    for table, survey in zip(plan.tables, surveys, strict=True):
-        for statement in snapshot.freeze(plan, table, survey, number):
-            await connection.execute(statement)
+    async with fingerprint.canonical(connection):
+        for table, survey in zip(plan.tables, surveys, strict=True):
+            for statement in snapshot.freeze(plan, table, survey, number):
+                await connection.execute(statement)
     revision = functions.Revision(number, pool, plan, surveys)
     if plan.images is not None:
         await _freeze_blobs(connection, plan.images, revision)
@@ -66,6 +67,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
     verified = await verify(connection, revision, suffix, compiled.condition)
     if verified.faults:
         raise BlueprintError(list(verified.faults))
+    await connection.execute(audit.changed(revision, verified.differing))
     result = await fingerprint.take(connection, plan, rows(number))
     referring = await left_out.candidates(connection, plan)
     await connection.execute(queries_of("install")["let_owner_read"])

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
 from campaignpool.api.reasons import Reason
@@ -31,6 +30,7 @@ from campaignpool_operator.plan.actions import (
     Retire,
     RetryImages,
 )
+from campaignpool_operator.text import most_frequent
 
 BATCH = 10
 """Campaigns removed in one transaction: some hundredths of a second each, so no lock is held for long."""
@@ -114,7 +114,7 @@ class _Ledger:
 
     async def _quarantine(self, changed: Mapping[UUID, str]) -> Event | None:
         count = await auditing.quarantine(self._connection, changed)
-        message = f"{count} ready campaigns are deleted and replaced: {_counted(changed.values())}."
+        message = f"{count} ready campaigns are deleted and replaced: {most_frequent(changed.values())}."
         return Event("Warning", Reason.CAMPAIGNS_CHANGED, message) if count else None
 
     async def _remove(self) -> None:
@@ -163,11 +163,6 @@ class _Jobs:
         return await self._cluster.create_job(self._pool.namespace, built)
 
 
-def _counted(causes: Iterable[str]) -> str:
-    """Return the most frequent causes, each with its number of campaigns."""
-    return "; ".join(f"{count}: {cause}" for cause, count in Counter(causes).most_common(3))
-
-
 def _described(action: Action) -> dict[str, object]:
     """Return the fields of an action's log line."""
     match action:
@@ -178,7 +173,7 @@ def _described(action: Action) -> dict[str, object]:
         case FinishRun(run, outcome, reason, message):
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
         case Quarantine(changed):
-            return {"campaigns": len(changed), "cause": _counted(changed.values())}
+            return {"campaigns": len(changed), "cause": most_frequent(changed.values())}
         case InstallRevision(_, reason):
             return {"reason": reason}
         case CreateImagesJob(number, failures, campaigns, reason):

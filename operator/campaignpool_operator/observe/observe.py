@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from campaignpool.api.reasons import Reason
+from campaignpool.blueprint.compilation import Compiled
+from campaignpool.blueprint.sql.audit import written_on_update
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import activity, auditing, pools
 from campaignpool.ledger.activity import Activity
@@ -94,7 +96,7 @@ async def observe(
             observed = _matched(replace(observed, ledger=facts, database_now=now))
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))
             if audits:
-                observed = replace(observed, changed=await _changed(connection, pool))
+                observed = replace(observed, changed=await _changed(connection, pool, session.compiled))
             observed = replace(observed, template=await templates.observe(connection, observed))
             observed = await observe_images(cluster, connection, observed, image)
             observed = replace(observed, activity=await activity.observe(connection, pool.key, last))
@@ -115,14 +117,15 @@ def _matched(observed: Observed) -> Observed:
     return replace(observed, compiled=None, fault=Fault(Reason.ROOT_TABLE_CHANGED, message, retry=False))
 
 
-async def _changed(connection: Connection, pool: Pool) -> dict[UUID, str]:
+async def _changed(connection: Connection, pool: Pool, compiled: Compiled | None) -> dict[UUID, str] | None:
     """Return what an audit found. A failure keeps the pool from nothing else: a migration may be under way."""
+    plan_hash, ignored = (compiled.plan_hash, written_on_update(compiled.plan)) if compiled else (None, [])
     try:
         with translated():
-            return await auditing.audit(connection, pool.key)
+            return await auditing.audit(connection, pool.key, plan_hash, ignored)
     except CampaignPoolError as error:
         _log.warning("audit failed", extra={"pool": pool.key, "reason": error.reason, "cause": error.message})
-        return {}
+        return None
 
 
 async def _orphans(cluster: Cluster, observed: Observed, facts: Ledger) -> tuple[Run, ...]:

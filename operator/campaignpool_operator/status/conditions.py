@@ -15,7 +15,7 @@ from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.plan.targets import claimable
 from campaignpool_operator.status import images, sizing, template
 from campaignpool_operator.status.judgement import ConditionStatus, Judgement
-from campaignpool_operator.text import sentence, stamp
+from campaignpool_operator.text import most_frequent, sentence, stamp
 
 _FILLED = (Reason.FILLED, Reason.REPLENISHING)
 
@@ -142,6 +142,8 @@ def degraded(observed: Observed, plan: Plan) -> Judgement:
         return "True", plan.obstacle.reason, sentence(plan.obstacle.message)
     if plan.failures.count:
         return "True", _failure_reason(plan), sentence(_failure_message(plan))
+    if (changed := _changed(observed)) is not None:
+        return "True", Reason.CAMPAIGNS_CHANGED, changed
     if plan.capped and observed.spec is not None:
         return "True", Reason.TARGETS_EXCEED_MAX_SIZE, sentence(_capped(observed.spec))
     if observed.ledger is not None and observed.ledger.held:
@@ -206,10 +208,23 @@ def _capped(spec: CampaignPoolSpec) -> str:
 
 
 def _held(ledger: Ledger) -> str:
-    causes = [f"{count}: {cause.removeprefix('not deleted: ')}" for cause, count in list(ledger.held.items())[:3]]
+    causes = [f"{count}: {cause}" for cause, count in list(ledger.held.items())[:3]]
     return (
         f"{sum(ledger.held.values())} campaigns cannot be deleted ({'; '.join(causes)}); "
-        "each is tried again after five minutes: delete the rows that keep it"
+        "each is tried again after five minutes: delete the rows that keep it, or correct the trigger"
+    )
+
+
+def _changed(observed: Observed) -> str | None:
+    """Return what the last audit found; it holds until an audit finds nothing."""
+    if observed.changed is None:
+        before = find(observed.pool.status, "Degraded")
+        return before.message if before is not None and before.reason == Reason.CAMPAIGNS_CHANGED else None
+    if not observed.changed:
+        return None
+    return (
+        f"{len(observed.changed)} ready campaigns were deleted or changed by the application and are replaced "
+        f"({most_frequent(observed.changed.values())}); this is shown until an audit finds no other."
     )
 
 

@@ -121,7 +121,8 @@ def transitions(previous: CampaignPoolStatus, current: CampaignPoolStatus) -> It
         degraded.reason,
         degraded.message,
     )
-    if degraded.status == "True" and news:
+    # What an audit found has been said by the action that follows it, with what was done.
+    if degraded.status == "True" and news and degraded.reason != Reason.CAMPAIGNS_CHANGED:
         yield _event("Warning", degraded)
     elif turned("Degraded", "False", first=False):
         yield Event("Normal", Reason.RECOVERED, degraded.message)

@@ -31,7 +31,7 @@ CASES = {
     ),
     "inheritance": (
         f"{HEROES} CREATE TABLE kings () INHERITS (heroes)",
-        r"child tables by inheritance \(public.kings\)",
+        r"child tables by inheritance \(public.kings\), .* add them, with their `references`",
     ),
     "a view": (
         "CREATE VIEW heroes AS SELECT * FROM campaigns",
@@ -57,6 +57,45 @@ CASES = {
         "column file of public.heroes holds large objects, and trigger unlink",
     ),
 }
+
+
+COMMENTS = """
+CREATE TABLE comments (id serial PRIMARY KEY, on_type text, on_id text, body text);
+INSERT INTO comments (on_type, on_id, body) SELECT 'Campaign', id::text, 'first' FROM campaigns;
+INSERT INTO comments (on_type, on_id, body) VALUES ('Comment', '1', 'reply');
+"""
+PAIR = "tables: [{name: comments, polymorphic: [{type: on_type, id: on_id, targets: {%s}}]}]"
+
+
+@pytest.mark.parametrize("targets", ["Campaign: campaigns, Comment: comments", "Comment: comments"])
+async def test_replies_to_rows_of_their_own_table_are_named(connection: Connection, targets: str) -> None:
+    await connection.execute(field.CAMPAIGNS + COMMENTS)
+    message = r"comments: on_id makes its rows part of a campaign, and may point at the table itself \(type Comment\)"
+    with pytest.raises(BlueprintError, match=message):
+        await field.put(connection, field.ROOT + PAIR % targets)
+    (key,) = await field.made(connection, field.ROOT + PAIR % "Campaign: campaigns", count=1)
+    assert await connection.fetchval("SELECT count(*) FROM comments WHERE on_id = $1", key) == 1
+
+
+UNIQUE = {
+    "no two NULLs": ("UNIQUE NULLS NOT DISTINCT (code)", "code: code || '-' || $campaign"),
+    "one of all": ("", "main: a value that leaves the row out of heroes_expr_idx"),
+}
+
+
+@pytest.mark.parametrize("case", UNIQUE)
+async def test_the_way_out_of_a_unique_index_is_one(connection: Connection, case: str) -> None:
+    constraint, remedy = UNIQUE[case]
+    await connection.execute(f"""
+        {field.CAMPAIGNS}
+        CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, code text,
+            main boolean NOT NULL {", " + constraint if constraint else ""});
+        INSERT INTO heroes (campaign_id, main) SELECT id, true FROM campaigns;
+        {"" if constraint else "CREATE UNIQUE INDEX ON heroes ((true)) WHERE main"}
+    """)
+    with pytest.raises(BlueprintError) as refused:
+        await field.put(connection, field.ROOT + "tables: [{name: heroes}]")
+    assert f"such as `{remedy}`" in refused.value.message
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -118,6 +118,33 @@ FORMS = {
             " WHERE world_id = $1"
         ),
     ),
+    "tables that inherit": (
+        """
+        CREATE TABLE heroes (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, name text);
+        CREATE TABLE kings (crown text, PRIMARY KEY (id)) INHERITS (heroes);
+        CREATE TABLE emperors (realm text, PRIMARY KEY (id)) INHERITS (kings);
+        CREATE TABLE pets (id serial PRIMARY KEY, hero_id integer NOT NULL REFERENCES heroes ON DELETE CASCADE);
+        CREATE TABLE jewels (id serial PRIMARY KEY, king_id integer NOT NULL REFERENCES kings);
+        INSERT INTO heroes (world_id, name) SELECT id, 'h' || n FROM worlds, generate_series(1, 3) n;
+        INSERT INTO kings (world_id, name, crown) SELECT id, 'k' || n, 'c' || n FROM worlds, generate_series(1, 2) n;
+        INSERT INTO emperors (world_id, name, crown, realm) SELECT id, 'e', 'c', 'r' FROM worlds;
+        INSERT INTO pets (hero_id) SELECT id FROM ONLY heroes;
+        INSERT INTO jewels (king_id) SELECT id FROM ONLY kings;
+        """,
+        """- {name: heroes}
+- {name: kings, references: {world_id: worlds}}
+- {name: emperors, references: {world_id: worlds}}
+- {name: pets}
+- {name: jewels}""",
+        """
+        SELECT (SELECT count(*) FROM ONLY heroes WHERE world_id = $1) = 3
+           AND (SELECT count(DISTINCT crown) FROM ONLY kings WHERE world_id = $1) = 2
+           AND (SELECT count(realm) FROM emperors WHERE world_id = $1) = 1
+           AND (SELECT count(*) FROM heroes WHERE world_id = $1) = 6
+           AND (SELECT count(*) FROM pets p JOIN ONLY heroes h ON h.id = hero_id WHERE world_id = $1) = 3
+           AND (SELECT count(*) FROM jewels j JOIN ONLY kings k ON k.id = king_id WHERE world_id = $1) = 2
+        """,
+    ),
     "a trigger that numbers rows": (
         """
         CREATE TABLE heroes (id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, seen integer);

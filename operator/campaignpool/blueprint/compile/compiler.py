@@ -88,6 +88,7 @@ class _Compiler:
             if self.positions.setdefault(item.oid, place) != place:
                 self.faults.append(f"table {item.name} is named twice: merge the two entries")
         self._refuse()
+        self.faults += suitable.inherited(results)
         claimed = tuple(self._claimed())
         partly = [self._table(place, both) for place, both in enumerate(zip(declared, results, strict=True))]
         self._refuse()
@@ -125,6 +126,7 @@ class _Compiler:
         self._calls(f"table {facts.name}", sets)
         references, polymorphic = list(self._references(table, facts)), list(self._polymorphic(table, facts))
         anchored = self._anchored(place, table, facts, references, polymorphic)
+        self.faults += suitable.anchored_to_itself(facts, place, anchored)
         return TablePlan(
             place,
             facts,
@@ -144,8 +146,10 @@ class _Compiler:
         for name in [*table.set_, *plain, *pairs, *(table.via or ()), *table.restore]:
             if name not in facts.column:
                 self.faults.append(f"table {facts.name} has no column {name}: correct its name")
-            elif name in table.set_ and facts.column[name].generated:
+            elif facts.column[name].generated and name in table.set_:
                 self.faults.append(f"column {name} of {facts.name} is generated: remove it from `set`")
+            elif facts.column[name].always and name in table.restore:
+                self.faults.append(f"column {name} of {facts.name} is GENERATED ALWAYS: remove it from `restore`")
 
     def _references(self, table: Table, facts: TableFacts) -> Iterator[Reference]:
         """Return the references of a table, those of one column first: they hold whenever there is a value."""
@@ -216,8 +220,7 @@ class _Compiler:
             ]
             return [*named, *pairs]
         to_root = sorted((other for other in others if other.target == 0), key=lambda each: not each.required)
-        required = [other for other in others if other.required]
-        chosen = to_root[:1] or required or polymorphic[:1] or others[:1]
+        chosen = to_root[:1] or [other for other in others if other.required] or polymorphic[:1] or others[:1]
         if not chosen:
             self.faults.append(
                 f"table {facts.name} has no reference to another table of the blueprint: remove it, or declare one "

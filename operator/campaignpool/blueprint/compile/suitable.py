@@ -1,10 +1,10 @@
 """Which tables a clone can be made in: what the catalog says against one. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from campaignpool.api.blueprint import Table
 from campaignpool.blueprint.catalog import Catalog, TableFacts
-from campaignpool.blueprint.compile.plan import TablePlan
+from campaignpool.blueprint.compile.plan import PolymorphicReference, Reference, TablePlan
 
 
 def absent(catalog: Catalog, name: str) -> str:
@@ -22,11 +22,6 @@ def faults(facts: TableFacts) -> Iterator[str]:
         yield (
             f"table {name} is UNLOGGED{what}, so a crash of the server empties it, ready campaigns included: "
             f"ALTER TABLE {facts.unlogged[0]} SET LOGGED, or leave the table out"
-        )
-    if facts.children:
-        yield (
-            f"table {name} has child tables by inheritance ({', '.join(facts.children)}), whose rows would be cloned "
-            f"as rows of {name}: make them partitions or tables of their own, or leave {name} out"
         )
     if facts.foreign_parts:
         yield (
@@ -48,6 +43,34 @@ def typed(table: Table) -> Iterator[str]:
             yield (
                 f"table {table.name}: {pair.type} says which table {pair.id} refers to: remove it from `set`, or set "
                 f"{pair.id} too"
+            )
+
+
+def inherited(tables: Sequence[TableFacts]) -> Iterator[str]:
+    """Yield the fault where a table has child tables that are no part of the blueprint: their rows would be lost."""
+    names = {facts.oid: facts.name for facts in tables}
+    for facts in tables:
+        missing = [name for oid, name in facts.children.items() if int(oid) not in names]
+        if missing:
+            yield (
+                f"table {facts.name} has child tables by inheritance ({', '.join(missing)}), which are not part of "
+                "the blueprint: add them, with their `references`, for foreign keys are not inherited; or leave "
+                f"{facts.name} out"
+            )
+
+
+def anchored_to_itself(
+    facts: TableFacts, place: int, anchors: Iterable[Reference | PolymorphicReference]
+) -> Iterator[str]:
+    """Yield the fault where a polymorphic anchor may point at rows of its own table: replies to comments, for one."""
+    for pair in anchors:
+        if not isinstance(pair, PolymorphicReference):
+            continue
+        if names := [name for name, target in pair.targets.items() if target == place]:
+            yield (
+                f"table {facts.name}: {pair.column} makes its rows part of a campaign, and may point at the table "
+                f"itself (type {', '.join(names)}): name a reference to another table under `via`, or remove that "
+                "type from `targets`, which leaves these rows out"
             )
 
 

@@ -19,8 +19,14 @@ WITH RECURSIVE named AS (
     SELECT atttypid FROM columns
     UNION
     SELECT part.oid
-    FROM types JOIN pg_type y ON y.oid = types.oid, unnest(ARRAY[y.typbasetype, y.typelem]) AS part (oid)
-    WHERE part.oid <> 0 AND y.typtype IN ('b', 'd')
+    FROM types JOIN pg_type y ON y.oid = types.oid,
+    LATERAL (
+        SELECT unnest(ARRAY[y.typbasetype, y.typelem]) WHERE y.typtype IN ('b', 'd')
+        UNION ALL
+        SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = y.oid) AS part (oid)
+    WHERE part.oid <> 0
 )
 SELECT encode(sha256(convert_to(jsonb_build_array(
     current_schemas(false),
@@ -45,7 +51,9 @@ SELECT encode(sha256(convert_to(jsonb_build_array(
      FROM tables JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace),
     (SELECT jsonb_agg(jsonb_build_array(
         y.oid, y.typname, y.typtype, format_type(y.typbasetype, y.typtypmod),
-        (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = y.oid)
+        (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = y.oid),
+        (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum)
+         FROM pg_attribute a WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
         ) ORDER BY y.oid)
      FROM types JOIN pg_type y USING (oid))
     )::text, 'UTF8')), 'hex');

@@ -163,7 +163,7 @@ def _hangs(revision: Revision, table: TablePlan, link: Link, each: Alternative) 
 def _delete_hanging(revision: Revision, table: TablePlan) -> Iterator[str]:
     condition = hanging(revision, table)
     if condition:
-        yield f"DELETE FROM {table.facts.name} t WHERE {condition};"
+        yield f"DELETE FROM {table.facts.rows} t WHERE {condition};"
 
 
 def _restore(revision: Revision, table: TablePlan) -> str:
@@ -176,7 +176,7 @@ def _restore(revision: Revision, table: TablePlan) -> str:
     same = " AND ".join(f"t.{ident(name)} = n.{ident(name)}" for name in table.facts.primary_key)
     sets = ", ".join(f"{ident(name)} = n.{ident(name)}" for name in names)
     return (
-        f"UPDATE {table.facts.name} t SET {sets} "
+        f"UPDATE {table.facts.rows} t SET {sets} "
         f"FROM (SELECT {created} FROM {revision.frozen(table)} s CROSS JOIN {NEW}) n WHERE {same};"
     )
 

@@ -15,6 +15,8 @@ from campaignpool.blueprint.sql.snapshot import effective, source
 CELL_BYTES = 4
 """Bytes kept of the hash of each value: enough to name the columns that changed in a row that did."""
 
+# A database of SQL_ASCII has bytes that are no UTF8.
+_ENCODING = "CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END"
 _NULL = "'\\x" + "00" * 32 + "'::bytea"
 
 
@@ -41,7 +43,7 @@ def fill(plan: ClonePlan, table: TablePlan, files: Mapping[int, Files], into: st
     """Write the statement that hashes the rows of a table."""
     values = _values(plan, table, files)
     cells = [
-        f"coalesce(sha256(convert_to(({values[label]})::text, 'UTF8')), {_NULL}) AS c{n}"
+        f"coalesce(sha256(convert_to(({values[label]})::text, {_ENCODING})), {_NULL}) AS c{n}"
         for n, label in enumerate(sorted(values))
     ]
     columns = [f"c{n}" for n in range(len(cells))]

@@ -18,7 +18,8 @@ from campaignpool.blueprint.sql.naming import lo, ref
 from campaignpool.blueprint.sql.snapshot import downwards
 from campaignpool.blueprint.sql.values import spliced
 
-_CAMPAIGNS = "unnest($1, campaignpool_prefixes) AS c (campaignpool_id, campaignpool_hi)"
+CAMPAIGNS = "unnest($1, campaignpool_prefixes) AS c (campaignpool_id, campaignpool_hi)"
+"""The campaigns to be found again, as `c`."""
 
 
 def retire(revision: Revision) -> str:
@@ -63,7 +64,7 @@ def found_again(revision: Revision) -> tuple[list[str], list[str]]:
 def sources(revision: Revision, table: TablePlan) -> Iterator[str]:
     """Return what finds the cloned rows of a table as `t`, each for FROM; no row twice."""
     for source, condition in _located(revision, table):
-        yield f"{table.facts.name} t{_using(source, ', ')} WHERE {condition}"
+        yield f"{table.facts.rows} t{_using(source, ', ')} WHERE {condition}"
 
 
 def _both(revision: Revision, tables: list[TablePlan]) -> list[str]:
@@ -107,7 +108,7 @@ def _guard(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
     """Return statements that refuse to delete rows on which others hang by a foreign key with an action."""
     names = ", ".join(literal(table.facts.name) for table in tables)
     rows = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT t.tableoid, t.ctid FROM {table.facts.name} t{_using(source, ', ')} "
+        f"SELECT * FROM (SELECT t.tableoid, t.ctid FROM {table.facts.rows} t{_using(source, ', ')} "
         f"WHERE {condition} FOR UPDATE OF t) l"
         for table in tables
         for source, condition in _located(revision, table)
@@ -128,7 +129,7 @@ def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
         for source, condition in _located(revision, table):
             own.append(f"(SELECT count(*) FROM d{len(parts)})")
             using = _using(source, " USING ")
-            parts.append(f"d{len(parts)} AS (DELETE FROM {table.facts.name} t{using} WHERE {condition} RETURNING 1)")
+            parts.append(f"d{len(parts)} AS (DELETE FROM {table.facts.rows} t{using} WHERE {condition} RETURNING 1)")
         counts.append(" + ".join(own))
     if len(parts) == 1:
         yield f"{parts[0].removeprefix('d0 AS (').removesuffix(' RETURNING 1)')};"
@@ -147,7 +148,7 @@ def _deletes(revision: Revision, tables: list[TablePlan]) -> Iterator[str]:
             "USING ERRCODE = 'CP011'; END IF;"
         )
         left = " UNION ALL ".join(
-            f"SELECT FROM {table.facts.name} t{_using(source, ', ')} WHERE {condition}"
+            f"SELECT FROM {table.facts.rows} t{_using(source, ', ')} WHERE {condition}"
             for source, condition in _located(revision, table)
         )
         message = literal(f"{named} keeps rows that were deleted: a trigger or a rule of DELETE prevents it")
@@ -175,7 +176,7 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
         return [("", f"t.{ident(key.name)} = ANY ($2::{key.base}[])")]
     if table.trigger_rows == "Keep":
         return [("", _by_parents(revision, table))]
-    own = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
+    own = f"{revision.frozen(table)} s, {CAMPAIGNS}"
     exact = _computed(revision, table)
     if exact:
         columns = revision.values.columns(table)
@@ -242,7 +243,7 @@ def _by_anchors(
     if any(name in by_name for name in computed):
         computed |= {name: f"s.{ident(name)}" for name in _beside(table, set(computed))}
         own_columns = ", ".join(f"t.{ident(name)}" for name in computed)
-        source = f"{revision.frozen(table)} s, {_CAMPAIGNS}"
+        source = f"{revision.frozen(table)} s, {CAMPAIGNS}"
         conditions.append(f"({own_columns}) IN (SELECT {', '.join(computed.values())} FROM {source})")
     return " AND ".join(conditions)
 
@@ -260,7 +261,7 @@ def _by_parents(revision: Revision, table: TablePlan) -> str:
                 keys = f"$2::{base}[]"
             elif target.keys.get(theirs) is KeyKind.SPLICED:
                 value = spliced(target.facts.column[theirs], f"s.{lo(target.number(theirs))}")
-                keys = f"ARRAY(SELECT CAST({value} AS {base}) FROM {revision.frozen(target)} s, {_CAMPAIGNS})"
+                keys = f"ARRAY(SELECT CAST({value} AS {base}) FROM {revision.frozen(target)} s, {CAMPAIGNS})"
             else:
                 keys = f"{keys_of(target, theirs)}::{base}[]"
             typed = f"{of_type(link, alternative.types, 't')} AND " if link.type_column else ""

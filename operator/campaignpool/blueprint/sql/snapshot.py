@@ -54,7 +54,7 @@ def members(plan: ClonePlan, template: str) -> Iterator[str]:
     """Return statements that collect the template's rows; the key of its root row is `template`."""
     for table in downwards(plan):
         kept = f"coalesce(({table.where}), false)" if table.where else "true"
-        select = f"SELECT t.*, {kept} AS {IN}, false AS {DROPPED} FROM {table.facts.name} t"
+        select = f"SELECT t.*, {kept} AS {IN}, false AS {DROPPED} FROM {table.facts.rows} t"
         result = " UNION ALL ".join(f"{select} WHERE {condition}" for condition in _conditions(plan, table, template))
         yield (
             f"CREATE TEMPORARY TABLE campaignpool_member_{table.position} ON COMMIT DROP AS "
@@ -94,7 +94,7 @@ def partly(plan: ClonePlan, table: TablePlan) -> str | None:
         return None
     results = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
     return (
-        f"SELECT count(*) FROM {table.facts.name} t "
+        f"SELECT count(*) FROM {table.facts.rows} t "
         f"WHERE ({' OR '.join(results)}) AND ({' AND '.join(results)}) IS NOT TRUE"
     )
 

@@ -27,7 +27,7 @@ def rehearse(revision: Revision, condition: str | None) -> str:
     if condition is not None:
         root = functions.hanging(revision, revision.plan.root)
         body += _told(
-            f"SELECT count(*) INTO _rows FROM {revision.plan.root.facts.name} t WHERE {root} AND ({condition})",
+            f"SELECT count(*) INTO _rows FROM {revision.plan.root.facts.rows} t WHERE {root} AND ({condition})",
             "_rows > 0",
             "0, 'template', NULL, _rows, 0::bigint",
         )
@@ -41,7 +41,7 @@ def _compared(revision: Revision, table: TablePlan) -> Iterator[str]:
         return
     planned = f"(_campaigns * {revision.surveys[table.position].rows})"
     yield from _told(
-        f"SELECT count(*) INTO _rows FROM {table.facts.name} t WHERE {condition}",
+        f"SELECT count(*) INTO _rows FROM {table.facts.rows} t WHERE {condition}",
         f"_rows <> {planned}",
         f"{table.position}, 'rows', NULL, _rows, {planned}",
     )
@@ -54,7 +54,7 @@ def _compared(revision: Revision, table: TablePlan) -> Iterator[str]:
     seen = ", ".join(f"t.{ident(name)}::text AS v{n}" for n, name in enumerate(names))
     sides = (
         f"WITH e AS MATERIALIZED (SELECT {created} FROM {revision.frozen(table)} s CROSS JOIN {NEW}), "
-        f"f AS MATERIALIZED (SELECT {seen} FROM {table.facts.name} t WHERE {condition})"
+        f"f AS MATERIALIZED (SELECT {seen} FROM {table.facts.rows} t WHERE {condition})"
     )
     columns = " UNION ALL ".join(
         f"SELECT {n} AS n, {literal(name)}::text AS name, count(*) AS rows "
