@@ -121,9 +121,12 @@ CHANGES = {
     ),
     "a trigger that refuses": (
         before("notes", "RAISE 'not like this';"),
-        "not like this: raised by function change.. .fired: trigger change of public.notes",
+        (
+            "for the template's row 1 of public.notes: not like this: raised by function change.. at line 1 .fired: "
+            "trigger change of public.notes"
+        ),
     ),
-    "a deferred constraint trigger": (DEFERRED, "a clone of the template is refused: no member"),
+    "a deferred constraint trigger": (DEFERRED, "refused for the template's row .* of public.campaigns: no member"),
     "a constraint that is not valid": (
         "ALTER TABLE notes ADD CONSTRAINT short CHECK (length(body) < 5) NOT VALID",
         r"refused for the template's row 2: .*check constraint .short.: table notes, constraint short",
