@@ -27,23 +27,43 @@ _FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
-async def install(connection: Connection, pool: str, compiled: Compiled) -> bool:
+async def install(connection: Connection, pool: str, compiled: Compiled, *, refreeze: bool = False) -> bool:
     """Install a revision and make it the one that new campaigns are made from, in one transaction.
 
     Return False where the pool has that revision already: another operator was quicker.
+
+    Args:
+        connection: To the pool's database.
+        pool: `namespace/name` of the resource.
+        compiled: The blueprint against the current database.
+        refreeze: Also where the plan is the same and the template's rows have changed.
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
     """
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(_QUERY["lock_pool"], pool)
-        created = held is not None and held["plan_hash"] != compiled.plan_hash
+        created = held is not None and (
+            held["plan_hash"] != compiled.plan_hash
+            or (refreeze and held["fingerprint"] != await _fingerprint(connection, compiled))
+        )
         if created:
             await _install(connection, pool, compiled)
     if created:
         # Apart: that transaction sees the revisions of other pools as they were when it began.
         await connection.execute(_QUERY["write_apply_on_claim"])
     return created
+
+
+async def _fingerprint(connection: Connection, compiled: Compiled) -> str:
+    """Return the fingerprint of the template of now; nothing of it is kept."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await collect(connection, compiled.plan, compiled.template)
+        return (await fingerprint.take(connection, compiled.plan, "pg_temp.campaignpool_rows", temporary=True)).text
+    finally:
+        await transaction.rollback()
 
 
 async def _install(connection: Connection, pool: str, compiled: Compiled) -> None:

@@ -26,6 +26,7 @@ from campaignpool_operator.plan.actions import (
     InstallRevision,
     Prune,
     Quarantine,
+    Refreeze,
     Remove,
     Retire,
     RetryImages,
@@ -82,6 +83,7 @@ class _Ledger:
     async def apply(
         self,
         action: InstallRevision
+        | Refreeze
         | FinishRun
         | Retire
         | Quarantine
@@ -91,10 +93,8 @@ class _Ledger:
         | RetryImages,
     ) -> Event | None:
         match action:
-            case InstallRevision(compiled, reason):
-                if await install.install(self._connection, self._pool, compiled):
-                    message = f"The blueprint was installed in the database: {reason}."
-                    return Event("Normal", Reason.REVISION_INSTALLED, message)
+            case InstallRevision() | Refreeze():
+                return await self._install(action)
             case FinishRun(run, outcome, reason, message):
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
             case Retire(owner, keep):
@@ -111,6 +111,16 @@ class _Ledger:
                 again = await images.requeue(self._connection, self._pool)
                 return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
         return None
+
+    async def _install(self, action: InstallRevision | Refreeze) -> Event | None:
+        refreeze = isinstance(action, Refreeze)
+        if not await install.install(self._connection, self._pool, action.compiled, refreeze=refreeze):
+            return None
+        if isinstance(action, Refreeze):
+            message = "The template was frozen again: clones were refused, and it has changed since."
+        else:
+            message = f"The blueprint was installed in the database: {action.reason}."
+        return Event("Normal", Reason.REVISION_INSTALLED, message)
 
     async def _quarantine(self, changed: Mapping[UUID, str]) -> Event | None:
         count = await auditing.quarantine(self._connection, changed)

@@ -17,6 +17,13 @@ class InstallRevision:
 
 
 @dataclass(frozen=True)
+class Refreeze:
+    """Install the compiled blueprint again if the template has changed: clones of what was frozen are refused."""
+
+    compiled: Compiled
+
+
+@dataclass(frozen=True)
 class CreateJob:
     """Ask for `count` campaigns of an owner."""
 
@@ -100,6 +107,7 @@ class RetryImages:
 ImagesAction: TypeAlias = CreateImagesJob | RetryImages | DeleteJob
 Action: TypeAlias = (
     InstallRevision
+    | Refreeze
     | CreateJob
     | FinishRun
     | Retire

@@ -2,7 +2,8 @@
 
 1. Runs whose Job failed, cannot start or is gone are ended, so that what they had reserved counts no more.
 2. Ready campaigns whose rows the application deleted or changed are quarantined; the next loop replaces them.
-3. A blueprint that compiles to another plan is installed before anything is made from it.
+3. A blueprint that compiles to another plan is installed before anything is made from it. After a run that the data
+   refused, a template that has changed is frozen again.
 4. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
 5. What owners have too much is retired and removed.
@@ -33,6 +34,7 @@ from campaignpool_operator.plan.actions import (
     InstallRevision,
     Prune,
     Quarantine,
+    Refreeze,
     Remove,
     Retire,
 )
@@ -180,7 +182,10 @@ def plan(observed: Observed) -> Plan:
     if observed.compiled is not None:
         actions += _installation(ledger, observed.compiled)
     if not (spec.paused or failures.wait or observed.compiled is None):
-        actions += _creations(state, lacks)
+        creations = list(_creations(state, lacks))
+        if creations and failures.refused:
+            actions.append(Refreeze(observed.compiled))
+        actions += creations
     surplus: list[Action] = [] if spec.paused else list(_surplus(state))
     actions += surplus
     held = sum(counts.held for counts in ledger.owners.values())

@@ -195,6 +195,7 @@ def _failure_message(plan: Plan) -> str:
     failures = plan.failures
     times = "the last run failed" if failures.count == 1 else f"{failures.count} runs failed in a row"
     after = "it is tried once an hour" if failures.halted else f"it is retried after {failures.pause} s"
+    after += ", and a template that has changed is frozen again before" if failures.refused else ""
     return f"{times} ({failures.cause.rstrip('.')}); {after}; {_retry()}."
 
 

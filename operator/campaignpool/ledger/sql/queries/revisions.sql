@@ -1,8 +1,8 @@
 -- Queries on revisions, by name; `campaignpool.blueprint.install` uses them.
 
 -- name: lock_pool
--- One installation at a time; the plan that the pool has now.
-SELECT p.id, r.plan_hash
+-- One installation at a time; what the pool has now.
+SELECT p.id, r.plan_hash, r.fingerprint
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1 AND p.deleted_at IS NULL FOR NO KEY UPDATE OF p;
 

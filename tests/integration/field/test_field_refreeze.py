@@ -1,0 +1,75 @@
+"""Clones of what was frozen are refused, because the template or its types have changed since: it is frozen again."""
+
+import asyncpg
+import pytest
+
+from campaignpool.blueprint import compilation, install
+from campaignpool.ledger import seeding
+from campaignpool.ledger.database import Connection
+from tests.support import field, ledgers
+
+pytestmark = pytest.mark.integration
+
+SCHEMA = f"""
+{field.CAMPAIGNS}
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TYPE place AS (x integer, y integer);
+CREATE TABLE users (id serial PRIMARY KEY, name text);
+CREATE TABLE heroes (
+    id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, mood mood, place place, rank integer,
+    author_id integer REFERENCES users ON UPDATE CASCADE ON DELETE SET NULL);
+INSERT INTO users (name) VALUES ('editor'), ('other');
+INSERT INTO heroes (campaign_id, mood, place, rank, author_id)
+    SELECT id, 'sad', (1, 2)::place, n, 1 FROM campaigns, generate_series(1, 3) n;
+"""
+TEXT = field.ROOT + "tables: [{name: heroes}]"
+CHANGES = {
+    "a row outside that is deleted": ("DELETE FROM users WHERE id = 1", "author_id IS NULL"),
+    "a row outside that has another key": ("UPDATE users SET id = 9 WHERE id = 1", "author_id = 9"),
+    "a value of an enum that is renamed": ("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'", "mood = 'blue'"),
+    "an attribute that a type gains": ("ALTER TYPE place ADD ATTRIBUTE z integer", "(place).y = 2"),
+    "an attribute that a type loses": ("ALTER TYPE place DROP ATTRIBUTE x", "(place).y = 2"),
+    "a constraint that the template was changed for": (
+        "UPDATE heroes SET rank = rank + 10; ALTER TABLE heroes ADD CHECK (rank > 10)",
+        "rank > 10",
+    ),
+}
+
+
+async def refrozen(connection: Connection) -> bool:
+    """Do what the operator does before it retries a run that the data refused."""
+    spec = field.spec(TEXT)
+    assert spec.blueprint.inline
+    compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
+    assert not await install.install(connection, ledgers.POOL, compiled)
+    return await install.install(connection, ledgers.POOL, compiled, refreeze=True)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_template_that_has_changed_is_frozen_again(connection: Connection, change: str) -> None:
+    statement, condition = CHANGES[change]
+    await connection.execute(SCHEMA)
+    (ready,) = await field.made(connection, TEXT, count=1)
+    assert not await refrozen(connection)
+    await connection.execute(statement)
+
+    await seeding.reserve(connection, ledgers.POOL, "refused", "", 2, 1, 1)
+    with pytest.raises((asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)):
+        await seeding.seed(connection, ledgers.POOL, "refused", 1)
+    assert (await ledgers.claim(connection, "me"))["campaign_id"] == ready  # the pool goes on serving
+    assert await refrozen(connection)
+    assert not await refrozen(connection)
+    (key,) = await ledgers.filled(connection, "", 1, job="healed")
+    query = f"SELECT count(*) FROM heroes WHERE campaign_id = $1 AND {condition}"
+    assert await connection.fetchval(query, key) == 3
+
+
+async def test_a_refusal_that_the_template_does_not_explain_freezes_nothing(connection: Connection) -> None:
+    await connection.execute(SCHEMA)
+    await field.put(connection, TEXT)
+    await connection.execute("""
+        CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+        CREATE TRIGGER no BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION no()
+    """)
+    assert not await refrozen(connection)
+    assert await connection.fetchval("SELECT count(*) FROM campaign_pool.revision") == 1
