@@ -112,6 +112,27 @@ async def test_a_campaign_that_a_renamed_table_refers_to_is_held_with_its_cause(
     assert (count, "arms" in cause) == (1, True)
 
 
+RENAMED = {
+    "a table": ("ALTER TABLE weapons RENAME TO arms", "{name: heroes}, {name: arms}"),
+    "a column": ("ALTER TABLE weapons RENAME COLUMN campaign_id TO world_id", "{name: heroes}, {name: weapons}"),
+    "a schema": ("CREATE SCHEMA game; ALTER TABLE weapons SET SCHEMA game", "{name: heroes}, {name: game.weapons}"),
+}
+
+
+@pytest.mark.parametrize("case", RENAMED)
+async def test_campaigns_are_removed_although_a_name_has_changed(connection: Connection, case: str) -> None:
+    """The blueprint follows the migration, and its revision knows the new name."""
+    migration, tables = RENAMED[case]
+    await connection.execute(TWO)
+    await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
+    await connection.execute(migration)
+    await field.put(connection, f"{field.ROOT}tables: [{tables}]")
+    await retiring.retire(connection, ledgers.POOL, None)
+    assert await retiring.remove(connection, ledgers.POOL, 10) == 2
+    assert await connection.fetchval("SELECT count(*) FROM heroes") == 3
+    assert await connection.fetchval("SELECT count(*) FROM campaigns") == 1
+
+
 @pytest.mark.parametrize("referred", ["REFERENCES campaigns", ""])
 async def test_a_trigger_that_keeps_deleted_rows_holds_the_campaign(connection: Connection, referred: str) -> None:
     await connection.execute(f"""

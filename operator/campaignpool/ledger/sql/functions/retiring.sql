@@ -62,6 +62,23 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Delete campaigns that their revision does not find whole any more, with the help of the pool's current revision: a migration
+-- may have renamed a table or a column since, and the current one has the new name. Return whether it was possible.
+CREATE OR REPLACE FUNCTION campaign_pool.retired_by(current_revision bigint, revision bigint, ids uuid[], keys text[])
+RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_revision IS NULL OR current_revision = revision THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || current_revision) USING ids, keys;
+    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    RETURN true;
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;
+END $$;
+
 -- Delete up to `batch` retiring campaigns, set-based and children first; return how many. Their files follow, through the
 -- image sets. A campaign that other rows reference, or whose deletion a trigger or anything else refuses, is not deleted: it
 -- keeps its state, with the refusal, and is tried again later; the others of its batch are deleted one by one. Errors whose
@@ -117,6 +134,10 @@ BEGIN
                     END IF;
                     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
                         context = PG_EXCEPTION_CONTEXT, refused_table = TABLE_NAME;
+                    IF campaign_pool.retired_by(p.revision_id, revision, ids[one:one], keys[one:one]) THEN
+                        gone := gone || ids[one];
+                        CONTINUE;
+                    END IF;
                     UPDATE campaign_pool.campaign SET
                         refusal = jsonb_build_object(
                             'code', code, 'message', message, 'context', split_part(context, E'\n', 1),
