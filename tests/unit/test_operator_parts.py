@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-from pathlib import Path
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
