@@ -1,8 +1,7 @@
 """How the operator writes sentences, times and statuses."""
 
-from collections.abc import Mapping
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
