@@ -6,7 +6,6 @@ Its resync interval is set to resync once an hour: everything that happens here,
 import os
 import shutil
 import subprocess
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,16 +92,14 @@ def test_a_pool_is_filled_and_says_so(operator: Operator, game: Game) -> None:
     assert operator.get("/livez") == "ok\n"
 
 
-def test_a_claim_is_heard_and_replaced_within_seconds(game: Game) -> None:
+def test_a_claim_is_heard_and_replaced(game: Game) -> None:
     game.put_secret()
     game.create(size=3)
     filled(game)
     user = game.users()[0]
     jobs = len(game.jobs())
-    began = time.monotonic()
     assert game.claim(user)["source"] == "master"
-    eventually(lambda: len(game.jobs()) > jobs, "a Job was made")
-    assert time.monotonic() - began < 1.5, "the notification, not the resync, was heard"
+    eventually(lambda: len(game.jobs()) > jobs, "a Job was made: the notification was heard, a resync is far away")
     eventually(lambda: (game.status()["claimed"], game.status()["ready"]) == (1, 3), "refilled")
     assert game.condition("Ready")["status"] == "True"
     assert game.states() == {"ready": 3, "claimed": 1}
