@@ -192,5 +192,5 @@ def _described(action: Action) -> dict[str, object]:
             return {"asked": asked}
         case DeleteJob(name, _, reason):
             return {"job": name, "reason": reason}
-        case Remove() | Prune() | AnswerTemplateChanges():
+        case Remove() | Prune() | Refreeze() | AnswerTemplateChanges():
             return {}

@@ -1,12 +1,19 @@
 """Clones of what was frozen are refused, because the template or its types have changed since: it is frozen again."""
 
+from typing import cast
+
 import asyncpg
 import pytest
 
+from campaignpool.api.reasons import Reason
 from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
+from campaignpool_operator.apply.apply import apply
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.plan.actions import Refreeze
 from tests.support import field, ledgers
+from tests.support.pools import pool
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +49,9 @@ async def refrozen(connection: Connection) -> bool:
     assert spec.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     assert not await install.install(connection, ledgers.POOL, compiled)
-    return await install.install(connection, ledgers.POOL, compiled, refreeze=True)
+    nowhere = cast("Cluster", None)  # actions in the ledger use no cluster
+    done = apply((Refreeze(compiled),), pool(), spec, nowhere, connection, "seeder")
+    return [event.reason async for event in done] == [Reason.REVISION_INSTALLED]
 
 
 @pytest.mark.parametrize("change", CHANGES)
