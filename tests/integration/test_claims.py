@@ -178,7 +178,7 @@ async def test_the_applications_role_can_claim_and_nothing_else(connection: Conn
         for refused in (
             "SELECT * FROM campaign_pool.campaign",
             "SELECT campaign_pool.seed('game/chiwar', 'job', 1)",
-            "SELECT campaign_pool.remove('game/chiwar', 1)",
+            "SELECT campaign_pool.remove('game/chiwar', 1, '{}')",
             "SELECT campaign_pool.clone_r1(ARRAY[gen_random_uuid()], ARRAY[''])",
             "SELECT * FROM campaigns",
         ):
