@@ -320,4 +320,5 @@ async def test_a_constraint_that_is_checked_at_commit_is_diagnosed(connection: C
     cause = await seeding.diagnose(connection, POOL, "job")
     assert cause
     assert cause.startswith("table public.things, row ")
-    assert cause.endswith("of the template, constraint two_things: no second thing")
+    said = "no second thing: raised by function two_things() at line 3"
+    assert cause.endswith(f"of the template, constraint two_things: {said}")
