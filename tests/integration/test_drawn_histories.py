@@ -15,7 +15,7 @@ from tests.support.histories import STEPS, History, histories
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "8"))
 """The number of histories: by default few and always the same ones; `make soak` tries 500."""
 
 

@@ -30,7 +30,7 @@ from tests.support.schema_strategy import schemas
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
 """The number of schemas: by default few and always the same ones; `make soak` tries 500."""
 
 POOL = "any/schema"

@@ -40,7 +40,7 @@ def refusals(tables: list[Table]) -> list[tuple[str, str]]:
     """Return statements that make a table unfit to be cloned, and what the refusal says."""
     results = []
     for table in tables:
-        policy = f"CREATE POLICY some ON {table.sql} AS RESTRICTIVE USING (token <> '')"
+        policy = f"CREATE POLICY tokens ON {table.sql} AS RESTRICTIVE USING (token <> '')"
         results.append((f"CREATE RULE also AS ON INSERT TO {table.sql} DO ALSO NOTIFY x", "rewrite INSERT"))
         results.append((f"{_secured(table)}; {policy}", "row level security of"))
         if not table.partitioned:
