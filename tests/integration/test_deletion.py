@@ -14,7 +14,10 @@ from tests.support.ledgers import POOL, claim, filled, installed, spec
 pytestmark = pytest.mark.integration
 NEW = chiwar.NEW_USER_ID
 ACTIONS = ["NO ACTION", "NO ACTION DEFERRABLE INITIALLY DEFERRED", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"]
-HELD = "SELECT root_key, refusal->>'message' AS cause FROM campaign_pool.campaign WHERE state = 'retiring' ORDER BY root_key"
+HELD = (
+    "SELECT root_key, refusal->>'message' AS cause FROM campaign_pool.campaign"
+    " WHERE state = 'retiring' ORDER BY root_key"
+)
 
 
 @pytest.fixture

@@ -320,5 +320,5 @@ async def test_a_constraint_that_is_checked_at_commit_is_diagnosed(connection: C
     cause = await seeding.diagnose(connection, POOL, "job")
     assert cause
     assert cause.startswith("table public.things, row ")
-    said = "no second thing: raised by function two_things() at line 3"
-    assert cause.endswith(f"of the template, constraint two_things: {said}")
+    reason = "no second thing: raised by function two_things() at line 3"
+    assert cause.endswith(f"of the template, constraint two_things: {reason}")

@@ -72,7 +72,7 @@ def test_every_statement_that_retires_a_campaign_is_known() -> None:
 
 
 def test_rows_of_the_application_are_deleted_by_three_functions_alone() -> None:
-    """`retire_r<id>`, which `remove` and its `retired_by` call, `on_release_r<id>`, which `release` calls, and `clone_r<id>`.
+    """`retire_r<id>`, which `remove` and `retired_by` call, `on_release_r<id>`, which `release` calls, `clone_r<id>`.
 
     A clone deletes rows that a trigger made for the new campaign, in the same transaction (`triggerRows: Replace`).
     """
