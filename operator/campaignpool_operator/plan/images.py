@@ -77,11 +77,8 @@ def plan(observed: Observed) -> ImagesPlan:
         started = any(observed.pods.get(job.name, JobPods()).started for job in active)
         again = ACTIVE_SECONDS if started else STARTING_SECONDS
         result = ImagesPlan(tuple(actions), failures, obstacle, again)
-        return (
-            result
-            if any(isinstance(action, DeleteJob) for action in actions)
-            else _replaced(observed, active, result)
-        )
+        deletes = any(isinstance(action, DeleteJob) for action in actions)
+        return result if deletes else _replaced(observed, active, result)
     if observed.images_fault is not None:
         return ImagesPlan(tuple(actions), failures)
     # Who asks for another try has fixed something: no pause then.

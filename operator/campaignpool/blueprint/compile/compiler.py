@@ -78,8 +78,7 @@ class _Compiler:
         return set(self.names.values())
 
     def plan(self) -> ClonePlan:
-        declared_root = self.blueprint.root
-        root = Table(name=declared_root.table, **declared_root.model_dump(exclude={"table"}))
+        root = Table(name=self.blueprint.root.table, **self.blueprint.root.model_dump(exclude={"table"}))
         declared = [root, *self.blueprint.tables]
         facts = [self._facts(table.name) for table in declared]
         self._refuse()
