@@ -266,7 +266,7 @@ ONE_POOL = Dashboard(
                 ),
                 Panel(
                     "Stale, retiring and held",
-                    "Campaigns of an older template, those being deleted, and those that other rows reference.",
+                    "Campaigns of an older template, those being deleted, and those whose deletion was refused.",
                     (
                         Query(f"max(campaignpool_stale_campaigns{{{_POOL}}})", "stale"),
                         Query(f'sum(campaignpool_campaigns{{{_POOL}, state="retiring"}})', "retiring"),

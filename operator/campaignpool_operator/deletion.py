@@ -187,9 +187,8 @@ async def _clear(connection: Connection, key: str) -> None:
     """Drop what made the campaigns, and log which campaigns are left in place."""
     await install.drop_unused(connection, key)
     for cause, campaigns in (await retiring.held(connection, key)).items():
-        # Deleting them would delete rows that were not cloned.
         extra = {"pool": key, "campaigns": campaigns, "cause": cause}
-        _log.warning("campaigns left in place: other rows reference them", extra=extra)
+        _log.warning("campaigns left in place: the database refused to delete them", extra=extra)
 
 
 async def _with_ledger(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:

@@ -12,7 +12,7 @@ import yaml
 
 from campaignpool.cli import checks, main
 from campaignpool.cli.checks import CHECKS
-from campaignpool.ledger import pools, seeding
+from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from tests.support import resources, small
 from tests.support.bouncer import pooler
@@ -161,12 +161,15 @@ async def test_a_pool_that_failed_ten_times_is_halted(connection: Connection, do
 
 async def test_held_campaigns_are_listed_with_their_cause(connection: Connection, doctor: Doctor) -> None:
     await filled(connection, 1)
-    await connection.execute(
-        "UPDATE campaign_pool.campaign SET state = 'retiring', retry_at = now(), cause = 'rows of invitations'"
-    )
+    await connection.execute("CREATE TABLE invitations AS SELECT id AS world_id FROM worlds WHERE NOT is_template")
+    await connection.execute("ALTER TABLE invitations ADD FOREIGN KEY (world_id) REFERENCES worlds")
+    assert await retiring.retire(connection, POOL, None) == 1
+    assert await retiring.remove(connection, POOL, 10) == 0
     code, found = await doctor()
     assert code == 1
-    assert found["held"][0][1].startswith(f"{POOL}: 1 campaigns cannot be deleted (rows of invitations)")
+    ((_, message),) = found["held"]
+    assert message.startswith(f"{POOL}: 1 campaigns cannot be deleted (")
+    assert "invitations" in message
 
 
 async def test_a_server_without_room_is_told(connection: Connection, doctor: Doctor) -> None:

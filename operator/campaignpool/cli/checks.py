@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from campaignpool.cli.resources import Resource
-from campaignpool.ledger import doctor
+from campaignpool.ledger import doctor, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.seeding import HALT
 
@@ -197,14 +197,17 @@ async def halted(subject: Subject) -> Found:
 
 
 async def held(subject: Subject) -> Found:
-    """Report campaigns that cannot be deleted, because other rows reference them."""
-    kept = await doctor.held(subject.connection) if await _installed(subject) else []
-    for item in kept:
-        yield fix(
-            f"{item.pool}: {item.campaigns} campaigns cannot be deleted ({(item.cause or 'unknown').rstrip('.')}): "
-            "delete the rows that reference them, or add their table to the blueprint"
-        )
-    if not kept:
+    """Report campaigns that the database refuses to delete."""
+    refused = False
+    for item in await _pools(subject):
+        causes = await retiring.held(subject.connection, item.pool) if item.unclaimed else {}
+        refused = refused or bool(causes)
+        for cause, campaigns in causes.items():
+            yield fix(
+                f"{item.pool}: {campaigns} campaigns cannot be deleted ({cause.rstrip('.')}): remove what refuses "
+                "it, such as rows that reference them; they are deleted within five minutes of that"
+            )
+    if not refused:
         yield ok("no campaign is kept from being deleted")
 
 

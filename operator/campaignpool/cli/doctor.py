@@ -28,7 +28,7 @@ Each line is a check and its result:
   connections  the server has room for what pools may use (spec.database.maxConnections)
   orphans      pools whose CampaignPool is gone
   halted       pools whose seeding failed ten times in a row
-  held         campaigns that cannot be deleted, because other rows reference them
+  held         campaigns that the database refuses to delete
 
 Use the URL of the operator's Secret: another role sees less. Without --resources, a pool
 counts as orphaned if no operator has reconciled it for ten resyncs, and for ten minutes

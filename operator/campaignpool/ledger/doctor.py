@@ -74,15 +74,6 @@ class Halted:
     cause: str
 
 
-@dataclass(frozen=True)
-class Held:
-    """Campaigns of a pool that cannot be deleted, by cause."""
-
-    pool: str
-    cause: str | None
-    campaigns: int
-
-
 async def server(connection: Connection) -> Server:
     """Return what is known of the server and of this session."""
     row = await connection.fetchrow(_QUERY["server"])
@@ -128,11 +119,6 @@ async def pools(connection: Connection) -> list[PoolRow]:
 async def halted(connection: Connection, failures: int) -> list[Halted]:
     """Return the pools of which so many runs failed in a row."""
     return [Halted(**row) for row in await connection.fetch(_QUERY["halted"], failures)]
-
-
-async def held(connection: Connection) -> list[Held]:
-    """Return what other rows keep from being deleted."""
-    return [Held(**row) for row in await connection.fetch(_QUERY["held"])]
 
 
 async def keeps_session(connection: Connection, other: Connection) -> bool:

@@ -25,7 +25,7 @@ class OwnerCounts:
     """How many campaigns an owner has in each state.
 
     `imaging` campaigns have all their rows, and wait for required images before they are ready. `stale` is a part of
-    `ready`, and `held` one of `retiring`: other rows reference these, so they are not deleted now.
+    `ready`, and `held` one of `retiring`: the database refused to delete these, so they are tried again later.
     """
 
     ready: int = 0

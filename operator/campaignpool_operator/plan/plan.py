@@ -52,7 +52,7 @@ UNQUIET_SECONDS = 0.5
 """A transaction that changes the pool and cannot notify any more is looked for this much later."""
 
 HELD_SECONDS = 300
-"""Campaigns that other rows reference are tried again this much later, as `remove` of the ledger does."""
+"""Campaigns that the database refused to delete are tried again this much later, as `remove` of the ledger does."""
 
 PRUNE_SECONDS = 3600
 """Failed campaigns are kept this long, as `prune` of the ledger does."""

@@ -73,7 +73,7 @@ STALE = Family(
 HELD = Family(
     "campaignpool_held_campaigns",
     "gauge",
-    "Campaigns that cannot be deleted now, because other rows reference them: a part of the state retiring.",
+    "Campaigns that the database refused to delete, and that are tried again later: a part of the state retiring.",
     POOL,
 )
 OLDEST_READY = Family(

@@ -54,11 +54,5 @@ WHERE p.deleted_at IS NULL AND r.outcome = 'Failed' AND r.reason IS DISTINCT FRO
 GROUP BY p.name HAVING count(*) >= $1
 ORDER BY p.name;
 
--- name: held
-SELECT p.name AS pool, c.cause, count(*) AS campaigns
-FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-WHERE c.state = 'retiring' AND c.retry_at IS NOT NULL
-GROUP BY p.name, c.cause ORDER BY p.name, campaigns DESC;
-
 -- name: pid
 SELECT pg_backend_pid();
