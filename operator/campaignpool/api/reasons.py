@@ -239,7 +239,7 @@ class Reason(StrEnum):
         "TemplateUnchanged", "template", "The template is as the revision in service has it.")
     TEMPLATE_CHANGED = (
         "TemplateChanged", "template", "The template differs from the revision that campaigns are made from.",
-        "None; `campaignpool blueprint diff` shows which rows differ.")
+        "To make campaigns from it, change the blueprint: [Change the template](how-to/change-the-template.md).")
     BLUEPRINT_CHANGED = (
         "BlueprintChanged", "template",
         "The blueprint, the catalog or the template's key differs from those of the revision in service.")

@@ -54,10 +54,6 @@ class Changes:
     watched: tuple[int, ...] = ()
     writes: str | None = None
 
-    def shrunk(self, most: float) -> tuple[TableChange, ...]:
-        """Return the tables that lost more than a part of their rows."""
-        return tuple(item for item in self.tables if item.now < item.before * (1 - most))
-
 
 async def writes(connection: Connection, tables: Sequence[int]) -> str | None:
     """Return what differs once a row of these tables was written; None where the server does not count writes."""
