@@ -1,35 +1,19 @@
 """Whatever an application does beside its pool, each campaign is what was frozen, and deletion leaves nothing."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from campaignpool.ledger.database import Connection
-from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support.histories import STEPS, History, histories
+from tests.support.synchronous import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "8"))
 """The number of histories: by default few and always the same ones; `make soak` tries 500."""
-
-
-class Server:
-    """A connection and its event loop, because hypothesis calls synchronous tests."""
-
-    def __init__(self, url: str) -> None:
-        self.url, self.runner = url, asyncio.Runner()
-        self.connection: Connection = self.runner.run(asyncpg.connect(url, statement_cache_size=0))
-        self.runner.run(migrate(self.connection))
-
-    def close(self) -> None:
-        self.runner.run(self.connection.close())
-        self.runner.close()
 
 
 @pytest.fixture(scope="module")

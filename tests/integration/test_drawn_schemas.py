@@ -5,12 +5,10 @@ references, text keys, several references on a column, deletion in batches, acti
 partitions, inheritance and policies.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -19,7 +17,6 @@ from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import retiring, seeding
 from campaignpool.ledger.database import Connection
-from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.support import resources
 from tests.support.commands import execute
@@ -27,6 +24,7 @@ from tests.support.schema_model import Schema, q
 from tests.support.schema_oracle import content, differences, expected
 from tests.support.schema_sql import blueprint, constraints, ddl, describe, inserts
 from tests.support.schema_strategy import schemas
+from tests.support.synchronous import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -34,19 +32,6 @@ EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
 """The number of schemas: by default few and always the same ones; `make soak` tries 500."""
 
 POOL = "any/schema"
-
-
-class Server:
-    """A connection and its event loop, because hypothesis calls synchronous tests."""
-
-    def __init__(self, url: str) -> None:
-        self.runner = asyncio.Runner()
-        self.connection: Connection = self.runner.run(asyncpg.connect(url, statement_cache_size=0))
-        self.runner.run(migrate(self.connection))
-
-    def close(self) -> None:
-        self.runner.run(self.connection.close())
-        self.runner.close()
 
 
 @pytest.fixture(scope="module")
