@@ -95,7 +95,7 @@ def _tree(paths: Iterator[Path] | set[Path]) -> Json:
 
 def paths_of(tree: Json, path: Path = ()) -> Iterator[Path]:
     """Return the paths in a set of fields."""
-    if not tree or "." in tree:
+    if path and (not tree or "." in tree):
         yield path
     for step, inner in tree.items():
         if step != ".":

@@ -63,3 +63,11 @@ def test_the_same_again_changes_nothing() -> None:
     entry = {**first["metadata"]["managedFields"][0], "time": "then"}
     noted = {**first, "metadata": {**first["metadata"], "managedFields": [entry]}}
     assert apply(noted, ONE, a=1) == noted
+
+
+def test_a_manager_that_owns_no_field_applies_again() -> None:
+    bare: Json = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}
+    first = applied(KIND, None, bare, ONE, force=False)
+    assert owned(first) == {"one": {}}
+    assert applied(KIND, first, bare, ONE, force=False) == first
+    assert owned(apply(first, ONE, a=1)) == {"one": {"f:spec": {"f:a": {}}}}
