@@ -66,19 +66,20 @@ The larger pools are filled between the bursts, so that never fewer are ready th
 {policy} pgbench has its share of the same processors."""
 
 _QUEUES = """\
-What an application would use instead, in the same database, with {large:,} ready in every case. All are functions
+What an application would use instead, in the same database, with {large:,} ready in every case. Both are functions
 with the application's own two writes, called as `claim` is:
 
 - by hand: the oldest row (`ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED`) is updated with claimant, time and key.
   The key has a unique index and is looked up first, so that a client that lost the answer gets the same campaign when
   it asks again.
-- procrastinate {release}: the job queue's fetch, then its finish.
-- without a key: by hand, but for the key. It is faster, and a client that lost the answer takes a second campaign.
+- procrastinate {release}: the job queue's fetch, then its finish. It has no key: a client that lost the answer gets a
+  second campaign.
 
-None of them knows owners or revisions, asks for a refill, or refuses a key that belongs to another claim. All take
-turns in {rounds} rounds; "ahead" is the median of the ratios within a round to the better of by hand and
-procrastinate, and "ahead of no key" to the one without a key. With a transaction open: {crowd} clients, after
-{pinned:,} claims by each that cannot be cleared away.
+Neither knows owners or revisions, asks for a refill, or refuses a key that belongs to another claim; SQL by hand that
+does less claims more often, until a transaction stays open. All take turns in {rounds} rounds; × is the median of the
+ratios within a round, campaignpool's claims a second over theirs. `ahead_of_queue_c32` is × procrastinate,
+`ahead_pinned_xmin` is to the better of both. With a transaction open: {crowd} clients, after {pinned:,} claims by
+each that cannot be cleared away.
 
 {table}"""
 

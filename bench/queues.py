@@ -1,11 +1,10 @@
-"""Alternatives to a claim: SQL by hand that takes the oldest row, with and without a key, and a job queue from PyPI.
+"""Alternatives to a claim: SQL by hand that takes the oldest row, and a job queue from PyPI.
 
-All are functions that include the application's two writes and are called like `claim`. Those by hand store who got
-the campaign and when. The one with a key returns the same campaign to a client that repeats a call whose answer was
-lost; the others would give it a second one.
+Both are functions that include the application's two writes and are called like `claim`. The one by hand stores who
+got the campaign and when, and returns the same campaign to a client that repeats a call with its key; the job queue
+would give it a second one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import median
@@ -52,21 +51,6 @@ BEGIN
 {_WRITES}END $$;
 """
 
-_BARE = f"""
-CREATE TABLE queue.bare (
-    id uuid PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY, claimant text, claimed_at timestamptz
-) WITH (fillfactor = 70);
-CREATE INDEX ON queue.bare (place) WHERE claimant IS NULL;
-CREATE FUNCTION queue.claim_bare(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
-DECLARE
-    the_id uuid;
-BEGIN
-    UPDATE queue.bare SET claimant = the_claimant, claimed_at = clock_timestamp() WHERE id = (
-        SELECT id FROM queue.bare WHERE claimant IS NULL ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING id INTO STRICT the_id;
-{_WRITES}END $$;
-"""
-
 _BY_QUEUE = f"""
 CREATE FUNCTION queue.claim_by_procrastinate(the_claimant text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
@@ -94,17 +78,14 @@ _INTO = {
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
         "SELECT 'campaigns', 'give', jsonb_build_object('campaign', id) FROM new ORDER BY id"
     ),
-    "without a key": "INSERT INTO queue.bare (id) SELECT id FROM new ORDER BY id",
 }
 _CALLS = {
     "by hand": f"SELECT queue.claim_by_hand({CLAIMANT}, {KEY});\n",
     "procrastinate": f"SELECT queue.claim_by_procrastinate({CLAIMANT});\n",
-    "without a key": f"SELECT queue.claim_bare({CLAIMANT});\n",
 }
 _CAMPAIGNPOOL = "campaignpool"
-_QUEUES = ("by hand", "procrastinate")
-_BARE_NAMES = ("without a key",)
-_TABLES = "queue.campaign, queue.bare, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
+_BY_HAND_NAME, _QUEUE_NAME = "by hand", "procrastinate"
+_TABLES = "queue.campaign, procrastinate_jobs, procrastinate_events, campaigns, campaign_memberships"
 
 
 @dataclass(frozen=True)
@@ -115,21 +96,24 @@ class Compared:
     pinned: dict[str, list[Burst]]
 
     def figures(self) -> dict[str, Number]:
-        """Return claims per second, and campaignpool's rate over that of the faster queue and of the bare one."""
-        figures: dict[str, Number] = {
-            "ahead_pinned_xmin": _ahead(self.pinned, _QUEUES),
-            "ahead_of_bare_pinned_xmin": _ahead(self.pinned, _BARE_NAMES),
-        }
+        """Return claims per second, and campaignpool's rate over that of the others."""
+        figures: dict[str, Number] = {"ahead_pinned_xmin": _ahead(self.pinned, _BY_HAND_NAME, _QUEUE_NAME)}
         for clients, bursts in self.free.items():
-            figures[f"ahead_of_queue_c{clients}"] = _ahead(bursts, _QUEUES)
-            figures[f"ahead_of_bare_c{clients}"] = _ahead(bursts, _BARE_NAMES)
+            figures[f"ahead_of_queue_c{clients}"] = _ahead(bursts, _QUEUE_NAME)
+            figures[f"ahead_of_hand_c{clients}"] = _ahead(bursts, _BY_HAND_NAME)
             figures |= _per_second(bursts, f"c{clients}")
         return figures | _per_second(self.pinned, "pinned")
 
     def table(self) -> str:
         """Return the figures as a Markdown table."""
         names = (_CAMPAIGNPOOL, *_INTO)
-        head = ("clients", "transaction open", *(f"{name}, claims/s" for name in names), "ahead", "ahead of no key")
+        head = (
+            "clients",
+            "transaction open",
+            *(f"{name}, claims/s" for name in names),
+            "× by hand",
+            "× procrastinate",
+        )
         rows = [(clients, "no", bursts) for clients, bursts in self.free.items()] + [(CROWD, "yes", self.pinned)]
         return table(
             head,
@@ -138,8 +122,8 @@ class Compared:
                     clients,
                     held,
                     *(together(bursts[name]).per_second for name in names),
-                    _ahead(bursts, _QUEUES),
-                    _ahead(bursts, _BARE_NAMES),
+                    _ahead(bursts, _BY_HAND_NAME),
+                    _ahead(bursts, _QUEUE_NAME),
                 )
                 for clients, held, bursts in rows
             ],
@@ -154,7 +138,7 @@ def release() -> str:
 async def compare(stock: Stock, progress: Progress) -> Compared:
     """Measure campaignpool and the queues alternately in the database of a large pool."""
     async with connected(stock.url, "bench") as connection:
-        await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND} {_BARE}")
+        await connection.execute(f"CREATE SCHEMA queue; {_BY_HAND}")
         await connection.execute(SchemaManager.get_schema())
         await connection.execute(_BY_QUEUE)
         queues = _Queues(connection, stock)
@@ -204,7 +188,7 @@ class _Queues:
         return await self._stock.script(_CALLS[name], clients, claims)
 
 
-def _ahead(bursts: dict[str, list[Burst]], others: Sequence[str]) -> float:
+def _ahead(bursts: dict[str, list[Burst]], *others: str) -> float:
     """Return campaignpool's claims per second over the fastest other: the median of the ratios within a round."""
     rounds = zip(bursts[_CAMPAIGNPOOL], *(bursts[name] for name in others), strict=True)
     return median(ours.per_second / max(other.per_second for other in rest) for ours, *rest in rounds)
