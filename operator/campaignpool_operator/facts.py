@@ -67,6 +67,7 @@ class Pool:
         retry: Value of the annotation of that name; empty without one.
         retry_images: The same of the one about images.
         refresh: The same of the one about the template.
+        confirmed: The change that may remove many rows, by the beginning of the template's fingerprint.
         deleted_at: When its deletion was asked for.
     """
 
@@ -84,6 +85,7 @@ class Pool:
     retry: str = ""
     retry_images: str = ""
     refresh: str = ""
+    confirmed: str = ""
     deleted_at: datetime | None = None
 
     @property

@@ -35,6 +35,7 @@ from campaignpool_operator.session import Session, Sessions, apply_spec
 from campaignpool_operator.sizing.sizers import Sizers
 from campaignpool_operator.status import events
 from campaignpool_operator.status import images as image_status
+from campaignpool_operator.status import rollout as rollout_status
 from campaignpool_operator.status import sizing as sizing_status
 from campaignpool_operator.status import template as template_status
 from campaignpool_operator.status.conditions import find
@@ -250,6 +251,7 @@ class Reconciler:
         news = (
             *transitions(pool.status, status),
             *template_status.events(pool.status, status),
+            *rollout_status.events(pool.status, status),
             *image_status.events(observed, pool.status, status),
             *sizing_status.events(pool.status, status),
         )

@@ -108,9 +108,10 @@ class Sessions:
         except BaseException:
             await self.close(session)
             raise
-        if isinstance(compiled, Fault):
-            return replace(session, fault=compiled)
-        return replace(session, compiled=compiled)
+        if not isinstance(compiled, Fault):
+            return replace(session, compiled=compiled)
+        # A revision that a person chose needs neither the blueprint nor the template.
+        return session if spec.template.revision is not None else replace(session, fault=compiled)
 
     async def close(self, session: Session) -> None:
         """Take back the session's connection."""

@@ -128,7 +128,7 @@ async def test_a_revision_is_installed_once(connection: Connection, chiwar_url: 
     wanted = await installed(connection)
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    assert await install.install(connection, POOL, compiled) is False
+    assert await install.install(connection, POOL, compiled) is None
     other = await asyncpg.connect(chiwar_url)
     again = await compilation.compile_blueprint(other, wanted, wanted.blueprint.inline)
     await other.close()

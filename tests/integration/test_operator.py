@@ -138,24 +138,41 @@ def test_an_idle_pool_is_never_written(operator: Operator, game: Game) -> None:
     assert game.pool()["metadata"]["resourceVersion"] == version
 
 
-def test_a_change_of_the_template_is_noticed_when_somebody_asks(game: Game) -> None:
+def test_a_change_of_the_template_is_rolled_out_and_undone(game: Game) -> None:
     game.put_secret()
-    game.create()
+    game.create(size=2)
     filled(game)
-    game.has("TemplateCurrent", "True", "TemplateUnchanged")
+    first = game.status()["rollout"]["revision"]
     template = "(SELECT id FROM campaigns WHERE is_master_template)"
     game.fetch(f"UPDATE weapons SET name = name || '!' WHERE campaign_id = {template}")
-    game.kube.patch(game.path, {"metadata": {"annotations": {"campaignpool.dev/refresh": "now"}}})
-    message = game.has("TemplateCurrent", "False", "TemplateChanged")["message"]
-    assert "public.weapons (" in message
-    assert "!" not in message
+    game.annotate(refresh="now")
+    eventually(lambda: game.status()["rollout"]["revision"] > first, "a revision was frozen")
+    game.has("TemplateCurrent", "True", "TemplateUnchanged")
+    (noticed,) = [message for _, reason, message in game.events() if reason == "TemplateChanged"]
+    assert "public.weapons (" in noticed
+    assert "!" not in noticed
     assert game.status()["refreshed"] == "now"
-    assert game.count_events("Normal", "TemplateChanged") == 1
+
     of_template = f"(SELECT id FROM weapons WHERE campaign_id = {template})"
     game.fetch(f"DELETE FROM carries WHERE weapon_id IN {of_template}")
     game.fetch("SELECT campaign_pool.template_changed($1)", game.key)
-    eventually(lambda: "public.carries (" in game.condition("TemplateCurrent")["message"], "heard")
+    message = game.has("RolloutStalled", "True", "ShrinkUnconfirmed")["message"]
+    assert "rows of public.carries" in message
+    second = game.status()["rollout"]["revision"]
+    assert game.status()["rollout"]["phase"] == "Stalled"
+    game.annotate(**{"confirm-shrink": message.rpartition("=")[2].rstrip(".")})
+    eventually(lambda: game.status()["rollout"]["kept"] == [first, second, second + 1], "confirmed and frozen")
+    game.has("RolloutStalled", "False")
     eventually(lambda: not game.fetch("SELECT FROM campaign_pool.template_change"), "answered")
+
+    game.patch(claims={"allowStale": False})
+    eventually(lambda: game.revisions() == {second + 1}, "all are of the new revision")
+    game.patch(template={"revision": second})
+    eventually(lambda: game.revisions() == {second}, "undone")
+    assert filled(game)["rollout"]["phase"] == "Complete"
+    game.has("TemplateCurrent", "False", "TemplateChanged")
+    game.patch(template={"revision": 999})
+    assert "999" in game.has("RolloutStalled", "True", "RevisionNotKept")["message"]
 
 
 def test_what_is_too_much_is_retired(game: Game) -> None:

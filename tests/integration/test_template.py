@@ -6,15 +6,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from campaignpool.api import blueprint as blueprint_api
 from campaignpool.blueprint import changes, compilation
 from campaignpool.blueprint.changes import Changes, TableChange
 from campaignpool.ledger import pools, templates
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed, TemplateFacts
 from campaignpool_operator.observe.template import PAUSE_SECONDS, Templates
 from tests.support import small
-from tests.support.pools import NOW, pool
+from tests.support.pools import NOW, pool, run
 from tests.support.small import POOL, TEMPLATE
 
 pytestmark = pytest.mark.integration
@@ -42,16 +42,6 @@ async def test_tables_and_counts_of_what_differs(connection: Connection) -> None
     assert after.fingerprint != before.fingerprint
     assert "secret" not in repr(after)
     assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^campaignpool_'") == 0
-
-
-async def test_another_order_of_tables_makes_a_revision(connection: Connection) -> None:
-    """The documented way to freeze a template whose rows alone have changed."""
-    blueprint = small.spec().blueprint.inline
-    assert blueprint
-    tables = [*blueprint.tables, blueprint_api.Table(name="members")]
-    orders = [blueprint.model_copy(update={"tables": order}) for order in (tables, tables[::-1])]
-    first, second = [await compilation.compile_blueprint(connection, small.spec(), order) for order in orders]
-    assert first.plan_hash != second.plan_hash
 
 
 NOTES = "CREATE TABLE {0} (id int PRIMARY KEY, thing uuid REFERENCES things); CREATE INDEX ON {0} (thing);"
@@ -155,14 +145,14 @@ class Watch:
 
         patch.setattr(changes, "compare", counted)
 
-    async def look(self, refresh: str = "", **spec: object) -> TemplateFacts | None:
+    async def look(self, refresh: str = "", runs: tuple[Run, ...] = (), **spec: object) -> TemplateFacts | None:
         await self.connection.execute("SELECT pg_stat_force_next_flush()")
         seen = Observed(
             pool(refresh=refresh),
             NOW,
             spec=small.spec(**spec),
             compiled=await compiled(self.connection),
-            ledger=await pools.observe(self.connection, POOL),
+            ledger=replace(await pools.observe(self.connection, POOL), runs=runs),
         )
         return await self.templates.observe(self.connection, seen)
 
@@ -203,6 +193,21 @@ async def test_it_is_read_at_once_when_somebody_asks(watch: Watch) -> None:
     assert watch.reads == 3
     assert facts is not None
     assert len(facts.answers) == 1
+
+
+async def test_it_is_read_once_after_a_run_that_the_data_refused(watch: Watch) -> None:
+    await watch.look()
+    refused, succeeded = run(1, "Failed"), run(2, "Succeeded")
+    for runs, reads in (
+        ((refused,), 2),
+        ((refused,), 2),
+        ((succeeded, refused), 2),
+        ((run(3, "Failed"), refused), 3),
+    ):
+        await watch.look(runs=runs)
+        assert watch.reads == reads
+    await watch.look(runs=(run(4, "Failed", reason="SeedingInterrupted"),))
+    assert watch.reads == 3
 
 
 async def test_an_interval_of_zero_leaves_it_to_those_who_ask(watch: Watch) -> None:

@@ -52,7 +52,7 @@ ALSO = {
     "spec.owners-x-kubernetes-list-map-keys": _OWNERS,
 }
 """What else is wrong with the value of a bound: rules, its use as replicas of the Scale, its place in a list."""
-TEXTS = ("postgres", "1h", "https://example.com", "/a", "42", "99.9%")  # one of these has the pattern of any text
+TEXTS = ("postgres", "1h", "https://example.com", "/a", "42", "99.9%", "30%")  # one has the pattern of any text
 MISFITS = ("no fit", "no\tfit")  # one of these has the pattern of no text
 
 

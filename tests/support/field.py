@@ -31,7 +31,7 @@ async def put(connection: Connection, text: str, where: str = "is_master_templat
     await migrate(connection)
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
     await resources.put(connection, ledgers.POOL, wanted)
-    return await install.install(connection, ledgers.POOL, compiled)
+    return await install.install(connection, ledgers.POOL, compiled) is not None
 
 
 async def made(connection: Connection, text: str, where: str = "is_master_template", *, count: int = 2) -> list[str]:

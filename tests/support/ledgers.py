@@ -19,8 +19,9 @@ CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim(pool => $1, claiman
 
 
 def spec(**changes: object) -> CampaignPoolSpec:
-    """Return the spec of the sample's pool with `changes` at the top level."""
-    return CampaignPoolSpec.model_validate({**MANIFEST["spec"], **changes})
+    """Return the spec of the sample's pool with `changes` at the top level; no revision is kept for going back."""
+    rollout = {"revisionHistoryLimit": 0}
+    return CampaignPoolSpec.model_validate({**MANIFEST["spec"], "rollout": rollout, **changes})
 
 
 async def installed(connection: Connection, pool: str = POOL, **changes: object) -> CampaignPoolSpec:

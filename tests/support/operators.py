@@ -224,6 +224,11 @@ class Game:
     def patch(self, **spec: Any) -> None:
         self.kube.patch(self.path, {"spec": spec})
 
+    def annotate(self, **annotations: str) -> None:
+        """Set annotations of `campaignpool.dev`."""
+        named = {f"campaignpool.dev/{name}": value for name, value in annotations.items()}
+        self.kube.patch(self.path, {"metadata": {"annotations": named}})
+
     def touch(self, text: str) -> None:
         """Set an annotation, which triggers a reconciliation and changes nothing else."""
         self.kube.patch(self.path, {"metadata": {"annotations": {"touched": text}}})
@@ -302,6 +307,10 @@ class Game:
                        UNION ALL SELECT pool_id, 'claimed' FROM campaign_pool.claimed WHERE released_at IS NULL
                    ) c JOIN campaign_pool.pool p ON p.id = c.pool_id WHERE p.name = $1 GROUP BY state"""
         return {row["state"]: row["count"] for row in self.fetch(query, self.key)}
+
+    def revisions(self) -> set[int]:
+        """Return the revisions of the pool's ready campaigns."""
+        return {row[0] for row in self.fetch("SELECT revision_id FROM campaign_pool.campaign WHERE state = 'ready'")}
 
     def at(self, **parts: str) -> str:
         """Return the database's URL with another host, password or database."""

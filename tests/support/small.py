@@ -53,6 +53,7 @@ def spec(version: int = 1, **changes: object) -> CampaignPoolSpec:
         "blueprint": {"inline": blueprint(version)},
         "size": 5,
         "maxSize": 10_000,
+        "rollout": {"revisionHistoryLimit": 0},
         **changes,
     }
     return CampaignPoolSpec.model_validate(values)

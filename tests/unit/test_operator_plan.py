@@ -23,7 +23,6 @@ from campaignpool_operator.plan.actions import (
     FinishRun,
     InstallRevision,
     Prune,
-    Refreeze,
     Remove,
     Retire,
 )
@@ -240,19 +239,6 @@ def test_after_many_failures_one_run_an_hour_is_tried_until_the_resource_changes
     assert result.next_check == HALTED_SECONDS - 1800
     assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(MASTER, HALT + 1, 5)]
     assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
-
-
-def test_a_template_that_has_changed_is_frozen_again_before_a_refused_run_is_retried() -> None:
-    refused = run(1, "Failed", finished_at=ago(60))
-    seen = observed(ledger=ledger({}, refused))
-    assert [type(action) for action in plan(seen).actions] == [Refreeze, CreateJob]
-    waiting = observed(ledger=ledger({}, replace(refused, finished_at=NOW)))
-    assert plan(waiting).actions == ()
-    assert plan(observed(ledger=ledger({MASTER: OwnerCounts(ready=5)}, refused))).actions == ()
-    pods = replace(refused, reason="ImagePullBackOff", message="no such image")
-    assert [type(action) for action in plan(observed(ledger=ledger({}, pods))).actions] == [CreateJob]
-    interrupted = replace(refused, reason="SeedingInterrupted")
-    assert [type(action) for action in plan(observed(ledger=ledger({}, interrupted))).actions] == [CreateJob]
 
 
 def test_failures_of_an_earlier_revision_do_not_count() -> None:

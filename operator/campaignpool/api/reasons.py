@@ -239,7 +239,7 @@ class Reason(StrEnum):
         "TemplateUnchanged", "template", "The template is as the revision in service has it.")
     TEMPLATE_CHANGED = (
         "TemplateChanged", "template", "The template differs from the revision that campaigns are made from.",
-        "To make campaigns from it, change the blueprint: [Change the template](how-to/change-the-template.md).")
+        "None: it is frozen as the next revision, unless `RolloutStalled` says why not.")
     BLUEPRINT_CHANGED = (
         "BlueprintChanged", "template",
         "The blueprint, the catalog or the template's key differs from those of the revision in service.")
@@ -248,6 +248,22 @@ class Reason(StrEnum):
         "Tables that the blueprint does not name had no rows of the template, and have some now.",
         "Add them to the blueprint (`campaignpool blueprint discover` writes it), or leave them out.")
     NOT_CHECKED = "NotChecked", "template", "The template has not been compared yet."
+
+    # --- the roll-out
+    NOT_STALLED = "NotStalled", "rollout", "No change of the template waits for a person."
+    SHRINK_UNCONFIRMED = (
+        "ShrinkUnconfirmed", "rollout",
+        "The change of the template takes away more than `spec.template.maxShrink` of the rows of a table.",
+        ("Correct the template. If the rows are meant to go, set the annotation `campaignpool.dev/confirm-shrink` to "
+         "the value that the message shows."))
+    REVISION_REFUSED = (
+        "RevisionRefused", "rollout",
+        "A changed template or blueprint cannot be put into service; the pool goes on with the revision in service.",
+        ("Correct what the message names. It is tried again when the template, the blueprint or the catalog changes, "
+         "or the annotation `campaignpool.dev/retry` has a new value."))
+    REVISION_NOT_KEPT = (
+        "RevisionNotKept", "rollout", "`spec.template.revision` names a revision that is not kept.",
+        "Name one of `status.rollout.kept`, or remove the field.")
 
     # --- images
     NOT_COPIED = "NotCopied", "images", "`images.strategy` is Share: nothing is copied."
@@ -293,7 +309,10 @@ class Reason(StrEnum):
 
     # --- Events only
     SIZING_BASIS_CHANGED = "SizingBasisChanged", "events", "The size follows something else than before."
-    REVISION_INSTALLED = "RevisionInstalled", "events", "The blueprint was installed in the database."
+    REVISION_INSTALLED = "RevisionInstalled", "events", "The template was frozen as a new revision, now in service."
+    REVISION_PINNED = "RevisionPinned", "events", "The revision that `spec.template.revision` names is in service."
+    ROLLOUT_COMPLETE = "RolloutComplete", "events", "All ready campaigns are of the revision in service."
+    ROLLOUT_RESUMED = "RolloutResumed", "events", "No change of the template waits for a person any more."
     SEEDING_STARTED = "SeedingStarted", "events", "A seeding Job was created."
     SEEDING_SUPERSEDED = "SeedingSuperseded", "events", "A seeding Job was deleted because it is of no use any more."
     IMAGES_STARTED = "ImagesStarted", "events", "An images Job was created."
@@ -322,6 +341,7 @@ HEADINGS = {
     "pods": "Pods of Jobs",
     "seeding": "Seeding",
     "template": "The template (`TemplateCurrent`)",
+    "rollout": "The roll-out of a change (`RolloutStalled`)",
     "images": "Images (`ImagesDegraded`)",
     "sizing": "Sizing (`SizingActive`, `ScalingLimited`, `AvailabilityReached`)",
     "kubernetes": "The Kubernetes API",

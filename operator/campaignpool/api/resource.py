@@ -65,6 +65,13 @@ REFRESH = f"{GROUP}/refresh"
 """Annotation that asks to compare the template now; any value that was not there before does it."""
 
 
+CONFIRM_SHRINK = f"{GROUP}/confirm-shrink"
+
+
+"""Annotation that confirms a change which removes many rows; its value is the beginning of the template's
+fingerprint, as the condition `RolloutStalled` shows it."""
+
+
 RETRY_IMAGES = f"{GROUP}/retry-images"
 
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.model import Model
 from campaignpool.api.resource import FILLED, MASTER, OPEN, Duration, Name, Quantity, rules
+from campaignpool.api.rollout import Rollout
 from campaignpool.api.sizing import Sizing
 
 MAX_OWNERS = 256
@@ -52,6 +53,17 @@ class Template(Model):
     """How often the template is compared with the revision in service. Nothing is read while Postgres' statistics say
     that no table of the blueprint was written. `0s`: only when the annotation `campaignpool.dev/refresh` or
     `campaign_pool.template_changed` asks for it."""
+    revision: int | None = Field(default=None, ge=1)
+    """The revision to make campaigns from, one of `status.rollout.kept`. While this is set, no change of the template
+    or the blueprint is rolled out. Campaigns of later revisions are given to nobody and are replaced at once."""
+    max_shrink: str = Field(default="30%", pattern=r"^(100|[1-9]?[0-9])%$")
+    """A change that takes away more than this share of the rows of any table is rolled out only once the annotation
+    `campaignpool.dev/confirm-shrink` names it. `100%`: every change is rolled out."""
+
+    @property
+    def shrink(self) -> float:
+        """The share of `max_shrink` as a number."""
+        return float(self.max_shrink.removesuffix("%")) / 100
 
 
 class ConfigMapKeyRef(Model):
@@ -278,6 +290,8 @@ class CampaignPoolSpec(Model):
     """What becomes of the template's images."""
     claims: Claims = Field(default_factory=Claims, json_schema_extra=FILLED)
     """What a claim does when no campaign is ready."""
+    rollout: Rollout = Field(default_factory=Rollout, json_schema_extra=FILLED)
+    """How a change of the template or the blueprint reaches the pool."""
     deletion: Deletion = Field(default_factory=Deletion, json_schema_extra=FILLED)
     """What happens when this resource is deleted."""
     paused: bool = False

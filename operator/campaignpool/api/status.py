@@ -128,6 +128,24 @@ class SizingStatus(StatusModel):
     """The largest size that the coming 24 hours are expected to need; absent if it is not above the size of now."""
 
 
+class RolloutStatus(StatusModel):
+    """How the revision in service reaches the pool's ready campaigns."""
+
+    revision: int
+    """The revision in service: new campaigns are made from it."""
+    kept: list[int] = Field(default_factory=list)
+    """The revisions that are kept, which `spec.template.revision` may name."""
+    updated: int = 0
+    """Ready campaigns of the revision in service."""
+    stale: int = 0
+    """Ready campaigns of other revisions."""
+    phase: Literal["Complete", "Progressing", "Stalled"]
+    """`Complete`: all ready campaigns are of the revision in service. `Progressing`: some are not yet. `Stalled`: a
+    change waits for a person; the condition RolloutStalled says for what."""
+    since: str = Field(json_schema_extra={"format": "date-time"})
+    """Since when the revision in service is in this phase."""
+
+
 class CampaignPoolStatus(StatusModel):
     """How things stand, as the ledger has it."""
 
@@ -144,8 +162,8 @@ class CampaignPoolStatus(StatusModel):
     failed: int = 0
     """Campaigns that could not be made, kept for an hour with their cause."""
     stale: int = 0
-    """Ready campaigns of an older revision: the blueprint, the catalog or the template's key changed since. Part of
-    `ready` unless `claims.allowStale` is false."""
+    """Ready campaigns of another revision than the one in service. Part of `ready` where claims may give them: those
+    of an older one, unless `claims.allowStale` is false."""
     replicas: int = 0
     """Campaigns of the master pool that can be claimed now, for the scale subresource, whose `spec.replicas` is
     `spec.size`."""
@@ -161,6 +179,8 @@ class CampaignPoolStatus(StatusModel):
     """How many owners are not listed in `owners`."""
     last_seed: LastSeed | None = None
     """The last seeding run that ended well."""
+    rollout: RolloutStatus | None = None
+    """How the revision in service reaches the ready campaigns; absent before the first revision."""
     images: ImagesStatus | None = None
     """How images stand; absent while none are copied."""
     sizing: SizingStatus | None = None
@@ -176,5 +196,5 @@ class CampaignPoolStatus(StatusModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Progressing, Degraded, Paused, ImagesDegraded, TemplateCurrent, SizingActive, ScalingLimited and
-    AvailabilityReached."""
+    """Ready, Progressing, Degraded, Paused, ImagesDegraded, TemplateCurrent, RolloutStalled, SizingActive,
+    ScalingLimited and AvailabilityReached."""

@@ -26,6 +26,7 @@ class TableChange:
         table: The table, as the catalog writes it.
         before: Rows that the revision has.
         now: Rows that a clone would have now.
+        named: Whether the blueprint still names the table.
     """
 
     table: str
@@ -34,6 +35,7 @@ class TableChange:
     added: int
     removed: int
     changed: int
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ def _changed(result: diff.Diff) -> list[TableChange]:
             item.table,
             before.get(item.table, 0),
             now.get(item.table, 0),
-            *(item.counts[kind] for kind in ("added", "removed", "changed")),
+            item.counts["added"],
+            item.counts["removed"],
+            item.counts["changed"],
+            item.table in now,
         )
         for item in result.tables
         if item.differs

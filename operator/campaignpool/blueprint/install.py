@@ -1,8 +1,8 @@
 """Install a compiled blueprint: freeze the template, write the functions.
 
 What is installed is a **revision**: snapshot tables and the functions `clone_r<id>`, `on_claim_r<id>` and
-`retire_r<id>`. A revision never changes; another blueprint, catalog or template makes another one, and one that
-nothing needs any more is dropped.
+`retire_r<id>`. A revision never changes; another blueprint, catalog or template makes another one. The latest are
+kept, so that a person can go back to them; others that nothing needs any more are dropped.
 """
 
 import json
@@ -27,46 +27,41 @@ _FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
 _PATH = "SELECT set_config('search_path', $1, true)"
 
 
-async def install(connection: Connection, pool: str, compiled: Compiled, *, refreeze: bool = False) -> bool:
-    """Install a revision and make it the one that new campaigns are made from, in one transaction.
+async def install(
+    connection: Connection, pool: str, compiled: Compiled, *, replaces: int | None = None
+) -> int | None:
+    """Freeze the template as a revision and put it into service, in one transaction; return its number.
 
-    Return False where the pool has that revision already: another operator was quicker.
+    Return None where nothing was to be done: another operator was quicker.
 
     Args:
         connection: To the pool's database.
         pool: `namespace/name` of the resource.
         compiled: The blueprint against the current database.
-        refreeze: Also where the plan is the same and the template's rows have changed.
+        replaces: The revision that is replaced if it is in service; one of another plan is always replaced.
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
     """
+    number = None
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(_QUERY["lock_pool"], pool)
-        created = held is not None and (
-            held["plan_hash"] != compiled.plan_hash
-            or (refreeze and held["fingerprint"] != await _fingerprint(connection, compiled))
-        )
-        if created:
-            await _install(connection, pool, compiled)
-    if created:
+        if held is not None and (held["plan_hash"] != compiled.plan_hash or held["revision_id"] == replaces):
+            number = await _install(connection, pool, compiled)
+    if number is not None:
         # Apart: that transaction sees the revisions of other pools as they were when it began.
         await connection.execute(_QUERY["write_apply_on_claim"])
-    return created
+    return number
 
 
-async def _fingerprint(connection: Connection, compiled: Compiled) -> str:
-    """Return the fingerprint of the template of now; nothing of it is kept."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await collect(connection, compiled.plan, compiled.template)
-        return (await fingerprint.take(connection, compiled.plan, "pg_temp.campaignpool_rows", temporary=True)).text
-    finally:
-        await transaction.rollback()
+async def use(connection: Connection, revision: int) -> bool:
+    """Put a revision into service that is kept; return whether it is."""
+    kept = bool(await connection.fetchval(_QUERY["use_revision"], revision))
+    await connection.execute(_QUERY["write_apply_on_claim"])
+    return kept
 
 
-async def _install(connection: Connection, pool: str, compiled: Compiled) -> None:
+async def _install(connection: Connection, pool: str, compiled: Compiled) -> int:
     plan = compiled.plan
     surveys = await collect(connection, plan, compiled.template)
     faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
@@ -105,8 +100,10 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> Non
         revision.rows,
         revision.statements,
         sorted(await left_out.counted(connection, referring)),
+        claims.claimant_type(plan),
     )
-    await connection.execute(_QUERY["use_revision"], number, plan.root.facts.name, claims.claimant_type(plan))
+    await connection.execute(_QUERY["use_revision"], number)
+    return number
 
 
 async def _freeze_blobs(connection: Connection, plan: ImagePlan, revision: functions.Revision) -> None:

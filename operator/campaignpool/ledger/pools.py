@@ -12,6 +12,7 @@ from campaignpool.ledger import claims, images, retiring, sql
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.images import ImageTotals
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
+from campaignpool.ledger.templates import Refused
 
 if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding Job does not need them
     from campaignpool.api.spec import CampaignPoolSpec
@@ -24,12 +25,14 @@ CHANNEL = "campaign_pool"
 class OwnerCounts:
     """How many campaigns an owner has in each state.
 
-    `imaging` campaigns have all their rows, and wait for required images before they are ready. `stale` is a part of
-    `ready`, and `held` one of `retiring`: the database refused to delete these, so they are tried again later.
+    `imaging` campaigns have all their rows, and wait for required images before they are ready. Parts of `ready` are
+    `stale`, of another revision than the one in service, and `unusable`, which no claim may give. `held` is a part of
+    `retiring`: the database refused to delete these, so they are tried again later.
     """
 
     ready: int = 0
     stale: int = 0
+    unusable: int = 0
     seeding: int = 0
     retiring: int = 0
     held: int = 0
@@ -41,6 +44,11 @@ class OwnerCounts:
     def whole(self) -> int:
         """Unclaimed campaigns that have all their rows."""
         return self.ready + self.imaging
+
+    @property
+    def claimable(self) -> int:
+        """Ready campaigns that a claim may give."""
+        return self.ready - self.unusable
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,8 @@ class Ledger:
         prunable: `prune` has something to do that the counts do not show.
         images: The state of its campaigns' images.
         held: Why retiring campaigns cannot be deleted, and how many, by cause.
+        refused: What could not be put into service since the revision that is.
+        kept: Revisions whose tables and functions exist, by their ids.
         template_changes: Calls of `template_changed` that were not answered, by their ids.
     """
 
@@ -89,6 +99,8 @@ class Ledger:
     prunable: bool = False
     images: ImageTotals = field(default_factory=ImageTotals)
     held: Mapping[str, int] = field(default_factory=dict)
+    refused: Refused | None = None
+    kept: tuple[int, ...] = ()
     template_changes: tuple[int, ...] = ()
 
 
@@ -105,6 +117,7 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
         "lifetime_seconds": seconds(claims.lifetime.default),
         "max_lifetime_seconds": seconds(claims.lifetime.maximum),
         "while_deleting": claims.while_deleting,
+        "revision_history_limit": spec.rollout.revision_history_limit,
         "images_required": spec.images.required_for_ready and spec.images.copies,
     }
 
@@ -175,6 +188,8 @@ async def observe(connection: Connection, pool: str) -> Ledger:
         prunable=prunable,
         images=totals,
         held=held,
+        refused=Refused(**json.loads(facts["refused"])) if facts["refused"] else None,
+        kept=tuple(facts["kept"]),
         template_changes=tuple(facts["template_changes"]),
     )
 

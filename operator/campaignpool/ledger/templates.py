@@ -1,9 +1,30 @@
-"""What the application asked about the template."""
+"""What the application asked about the template, and what of it could not be put into service."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A state of the template that could not be put into service.
+
+    Attributes:
+        plan_hash: Of blueprint, catalog, template's key and algorithm.
+        fingerprint: Of the template's rows, as a comparison with the revision in service found it; empty without one.
+        cause: Why, and what helps.
+    """
+
+    plan_hash: str
+    fingerprint: str
+    cause: str
+
+
+async def refuse(connection: Connection, pool: str, refused: Refused) -> None:
+    """Record what could not be put into service; the next revision that can be ends this."""
+    await connection.execute(_QUERY["refuse"], pool, refused.plan_hash, refused.fingerprint, refused.cause)
 
 
 async def answer(connection: Connection, asked: Sequence[int]) -> None:

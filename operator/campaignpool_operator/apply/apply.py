@@ -3,13 +3,16 @@
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import asdict
 from uuid import UUID
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
+from campaignpool.errors import CampaignPoolError, CredentialsError
 from campaignpool.ledger import auditing, images, pools, retiring, seeding, templates
 from campaignpool.ledger.database import Connection, translated
+from campaignpool.ledger.templates import Refused
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Event, Pool
 from campaignpool_operator.jobs import images as images_jobs
@@ -26,10 +29,10 @@ from campaignpool_operator.plan.actions import (
     InstallRevision,
     Prune,
     Quarantine,
-    Refreeze,
     Remove,
     Retire,
     RetryImages,
+    UseRevision,
 )
 from campaignpool_operator.text import most_frequent
 
@@ -83,7 +86,7 @@ class _Ledger:
     async def apply(
         self,
         action: InstallRevision
-        | Refreeze
+        | UseRevision
         | FinishRun
         | Retire
         | Quarantine
@@ -93,8 +96,12 @@ class _Ledger:
         | RetryImages,
     ) -> Event | None:
         match action:
-            case InstallRevision() | Refreeze():
+            case InstallRevision():
                 return await self._install(action)
+            case UseRevision(number):
+                kept = await install.use(self._connection, number)
+                message = f"Revision {number} is in service, because spec.template.revision names it."
+                return Event("Normal", Reason.REVISION_PINNED, message) if kept else None
             case FinishRun(run, outcome, reason, message):
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
             case Retire(owner, keep):
@@ -105,6 +112,7 @@ class _Ledger:
                 await self._remove()
             case Prune():
                 await pools.prune(self._connection, self._pool)
+                await install.drop_unused(self._connection, self._pool)
             case AnswerTemplateChanges(asked):
                 await templates.answer(self._connection, asked)
             case RetryImages():
@@ -112,15 +120,20 @@ class _Ledger:
                 return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
         return None
 
-    async def _install(self, action: InstallRevision | Refreeze) -> Event | None:
-        refreeze = isinstance(action, Refreeze)
-        if not await install.install(self._connection, self._pool, action.compiled, refreeze=refreeze):
+    async def _install(self, action: InstallRevision) -> Event | None:
+        compiled = action.compiled
+        try:
+            with translated():
+                number = await install.install(self._connection, self._pool, compiled, replaces=action.replaces)
+        except CampaignPoolError as error:
+            if action.replaces is None or error.retry or isinstance(error, CredentialsError):
+                raise
+            _log.warning("a revision is refused", extra={"pool": self._pool, "cause": error.message})
+            refused = Refused(compiled.plan_hash, action.fingerprint, error.message)
+            await templates.refuse(self._connection, self._pool, refused)
             return None
-        if isinstance(action, Refreeze):
-            message = "The template was frozen again: clones were refused, and it has changed since."
-        else:
-            message = f"The blueprint was installed in the database: {action.reason}."
-        return Event("Normal", Reason.REVISION_INSTALLED, message)
+        message = f"Revision {number} was frozen and is in service: {action.reason}."
+        return Event("Normal", Reason.REVISION_INSTALLED, message) if number is not None else None
 
     async def _quarantine(self, changed: Mapping[UUID, str]) -> Event | None:
         count = await auditing.quarantine(self._connection, changed)
@@ -131,7 +144,6 @@ class _Ledger:
         end = time.monotonic() + REMOVE_SECONDS
         while await retiring.remove(self._connection, self._pool, BATCH) and time.monotonic() < end:
             pass
-        await install.drop_unused(self._connection, self._pool)
 
 
 class _Jobs:
@@ -184,13 +196,9 @@ def _described(action: Action) -> dict[str, object]:
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
         case Quarantine(changed):
             return {"campaigns": len(changed), "cause": most_frequent(changed.values())}
-        case InstallRevision(_, reason):
-            return {"reason": reason}
-        case CreateImagesJob(number, failures, campaigns, reason):
-            return {"number": number, "failures": failures, "campaigns": campaigns, "reason": reason}
-        case RetryImages(asked):
-            return {"asked": asked}
+        case InstallRevision(_, reason, replaces):
+            return {"reason": reason, "replaces": replaces}
         case DeleteJob(name, _, reason):
             return {"job": name, "reason": reason}
-        case Remove() | Prune() | Refreeze() | AnswerTemplateChanges():
-            return {}
+        case _:
+            return asdict(action)

@@ -1,16 +1,18 @@
-"""Compare the template with the revision in service: once an interval, or when somebody asks for it."""
+"""Compare the template with the revision in service: once an interval, when somebody asks, or after a refusal."""
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import seconds
 from campaignpool.blueprint import changes
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger.database import Connection, translated
+from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed, TemplateFacts
 
 _log = logging.getLogger(__name__)
@@ -22,10 +24,17 @@ PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class _Known:
-    """The last comparison that succeeded, and the seconds of the clock before which no other is made by itself."""
+    """The last comparison that succeeded.
+
+    Attributes:
+        due_at: The seconds of the clock before which no other is made by itself.
+        refused: The last run before it that the data refused.
+        failed: Another comparison failed after it.
+    """
 
     facts: TemplateFacts | None
     due_at: float
+    refused: str | None = None
     failed: bool = False
 
 
@@ -50,7 +59,9 @@ class Templates:
         if spec is None or compiled is None or ledger is None or ledger.revision is None:
             return None
         last = _about(self._known.get(pool.key), compiled, ledger.revision.id)
+        refused = _refused(ledger.runs)
         asked = bool(ledger.template_changes) or pool.refresh not in ("", pool.status.refreshed)
+        asked = asked or (last is not None and refused not in (None, last.refused))
         interval = seconds(spec.template.check_interval) or math.inf
         began = self._clock()
         if last is None or began >= last.due_at or (asked and not last.failed):
@@ -61,16 +72,22 @@ class Templates:
                         compared = await changes.compare(connection, compiled, ledger.revision.id)
                         answers = (ledger.template_changes, pool.refresh)
                         facts = TemplateFacts(compiled.plan_hash, ledger.revision.id, compared, *answers)
-                last = _Known(facts, began + interval)
+                last = _Known(facts, began + interval, refused)
             except CampaignPoolError as error:
                 extra = {"pool": pool.key, "reason": error.reason, "cause": error.message}
                 _log.warning("the template could not be compared", extra=extra)
-                last = _Known(facts, began + PAUSE_SECONDS, failed=True)
+                before = last.refused if last is not None else None
+                last = _Known(facts, began + PAUSE_SECONDS, before, failed=True)
             self._known[pool.key] = last
         if last.facts is None:
             return None
         wait = max(0.0, last.due_at - self._clock())
         return replace(last.facts, next_in=wait if math.isfinite(wait) else None)
+
+
+def _refused(runs: Sequence[Run]) -> str | None:
+    """Return the last run that the data refused: the template, or rows that it refers to, may have changed."""
+    return next((run.job for run in runs if run.outcome == "Failed" and run.reason == Reason.SEEDING_FAILED), None)
 
 
 def _about(known: _Known | None, compiled: Compiled, revision: int) -> _Known | None:

@@ -10,17 +10,22 @@ from campaignpool.blueprint.compilation import Compiled
 
 @dataclass(frozen=True)
 class InstallRevision:
-    """Install the compiled blueprint in the database."""
+    """Freeze the template as a revision and put it into service, in place of `replaces`.
+
+    `fingerprint` is that of the template, as the comparison with the revision in service found it.
+    """
 
     compiled: Compiled
     reason: str
+    replaces: int | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
-class Refreeze:
-    """Install the compiled blueprint again if the template has changed: clones of what was frozen are refused."""
+class UseRevision:
+    """Put a revision that is kept into service."""
 
-    compiled: Compiled
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class Prune:
-    """Delete old failures, old runs, old records of claims, and image sets that are of no use any more."""
+    """Delete old failures, runs and records of claims, and image sets and revisions that nothing needs any more."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class RetryImages:
 ImagesAction: TypeAlias = CreateImagesJob | RetryImages | DeleteJob
 Action: TypeAlias = (
     InstallRevision
-    | Refreeze
+    | UseRevision
     | CreateJob
     | FinishRun
     | Retire

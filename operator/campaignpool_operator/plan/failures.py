@@ -43,11 +43,6 @@ class Failures:
         return self.lasting >= HALT
 
     @property
-    def refused(self) -> bool:
-        """Whether the data refused the last of them: what was frozen may not fit the database any more."""
-        return self.lasting > 0 and self.reason is Reason.SEEDING_FAILED
-
-    @property
     def pause(self) -> int:
         """Seconds to wait after the last failure."""
         return HALTED_SECONDS if self.halted else int(retry_delay(self.count, *BACKOFF_SECONDS))

@@ -2,8 +2,7 @@
 
 1. Runs whose Job failed, cannot start or is gone are ended, so that what they had reserved counts no more.
 2. Ready campaigns whose rows the application deleted or changed are quarantined; the next loop replaces them.
-3. A blueprint that compiles to another plan is installed before anything is made from it. After a run that the data
-   refused, a template that has changed is frozen again.
+3. A changed blueprint or template is frozen as a new revision before anything is made from it; `rollout` decides it.
 4. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
 5. What owners have too much is retired and removed.
@@ -18,13 +17,12 @@ from dataclasses import dataclass, field, replace
 from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.jobs.pods import JobPods, Obstacle
-from campaignpool_operator.plan import images
+from campaignpool_operator.plan import images, rollout
 from campaignpool_operator.plan.actions import (
     Action,
     AnswerTemplateChanges,
@@ -34,13 +32,14 @@ from campaignpool_operator.plan.actions import (
     InstallRevision,
     Prune,
     Quarantine,
-    Refreeze,
     Remove,
     Retire,
+    UseRevision,
 )
 from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs, interruption, not_started
 from campaignpool_operator.plan.images import ImagesPlan
-from campaignpool_operator.plan.targets import claimable, shares
+from campaignpool_operator.plan.rollout import Rollout
+from campaignpool_operator.plan.targets import shares
 
 SUPERSEDE_SECONDS = 30
 """A Job of an older generation that has not begun by then is replaced: the change may have fixed its image."""
@@ -71,6 +70,7 @@ class Plan:
         obstacle: Why an active Job does not run.
         next_check: Seconds until the next loop at the latest; 0: at once. None: whenever something happens.
         images: What to do about images.
+        rollout: Which revision is to be in service.
     """
 
     actions: tuple[Action, ...] = ()
@@ -82,6 +82,7 @@ class Plan:
     obstacle: Obstacle | None = None
     next_check: float | None = None
     images: ImagesPlan = field(default_factory=ImagesPlan)
+    rollout: Rollout = field(default_factory=Rollout)
 
     @property
     def promised(self) -> dict[str, int]:
@@ -109,7 +110,7 @@ class _State:
 
     def there(self, owner: str) -> int:
         """Return how many campaigns of an owner can be claimed, or will be once their images are copied."""
-        return claimable(self.spec, self.counts(owner)) + self.counts(owner).imaging
+        return self.counts(owner).claimable + self.counts(owner).imaging
 
     def pods(self, job: ManagedJob) -> JobPods:
         return self.observed.pods.get(job.name, JobPods())
@@ -151,17 +152,13 @@ def plan(observed: Observed) -> Plan:
     lacks = {
         owner: lack
         for owner, share in state.shares.items()
-        if (
-            lack := share
-            - claimable(spec, state.counts(owner))
-            - state.counts(owner).imaging
-            - in_flight.get(owner, 0)
-        )
-        > 0
+        if (lack := share - state.there(owner) - in_flight.get(owner, 0)) > 0
     }
-    copying = images.plan(observed)
+    copying, rolling = images.plan(observed), rollout.decide(observed)
+    # What a person chose goes into service although the blueprint or the template is broken.
+    chosen = [rolling.action] if isinstance(rolling.action, UseRevision) else []
     result = Plan(
-        actions=ended,
+        actions=(*ended, *chosen),
         in_flight=in_flight,
         suspended=state.by_owner(tuple(job for job in active if job.suspended)),
         lacking=sum(lacks.values()),
@@ -172,6 +169,7 @@ def plan(observed: Observed) -> Plan:
         ),
         next_check=copying.next_check,
         images=copying,
+        rollout=rolling,
     )
     if observed.fault is not None:
         return result
@@ -179,13 +177,10 @@ def plan(observed: Observed) -> Plan:
     actions += _superseded(state, stopped)
     if observed.changed:
         actions.append(Quarantine(observed.changed))
-    if observed.compiled is not None:
-        actions += _installation(ledger, observed.compiled)
-    if not (spec.paused or failures.wait or observed.compiled is None):
-        creations = list(_creations(state, lacks))
-        if creations and failures.refused:
-            actions.append(Refreeze(observed.compiled))
-        actions += creations
+    if rolling.action is not None:
+        actions.append(rolling.action)
+    if not (spec.paused or failures.wait) and (observed.compiled is not None or _is_chosen(spec, ledger)):
+        actions += _creations(state, lacks)
     surplus: list[Action] = [] if spec.paused else list(_surplus(state))
     actions += surplus
     held = sum(counts.held for counts in ledger.owners.values())
@@ -195,7 +190,9 @@ def plan(observed: Observed) -> Plan:
     actions += _pruning(observed, ledger)
     actions += _answers(observed, ledger)
     # What is installed makes campaigns stale, what is quarantined has to be replaced: the next loop sees how many.
-    again = bool(surplus or retiring) or any(isinstance(item, InstallRevision | Quarantine) for item in actions)
+    again = bool(surplus or retiring) or any(
+        isinstance(item, InstallRevision | UseRevision | Quarantine) for item in actions
+    )
     waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
     waits += [observed.template.next_in] if observed.template is not None else []
     return replace(
@@ -236,11 +233,9 @@ def _superseded(state: _State, stopped: tuple[FinishRun | DeleteJob, ...]) -> It
             yield DeleteJob(job.name, job.uid, "the resource changed before the Job began")
 
 
-def _installation(ledger: Ledger, compiled: Compiled) -> Iterator[InstallRevision]:
-    if ledger.revision is None:
-        yield InstallRevision(compiled, "the first of the pool")
-    elif ledger.revision.plan_hash != compiled.plan_hash:
-        yield InstallRevision(compiled, "the blueprint, the database's catalog or the template's key changed")
+def _is_chosen(spec: CampaignPoolSpec, ledger: Ledger) -> bool:
+    """Return whether a person chose the revision in service: it serves whatever became of the template."""
+    return ledger.revision is not None and spec.template.revision in (ledger.revision.id, *ledger.kept)
 
 
 def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
@@ -255,7 +250,7 @@ def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
     unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
     # What cannot be deleted takes no room, up to maxSize, as in `reserve` of the ledger.
     room = spec.max_size - unclaimed - promised + min(sum(ledger.held.values()), spec.max_size)
-    usable = {owner: claimable(spec, state.counts(owner)) for owner in lacks}
+    usable = {owner: state.counts(owner).claimable for owner in lacks}
     for owner in sorted(lacks, key=lambda owner: (usable[owner] / state.shares[owner], owner)):
         count = min(lacks[owner], room)
         if slots <= 0 or count <= 0:
@@ -272,13 +267,13 @@ def _surplus(state: _State) -> Iterator[Retire]:
     """Yield what to retire: what passes an owner's share, and what no claim may give."""
     sizing = state.observed.sizing
     for owner, counts in sorted(state.ledger.owners.items()):
-        usable, share = claimable(state.spec, counts), state.shares.get(owner, 0)
+        usable, share = counts.claimable, state.shares.get(owner, 0)
         if owner == MASTER and sizing is not None and sizing.applied is not None:
             share = max(share, sizing.keep)  # claims may use up a surplus before it is retired
         keep = min(usable, share)
         if counts.ready > keep:
-            stale = f", {counts.stale} of them stale" if usable < counts.ready else ""
-            reason = f"{counts.ready} are ready{stale}, {share} are wanted"
+            unusable = f", {counts.unusable} of them for no claim" if counts.unusable else ""
+            reason = f"{counts.ready} are ready{unusable}, {share} are wanted"
             yield Retire(owner, keep, counts.ready - keep, reason)
 
 

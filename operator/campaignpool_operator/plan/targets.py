@@ -1,7 +1,6 @@
-"""How many campaigns each owner is to have, and which of those that exist count; pure."""
+"""How many campaigns each owner is to have; pure."""
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.ledger.pools import OwnerCounts
 
 
 def shares(spec: CampaignPoolSpec) -> dict[str, int]:
@@ -19,8 +18,3 @@ def shares(spec: CampaignPoolSpec) -> dict[str, int]:
     for owner in sorted(targets, key=lambda owner: (-(targets[owner] * spec.max_size % total), owner))[:left]:
         result[owner] += 1
     return result
-
-
-def claimable(spec: CampaignPoolSpec, counts: OwnerCounts) -> int:
-    """Return how many ready campaigns a claim may give: stale ones only where `claims.allowStale` says so."""
-    return counts.ready if spec.claims.allow_stale else counts.ready - counts.stale

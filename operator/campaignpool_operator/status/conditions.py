@@ -12,8 +12,7 @@ from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire
 from campaignpool_operator.plan.plan import Plan
-from campaignpool_operator.plan.targets import claimable
-from campaignpool_operator.status import images, sizing, template
+from campaignpool_operator.status import images, rollout, sizing, template
 from campaignpool_operator.status.judgement import ConditionStatus, Judgement
 from campaignpool_operator.text import most_frequent, sentence, stamp
 
@@ -42,6 +41,7 @@ def conditions(observed: Observed, plan: Plan) -> list[Condition]:
         "Paused": paused(observed),
         images.KIND: images_degraded(observed, plan),
         template.KIND: template_current(observed),
+        rollout.KIND: rollout_stalled(observed, plan),
         **sizing.judgements(observed),
     }
     return [_condition(observed, kind, judgement) for kind, judgement in judgements.items()]
@@ -63,7 +63,7 @@ def ready(observed: Observed, plan: Plan) -> Judgement:
     if isinstance(work, Fault):
         return "False", work.reason, sentence(work.message)
     targets = work.spec.targets()
-    usable = {owner: claimable(work.spec, work.counts(owner)) for owner in targets}
+    usable = {owner: work.counts(owner).claimable for owner in targets}
     have = sum(min(usable[owner], target) for owner, target in targets.items())
     desired = sum(targets.values())
     if have >= desired:
@@ -170,6 +170,12 @@ def template_current(observed: Observed) -> Judgement:
     return _or_before(observed, template.KIND, template.judge(observed), unknown)
 
 
+def rollout_stalled(observed: Observed, plan: Plan) -> Judgement:
+    """Judge whether a change waits for a person; where a fault hides it, as before."""
+    unknown = (Reason.UNKNOWN, "The pool has not been reconciled yet.")
+    return _or_before(observed, rollout.KIND, rollout.judge(observed, plan.rollout), unknown)
+
+
 def _or_before(observed: Observed, kind: str, judgement: Judgement | None, unknown: tuple[Reason, str]) -> Judgement:
     """Return a judgement, or where there is none what was said before."""
     if judgement is not None:
@@ -195,7 +201,6 @@ def _failure_message(plan: Plan) -> str:
     failures = plan.failures
     times = "the last run failed" if failures.count == 1 else f"{failures.count} runs failed in a row"
     after = "it is tried once an hour" if failures.halted else f"it is retried after {failures.pause} s"
-    after += ", and a template that has changed is frozen again before" if failures.refused else ""
     return f"{times} ({failures.cause.rstrip('.')}); {after}; {_retry()}."
 
 

@@ -16,8 +16,7 @@ from campaignpool_operator.facts import Event, Observed
 from campaignpool_operator.jobs.seeding import selector
 from campaignpool_operator.plan.failures import retry_wanted
 from campaignpool_operator.plan.plan import Plan
-from campaignpool_operator.plan.targets import claimable
-from campaignpool_operator.status import images, sizing, template
+from campaignpool_operator.status import images, rollout, sizing, template
 from campaignpool_operator.status.conditions import conditions
 from campaignpool_operator.status.judgement import ConditionStatus
 from campaignpool_operator.text import stamp
@@ -42,6 +41,7 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
             "selector": selector(observed.pool.name),
             "images": images.counted(observed, plan.images),
             "refreshed": template.refreshed(observed),
+            "rollout": rollout.figures(observed, plan.rollout),
             "sizing": sizing.figures(observed),
             "conditions": conditions(observed, plan),
         }
@@ -53,8 +53,8 @@ def _counted(observed: Observed, plan: Plan, spec: CampaignPoolSpec, ledger: Led
     counts = ledger.owners.values()
     listed = owners[:STATUS_OWNERS]
     return {
-        "ready": sum(claimable(spec, count) for count in counts),
-        "replicas": claimable(spec, ledger.owners.get(MASTER, OwnerCounts())),
+        "ready": sum(count.claimable for count in counts),
+        "replicas": ledger.owners.get(MASTER, OwnerCounts()).claimable,
         "seeding": sum(owner.seeding for owner in owners),
         "claimed": sum(count.claimed for count in counts),
         "failed": sum(count.failed for count in counts),
@@ -80,7 +80,7 @@ def _owners(plan: Plan, spec: CampaignPoolSpec, ledger: Ledger) -> list[OwnerSta
                 id=owner,
                 name=names.get(owner, owner),
                 desired=targets.get(owner, 0),
-                ready=claimable(spec, value),
+                ready=value.claimable,
                 # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
                 seeding=max(value.seeding, plan.promised.get(owner, 0)) + value.imaging,
                 claimed=value.claimed,

@@ -1,19 +1,22 @@
 """Clones of what was frozen are refused, because the template or its types have changed since: it is frozen again."""
 
+from dataclasses import replace
 from typing import cast
 
 import asyncpg
 import pytest
 
 from campaignpool.api.reasons import Reason
-from campaignpool.blueprint import compilation, install
-from campaignpool.ledger import seeding
+from campaignpool.blueprint import compilation
+from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool_operator.apply.apply import apply
 from campaignpool_operator.cluster.client import Cluster
-from campaignpool_operator.plan.actions import Refreeze
+from campaignpool_operator.facts import Observed
+from campaignpool_operator.observe.template import Templates
+from campaignpool_operator.plan import rollout
 from tests.support import field, ledgers
-from tests.support.pools import pool
+from tests.support.pools import NOW, pool
 
 pytestmark = pytest.mark.integration
 
@@ -44,13 +47,16 @@ CHANGES = {
 
 
 async def refrozen(connection: Connection) -> bool:
-    """Do what the operator does before it retries a run that the data refused."""
+    """Do what the operator does after a run that the data refused; return whether a revision was frozen."""
     spec = field.spec(TEXT)
     assert spec.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
-    assert not await install.install(connection, ledgers.POOL, compiled)
+    ledger = await pools.observe(connection, ledgers.POOL)
+    seen = Observed(pool(namespace="game", name="chiwar"), NOW, spec=spec, compiled=compiled, ledger=ledger)
+    facts = await Templates().observe(connection, seen)
+    action = rollout.decide(replace(seen, template=facts)).action
     nowhere = cast("Cluster", None)  # actions in the ledger use no cluster
-    done = apply((Refreeze(compiled),), pool(), spec, nowhere, connection, "seeder")
+    done = apply([action] if action else [], seen.pool, spec, nowhere, connection, "seeder")
     return [event.reason async for event in done] == [Reason.REVISION_INSTALLED]
 
 

@@ -41,10 +41,13 @@ CREATE TABLE campaign_pool.pool (
                      CHECK (while_deleting IN ('Refuse', 'Allow')),
     max_connections  integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_connections')::integer) STORED,
     images_required  boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'images_required')::boolean) STORED,
+    revision_history_limit integer NOT NULL                   -- revisions that are kept beside the one in service
+                     GENERATED ALWAYS AS ((settings ->> 'revision_history_limit')::integer) STORED,
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was
     root_table       text,                              -- as the catalog writes it; NULL before the first revision
     revision_id      bigint,                            -- what new campaigns are made from
-    claimant_type    text,                              -- type of the column that onClaim sets to $claimant
+    refused          jsonb,                             -- what could not be put into service: plan_hash, fingerprint, cause
+    claimant_type    text,                              -- that of the revision
     tickets          regclass,                          -- sequence: each claim takes the next ticket
     slots            regclass,                          -- sequence: each ready campaign gets the next slot
     changes          regclass,                          -- sequence: changes since the operator began to wait
@@ -77,6 +80,7 @@ CREATE TABLE campaign_pool.revision (
     fingerprint  text NOT NULL,                         -- of the rows
     template     text NOT NULL,                         -- key of the template's row
     key_type     text NOT NULL,                         -- type of the root table's key
+    claimant_type text,                                 -- type of the column that onClaim sets to $claimant
     root_suffix  bytea,                                 -- last 64 bits of the template's key; NULL where it is no uuid
     blueprint    jsonb NOT NULL,                        -- what it was compiled from
     tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped, hash, columns}], root first
@@ -87,6 +91,7 @@ CREATE TABLE campaign_pool.revision (
     dropped_at   timestamptz                            -- its tables and functions are gone
 );
 CREATE INDEX revision_pool ON campaign_pool.revision (pool_id);
+CREATE INDEX revision_kept ON campaign_pool.revision (pool_id, id) WHERE dropped_at IS NULL;
 ALTER TABLE campaign_pool.pool ADD FOREIGN KEY (revision_id) REFERENCES campaign_pool.revision;
 
 -- What asks the operator to compare the template: `template_changed` inserts, the operator deletes what it has answered. No

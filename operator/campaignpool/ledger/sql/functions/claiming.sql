@@ -43,7 +43,7 @@ BEGIN
             DELETE FROM campaign_pool.campaign x WHERE x.ctid = (
                 SELECT y.ctid FROM campaign_pool.campaign y
                 WHERE y.pool_id = p.id AND y.owner = campaign_pool.owner_of(p.id, claim.claimant, p.claimant_type)
-                  AND y.state = 'ready' AND (y.revision_id = p.revision_id OR p.allow_stale)
+                  AND y.state = 'ready' AND campaign_pool.is_usable(y.revision_id, p.revision_id, p.allow_stale)
                 ORDER BY y.revision_id DESC, y.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING x.* INTO c;
         END IF;
@@ -63,7 +63,7 @@ BEGIN
             DELETE FROM campaign_pool.campaign x WHERE x.ctid = (
                 SELECT y.ctid FROM campaign_pool.campaign y
                 WHERE y.pool_id = p.id AND y.owner = '' AND y.state = 'ready'
-                  AND (y.revision_id = p.revision_id OR p.allow_stale)
+                  AND campaign_pool.is_usable(y.revision_id, p.revision_id, p.allow_stale)
                 ORDER BY y.revision_id DESC, y.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING x.* INTO c;
             PERFORM campaign_pool.rewind_tickets(p.id);
@@ -326,7 +326,7 @@ BEGIN
     SELECT count(*) FILTER (WHERE c.owner = own AND c.owner <> ''), count(*) FILTER (WHERE c.owner = '')
     INTO owner_ready, master_ready FROM campaign_pool.campaign c
     WHERE c.pool_id = p.id AND c.state = 'ready' AND c.owner IN (own, '')
-      AND (c.revision_id = p.revision_id OR p.allow_stale);
+      AND campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale);
     source := CASE WHEN owner_ready > 0 THEN 'owner' WHEN master_ready > 0 THEN 'master'
         WHEN p.on_empty = 'Clone' AND p.revision_id IS NOT NULL AND p.closing_at IS NULL THEN 'clone' END;
     RETURN NEXT;

@@ -1,25 +1,26 @@
 -- Retiring: unclaimed campaigns are deleted whole, and nothing else.
 
--- Take ready campaigns out of a pool, older revisions first, until `keep` are ready, at most `most` of them: of one owner,
--- or with NULL of all owners, those that wait for images included. Under the pool's lock, so that two operators that
--- count at the same moment do not both retire; a campaign that a claim holds is passed over.
+-- Take ready campaigns out of a pool until `keep` are ready, at most `most` of them: of one owner, or with NULL of all
+-- owners, those that wait for images included. First those that no claim may give, then older revisions. Under the pool's
+-- lock, so that two operators that count at the same moment do not both retire; a campaign that a claim holds is passed over.
 CREATE OR REPLACE FUNCTION campaign_pool.retire(pool text, owner text, keep integer, most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    the_pool integer;
+    p campaign_pool.pool;
     states text[] := CASE WHEN owner IS NULL THEN ARRAY['ready', 'imaging'] ELSE ARRAY['ready'] END;
     surplus bigint;
     retired integer;
 BEGIN
-    SELECT p.id INTO the_pool FROM campaign_pool.pool p WHERE p.name = retire.pool FOR NO KEY UPDATE;
+    SELECT * INTO p FROM campaign_pool.pool q WHERE q.name = retire.pool FOR NO KEY UPDATE;
     SELECT greatest(count(*) - keep, 0) INTO surplus FROM campaign_pool.campaign c
-    WHERE c.pool_id = the_pool AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner);
+    WHERE c.pool_id = p.id AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner);
     -- An array, because a subquery that is joined may run more than once, and lock more each time.
     UPDATE campaign_pool.campaign SET state = 'retiring'
     WHERE id = ANY (ARRAY(
         SELECT c.id FROM campaign_pool.campaign c
-        WHERE c.pool_id = the_pool AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner)
-        ORDER BY c.revision_id, c.slot LIMIT least(surplus, most) FOR UPDATE SKIP LOCKED));
+        WHERE c.pool_id = p.id AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner)
+        ORDER BY campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale) IS TRUE, c.revision_id, c.slot
+        LIMIT least(surplus, most) FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS retired = ROW_COUNT;
     RETURN retired;
 END $$;

@@ -1,13 +1,45 @@
--- Make a revision the one that its pool's campaigns are made from, and its types those that keys are compared by.
-CREATE OR REPLACE FUNCTION campaign_pool.use_revision(revision bigint, root_table text, claimant_type text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+-- Whether a claim may give a ready campaign of a revision while another one is in service. Later ones exist once a person
+-- has gone back to an earlier revision: what they have is not wanted.
+CREATE OR REPLACE FUNCTION campaign_pool.is_usable(revision bigint, in_service bigint, allow_stale boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE RETURN revision = in_service OR allow_stale AND revision < in_service;
+
+-- Put a revision that is kept into service: new campaigns are made from it, and keys are compared by its types. Return
+-- whether it is kept.
+CREATE OR REPLACE FUNCTION campaign_pool.use_revision(revision bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r campaign_pool.revision;
+BEGIN
+    SELECT * INTO r FROM campaign_pool.revision k WHERE k.id = use_revision.revision AND k.dropped_at IS NULL;
     UPDATE campaign_pool.pool p SET
-        revision_id = r.id, root_table = coalesce(p.root_table, use_revision.root_table),
-        claimant_type = use_revision.claimant_type,
+        revision_id = r.id, refused = NULL, root_table = coalesce(p.root_table, r.tables -> 0 ->> 'table'), claimant_type = r.claimant_type,
         has_images = p.has_images OR to_regproc('campaign_pool.settle_r' || r.id) IS NOT NULL
-    FROM campaign_pool.revision r WHERE r.id = use_revision.revision AND p.id = r.pool_id;
-    UPDATE campaign_pool.target t SET normal = campaign_pool.normal_key(t.owner, use_revision.claimant_type)
-    FROM campaign_pool.revision r WHERE r.id = use_revision.revision AND t.pool_id = r.pool_id;
+    WHERE p.id = r.pool_id;
+    UPDATE campaign_pool.target t SET normal = campaign_pool.normal_key(t.owner, r.claimant_type) WHERE t.pool_id = r.pool_id;
+    RETURN r.id IS NOT NULL;
+END $$;
+
+-- Return the revisions that nothing needs: none that is in service or one of the latest `revision_history_limit` others, of
+-- which unclaimed campaigns were made, which a claim needs that may still be released, or whose images are not all copied.
+-- A claim that may be released is younger than the longest lifetime there ever was.
+CREATE OR REPLACE FUNCTION campaign_pool.unused_revisions(pool text) RETURNS SETOF bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.id FROM campaign_pool.pool p CROSS JOIN LATERAL (
+        SELECT k.id, row_number() OVER (ORDER BY k.id DESC) AS place FROM campaign_pool.revision k
+        WHERE k.pool_id = p.id AND k.dropped_at IS NULL AND k.id IS DISTINCT FROM p.revision_id) r
+    WHERE p.name = $1 AND (r.place > p.revision_history_limit OR p.closing_at IS NOT NULL OR p.deleted_at IS NOT NULL)
+      AND NOT EXISTS (
+          SELECT FROM campaign_pool.campaign c
+          WHERE c.pool_id = p.id AND c.revision_id = r.id AND c.state IN ('seeding', 'imaging', 'ready', 'retiring'))
+      AND NOT EXISTS (
+          SELECT FROM campaign_pool.image_set s
+          WHERE s.pool_id = p.id AND s.revision_id = r.id
+            AND (s.state IN ('pending', 'copying')
+                 OR s.state = 'partial' AND NOT s.pruned AND p.deleted_at IS NULL))
+      AND NOT EXISTS (
+          SELECT FROM campaign_pool.claimed c
+          WHERE c.pool_id = p.id AND r.id IN (c.revision_id, c.rules_id) AND c.released_at IS NULL AND p.deleted_at IS NULL
+            AND c.claimed_at > now() - p.longest_lifetime AND c.releasable_until > now())
 $$;
 
 -- Drop the tables and functions of a revision that nothing needs any more; return whether they are gone. A claim that is

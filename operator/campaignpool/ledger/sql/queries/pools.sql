@@ -4,8 +4,9 @@
 SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5, $6);
 
 -- name: get_pool
-SELECT p.id, p.root_table, p.deleted_at, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
+SELECT p.id, p.root_table, p.deleted_at, p.refused::text AS refused, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
        r.statements, r.installed_at,
+       ARRAY(SELECT k.id FROM campaign_pool.revision k WHERE k.pool_id = p.id AND k.dropped_at IS NULL ORDER BY k.id) AS kept,
        ARRAY(SELECT t.id FROM campaign_pool.template_change t WHERE t.pool_id = p.id) AS template_changes
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
 WHERE p.name = $1;
@@ -35,6 +36,8 @@ SELECT campaign_pool.begin_waiting($1);
 SELECT owner,
        count(*) FILTER (WHERE state = 'ready') AS ready,
        count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
+       count(*) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale))
+           AS unusable,
        count(*) FILTER (WHERE state = 'seeding') AS seeding,
        count(*) FILTER (WHERE state = 'imaging') AS imaging,
        count(*) FILTER (WHERE state = 'retiring') AS retiring,
@@ -74,6 +77,7 @@ SELECT EXISTS (SELECT FROM campaign_pool.claimed c
                                   WHERE l.pool_id = p.id AND l.owner = r.owner))
     OR EXISTS (SELECT FROM campaign_pool.image_set s
                WHERE s.pool_id = p.id AND NOT s.pruned AND campaign_pool.is_spent(s))
+    OR EXISTS (SELECT FROM campaign_pool.unused_revisions(p.name))
 FROM campaign_pool.pool p WHERE p.name = $1;
 
 -- name: prune

@@ -1,0 +1,94 @@
+"""Revisions that follow each other: which campaigns a claim may give, which are kept, and what is refused."""
+
+import asyncpg
+import pytest
+
+from campaignpool.blueprint import compilation, install
+from campaignpool.ledger import pools, retiring, templates
+from campaignpool.ledger.database import Connection
+from campaignpool.ledger.templates import Refused
+from tests.support import small
+from tests.support.small import POOL
+
+pytestmark = pytest.mark.integration
+CLAIM = "SELECT campaign_id, source FROM campaign_pool.claim($1, $2)"
+READY = "SELECT root_key FROM campaign_pool.campaign WHERE state = 'ready' AND revision_id = $1 ORDER BY root_key"
+
+
+async def ready(connection: Connection, revision: int) -> list[str]:
+    return [row["root_key"] for row in await connection.fetch(READY, revision)]
+
+
+async def claimed(connection: Connection) -> asyncpg.Record:
+    row = await connection.fetchrow(CLAIM, POOL, "ann")
+    assert row
+    return row
+
+
+async def frozen(connection: Connection, replaces: int) -> int | None:
+    """Freeze the template again, as the operator does when its rows have changed."""
+    wanted = small.spec()
+    assert wanted.blueprint.inline
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    return await install.install(connection, POOL, compiled, replaces=replaces)
+
+
+async def test_a_change_of_rows_is_frozen_once(connection: Connection) -> None:
+    await connection.execute("UPDATE things SET name = 'new' WHERE name = 'thing 1'")
+    assert await frozen(connection, replaces=1) == 2
+    assert await frozen(connection, replaces=1) is None, "another operator was quicker"
+    await small.filled(connection, 1)
+    world = (await claimed(connection))["campaign_id"]
+    assert await connection.fetchval("SELECT count(*) FROM things WHERE world_id = $1 AND name = 'new'", world) == 1
+
+
+async def test_going_back_takes_campaigns_of_later_revisions_out_of_service(connection: Connection) -> None:
+    await small.put(connection, small.spec(size=4, rollout={}))
+    await small.filled(connection, 2)
+    await small.put(connection, small.spec(2, size=4, rollout={}))
+    await small.filled(connection, 2, "second")
+    (first, second), withdrawn = await ready(connection, 1), await ready(connection, 2)
+    assert await install.use(connection, 1)
+    counts = (await pools.observe(connection, POOL)).owners[""]
+    assert (counts.ready, counts.stale, counts.claimable) == (4, 2, 2)
+    assert await connection.fetchval("SELECT master_ready FROM campaign_pool.peek($1, 'ann')", POOL) == 2
+    assert {(await claimed(connection))["campaign_id"] for _ in range(2)} == {first, second}
+    assert (await claimed(connection))["source"] == "clone", "those of the later revision are given to nobody"
+    assert await ready(connection, 2) == withdrawn
+    assert await retiring.retire(connection, POOL, "", keep=0, most=2) in (1, 2)
+    assert await ready(connection, 2) == []
+
+
+async def test_what_goes_first_is_what_no_claim_may_give(connection: Connection) -> None:
+    await small.put(connection, small.spec(size=4, rollout={}))
+    await small.filled(connection, 2)
+    await small.put(connection, small.spec(2, size=4, rollout={}))
+    await small.filled(connection, 2, "second")
+    assert await install.use(connection, 1)
+    await small.filled(connection, 2, "third")
+    assert await retiring.retire(connection, POOL, "", keep=4) == 2
+    assert (len(await ready(connection, 1)), await ready(connection, 2)) == (4, [])
+
+
+async def test_the_latest_revisions_are_kept(connection: Connection) -> None:
+    for version in range(2, 6):
+        await small.put(connection, small.spec(version, rollout={"revisionHistoryLimit": 2}))
+    assert (await pools.observe(connection, POOL)).kept == (1, 2, 3, 4, 5)
+    assert (await pools.observe(connection, POOL)).prunable
+    assert await install.drop_unused(connection, POOL) == 2
+    seen = await pools.observe(connection, POOL)
+    assert (seen.kept, seen.prunable) == ((3, 4, 5), False)
+    assert await install.use(connection, 3)
+    assert await install.drop_unused(connection, POOL) == 0, "two others"
+    assert not await install.use(connection, 1)
+    revision = (await pools.observe(connection, POOL)).revision
+    assert revision is not None
+    assert revision.id == 3
+
+
+async def test_a_refusal_is_recorded_until_a_revision_goes_into_service(connection: Connection) -> None:
+    refused = Refused("hash", "t1-0", "a constraint refuses row 3")
+    await templates.refuse(connection, POOL, refused)
+    assert (await pools.observe(connection, POOL)).refused == refused
+    await small.put(connection, small.spec(2))
+    assert (await pools.observe(connection, POOL)).refused is None
