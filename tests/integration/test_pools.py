@@ -255,6 +255,17 @@ async def test_old_runs_are_pruned_although_nothing_else_is(connection: Connecti
     assert await connection.fetchval("SELECT min(number) FROM campaign_pool.run") == 51
 
 
+async def test_failed_campaigns_are_prunable_once_they_are_old(connection: Connection) -> None:
+    await seeding.reserve(connection, POOL, "job", "", 1, 2, 1)
+    await seeding.finish_run(connection, POOL, ("job", "", 1, 2, 1), "Failed", "SeedingFailed")
+    assert not (await pools.observe(connection, POOL)).prunable
+    await connection.execute("UPDATE campaign_pool.campaign SET reserved_at = reserved_at - interval '61 minutes'")
+    assert (await pools.observe(connection, POOL)).prunable
+    await pools.prune(connection, POOL)
+    assert not (await pools.observe(connection, POOL)).prunable
+    assert (await pools.counts(connection, POOL)) == {}
+
+
 async def test_what_explains_the_past_is_kept_for_a_while(connection: Connection) -> None:
     await small.put(connection, small.spec(2))
     assert await install.drop_unused(connection, POOL) == 1

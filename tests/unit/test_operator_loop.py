@@ -157,3 +157,23 @@ async def test_closing_ends_everything_and_takes_no_more(step: Step) -> None:
     loops.enqueue("a")
     await idle()
     assert step.began.empty()
+
+
+async def test_closing_ends_a_loop_whose_step_ends_in_spite_of_it() -> None:
+    """A connection that fails while the step is cancelled: the error takes the place of the cancellation."""
+    began = asyncio.Event()
+
+    async def step(_: str) -> float:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return 3600.0
+        return 0.0
+
+    scheduler = Scheduler(step)
+    scheduler.enqueue("game/chiwar")
+    await began.wait()
+    async with asyncio.timeout(5):
+        await scheduler.close()
+    assert scheduler.pools() == frozenset()

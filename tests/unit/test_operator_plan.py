@@ -289,12 +289,10 @@ def test_a_job_of_an_older_generation_that_has_not_begun_is_taken_back() -> None
     assert plan(begun).actions == ()
 
 
-def test_old_failures_are_pruned() -> None:
-    counts = {MASTER: OwnerCounts(ready=5, failed=2)}
-    old = run(1, "Failed", finished_at=ago(4000), started_at=ago(3500))
-    good = run(2, "Succeeded")
-    assert plan(observed(ledger=ledger(counts, good, old))).actions == (Prune(),)
-    assert plan(observed(ledger=ledger(counts, good, run(1, "Failed")))).actions == ()
+def test_what_the_ledger_can_prune_is_pruned() -> None:
+    full = ledger({MASTER: OwnerCounts(ready=5, failed=2)})
+    assert plan(observed(ledger=replace(full, prunable=True))).actions == (Prune(),)
+    assert plan(observed(ledger=full)).actions == ()
 
 
 CLOCKS = [(0, 0), (600, 0), (0, 600), (-600, 600), (86400, -86400)]

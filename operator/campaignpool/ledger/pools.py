@@ -83,7 +83,7 @@ class Ledger:
         owners: Counts by owner.
         runs: The latest runs, the latest first.
         numbers: The highest number of a run, by owner; `runs` may not reach back to it.
-        prunable: `prune` has something to do that the counts do not show.
+        prunable: `prune` has something to delete or to count.
         images: The state of its campaigns' images.
         held: Why retiring campaigns cannot be deleted, and how many, by cause.
         refused: What could not be put into service since the revision that is.

@@ -53,9 +53,6 @@ UNQUIET_SECONDS = 0.5
 HELD_SECONDS = 300
 """Campaigns that the database refused to delete are tried again this much later, as `remove` of the ledger does."""
 
-PRUNE_SECONDS = 3600
-"""Failed campaigns are kept this long, as `prune` of the ledger does."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -187,7 +184,8 @@ def plan(observed: Observed) -> Plan:
     retiring = sum(counts.retiring for counts in ledger.owners.values()) - held
     if surplus or retiring:
         actions.append(Remove())
-    actions += _pruning(observed, ledger)
+    if ledger.prunable:
+        actions.append(Prune())
     actions += _answers(observed, ledger)
     # What is installed makes campaigns stale, what is quarantined has to be replaced: the next loop sees how many.
     again = bool(surplus or retiring) or any(
@@ -220,8 +218,9 @@ def _stopped(state: _State) -> Iterator[FinishRun | DeleteJob]:
                 cause = interruption(job) if pods.transient else (Reason.CONTAINER_FAILED, message)
                 yield FinishRun(job.run, "Failed", *cause)
             yield DeleteJob(job.name, job.uid, "its seeder failed, and another container keeps its pod running")
-        elif run is None and (obstacle := not_started(state.observed, job, deadline)):
-            yield FinishRun(job.run, "Failed", obstacle.reason, obstacle.message)
+        elif (run is None or run.outcome == "Failed") and (obstacle := not_started(state.observed, job, deadline)):
+            if run is None:  # else a loop that was interrupted has ended it already
+                yield FinishRun(job.run, "Failed", obstacle.reason, obstacle.message)
             yield DeleteJob(job.name, job.uid, f"no pod of it started within {deadline} s")
 
 
@@ -275,14 +274,6 @@ def _surplus(state: _State) -> Iterator[Retire]:
             unusable = f", {counts.unusable} of them for no claim" if counts.unusable else ""
             reason = f"{counts.ready} are ready{unusable}, {share} are wanted"
             yield Retire(owner, keep, counts.ready - keep, reason)
-
-
-def _pruning(observed: Observed, ledger: Ledger) -> Iterator[Prune]:
-    failed = sum(counts.failed for counts in ledger.owners.values())
-    ends = [run.finished_at for run in ledger.runs if run.outcome == "Failed" and run.finished_at]
-    old = failed and (not ends or observed.database_age(min(ends)) > PRUNE_SECONDS)
-    if old or ledger.prunable:
-        yield Prune()
 
 
 def _answers(observed: Observed, ledger: Ledger) -> Iterator[AnswerTemplateChanges]:

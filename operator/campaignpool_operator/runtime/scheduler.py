@@ -83,6 +83,8 @@ class Scheduler:
         while True:
             pool.wanted.clear()
             delay = await self._once(key, pool)
+            if self._closed:
+                return  # the step ended in spite of being cancelled: what it awaited failed at that moment
             if delay is None and not pool.wanted.is_set():
                 del self._pools[key]
                 return

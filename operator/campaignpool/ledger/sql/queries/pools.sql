@@ -65,9 +65,11 @@ WHERE p.name = $1
 GROUP BY r.owner;
 
 -- name: prunable
--- Whether there is something for `prune` to do that the counts do not show; $2: days of records, $3: seconds after
--- which claims are counted, and twice as long before they are worth a pruning.
-SELECT EXISTS (SELECT FROM campaign_pool.claimed c
+-- Whether there is something for `prune` to do; $2: days of records, $3: seconds after which claims are counted, and
+-- twice as long before they are worth a pruning.
+SELECT EXISTS (SELECT FROM campaign_pool.campaign c
+               WHERE c.pool_id = p.id AND c.state = 'failed' AND c.reserved_at < now() - interval '1 hour')
+    OR EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
     OR EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < now() - make_interval(secs => 2 * $3))
