@@ -175,6 +175,24 @@ def test_a_change_of_the_template_is_rolled_out_and_undone(game: Game) -> None:
     assert "999" in game.has("RolloutStalled", "True", "RevisionNotKept")["message"]
 
 
+def test_a_change_that_fails_its_check_stops_and_the_pool_goes_on(game: Game) -> None:
+    game.put_secret()
+    verify = "SELECT id FROM weapons WHERE campaign_id = $campaign AND name LIKE '%!'"
+    game.create(size=2, rollout={"verify": verify})
+    first = filled(game)["rollout"]["revision"]
+    template = "(SELECT id FROM campaigns WHERE is_master_template)"
+    game.fetch(f"UPDATE weapons SET name = name || '!' WHERE campaign_id = {template}")
+    game.annotate(refresh="now")
+    assert "spec.rollout.verify returned" in game.has("RolloutStalled", "True", "CanaryFailed")["message"]
+    game.claim(game.users()[0])
+    eventually(lambda: (game.status()["claimed"], game.status()["ready"]) == (1, 2), "refilled")
+    assert game.revisions() == {first}
+    assert game.count_events("Warning", "CanaryFailed") == 1
+    game.patch(rollout={"verify": None})
+    eventually(lambda: game.status()["rollout"]["revision"] > first, "the check has changed")
+    game.has("RolloutStalled", "False")
+
+
 def test_what_is_too_much_is_retired(game: Game) -> None:
     returning = game.users()[0]
     game.put_secret()

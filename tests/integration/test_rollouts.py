@@ -1,9 +1,13 @@
 """Revisions that follow each other: which campaigns a claim may give, which are kept, and what is refused."""
 
+import re
+
 import asyncpg
 import pytest
 
 from campaignpool.blueprint import compilation, install
+from campaignpool.blueprint.canary import Canary
+from campaignpool.errors import BlueprintError
 from campaignpool.ledger import pools, retiring, templates
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.templates import Refused
@@ -87,8 +91,60 @@ async def test_the_latest_revisions_are_kept(connection: Connection) -> None:
 
 
 async def test_a_refusal_is_recorded_until_a_revision_goes_into_service(connection: Connection) -> None:
-    refused = Refused("hash", "t1-0", "a constraint refuses row 3")
+    refused = Refused("hash", "t1-0", "Canary()", "a constraint refuses row 3")
     await templates.refuse(connection, POOL, refused)
     assert (await pools.observe(connection, POOL)).refused == refused
     await small.put(connection, small.spec(2))
     assert (await pools.observe(connection, POOL)).refused is None
+
+
+NO_ROOTLESS = "SELECT FROM worlds WHERE id = $campaign AND NOT EXISTS (SELECT FROM things WHERE world_id = $campaign)"
+REFUSED = {
+    "a query that returns a row": (
+        "SELECT name FROM things WHERE world_id = $campaign",
+        "spec.rollout.verify returned 3 rows for canary 1 of 2",
+    ),
+    "a query that is none": ("SELECT nothing FROM things", "spec.rollout.verify cannot be evaluated"),
+    "a query that writes": ("SELECT setval('campaign_pool.tick', 1)", "cannot be evaluated"),
+    "two statements": ("SELECT 1; DROP TABLE things", "a `;` ends a statement"),
+    "a variable that it does not have": ("SELECT $owner", "$owner is no variable of it"),
+}
+
+
+async def put_into_service(connection: Connection, canary: Canary, version: int = 2) -> int | None:
+    wanted = small.spec(version)
+    assert wanted.blueprint.inline
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    return await install.install(connection, POOL, compiled, replaces=1, canary=canary)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_canary_that_fails_leaves_the_revision_in_service_and_nothing_behind(
+    connection: Connection, case: str
+) -> None:
+    query, cause = REFUSED[case]
+    before = await connection.fetchval("SELECT count(*) FROM worlds")
+    with pytest.raises(BlueprintError, match=re.escape(cause)):
+        await put_into_service(connection, Canary(2, query))
+    seen = await pools.observe(connection, POOL)
+    assert seen.kept == (1,)
+    assert await connection.fetchval("SELECT count(*) FROM worlds") == before
+
+
+async def test_a_canary_is_asked_about_campaigns_that_are_whole_and_rolled_back(connection: Connection) -> None:
+    assert await put_into_service(connection, Canary(3, NO_ROOTLESS)) == 2
+    assert await connection.fetchval("SELECT count(*) FROM worlds") == 1
+
+
+async def test_a_canary_of_two_finds_what_one_campaign_does_not_show(connection: Connection) -> None:
+    await connection.execute("""
+        CREATE FUNCTION alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF (SELECT count(*) FROM worlds) > 2 THEN RAISE 'there are two already'; END IF;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER alone AFTER INSERT ON worlds DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION alone();
+    """)
+    with pytest.raises(BlueprintError, match="there are two already"):
+        await put_into_service(connection, Canary(2))
+    assert await put_into_service(connection, Canary(1)) is not None

@@ -4,6 +4,7 @@ import pytest
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.status import CampaignPoolStatus, RolloutStatus
+from campaignpool.blueprint.canary import Canary
 from campaignpool.blueprint.changes import Changes, TableChange
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool.ledger.templates import Refused
@@ -82,7 +83,7 @@ def test_another_plan_that_loses_rows_waits_too() -> None:
 
 def test_what_could_not_be_put_into_service_is_tried_again_once_something_has_changed() -> None:
     def refused(plan_hash: str = HASH, fingerprint: str = CHANGED, **changes: object) -> Observed:
-        cause = Refused(plan_hash, fingerprint, "a constraint refuses row 3.")
+        cause = Refused(plan_hash, fingerprint, repr(Canary()), "a constraint refuses row 3.")
         return seen(change(10, 11), ledger=ledger(FULL, kept=(1,), refused=cause), **changes)
 
     result = decide(refused())
@@ -91,7 +92,8 @@ def test_what_could_not_be_put_into_service_is_tried_again_once_something_has_ch
     assert result.stalled.message.startswith(
         "a constraint refuses row 3; the pool goes on with the revision in service"
     )
-    for changed in (refused("1" * 64), refused(fingerprint="t1-other"), refused(pool=pool(retry="again"))):
+    asked = refused(spec=spec(rollout={"verify": "SELECT 1 WHERE false"}))
+    for changed in (refused("1" * 64), refused(fingerprint="t1-other"), asked, refused(pool=pool(retry="again"))):
         assert decide(changed).action is not None
 
 

@@ -256,11 +256,11 @@ class Reason(StrEnum):
         "The change of the template takes away more than `spec.template.maxShrink` of the rows of a table.",
         ("Correct the template. If the rows are meant to go, set the annotation `campaignpool.dev/confirm-shrink` to "
          "the value that the message shows."))
-    REVISION_REFUSED = (
-        "RevisionRefused", "rollout",
-        "A changed template or blueprint cannot be put into service; the pool goes on with the revision in service.",
-        ("Correct what the message names. It is tried again when the template, the blueprint or the catalog changes, "
-         "or the annotation `campaignpool.dev/retry` has a new value."))
+    CANARY_FAILED = (
+        "CanaryFailed", "rollout",
+        "Campaigns of a changed template or blueprint do not pass the check; the revision in service stays.",
+        ("Correct what the message names. It is tried again when the template, the blueprint, the catalog or the "
+         "check changes, or the annotation `campaignpool.dev/retry` has a new value."))
     REVISION_NOT_KEPT = (
         "RevisionNotKept", "rollout", "`spec.template.revision` names a revision that is not kept.",
         "Name one of `status.rollout.kept`, or remove the field.")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from campaignpool.blueprint import findings, fingerprint, left_out
+from campaignpool.blueprint.canary import Canary, check
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.compile.plan import ClonePlan, ImagePlan, KeyKind
 from campaignpool.blueprint.fingerprint import Fingerprint
@@ -17,7 +18,6 @@ from campaignpool.blueprint.sql import audit, claims, functions, images, probe, 
 from campaignpool.blueprint.sql.naming import lo, rows, search_path
 from campaignpool.blueprint.sql.naming import snapshot as named
 from campaignpool.blueprint.sql.snapshot import Survey
-from campaignpool.blueprint.verify import verify
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
@@ -28,7 +28,12 @@ _PATH = "SELECT set_config('search_path', $1, true)"
 
 
 async def install(
-    connection: Connection, pool: str, compiled: Compiled, *, replaces: int | None = None
+    connection: Connection,
+    pool: str,
+    compiled: Compiled,
+    *,
+    replaces: int | None = None,
+    canary: Canary | None = None,
 ) -> int | None:
     """Freeze the template as a revision and put it into service, in one transaction; return its number.
 
@@ -39,6 +44,7 @@ async def install(
         pool: `namespace/name` of the resource.
         compiled: The blueprint against the current database.
         replaces: The revision that is replaced if it is in service; one of another plan is always replaced.
+        canary: What is checked before the revision goes into service.
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
@@ -47,7 +53,7 @@ async def install(
     async with connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(_QUERY["lock_pool"], pool)
         if held is not None and (held["plan_hash"] != compiled.plan_hash or held["revision_id"] == replaces):
-            number = await _install(connection, pool, compiled)
+            number = await _install(connection, pool, compiled, canary or Canary())
     if number is not None:
         # Apart: that transaction sees the revisions of other pools as they were when it began.
         await connection.execute(_QUERY["write_apply_on_claim"])
@@ -61,7 +67,7 @@ async def use(connection: Connection, revision: int) -> bool:
     return kept
 
 
-async def _install(connection: Connection, pool: str, compiled: Compiled) -> int:
+async def _install(connection: Connection, pool: str, compiled: Compiled, canary: Canary) -> int:
     plan = compiled.plan
     surveys = await collect(connection, plan, compiled.template)
     faults = [fault async for fault in findings.contradictions(connection, plan, surveys)]
@@ -79,7 +85,7 @@ async def _install(connection: Connection, pool: str, compiled: Compiled) -> int
     for write in (*_FUNCTIONS, retirement.retire, audit.missing, audit.lacking, probe.probe, probe.key):
         await connection.execute(write(revision))
     suffix = await _root_suffix(connection, revision)
-    verified = await verify(connection, revision, suffix, compiled.condition)
+    verified = await check(connection, revision, suffix, compiled.condition, canary)
     if verified.faults:
         raise BlueprintError(list(verified.faults))
     await connection.execute(audit.changed(revision, verified.differing))

@@ -38,40 +38,52 @@ class Verified:
     differing: frozenset[tuple[int, str]] = frozenset()
 
 
+async def new_ids(connection: Connection, suffix: bytes | None, count: int) -> list[object]:
+    """Return ids of so many campaigns; `suffix` is that of the root's key, as the ledger has it."""
+    return [row["id"] for row in await connection.fetch(queries_of("check")["ids"], suffix, count)]
+
+
 async def verify(
-    connection: Connection, revision: Revision, suffix: bytes | None, condition: str | None, *, retire: bool = False
+    connection: Connection,
+    revision: Revision,
+    suffix: bytes | None,
+    condition: str | None,
+    *,
+    campaigns: int = 1,
+    retire: bool = False,
 ) -> Verified:
-    """Clone one campaign of an installed revision in a savepoint and compare it with the plan.
+    """Clone campaigns of an installed revision in a savepoint and compare them with the plan.
 
     Args:
         connection: In a transaction.
         revision: The revision, whose functions exist.
         suffix: Of the root's key, as the ledger has it.
         condition: What chooses the template; a clone must not match it too.
-        retire: Delete the clone again, and warn where that is refused.
+        campaigns: How many are cloned.
+        retire: Delete the clones again, and warn where that is refused.
     """
     transaction = connection.transaction()
     await transaction.start()
     try:
-        ids = [row["id"] for row in await connection.fetch(queries_of("check")["ids"], suffix, 1)]
+        ids, owners = await new_ids(connection, suffix, campaigns), [""] * campaigns
         await connection.execute(verification.rehearse(revision, condition))
         query = f"SELECT * FROM {function('rehearse', revision.number)}($1, $2)"  # noqa: S608 (a name of ours)
         rehearsal = connection.transaction()
         await rehearsal.start()
         try:
-            rows = await connection.fetch(query, ids, [""])
+            rows = await connection.fetch(query, ids, owners)
         except asyncpg.InsufficientPrivilegeError:
             raise
         except _REFUSALS as error:
             await rehearsal.rollback()
-            return Verified((await _refused(connection, revision, ids, error),))
+            return Verified((await _refused(connection, revision, ids[:1], error),))
         await rehearsal.rollback()
         plan = revision.plan
         told = [(_is_time(plan, row), _difference(plan, row)) for row in rows]
         faults = tuple(text for time, text in told if not time)
         warnings = [text for time, text in told if time]
         if retire and not faults:
-            warnings += await _retired(connection, revision, ids)
+            warnings += await _retired(connection, revision, ids, owners)
         differing = frozenset((row["place"], row["named"]) for row in rows if row["kind"] == "value")
         return Verified(faults, tuple(warnings), differing)
     finally:
@@ -252,10 +264,10 @@ def _kind(error: asyncpg.PostgresError) -> tuple[object, object, object]:
     return (error.sqlstate, *(getattr(error, name, None) for name in names))  # type: ignore[return-value]
 
 
-async def _retired(connection: Connection, revision: Revision, ids: list[object]) -> list[str]:
-    """Delete a clone again; return a warning where that is refused."""
+async def _retired(connection: Connection, revision: Revision, ids: list[object], owners: list[str]) -> list[str]:
+    """Delete clones again; return a warning where that is refused."""
     number = revision.number
-    keys = await connection.fetchval(f"SELECT {function('clone', number)}($1, $2)", ids, [""])
+    keys = await connection.fetchval(f"SELECT {function('clone', number)}($1, $2)", ids, owners)
     try:
         async with connection.transaction():
             await connection.execute(f"SELECT {function('retire', number)}($1, $2)", ids, keys)

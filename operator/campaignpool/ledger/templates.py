@@ -1,7 +1,8 @@
 """What the application asked about the template, and what of it could not be put into service."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
@@ -14,17 +15,19 @@ class Refused:
     Attributes:
         plan_hash: Of blueprint, catalog, template's key and algorithm.
         fingerprint: Of the template's rows, as a comparison with the revision in service found it; empty without one.
+        check: What it did not pass, as the spec has it.
         cause: Why, and what helps.
     """
 
     plan_hash: str
     fingerprint: str
+    check: str
     cause: str
 
 
 async def refuse(connection: Connection, pool: str, refused: Refused) -> None:
     """Record what could not be put into service; the next revision that can be ends this."""
-    await connection.execute(_QUERY["refuse"], pool, refused.plan_hash, refused.fingerprint, refused.cause)
+    await connection.execute(_QUERY["refuse"], pool, json.dumps(asdict(refused)))
 
 
 async def answer(connection: Connection, asked: Sequence[int]) -> None:

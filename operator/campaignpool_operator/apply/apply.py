@@ -12,7 +12,6 @@ from campaignpool.blueprint import install
 from campaignpool.errors import CampaignPoolError, CredentialsError
 from campaignpool.ledger import auditing, images, pools, retiring, seeding, templates
 from campaignpool.ledger.database import Connection, translated
-from campaignpool.ledger.templates import Refused
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Event, Pool
 from campaignpool_operator.jobs import images as images_jobs
@@ -34,6 +33,7 @@ from campaignpool_operator.plan.actions import (
     RetryImages,
     UseRevision,
 )
+from campaignpool_operator.plan.rollout import refusal
 from campaignpool_operator.text import most_frequent
 
 BATCH = 10
@@ -121,16 +121,15 @@ class _Ledger:
         return None
 
     async def _install(self, action: InstallRevision) -> Event | None:
-        compiled = action.compiled
+        arguments = (self._connection, self._pool, action.compiled)
         try:
             with translated():
-                number = await install.install(self._connection, self._pool, compiled, replaces=action.replaces)
+                number = await install.install(*arguments, replaces=action.replaces, canary=action.canary)
         except CampaignPoolError as error:
             if action.replaces is None or error.retry or isinstance(error, CredentialsError):
                 raise
             _log.warning("a revision is refused", extra={"pool": self._pool, "cause": error.message})
-            refused = Refused(compiled.plan_hash, action.fingerprint, error.message)
-            await templates.refuse(self._connection, self._pool, refused)
+            await templates.refuse(self._connection, self._pool, refusal(action, error.message))
             return None
         message = f"Revision {number} was frozen and is in service: {action.reason}."
         return Event("Normal", Reason.REVISION_INSTALLED, message) if number is not None else None

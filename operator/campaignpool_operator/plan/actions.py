@@ -1,16 +1,17 @@
 """What a loop can do, each action as a value with its reason: `plan` and `images` choose, `apply` carries out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from campaignpool.blueprint.canary import Canary
 from campaignpool.blueprint.compilation import Compiled
 
 
 @dataclass(frozen=True)
 class InstallRevision:
-    """Freeze the template as a revision and put it into service, in place of `replaces`.
+    """Freeze the template as a revision, check it, and put it into service in place of `replaces`.
 
     `fingerprint` is that of the template, as the comparison with the revision in service found it.
     """
@@ -19,6 +20,7 @@ class InstallRevision:
     reason: str
     replaces: int | None = None
     fingerprint: str = ""
+    canary: Canary = field(default_factory=Canary)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ A change of the template, the blueprint or the catalog leads to a new revision. 
 until a person confirms it; one that could not be put into service, until something has changed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import CONFIRM_SHRINK, RETRY
 from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.blueprint.canary import Canary
+from campaignpool.blueprint.compilation import Compiled
 from campaignpool.blueprint.fingerprint import short
 from campaignpool.ledger.pools import InstalledRevision, Ledger
+from campaignpool.ledger.templates import Refused
 from campaignpool_operator.facts import Observed, TemplateFacts
 from campaignpool_operator.plan.actions import InstallRevision, UseRevision
 from campaignpool_operator.plan.failures import retry_wanted
@@ -50,30 +52,17 @@ def decide(observed: Observed) -> Rollout:
         return _chosen(ledger, spec.template.revision)
     if compiled is None:
         return Rollout()
+    canary = Canary(spec.rollout.canary.campaigns, spec.rollout.verify)
     if ledger.revision is None:
-        return Rollout(InstallRevision(compiled, "it is the first of the pool"))
+        return Rollout(InstallRevision(compiled, "it is the first of the pool", canary=canary))
     facts = _comparison(observed, ledger.revision)
-    if compiled.plan_hash != ledger.revision.plan_hash:
-        reason = "the blueprint, the database's catalog or the template's key has changed"
-    elif facts is not None and facts.changes.fingerprint != ledger.revision.fingerprint:
-        reason = "the template has changed"
-    else:
+    reason = _changed(compiled, ledger.revision, facts)
+    if reason is None:
         return Rollout()
-    if facts is not None and (shrunk := list(_shrunk(spec, facts))):
-        name = short(facts.changes.fingerprint)
-        if observed.pool.confirmed != name:
-            return Rollout(stalled=_unconfirmed(spec, shrunk, name))
-    fingerprint, refused = facts.changes.fingerprint if facts is not None else "", ledger.refused
-    same = refused is not None and (refused.plan_hash, refused.fingerprint) == (compiled.plan_hash, fingerprint)
-    if refused is not None and same and not retry_wanted(observed):
-        return Rollout(stalled=Stall(Reason.REVISION_REFUSED, f"{refused.cause.rstrip('.')}; {_AGAIN}"))
-    return Rollout(InstallRevision(compiled, reason, ledger.revision.id, fingerprint))
-
-
-_AGAIN = (
-    "the pool goes on with the revision in service; this is tried again when the template, the blueprint or the "
-    f"catalog changes, or the annotation {RETRY} has a new value"
-)
+    fingerprint = facts.changes.fingerprint if facts is not None else ""
+    action = InstallRevision(compiled, reason, ledger.revision.id, fingerprint, canary)
+    stall = _unconfirmed(spec, facts, observed.pool.confirmed) or _refused(observed, ledger, action)
+    return Rollout(stalled=stall) if stall is not None else Rollout(action)
 
 
 def _chosen(ledger: Ledger, revision: int) -> Rollout:
@@ -93,18 +82,48 @@ def _comparison(observed: Observed, revision: InstalledRevision) -> TemplateFact
     return facts if facts is not None and facts.revision == revision.id else None
 
 
-def _shrunk(spec: CampaignPoolSpec, facts: TemplateFacts) -> Iterator[str]:
-    """Yield the tables that lose too large a share of their rows; those that the blueprint no longer names do not."""
-    for item in facts.changes.tables:
-        if item.named and item.before - item.now > spec.template.shrink * item.before:
-            yield f"{item.before - item.now:,} of the {item.before:,} rows of {item.table}"
+def _changed(compiled: Compiled, revision: InstalledRevision, facts: TemplateFacts | None) -> str | None:
+    """Return what differs from the revision in service."""
+    if compiled.plan_hash != revision.plan_hash:
+        return "the blueprint, the database's catalog or the template's key has changed"
+    if facts is not None and facts.changes.fingerprint != revision.fingerprint:
+        return "the template has changed"
+    return None
 
 
-def _unconfirmed(spec: CampaignPoolSpec, shrunk: list[str], name: str) -> Stall:
-    rest = f" and rows of {len(shrunk) - NAMED} tables more" if len(shrunk) > NAMED else ""
+def _unconfirmed(spec: CampaignPoolSpec, facts: TemplateFacts | None, confirmed: str) -> Stall | None:
+    """Return why a change waits where a table loses too large a share of its rows.
+
+    Tables that the blueprint no longer names do not count.
+    """
+    tables, limit = facts.changes.tables if facts is not None else (), spec.template.shrink
+    lost = [item for item in tables if item.named and item.before - item.now > limit * item.before]
+    if facts is None or not lost or confirmed == (name := short(facts.changes.fingerprint)):
+        return None
+    named = [f"{item.before - item.now:,} of the {item.before:,} rows of {item.table}" for item in lost[:NAMED]]
+    rest = f" and rows of {len(lost) - NAMED} tables more" if len(lost) > NAMED else ""
     message = (
-        f"the template has lost {', '.join(shrunk[:NAMED])}{rest}, more than spec.template.maxShrink "
+        f"the template has lost {', '.join(named)}{rest}, more than spec.template.maxShrink "
         f"({spec.template.max_shrink}) allows: correct the template, or confirm the loss with the annotation "
         f"{CONFIRM_SHRINK}={name}"
     )
     return Stall(Reason.SHRINK_UNCONFIRMED, message)
+
+
+def refusal(action: InstallRevision, cause: str) -> Refused:
+    """Return what is recorded of a revision that could not be put into service."""
+    return Refused(action.compiled.plan_hash, action.fingerprint, repr(action.canary), cause)
+
+
+def _refused(observed: Observed, ledger: Ledger, action: InstallRevision) -> Stall | None:
+    """Return why a change waits that could not be put into service before."""
+    refused = ledger.refused
+    if refused is None or refused != refusal(action, refused.cause) or retry_wanted(observed):
+        return None
+    return Stall(Reason.CANARY_FAILED, f"{refused.cause.rstrip('.')}; {_AGAIN}")
+
+
+_AGAIN = (
+    "the pool goes on with the revision in service; this is tried again when the template, the blueprint, the "
+    f"catalog or spec.rollout changes, or the annotation {RETRY} has a new value"
+)

@@ -46,7 +46,7 @@ CREATE TABLE campaign_pool.pool (
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was
     root_table       text,                              -- as the catalog writes it; NULL before the first revision
     revision_id      bigint,                            -- what new campaigns are made from
-    refused          jsonb,                             -- what could not be put into service: plan_hash, fingerprint, cause
+    refused          jsonb,                             -- what could not be put into service, and why
     claimant_type    text,                              -- that of the revision
     tickets          regclass,                          -- sequence: each claim takes the next ticket
     slots            regclass,                          -- sequence: each ready campaign gets the next slot
