@@ -31,6 +31,23 @@ The share of claims that found a ready campaign:
 """
 
 
+_TRENDS = """\
+## Trends of 13 months
+
+Prometheus keeps samples for weeks. The view `campaign_pool.trends` in the application's database keeps one row per
+pool and hour for 13 months, whatever the number of claims. Add the database to Grafana as a data source, with a role
+that is a member of `campaign_pool_app`, and use a query such as this one in a panel:
+
+```sql
+SELECT hour AS time, claims, unserved, waiting, 100 * hit_rate AS hit_percent, lowest_ready, refills
+FROM campaign_pool.trends WHERE pool = 'game/chiwar' AND $__timeFilter(hour) ORDER BY hour
+```
+
+The operator records the lowest stock when it reconciles; an hour in which a claim found no ready campaign has a
+lowest stock of 0. Claims that got no campaign are counted as sizing counts them: a client that tries again in a loop
+counts for ten, and for two for each claim that was served."""
+
+
 def _table(families: tuple[Family, ...]) -> Iterator[str]:
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
@@ -68,6 +85,8 @@ def page() -> str:
         "",
         "Beside these there are the usual ones of a process, such as `process_cpu_seconds_total` and",
         "`process_resident_memory_bytes`.",
+        "",
+        *_TRENDS.splitlines(),
         "",
         "## Alerts",
         "",

@@ -41,6 +41,7 @@ from campaignpool_operator.status import template as template_status
 from campaignpool_operator.status.conditions import find
 from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump, merge_patch
+from campaignpool_operator.trends import Trends
 
 TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)
@@ -74,6 +75,7 @@ class Reconciler:
         self._faults: dict[str, int] = {}
         self._audits: dict[str, float] = {}
         self._templates = Templates()
+        self._trends = Trends()
 
     async def __call__(self, key: str) -> float | None:
         """Run one loop; return the seconds until the next at the latest, or None once the pool is gone."""
@@ -129,6 +131,7 @@ class Reconciler:
         self._faults.pop(key, None)
         self._audits.pop(key, None)
         self._templates.forget(key)
+        self._trends.forget(key)
         return "gone", None
 
     async def _reconcile(self, pool: Pool) -> tuple[str, float]:
@@ -140,6 +143,7 @@ class Reconciler:
             audits = self._audit_is_due(pool.key)
             last, image = self._metrics.activity(pool.key), self._config.seeder_image
             observed = await observe(session, self._cluster, image, self._templates, audits=audits, last=last)
+            await self._trends.record(session, observed)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
             self._sizers.measure(observed, todo)

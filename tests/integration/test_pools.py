@@ -211,7 +211,7 @@ async def test_claims_are_counted_once(connection: Connection) -> None:
         "UPDATE campaign_pool.claimed SET claimed_at = claimed_at - interval '2 h' WHERE source = 'owner' OR id = ("
         "SELECT id FROM campaign_pool.claimed WHERE source = 'master' LIMIT 1)"
     )
-    trends = "SELECT owner, source, sum(claims)::integer FROM campaign_pool.trends GROUP BY 1, 2 ORDER BY 1, 2"
+    trends = "SELECT hour, claims, owner, master, clone, refills, campaigns FROM campaign_pool.trends ORDER BY hour"
     before = await connection.fetch(trends)
 
     async def claimed() -> dict[str, int]:
@@ -235,7 +235,7 @@ async def test_health_reads_no_records_of_claims(connection: Connection, other: 
     await filled(connection, 2)
     await small.put(connection, small.spec(), "game/other")
     async with other.transaction():
-        await other.execute("LOCK TABLE campaign_pool.claimed, campaign_pool.claim_hour")
+        await other.execute("LOCK TABLE campaign_pool.claimed, campaign_pool.trend")
         await connection.execute("SET lock_timeout = '50ms'")
         row = await connection.fetchrow("SELECT * FROM campaign_pool.health($1)", POOL)
         assert tuple(row or ())[:5] == (POOL, True, "low", 5, 2)
@@ -270,12 +270,12 @@ async def test_what_explains_the_past_is_kept_for_a_while(connection: Connection
     await small.put(connection, small.spec(2))
     assert await install.drop_unused(connection, POOL) == 1
     await connection.execute(
-        "INSERT INTO campaign_pool.claim_hour SELECT id, '', now() - n * interval '300 days', 'master', 1, 1, 1 "
+        "INSERT INTO campaign_pool.trend (pool_id, hour, master) SELECT id, now() - n * interval '300 days', 1 "
         "FROM campaign_pool.pool, generate_series(1, 2) n"
     )
     await pools.prune(connection, POOL)
     assert await connection.fetchval("SELECT count(*) FROM campaign_pool.revision") == 2
-    assert await connection.fetchval("SELECT count(*) FROM campaign_pool.claim_hour") == 1
+    assert await connection.fetchval("SELECT count(*) FROM campaign_pool.trend") == 1
     await connection.execute("UPDATE campaign_pool.revision SET dropped_at = dropped_at - interval '31 days'")
     await pools.prune(connection, POOL)
     assert await connection.fetchval("SELECT count(*) FROM campaign_pool.revision") == 1

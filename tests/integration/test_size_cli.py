@@ -28,14 +28,13 @@ def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.Capture
         for _ in range(2):
             await ledgers.claim(connection, OTHERS[1], "retried")
         await connection.execute(
-            "INSERT INTO campaign_pool.claim_hour"
-            " SELECT id, '', date_trunc('hour', now()) - interval '50 days', 'clone', 40, 1, 1"
-            " FROM campaign_pool.pool"
+            "INSERT INTO campaign_pool.trend (pool_id, hour, clone, unserved)"
+            " SELECT id, date_trunc('hour', now()) - interval '50 days', 40, 2 FROM campaign_pool.pool"
         )
         return await demand.read(connection, ledgers.POOL)
 
     (_, seconds, old, misses), *recent = on(chiwar_url, work)
-    assert (seconds, old, misses) == (3600, 40, 40)
+    assert (seconds, old, misses) == (3600, 42, 42)
     assert {seconds for _, seconds, _, _ in recent} == {10}
     # Five claims of the script, and the retried one; the released claim is no demand.
     assert sum(row.claims for row in recent) == CLAIMANT_CLAIMS + 1

@@ -54,7 +54,7 @@ CREATE TABLE campaign_pool.pool (
     misses           regclass,                          -- sequence: claims that got no campaign
     has_owners       boolean NOT NULL DEFAULT false,    -- there may be campaigns of other owners than the master owner
     has_images       boolean NOT NULL DEFAULT false,    -- a revision of it copied images
-    counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- earlier claims are in claim_total and claim_hour
+    counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- what was earlier is in claim_total and trend
     created_at       timestamptz NOT NULL DEFAULT now(),
     look_by          timestamptz NOT NULL DEFAULT now(),    -- the operator reads the resource again before this time
     closing_at       timestamptz,                       -- the resource is being deleted
@@ -149,6 +149,7 @@ CREATE TABLE campaign_pool.run (
 );
 CREATE INDEX run_number ON campaign_pool.run (pool_id, owner, number);
 CREATE INDEX run_started ON campaign_pool.run (pool_id, started_at);
+CREATE INDEX run_finished ON campaign_pool.run (pool_id, finished_at);
 
 -- One row per claim. No foreign keys: each would lock the same few rows in every claim.
 CREATE TABLE campaign_pool.claimed (
@@ -171,23 +172,32 @@ CREATE INDEX claimed_time ON campaign_pool.claimed (pool_id, claimed_at);
 -- Where the root table's key is a uuid it is the id itself; other keys need this.
 CREATE INDEX claimed_campaign ON campaign_pool.claimed (campaign_id) WHERE campaign_id <> id::text;
 
--- Claims before `pool.counted_until`: by owner, and by the hour.
+-- Claims before `pool.counted_until`, by owner.
 CREATE TABLE campaign_pool.claim_total (
     pool_id  integer NOT NULL,
     owner    text NOT NULL,
     claims   bigint NOT NULL,
     PRIMARY KEY (pool_id, owner)
 );
-CREATE TABLE campaign_pool.claim_hour (
+-- What happened in a pool before `pool.counted_until`, one row per hour, and how low its stock was. The views `activity` and
+-- `trends` have what happened since.
+CREATE TABLE campaign_pool.trend (
     pool_id        integer NOT NULL,
-    owner          text NOT NULL,
     hour           timestamptz NOT NULL,
-    source         text NOT NULL,
-    claims         bigint NOT NULL,
-    waited_seconds double precision NOT NULL,           -- sum
-    waited_most    double precision NOT NULL,
-    PRIMARY KEY (pool_id, hour, owner, source)
-);
+    owner          bigint NOT NULL DEFAULT 0,           -- claims that the claimant's own pool served
+    master         bigint NOT NULL DEFAULT 0,           -- claims that the master pool served
+    clone          bigint NOT NULL DEFAULT 0,           -- claims that cloned, because nothing was ready
+    unserved       bigint NOT NULL DEFAULT 0,           -- claims that got no campaign
+    waiting        bigint NOT NULL DEFAULT 0,           -- claims that had to wait; those that then got one are served, too
+    waited_seconds double precision NOT NULL DEFAULT 0, -- in the database, by all claims that got a campaign
+    waited_most    double precision NOT NULL DEFAULT 0, -- by one of them
+    refills        bigint NOT NULL DEFAULT 0,           -- seeding runs that succeeded
+    failed_runs    bigint NOT NULL DEFAULT 0,
+    campaigns      bigint NOT NULL DEFAULT 0,           -- that runs made
+    -- The fewest ready campaigns of the master pool in each ten minutes; NULL: nobody looked.
+    lowest         integer[] NOT NULL DEFAULT '{NULL, NULL, NULL, NULL, NULL, NULL}',
+    PRIMARY KEY (pool_id, hour)
+) WITH (fillfactor = 70);
 
 -- When the demand for a pool was last looked at, and the value of `pool.misses` at that time.
 CREATE TABLE campaign_pool.demand_seen (

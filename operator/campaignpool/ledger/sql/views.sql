@@ -24,23 +24,53 @@ COMMENT ON VIEW campaign_pool.owners IS
 'The state of each owner of each pool: campaigns wanted, ready, ready and made from an older template or blueprint (stale),
 being made, being deleted, failed, and since when the oldest has been ready. The owner '''' is the master owner.';
 
+-- What happened in a pool, one row for each claim, each count of claims without a campaign and each run that ended, with the
+-- columns of `trend`. No role is granted this view.
+CREATE OR REPLACE VIEW campaign_pool.activity AS
+SELECT pool_id, claimed_at AS at, (source = 'owner')::integer::bigint AS owner, (source = 'master')::integer::bigint AS master,
+       (source = 'clone')::integer::bigint AS clone, 0::bigint AS unserved, 0::bigint AS waiting,
+       extract(epoch FROM waited)::double precision AS waited, 0::bigint AS refills, 0::bigint AS failed_runs,
+       0::bigint AS campaigns
+FROM campaign_pool.claimed
+UNION ALL
+SELECT pool_id, counted_at, 0, 0, 0, CASE WHEN waits THEN 0 ELSE misses END, CASE WHEN waits THEN misses ELSE 0 END, 0, 0, 0, 0
+FROM campaign_pool.miss
+UNION ALL
+SELECT pool_id, finished_at, 0, 0, 0, 0, 0, 0, (outcome = 'Succeeded')::integer, (outcome = 'Failed')::integer, campaigns
+FROM campaign_pool.run WHERE finished_at IS NOT NULL;
+
 CREATE OR REPLACE VIEW campaign_pool.trends AS
-SELECT p.name AS pool, c.owner, c.hour, c.source, sum(c.claims)::bigint AS claims,
-       sum(c.waited_seconds) / sum(c.claims) AS waited_average_seconds, max(c.waited_most) AS waited_most_seconds
+SELECT p.name AS pool, a.hour, a.owner + a.master + a.clone AS claims, a.owner, a.master, a.clone, a.unserved, a.waiting,
+       greatest(0, a.owner + a.master - a.waiting)::double precision / nullif(a.owner + a.master + a.clone + a.unserved, 0)
+           AS hit_rate,
+       a.waited_seconds / nullif(a.owner + a.master + a.clone, 0) AS waited_average_seconds,
+       a.waited_most AS waited_most_seconds, a.refills, a.failed_runs, a.campaigns,
+       CASE WHEN a.clone + a.unserved + a.waiting > 0 THEN 0
+            ELSE (SELECT min(n) FROM unnest(a.lowest) AS n) END AS lowest_ready, a.lowest
 FROM campaign_pool.pool p CROSS JOIN LATERAL (
-    SELECT owner, hour, source, claims, waited_seconds, waited_most FROM campaign_pool.claim_hour WHERE pool_id = p.id
-    UNION ALL
-    SELECT owner, date_trunc('hour', claimed_at), source, count(*), sum(extract(epoch FROM waited)),
-           max(extract(epoch FROM waited))
-    FROM campaign_pool.claimed WHERE pool_id = p.id AND claimed_at >= p.counted_until GROUP BY 1, 2, 3
-) c
-GROUP BY p.name, c.owner, c.hour, c.source;
+    SELECT hour, sum(owner)::bigint AS owner, sum(master)::bigint AS master, sum(clone)::bigint AS clone,
+           sum(unserved)::bigint AS unserved, sum(waiting)::bigint AS waiting, sum(waited_seconds) AS waited_seconds,
+           max(waited_most) AS waited_most, sum(refills)::bigint AS refills, sum(failed_runs)::bigint AS failed_runs,
+           sum(campaigns)::bigint AS campaigns, max(lowest) AS lowest
+    FROM (
+        SELECT hour, owner, master, clone, unserved, waiting, waited_seconds, waited_most, refills, failed_runs, campaigns, lowest
+        FROM campaign_pool.trend WHERE pool_id = p.id
+        UNION ALL
+        SELECT date_trunc('hour', at, 'UTC'), owner, master, clone, unserved, waiting, waited, waited, refills, failed_runs,
+               campaigns, NULL
+        FROM campaign_pool.activity WHERE pool_id = p.id AND at >= p.counted_until
+    ) counted
+    GROUP BY hour
+) a;
 COMMENT ON VIEW campaign_pool.trends IS
-'Claims by pool, owner, hour and source, and how long they took in the database.';
+'What happened in each pool, by the hour, for 13 months: claims that got a campaign (claims), by their source (owner, master,
+clone); claims that got none (unserved) and that had to wait (waiting); the share of claims that found a ready campaign
+(hit_rate); how long claims took in the database; seeding runs that succeeded (refills) and failed, and the campaigns that
+they made; the fewest ready campaigns of the master pool (lowest_ready), and the same for each ten minutes (lowest).';
 
 CREATE OR REPLACE VIEW campaign_pool.pools AS
 SELECT p.name AS pool, o.desired, o.ready, o.stale, o.seeding, o.retiring, o.failed, o.oldest_ready_at,
-       d.claims AS claims_of_day, d.hits::double precision / nullif(d.claims, 0) AS hit_rate_of_day,
+       d.claims AS claims_of_day, greatest(0, d.hits)::double precision / nullif(d.asked, 0) AS hit_rate_of_day,
        p.on_empty, p.wait, p.paused, p.closing_at IS NOT NULL AS closing, p.revision_id
 FROM campaign_pool.pool p
 CROSS JOIN LATERAL (
@@ -51,7 +81,7 @@ CROSS JOIN LATERAL (
     FROM campaign_pool.owners WHERE pool = p.name
 ) o
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(claims), 0)::bigint AS claims, coalesce(sum(claims) FILTER (WHERE source <> 'clone'), 0) AS hits
+    SELECT coalesce(sum(claims), 0)::bigint AS claims, sum(owner + master - waiting) AS hits, sum(claims + unserved) AS asked
     FROM campaign_pool.trends t WHERE t.pool = p.name AND t.hour > now() - interval '24 hours'
 ) d
 WHERE p.deleted_at IS NULL;

@@ -1,7 +1,7 @@
 -- What is kept of the past, and for how long.
 
--- Count claims that are older than `age` in claim_total and claim_hour, so that nothing counts their records again. A
--- transaction that stays open for longer after its claim is not counted.
+-- Count in claim_total and trend what is older than `age`, so that nothing counts its records again. A transaction that stays
+-- open for longer after its claim is not counted.
 CREATE OR REPLACE FUNCTION campaign_pool.count_claims(pool text, age interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -12,14 +12,18 @@ BEGIN
     IF NOT FOUND OR p.counted_until >= until THEN
         RETURN;
     END IF;
-    INSERT INTO campaign_pool.claim_hour AS h (pool_id, hour, owner, source, claims, waited_seconds, waited_most)
-    SELECT p.id, date_trunc('hour', c.claimed_at), c.owner, c.source, count(*), sum(extract(epoch FROM c.waited)),
-           max(extract(epoch FROM c.waited))
-    FROM campaign_pool.claimed c WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < until
-    GROUP BY 2, 3, 4
-    ON CONFLICT (pool_id, hour, owner, source) DO UPDATE SET
-        claims = h.claims + excluded.claims, waited_seconds = h.waited_seconds + excluded.waited_seconds,
-        waited_most = greatest(h.waited_most, excluded.waited_most);
+    INSERT INTO campaign_pool.trend AS t (pool_id, hour, owner, master, clone, unserved, waiting, waited_seconds, waited_most,
+        refills, failed_runs, campaigns)
+    SELECT p.id, date_trunc('hour', a.at, 'UTC'), sum(a.owner), sum(a.master), sum(a.clone), sum(a.unserved), sum(a.waiting),
+           sum(a.waited), max(a.waited), sum(a.refills), sum(a.failed_runs), sum(a.campaigns)
+    FROM campaign_pool.activity a WHERE a.pool_id = p.id AND a.at >= p.counted_until AND a.at < until
+    GROUP BY 2
+    ON CONFLICT (pool_id, hour) DO UPDATE SET
+        owner = t.owner + excluded.owner, master = t.master + excluded.master, clone = t.clone + excluded.clone,
+        unserved = t.unserved + excluded.unserved, waiting = t.waiting + excluded.waiting,
+        waited_seconds = t.waited_seconds + excluded.waited_seconds,
+        waited_most = greatest(t.waited_most, excluded.waited_most), refills = t.refills + excluded.refills,
+        failed_runs = t.failed_runs + excluded.failed_runs, campaigns = t.campaigns + excluded.campaigns;
     INSERT INTO campaign_pool.claim_total AS t (pool_id, owner, claims)
     SELECT p.id, c.owner, count(*)
     FROM campaign_pool.claimed c WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < until
@@ -43,7 +47,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Delete what only explained something: failed campaigns after an hour, runs after a week but the last hundred of an owner,
--- hours of claims after `hours_age`, and rows of revisions that were dropped before `age`.
+-- hours of trends after `hours_age`, and rows of revisions that were dropped before `age`.
 CREATE OR REPLACE FUNCTION campaign_pool.prune(pool text, age interval, hours_age interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -54,7 +58,7 @@ BEGIN
     DELETE FROM campaign_pool.run r
     WHERE r.pool_id = the_pool AND r.started_at < now() - interval '7 days' AND r.finished_at < now() - interval '7 days'
       AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l WHERE l.pool_id = the_pool AND l.owner = r.owner);
-    DELETE FROM campaign_pool.claim_hour h WHERE h.pool_id = the_pool AND h.hour < now() - hours_age;
+    DELETE FROM campaign_pool.trend h WHERE h.pool_id = the_pool AND h.hour < now() - hours_age;
     DELETE FROM campaign_pool.revision r
     WHERE r.pool_id = the_pool AND r.dropped_at < now() - age
       AND NOT EXISTS (SELECT FROM campaign_pool.campaign c WHERE c.pool_id = the_pool AND c.revision_id = r.id)

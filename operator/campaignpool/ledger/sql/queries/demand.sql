@@ -24,12 +24,16 @@ SELECT extract(epoch FROM date_bin(make_interval(secs => $3), at, 'epoch'))::dou
        $3::double precision AS seconds, sum(claims)::bigint AS claims, sum(misses)::bigint AS misses
 FROM events GROUP BY 1
 UNION ALL
-SELECT extract(epoch FROM hour)::double precision, 3600, sum(claims)::bigint,
-       coalesce(sum(claims) FILTER (WHERE source = 'clone'), 0)::bigint
-FROM campaign_pool.claim_hour
-WHERE $2 IS NULL AND pool_id = (SELECT id FROM campaign_pool.pool WHERE name = $1) AND owner = ''
-  AND hour + interval '1 hour' <= coalesce((SELECT min(claimed_at) FROM recorded), 'infinity')
-GROUP BY hour
+SELECT extract(epoch FROM t.hour)::double precision, 3600, t.master + t.clone + m.unserved, t.clone + m.unserved + m.waiting
+FROM campaign_pool.trend t CROSS JOIN LATERAL (
+    -- Later misses are among the events.
+    SELECT CASE WHEN older.holds THEN t.unserved ELSE 0 END AS unserved, CASE WHEN older.holds THEN t.waiting ELSE 0 END AS waiting
+    FROM (SELECT t.hour + interval '1 hour' <= coalesce(
+        (SELECT min(counted_at) FROM campaign_pool.miss WHERE pool_id = t.pool_id), 'infinity') AS holds) older
+) m
+WHERE $2 IS NULL AND t.pool_id = (SELECT id FROM campaign_pool.pool WHERE name = $1)
+  AND t.master + t.clone + m.unserved + m.waiting > 0
+  AND t.hour + interval '1 hour' <= coalesce((SELECT min(claimed_at) FROM recorded), 'infinity')
 ORDER BY 1;
 
 -- name: gaps

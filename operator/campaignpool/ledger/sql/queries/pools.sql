@@ -71,8 +71,8 @@ SELECT EXISTS (SELECT FROM campaign_pool.campaign c
                WHERE c.pool_id = p.id AND c.state = 'failed' AND c.reserved_at < now() - interval '1 hour')
     OR EXISTS (SELECT FROM campaign_pool.claimed c
                WHERE c.pool_id = p.id AND c.claimed_at < now() - make_interval(days => $2))
-    OR EXISTS (SELECT FROM campaign_pool.claimed c
-               WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < now() - make_interval(secs => 2 * $3))
+    OR EXISTS (SELECT FROM campaign_pool.activity a
+               WHERE a.pool_id = p.id AND a.at >= p.counted_until AND a.at < now() - make_interval(secs => 2 * $3))
     OR EXISTS (SELECT FROM campaign_pool.run r
                WHERE r.pool_id = p.id AND r.started_at < now() - interval '7 days' AND r.finished_at < now() - interval '7 days'
                  AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l
