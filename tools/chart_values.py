@@ -132,6 +132,30 @@ class Seeder(Model):
     """Changes to the Jobs' pods (`labels`, `annotations`, `spec`), merged before the pool's own."""
 
 
+class DashboardProxy(Model):
+    """An authenticating proxy in front of the dashboard, such as oauth2-proxy, that names the user in a header."""
+
+    user_header: str = ""
+    """Header with the user's name, such as `X-Forwarded-Email`; empty: bearer tokens only."""
+    groups_header: str = ""
+    """Header with the user's groups, comma-separated, such as `X-Forwarded-Groups`; empty: none."""
+    trusted: list[str] = ["127.0.0.0/8", "::1/128"]
+    """Networks from which these headers are accepted; by default the pod itself, for a proxy in `extraContainers`."""
+
+
+class Dashboard(Model):
+    """The dashboard: the API of what admins see, on a port of its own."""
+
+    enabled: bool = False
+    """Serve it, with a Service and the rights to review tokens and accesses in the whole cluster."""
+    port: int = Field(default=8081, ge=1024, le=65535)
+    """Port of the pods and of the Service."""
+    proxy: DashboardProxy = DashboardProxy()
+    """An authenticating proxy in front of it."""
+    ingress_from: list[Json] = []
+    """With `networkPolicy.enabled`: peers that may reach it; empty: every pod of the cluster."""
+
+
 class Monitor(Model):
     """A ServiceMonitor or PodMonitor of the Prometheus operator."""
 
@@ -203,6 +227,8 @@ class Values(Model):
     """Defaults of all Jobs."""
     resync_seconds: int = Field(default=30, ge=1, le=3600)
     """Each pool is reconciled at least this often, whatever happens."""
+    dashboard: Dashboard = Dashboard()
+    """The dashboard."""
     require_secret_label: bool = False
     """Use a Secret only if it carries the label `campaignpool.dev/database: "true"`."""
     log: Log = Log()
@@ -249,6 +275,8 @@ class Values(Model):
     """The PodDisruptionBudget."""
     extra_env: list[Json] = []
     """More environment variables of the operator."""
+    extra_containers: list[Json] = []
+    """More containers of the operator's pods, for example a proxy in front of the dashboard."""
     extra_volumes: list[Json] = []
     """More volumes of the operator's pods, for example of a CA bundle that `sslrootcert` names."""
     extra_volume_mounts: list[Json] = []

@@ -49,6 +49,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="of /livez, /readyz and /metrics (default: 8080; 0: a free one; off: none)",
     )
+    add("--dashboard", action="store_true", help="serve the API of the dashboard (default: no)")
+    add("--dashboard-port", metavar="PORT", help="of the dashboard (default: 8081; 0: a free one)")
+    add(
+        "--dashboard-user-header",
+        metavar="NAME",
+        help="header in which a proxy names the user (default: tokens only)",
+    )
+    add("--dashboard-groups-header", metavar="NAME", help="header in which it lists their groups (default: none)")
+    add(
+        "--dashboard-trusted-proxies",
+        metavar="A,B",
+        help="networks from which these headers are accepted (default: this pod itself)",
+    )
     add("--max-loops", metavar="N", help="pools looked at in the same moment (default: 64)")
     add("--json-logs", action="store_true", help="log one JSON object a line")
     add("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info; debug: kopf's log, too)")

@@ -10,6 +10,11 @@ from typing import Any
 import kopf
 
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.connect import connect
+from campaignpool_operator.dashboard.backend import InCluster
+from campaignpool_operator.dashboard.identity import Identity, Proxy
+from campaignpool_operator.dashboard.reading import Reader
+from campaignpool_operator.dashboard.server import DashboardServer
 from campaignpool_operator.handlers import registry
 from campaignpool_operator.loops import Loops
 from campaignpool_operator.runtime.config import VERSION, Config
@@ -61,6 +66,7 @@ class Operator:
         self._rights: Rights | None = None
         self._election: Election | None = None
         self._health: HealthServer | None = None
+        self._dashboard: Dashboard | None = None
         self._loops: Loops | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,13 +74,16 @@ class Operator:
         """Connect, serve probes, wait for the Lease in the background. Raises ConfigurationError."""
         self._handle_signals()
         config = self._config
-        self._cluster = cluster = await Cluster.connect()
+        self._cluster = cluster = await connect()
         cluster.require_secret_label = config.require_secret_label
         cluster.on_request = self._metrics.request_sent
-        self._rights = Rights(cluster, config.namespaces, config.lease_namespace if config.leader_election else None)
+        lease_namespace = config.lease_namespace if config.leader_election else None
+        self._rights = Rights(cluster, config.namespaces, lease_namespace, dashboard=config.dashboard)
         if config.http_port is not None:
             self._health = HealthServer(self._stuck, self._unready, self._metrics)
             await self._health.start(config.http_host, config.http_port)
+        if config.dashboard:
+            self._dashboard = await Dashboard.start(config, self._metrics)
         self._begin(self._rights.run(), "rights")
         if config.leader_election:
             # A container that restarts in its pod has the pod's name again, and must not take the Lease for its own.
@@ -91,7 +100,7 @@ class Operator:
             await asyncio.gather(task, return_exceptions=True)
         if self._election is not None:
             await self._election.release()
-        for part in (self._health, self._cluster):
+        for part in (self._dashboard, self._health, self._cluster):
             if part is not None:
                 await part.close()
 
@@ -172,6 +181,31 @@ class Operator:
         if silence > LEASE_SECONDS:
             return "the lease cannot be read: the Kubernetes API does not answer"
         return None
+
+
+class Dashboard:
+    """The dashboard's server, with a connection to the Kubernetes API of its own: every replica serves it."""
+
+    def __init__(self, cluster: Cluster, reader: Reader, server: DashboardServer) -> None:
+        self._cluster, self._reader, self._server = cluster, reader, server
+
+    @classmethod
+    async def start(cls, config: Config, metrics: Metrics) -> "Dashboard":
+        """Serve. Raises ConfigurationError."""
+        cluster = await connect()
+        cluster.require_secret_label = config.require_secret_label
+        cluster.on_request = metrics.request_sent
+        proxy = Proxy(config.dashboard_user_header, config.dashboard_groups_header, config.dashboard_trusted_proxies)
+        reader, identity = Reader(cluster, config.namespaces), Identity(cluster, proxy)
+        server = DashboardServer(InCluster(reader, identity), identity)
+        await server.start(config.http_host, config.dashboard_port)
+        return cls(cluster, reader, server)
+
+    async def close(self) -> None:
+        """Serve no more."""
+        await self._server.close()
+        await self._reader.close()
+        await self._cluster.close()
 
 
 async def _ended(watches: asyncio.Task[None]) -> None:

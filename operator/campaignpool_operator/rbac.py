@@ -72,14 +72,28 @@ LEASE_RULES = (
 """In the operator's own namespace, with leader election only."""
 
 
-def rights(namespaces: Sequence[str], lease_namespace: str | None) -> Iterator[Right]:
+DASHBOARD_RULES = (
+    Rule(
+        "authentication.k8s.io", "tokenreviews", ("create",), "Find out whose token a request to the dashboard has."
+    ),
+    Rule(
+        "authorization.k8s.io", "subjectaccessreviews", ("create",), "Find out what the user of the dashboard may do."
+    ),
+)
+"""In the whole cluster, with the dashboard only."""
+
+
+def rights(namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False) -> Iterator[Right]:
     """Yield every right of an operator.
 
     Args:
         namespaces: Those that it serves; none: the whole cluster.
         lease_namespace: Where its Lease is; None: it elects no leader.
+        dashboard: It serves the dashboard.
     """
     for namespace in namespaces or ("",):
         yield from (Right(rule, verb, namespace) for rule in POOL_RULES for verb in rule.verbs)
     if lease_namespace is not None:
         yield from (Right(rule, verb, lease_namespace) for rule in LEASE_RULES for verb in rule.verbs)
+    if dashboard:
+        yield from (Right(rule, verb, "") for rule in DASHBOARD_RULES for verb in rule.verbs)

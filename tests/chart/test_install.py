@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from campaignpool_local.emulator import Emulator, emulator_thread
-from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.connect import connect
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, Rule
 from campaignpool_operator.runtime.rights import Rights
 from tests.support.accounts import kubeconfig_of
@@ -145,7 +145,7 @@ def test_every_rule_that_is_taken_away_is_missed(cluster: Emulator, kube: Kube, 
     operator_account = account(cluster, kube, tmp_path)
 
     async def missing() -> str | None:
-        api = await Cluster.connect()
+        api = await connect()
         try:
             rights = Rights(api, (), NAMESPACE)
             await rights.check()

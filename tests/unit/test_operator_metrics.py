@@ -15,6 +15,7 @@ from campaignpool.ledger.activity import CLAIM_SECONDS, Activity, Durations, Old
 from campaignpool.ledger.images import Account, Finished, ImageTotals
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.runtime.families import FAMILIES, POOL
 from campaignpool_operator.runtime.figures import Buckets, Look, Refill
 from campaignpool_operator.runtime.metrics import Metrics
@@ -277,7 +278,7 @@ async def test_requests_are_counted_by_what_they_ask_for(
     call: Callable[[Cluster], object], labels: tuple[str, str]
 ) -> None:
     seen: list[tuple[str, str, str, float]] = []
-    cluster = Cluster(ApiClient(Configuration(host="http://127.0.0.1:1")))
+    cluster = Cluster(KubernetesTransport(ApiClient(Configuration(host="http://127.0.0.1:1"))))
     cluster.on_request = lambda *request: seen.append(request)
     with pytest.raises(ClusterError):
         await call(cluster)  # type: ignore[misc] # a coroutine

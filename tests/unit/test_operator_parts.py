@@ -14,6 +14,7 @@ from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.handlers import RetriesAreWarnings, configure
 from campaignpool_operator.loops import Loops
 from campaignpool_operator.runtime.config import Config
@@ -89,7 +90,7 @@ class Asked(Loops):
     """Loops that only note what they are asked for."""
 
     def __init__(self, client: ApiClient) -> None:
-        super().__init__(Config(http_port=None), Cluster(client), Metrics("9"))
+        super().__init__(Config(http_port=None), Cluster(KubernetesTransport(client)), Metrics("9"))
         self.asked: list[str] = []
 
     def request(self, key: str) -> None:

@@ -5,6 +5,7 @@ from kubernetes.aio.client import ApiClient
 
 from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, rights
 from campaignpool_operator.runtime.rights import sentence
 
@@ -35,7 +36,7 @@ def test_missing_rights_are_named_with_verb_resource_and_namespace() -> None:
 async def test_a_replica_that_does_not_lead_sends_no_change() -> None:
     client = ApiClient()
     try:
-        cluster = Cluster(client)
+        cluster = Cluster(KubernetesTransport(client))
         cluster.may_write = lambda: False
         with pytest.raises(ClusterError, match="no longer holds the lease") as refused:
             await cluster.create_event("game", {})

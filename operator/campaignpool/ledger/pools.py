@@ -153,6 +153,11 @@ async def put_pool(
         )
 
 
+async def latest_runs(connection: Connection, pool: str, most: int) -> list[Run]:
+    """Return the latest runs of a pool, the latest first."""
+    return [Run(**row) for row in await connection.fetch(_QUERY["runs"], pool, most)]
+
+
 async def begin_waiting(connection: Connection, pool: str) -> bool:
     """Ask for a notification of the next change; to be called before the ledger is read.
 
@@ -215,7 +220,7 @@ async def prune(connection: Connection, pool: str) -> None:
     """Count old claims, and delete what is kept for a while only.
 
     Failed campaigns are kept for an hour, runs for a week and the last hundred, records of claims and dropped
-    revisions for `RECORD_DAYS`, hourly figures of claims for `HOURS_DAYS`.
+    revisions for `RECORD_DAYS`, trends by the hour for `HOURS_DAYS`.
     """
     await claims.prune(connection, pool)
     await connection.execute(_QUERY["prune"], pool, claims.RECORD_DAYS, claims.HOURS_DAYS)

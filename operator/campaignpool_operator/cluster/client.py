@@ -1,4 +1,4 @@
-"""The Kubernetes API, as the operator needs it: the only module that imports `kubernetes`.
+"""The Kubernetes API, as the operator and the kubectl plugin need it.
 
 Plain JSON in, plain JSON out. What is not there is None; every other refusal, and every silence, is a `ClusterError`.
 The rights that this takes are listed in `campaignpool_operator.rbac`.
@@ -8,22 +8,20 @@ import asyncio
 import base64
 import binascii
 import json
-import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
-from campaignpool.errors import ClusterError, ConfigurationError, SecretError
+from campaignpool.errors import ClusterError, SecretError
 from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
@@ -38,24 +36,51 @@ REQUEST_SECONDS = 20.0
 """Bound of one request; an API server that takes longer is taken for one that does not answer."""
 
 _POOLS = f"/apis/{GROUP}/{VERSION}"
-_KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
 _MERGE_PATCH = "application/merge-patch+json"
 _LEASES = "/apis/coordination.k8s.io/v1"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+_TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 (no password)
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 
 
-class Cluster:
-    """A connection to the API; `connect` makes one, `close` ends it."""
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
-        client.user_agent = APPLICATION
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Transport(Protocol):
+    """Sends requests to an API server, with somebody's credentials."""
+
+    async def send(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> Answer:
+        """Send a request and return the answer, whatever its status. Raises OSError, aiohttp.ClientError."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Cluster:
+    """A connection to the API; `close` ends it.
+
+    Args:
+        transport: Sends the requests.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._clock: tuple[datetime, float] | None = None
         self.forbidden = asyncio.Event()
         """Set when the API refused a request as forbidden; the caller that acts on it clears it."""
         self.require_secret_label = False
         """Whether a Secret is used only if it carries the label `SECRET_LABEL`."""
+        self.manager = APPLICATION
+        """Whose changes these are, for the API server."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every change but those of Leases: a replica that no longer leads changes nothing."""
         self.on_request: Callable[[str, str, str, float], None] = lambda *_: None
@@ -68,32 +93,9 @@ class Cluster:
         answered, at = self._clock
         return answered + timedelta(seconds=time.monotonic() - at)
 
-    @classmethod
-    async def connect(cls) -> "Cluster":
-        """Connect with the pod's service account, or outside of a pod with the kubeconfig.
-
-        Raises:
-            ConfigurationError: There is neither.
-        """
-        configuration = Configuration()
-        try:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # no types
-        except config.ConfigException:
-            path = os.environ.get("KUBECONFIG") or _KUBECONFIG
-            try:
-                await config.load_kube_config(  # type: ignore[no-untyped-call] # it has no types
-                    path, client_configuration=configuration, persist_config=False
-                )
-            except config.ConfigException as error:
-                raise ConfigurationError(
-                    "there is neither a service account nor a kubeconfig: run in a cluster, or set KUBECONFIG",
-                    reason="ClusterUnknown",
-                ) from error
-        return cls(ApiClient(configuration))
-
     async def close(self) -> None:
         """End the connection."""
-        await self._client.close()  # type: ignore[no-untyped-call] # it has no types
+        await self._transport.close()
 
     async def pool(self, namespace: str, name: str) -> Json | None:
         """Return a CampaignPool."""
@@ -179,10 +181,11 @@ class Cluster:
         where = f"/api/v1/namespaces/{quote(namespace)}/pods"
         return _items(await self._send("GET", where, {"labelSelector": selector}))
 
-    async def warnings(self, namespace: str, uid: str) -> list[Json]:
-        """Return the Warning Events on an object."""
+    async def events(self, namespace: str, uid: str, kind: str = "") -> list[Json]:
+        """Return the Events on an object, or those of a kind: `Normal` or `Warning`."""
         where = f"/api/v1/namespaces/{quote(namespace)}/events"
-        return _items(await self._send("GET", where, {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}))
+        chosen = f"involvedObject.uid={uid}" + (f",type={kind}" if kind else "")
+        return _items(await self._send("GET", where, {"fieldSelector": chosen}))
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Job, this one and none of the same name; it is gone when its pods are."""
@@ -219,6 +222,39 @@ class Cluster:
         """Replace a Lease and return it; raises ClusterError with reason `Conflict` where it has been changed."""
         return await self._send("PUT", f"{_leases(namespace)}/{quote(lease['metadata']['name'])}", body=dict(lease))
 
+    async def user_of(self, token: str) -> Json | None:
+        """Return the user that a bearer token authenticates (`username`, `groups`, `extra`); None: it does not."""
+        status = (await self._send("POST", _TOKEN_REVIEWS, body={"spec": {"token": token}})).get("status") or {}
+        return dict(status["user"]) if status.get("authenticated") else None
+
+    async def user_may(self, user: Mapping[str, Any], attributes: Mapping[str, str]) -> bool:
+        """Return whether a user may do something: `verb`, `group`, `resource`, `subresource`, `namespace`, `name`."""
+        spec = {
+            "user": user.get("username", ""),
+            "groups": list(user.get("groups") or ()),
+            "uid": user.get("uid", ""),
+            "extra": dict(user.get("extra") or {}),
+            "resourceAttributes": dict(attributes),
+        }
+        answer = await self._send("POST", _ACCESS_REVIEWS, body={"spec": spec})
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    async def patch_pool(
+        self, namespace: str, name: str, patch: Mapping[str, Any], *, dry_run: bool = False
+    ) -> Json | None:
+        """Merge a patch into a CampaignPool; return it as it is then, or None where it is gone."""
+        query = {"dryRun": "All"} if dry_run else None
+        return await self._find("PATCH", _pool(namespace, name), query, body=dict(patch), kind=_MERGE_PATCH)
+
+    async def services(self, selector: str) -> list[Json]:
+        """Return the Services of all namespaces that a label selector chooses."""
+        return _items(await self._send("GET", "/api/v1/services", {"labelSelector": selector}))
+
+    async def proxied(self, namespace: str, service: str, path: str, headers: Mapping[str, str]) -> Json:
+        """Return what a Service (`name:port`) answers to a GET, by way of the API server."""
+        where = f"/api/v1/namespaces/{quote(namespace)}/services/{quote(service, safe=':')}/proxy{path}"
+        return await self._send("GET", where, headers=headers)
+
     async def allows(self, right: Right) -> bool:
         """Return whether the API server grants a right; True where it lets nobody ask."""
         plural, _, subresource = right.rule.resource.partition("/")
@@ -234,10 +270,16 @@ class Cluster:
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def _find(
-        self, method: str, path: str, *, body: Json | None = None, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Json | None = None,
+        kind: str = "application/json",
     ) -> Json | None:
         try:
-            return await self._send(method, path, body=body, kind=kind)
+            return await self._send(method, path, query, body=body, kind=kind)
         except ClusterError as error:
             if error.reason == "NotFound":
                 return None
@@ -251,37 +293,31 @@ class Cluster:
         *,
         body: Json | None = None,
         kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> Json:
         """Send one request and give the answer; raises ClusterError with the API's own reason for a refusal."""
         what = f"{method} {path}"
         if method in ("POST", "PATCH"):
-            query = {**(query or {}), "fieldManager": APPLICATION}
+            query = {**(query or {}), "fieldManager": self.manager}
         if method != "GET" and not path.startswith((_LEASES, _REVIEWS)) and not self.may_write():
             raise ClusterError(f"{what} is not sent: this replica no longer holds the lease", reason="LeaseLost")
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        sent = {"Accept": "application/json", "Content-Type": kind, "User-Agent": APPLICATION, **(headers or {})}
         began, code = time.monotonic(), "none"
         try:
-            prepared = await self._client.param_serialize(
-                method,
-                f"{path}?{urlencode(query)}" if query else path,
-                query_params=[],
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
             async with asyncio.timeout(REQUEST_SECONDS):
-                response = await self._client.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
-                data = await response.read()  # type: ignore[no-untyped-call] # it has no types
+                response = await self._transport.send(
+                    method, f"{path}?{urlencode(query)}" if query else path, sent, body
+                )
             code = str(response.status)
         except TimeoutError as error:
             raise ClusterError(f"the Kubernetes API did not answer {what} within {REQUEST_SECONDS:.0f} s") from error
-        except (ApiException, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise ClusterError(f"no answer from the Kubernetes API to {what}: {type(error).__name__}") from error
         finally:
             self.on_request(method, _resource(path), code, time.monotonic() - began)
         self._set_clock(response.headers.get("Date"))
         try:
-            answer = json.loads(data)
+            answer = json.loads(response.data)
         except ValueError:
             answer = {}
         if response.status == _FORBIDDEN and path != _REVIEWS:

@@ -27,6 +27,10 @@ async def observe_pods(cluster: Cluster, pool: Pool, jobs: tuple[ManagedJob, ...
     result = {}
     for job in wanted:
         mine: list[Json] = [dict(pod) for pod in managed.owned(pods, job.uid)]
-        events = [event for uid in wants_events(job, mine) for event in await cluster.warnings(pool.namespace, uid)]
+        events = [
+            event
+            for uid in wants_events(job, mine)
+            for event in await cluster.events(pool.namespace, uid, kind="Warning")
+        ]
         result[job.name] = summarize(job, mine, events)
     return result

@@ -1,6 +1,7 @@
 """The operator's configuration: read once, at the start, from `CAMPAIGNPOOL_*` variables and the command line."""
 
 import socket
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,6 +47,19 @@ class Config(BaseSettings):
     """Address on which probes and metrics are served; by default every one."""
     http_port: int | None = Field(default=8080, ge=0, le=65535)
     """Port of probes and metrics; 0: a free one, which the log names; `off`: none is served."""
+    dashboard: bool = False
+    """Serve the API of the dashboard, on a port of its own."""
+    dashboard_port: int = Field(default=8081, ge=0, le=65535)
+    """Its port; 0: a free one, which the log names."""
+    dashboard_user_header: str = ""
+    """Header in which an authenticating proxy names the user, such as `X-Forwarded-Email`; empty: tokens only."""
+    dashboard_groups_header: str = ""
+    """Header in which it lists the user's groups, comma-separated; empty: none."""
+    dashboard_trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+    """Networks from which these headers are accepted, comma-separated; by default the pod itself."""
     json_logs: bool = False
     """One JSON object a line instead of text."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -68,7 +82,7 @@ class Config(BaseSettings):
         """Return the name of the host: in a pod, the pod's name."""
         return socket.gethostname()
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "dashboard_trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

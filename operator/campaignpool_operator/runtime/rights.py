@@ -23,11 +23,14 @@ class Rights:
         cluster: The Kubernetes API.
         namespaces: Those that are served; none: the whole cluster.
         lease_namespace: Where the Lease is; None: there is none.
+        dashboard: The dashboard is served.
     """
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], lease_namespace: str | None) -> None:
+    def __init__(
+        self, cluster: Cluster, namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False
+    ) -> None:
         self._cluster = cluster
-        self._rights = tuple(rights(namespaces, lease_namespace))
+        self._rights = tuple(rights(namespaces, lease_namespace, dashboard=dashboard))
         self.granted = asyncio.Event()
         """Set while no right is known to be missing."""
         self.missing: str | None = "the operator's rights have not been checked yet"

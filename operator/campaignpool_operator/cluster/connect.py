@@ -1,0 +1,64 @@
+"""Connect to the Kubernetes API by service account or kubeconfig: the only module that imports `kubernetes`."""
+
+import os
+from collections.abc import Mapping
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from campaignpool.errors import ConfigurationError
+from campaignpool_operator.cluster.client import APPLICATION, REQUEST_SECONDS, Answer, Cluster, Json
+
+_KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
+
+
+class KubernetesTransport:
+    """Sends requests with the Kubernetes client, which knows certificates, tokens and their renewal."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        client.user_agent = APPLICATION
+
+    async def send(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> Answer:
+        """Send a request; see `Transport`."""
+        try:
+            prepared = await self._client.param_serialize(
+                method,
+                path,
+                query_params=[],
+                header_params=dict(headers),
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._client.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
+            data = await response.read()  # type: ignore[no-untyped-call] # it has no types
+        except ApiException as error:
+            raise OSError(type(error).__name__) from error
+        return Answer(response.status, response.headers, data)
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._client.close()  # type: ignore[no-untyped-call] # it has no types
+
+
+async def connect() -> Cluster:
+    """Connect with the pod's service account, or outside of a pod with the kubeconfig.
+
+    Raises:
+        ConfigurationError: There is neither.
+    """
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # no types
+    except config.ConfigException:
+        path = os.environ.get("KUBECONFIG") or _KUBECONFIG
+        try:
+            await config.load_kube_config(  # type: ignore[no-untyped-call] # it has no types
+                path, client_configuration=configuration, persist_config=False
+            )
+        except config.ConfigException as error:
+            raise ConfigurationError(
+                "there is neither a service account nor a kubeconfig: run in a cluster, or set KUBECONFIG",
+                reason="ClusterUnknown",
+            ) from error
+    return Cluster(KubernetesTransport(ApiClient(configuration)))

@@ -1,0 +1,1 @@
+"""What admins see of pools: facts of the cluster and the ledger, what follows from them, and the API."""

@@ -1,0 +1,112 @@
+"""What viewers may see and do, as the API and the page ask for it: in the cluster, or on somebody's laptop."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from campaignpool.api.resource import GROUP, PLURAL
+from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.dashboard import view
+from campaignpool_operator.dashboard.identity import Identity, RefusedError, Viewer
+from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.reading import PoolFacts, Reader
+from campaignpool_operator.dashboard.view import ClusterFacts
+
+_POOLS = f"{PLURAL}.{GROUP}"
+
+
+class Backend(Protocol):
+    """Answers viewers. Raises RefusedError for what they may not, and CampaignPoolError for what is out of reach."""
+
+    async def pools(self, viewer: Viewer) -> PoolList:
+        """Return the pools that a viewer may list."""
+        ...
+
+    async def pool(self, viewer: Viewer, namespace: str, name: str) -> PoolView:
+        """Return everything that a viewer may see of a pool."""
+        ...
+
+    async def trends(self, viewer: Viewer, namespace: str, name: str, hours: int) -> Trends:
+        """Return the last hours of a pool."""
+        ...
+
+    async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:
+        """Return the newest claims of a pool."""
+        ...
+
+
+class InCluster:
+    """Answers with the rights that the API server says a viewer has.
+
+    Args:
+        reader: Reads pools.
+        identity: Knows what viewers may.
+    """
+
+    def __init__(self, reader: Reader, identity: Identity) -> None:
+        self._reader, self._identity = reader, identity
+
+    async def pools(self, viewer: Viewer) -> PoolList:
+        """Return the pools that a viewer may list."""
+        found = await self._reader.pools()
+        allowed = await self._namespaces(viewer, [resource for resource, _ in found])
+        now = datetime.now(UTC)
+        shown = [
+            view.summary(resource, ledger, now)
+            for resource, ledger in found
+            if resource["metadata"]["namespace"] in allowed
+        ]
+        return PoolList(at=view.time(now), pools=view.ordered(shown))
+
+    async def pool(self, viewer: Viewer, namespace: str, name: str) -> PoolView:
+        """Return everything that a viewer may see of a pool."""
+        await self._identity.require(viewer, "get", namespace, name)
+        facts = await self._reader.pool(namespace, name)
+        if facts is None:
+            raise _not_found(namespace, name)
+        visible = await self._visible(facts, viewer, namespace)
+        return view.pool_view(facts.resource, facts.ledger, visible, facts.at)
+
+    async def trends(self, viewer: Viewer, namespace: str, name: str, hours: int) -> Trends:
+        """Return the last hours of a pool."""
+        await self._identity.require(viewer, "get", namespace, name)
+        found = await self._reader.trends(namespace, name, hours)
+        if found is None:
+            raise _not_found(namespace, name)
+        return Trends(pool=f"{namespace}/{name}", hours=[view.trend_view(hour) for hour in found])
+
+    async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:
+        """Return the newest claims of a pool."""
+        await self._identity.require(viewer, "get", namespace, name)
+        found = await self._reader.claims(namespace, name, most)
+        if found is None:
+            raise _not_found(namespace, name)
+        return Claims(pool=f"{namespace}/{name}", claims=[view.claim_view(claim) for claim in found])
+
+    async def _visible(self, facts: PoolFacts, viewer: Viewer, namespace: str) -> ClusterFacts:
+        """Return what a viewer may see of a pool's Jobs, pods and Events."""
+        parts = ("jobs.batch", "pods", "events")
+        may = {part: await self._identity.may(viewer, "list", part, namespace) for part in parts}
+        jobs = [_visible(job, pods=may["pods"], events=may["events"]) for job in facts.jobs]
+        return ClusterFacts(
+            jobs=jobs if may["jobs.batch"] else None,
+            events=facts.events if may["events"] else None,
+            hidden=[part for part, allowed in may.items() if not allowed],
+        )
+
+    async def _namespaces(self, viewer: Viewer, resources: Sequence[Json]) -> set[str]:
+        """Return the namespaces of resources whose pools a viewer may list."""
+        names = {resource["metadata"]["namespace"] for resource in resources}
+        if await self._identity.may(viewer, "list", _POOLS, ""):
+            return names
+        return {name for name in names if await self._identity.may(viewer, "list", _POOLS, name)}
+
+
+def _not_found(namespace: str, name: str) -> RefusedError:
+    message = f"there is no CampaignPool {name} in namespace {namespace}: list them with kubectl get campaignpools -A"
+    return RefusedError(404, "NotFound", message)
+
+
+def _visible(job: Json, *, pods: bool, events: bool) -> Json:
+    shown = [pod if events else {**pod, "events": []} for pod in job["pods"]] if pods else []
+    return {**job, "pods": shown, "events": job["events"] if events else []}
