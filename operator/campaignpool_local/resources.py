@@ -83,6 +83,7 @@ _SOME = tuple(verb for verb in VERBS if verb != "deletecollection")
 _SCALED = {**STATUS, "scale": STATUS["status"]}
 _ALL = ("all",)
 _ANSWER = ("create",)
+_SERVICE = {**STATUS, "proxy": ("create", "delete", "get", "patch", "update")}
 _POD = {**STATUS, "log": ("get",), "binding": _ANSWER}
 
 
@@ -100,7 +101,7 @@ _BUILT_IN = (
     ResourceType("", "configmaps", "ConfigMap", ("cm",)),
     ResourceType("", "secrets", "Secret"),
     ResourceType("", "serviceaccounts", "ServiceAccount", ("sa",), subresources={"token": _ANSWER}),
-    ResourceType("", "services", "Service", ("svc",), categories=_ALL, subresources=STATUS),
+    ResourceType("", "services", "Service", ("svc",), categories=_ALL, subresources=_SERVICE),
     ResourceType("", "pods", "Pod", ("po",), categories=_ALL, subresources=_POD),
     ResourceType("", "resourcequotas", "ResourceQuota", ("quota",), subresources=STATUS),
     ResourceType("", "events", "Event", ("ev",)),

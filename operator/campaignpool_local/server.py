@@ -21,6 +21,7 @@ from campaignpool_local.listing import Pages, check_fields, form_of, only_metada
 from campaignpool_local.objects import Registry, shown
 from campaignpool_local.ownership import Manager, applied, tracked
 from campaignpool_local.patches import json_patch, merge, scale_of, strategic, with_scale
+from campaignpool_local.proxy import proxied, split
 from campaignpool_local.resources import JOBS, PODS, ResourceType, find, served
 from campaignpool_local.tables import table
 from campaignpool_local.values import ApiError, Json, NoSuchPathError, Value
@@ -180,6 +181,11 @@ class Server:
         if call.verb not in (call.kind.subresources[sub] if sub else _fitting(call.kind, name)):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message, {})
+        if sub == "proxy":
+            service, port = split(name)
+            return await proxied(
+                request, self._registry.read(call.kind, namespace, service), port, "/".join(path[3:])
+            )
         if plural in REVIEWS:
             body = await call.body()
             return _as_json(answer(call.kind, user, body, self._authorizer, self._tokens), 201)

@@ -68,6 +68,8 @@ class Pool:
         retry_images: The same of the one about images.
         refresh: The same of the one about the template.
         confirmed: The change that may remove many rows, by the beginning of the template's fingerprint.
+        drain: The same of the one that asks to delete all ready campaigns.
+        release: The same of the one that asks to release a claim: the key of its campaign.
         deleted_at: When its deletion was asked for.
     """
 
@@ -86,6 +88,8 @@ class Pool:
     retry_images: str = ""
     refresh: str = ""
     confirmed: str = ""
+    drain: str = ""
+    release: str = ""
     deleted_at: datetime | None = None
 
     @property

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from campaignpool.api import blueprint
 from campaignpool.api.blueprint import Blueprint
-from campaignpool.api.resource import CONFIRM_SHRINK, REFRESH, RETRY, RETRY_IMAGES
+from campaignpool.api.resource import CONFIRM_SHRINK, DRAIN, REFRESH, RELEASE, RETRY, RETRY_IMAGES
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
@@ -48,6 +48,8 @@ def read_pool(resource: Mapping[str, Any]) -> Pool:
         retry_images=str(annotations.get(RETRY_IMAGES, ""))[:RETRY_SHOWN],
         refresh=str(annotations.get(REFRESH, ""))[:RETRY_SHOWN],
         confirmed=str(annotations.get(CONFIRM_SHRINK, "")),
+        drain=str(annotations.get(DRAIN, ""))[:RETRY_SHOWN],
+        release=str(annotations.get(RELEASE, ""))[:RETRY_SHOWN],
         deleted_at=datetime.fromisoformat(deleted_at) if deleted_at else None,
     )
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from campaignpool import sqlstates
 from campaignpool.api.reasons import HEADINGS, Reason
-from campaignpool.cli import main
+from campaignpool_kubectl import main
 from campaignpool_seeder import arguments as seeding
 from campaignpool_seeder.images import arguments as images
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "tests" / "data" / "messages.md"
-SOURCES = ("operator/campaignpool", "operator/campaignpool_operator", "jobs/seeder")
+SOURCES = ("operator/campaignpool", "operator/campaignpool_operator", "operator/campaignpool_kubectl", "jobs/seeder")
 SQL = "operator/campaignpool/ledger/sql/functions"
 _KINDS = re.compile(r"(Error|Fault|Event|Obstacle|Finding|ArgumentTypeError|_invalid|PoolUnknown|InvalidArgument)$")
 

@@ -331,6 +331,11 @@ class Reason(StrEnum):
         "Run `campaignpool purge` once the database can be reached.")
     RECOVERED = "Recovered", "events", "The error is gone."
     RESUMED = "Resumed", "events", "`spec.paused` is false again."
+    DRAINED = "Drained", "events", "All ready campaigns are deleted, as the annotation `campaignpool.dev/drain` asks."
+    RELEASED = "Released", "events", "A claim was released, as the annotation `campaignpool.dev/release` asks."
+    RELEASE_REFUSED = (
+        "ReleaseRefused", "events", "The claim in the annotation `campaignpool.dev/release` cannot be released.",
+        "Follow the message; a claim is final after `spec.claims.lifetime`.")
     RETRIED = "Retried", "events", "The annotation `campaignpool.dev/retry` ended the pause after failed runs."
     # fmt: on
 
@@ -370,6 +375,8 @@ def troubleshooting() -> str:
         "`Degraded` is True while something needs attention, `Progressing` says whether the operator works on it,",
         "and `Ready` whether campaigns can be claimed.",
         "",
+        "`kubectl campaignpool explain NAME` leads from a condition to a pod's Event or to what Postgres refused:",
+        "[See pools and change them](how-to/see-and-change-pools.md).",
         "`campaignpool doctor` checks the database of a pool, and what is left there of pools that are gone.",
     ]
     for group, heading in HEADINGS.items():

@@ -78,6 +78,24 @@ RETRY_IMAGES = f"{GROUP}/retry-images"
 """Annotation that asks to try failed images once more; any value that was not there before does it."""
 
 
+DRAIN = f"{GROUP}/drain"
+
+
+"""Annotation that asks to delete all ready campaigns; any value that was not there before does it."""
+
+
+RELEASE = f"{GROUP}/release"
+
+
+"""Annotation that asks to release a claim; its value is the key of the campaign."""
+
+
+PAUSED_BY = f"{GROUP}/paused-by"
+
+
+"""Annotation in which the dashboard and `kubectl campaignpool pause` name who paused a pool."""
+
+
 def seconds(duration: str) -> int:
     """Return the seconds of a `Duration`."""
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))

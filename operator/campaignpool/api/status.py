@@ -189,6 +189,10 @@ class CampaignPoolStatus(StatusModel):
     """The value of the annotation `campaignpool.dev/retry` that was last obeyed."""
     refreshed: str | None = None
     """The value of the annotation `campaignpool.dev/refresh` that was last obeyed."""
+    drained: str | None = None
+    """The value of the annotation `campaignpool.dev/drain` that was last obeyed."""
+    released: str | None = None
+    """The value of the annotation `campaignpool.dev/release` that was last obeyed. An Event says with what result."""
     retried_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When that was, by the database's clock: failed runs before it do not count."""
     conditions: list[Condition] = Field(

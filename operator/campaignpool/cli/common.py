@@ -72,11 +72,11 @@ def template_from(arguments: argparse.Namespace) -> Template | None:
 
 
 def url_from(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Return the database's URL and the name of its source; empty for a command that reads a trace instead.
+    """Return the database's URL and the name of its source; empty for a command that needs no database.
 
     Raises ConfigurationError where there is none.
     """
-    if getattr(arguments, "trace", None):
+    if getattr(arguments, "trace", None) or not hasattr(arguments, "database_url"):
         return "", ""
     if arguments.database_url:
         return arguments.database_url, "--database-url"

@@ -8,10 +8,10 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from campaignpool.cli import blueprint, doctor, images, purge, size
-from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, reworded, url_from
+from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, Subcommands, reworded, url_from
 from campaignpool.errors import (
     BlueprintError,
     CampaignPoolError,
@@ -26,20 +26,29 @@ INTERRUPTED = 130
 """The exit code that shells expect after Ctrl-C; everything is rolled back as the connection ends."""
 
 _ABOUT = """\
-Write, check and compare blueprints, which declare what a campaign consists of; check a
+See and change the pools of a cluster (status, explain, and one command for each action);
+write, check and compare blueprints, which declare what a campaign consists of; check a
 database and its pools; show the images of campaigns and retry failed ones; remove what
 deleted pools left behind; replay past demand to find the size of a pool.
 
-Start with `campaignpool blueprint discover`, which writes a first blueprint from a
-live database. Decide what it marks, see with `check` what a clone will be, and put it
-into the CampaignPool resource. When something is wrong, start with `campaignpool doctor`.
+When something is wrong, start with `status` and `explain`, which use your kubeconfig, or
+with `doctor`, which needs the URL of the database.
 
-Only `images retry` and `purge` change the database."""
+Start a new pool with `blueprint discover`, which writes a first blueprint from a live
+database. Decide what it marks, see with `blueprint check` what a clone will be, and put it
+into the CampaignPool resource.
+
+Only `images retry` and `purge` change the database themselves."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    arguments = parser().parse_args(words)
+def main(words: Sequence[str] | None = None, root: argparse.ArgumentParser | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        words: Of the command line; by default, of this process.
+        root: The parser; by default, that of the commands of this package.
+    """
+    arguments = (root or parser()).parse_args(words)
     command: Command = arguments.command
     try:
         url, source = url_from(arguments)
@@ -77,12 +86,20 @@ async def _connected(url: str, run: Run | int) -> int:
         return await run(connection)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parser(
+    before: Callable[[Subcommands], None] = lambda _: None, prog: str = "campaignpool"
+) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        before: Adds commands that stand before those of this package.
+        prog: How the program was called.
+    """
     root = argparse.ArgumentParser(
-        prog="campaignpool", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    areas = root.add_subparsers(title="areas", required=True, metavar="AREA")
+    areas = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    before(areas)
     blueprint.add(areas)
     doctor.add(areas)
     images.add(areas)

@@ -1,5 +1,7 @@
 """Records of claims: their totals, and for how long they are kept."""
 
+import asyncpg
+
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
 
@@ -7,10 +9,10 @@ RECORD_DAYS = 30
 """How long the record of a claim is kept, and its key with it."""
 
 HOURS_DAYS = 400
-"""How long the hourly figures of claims are kept; the totals are kept for ever."""
+"""How long hourly figures are kept; the totals are kept for ever."""
 
 COUNTED_SECONDS = 600
-"""Claims older than this are added to the totals, so that a loop counts the records of half an hour at most."""
+"""Older claims and runs are added to the totals, so that a loop counts the records of half an hour at most."""
 
 _PRUNED_AT_ONCE = 10_000
 
@@ -18,6 +20,17 @@ _PRUNED_AT_ONCE = 10_000
 async def claimed(connection: Connection, pool: str) -> dict[str, int]:
     """Return how many campaigns of a pool were claimed, by owner, since the pool exists."""
     return {row["owner"]: row["claimed"] for row in await connection.fetch(_QUERY["claimed"], pool)}
+
+
+async def release(connection: Connection, pool: str, campaign: str) -> str | None:
+    """Release the claim of a campaign of a pool; return why it cannot be released, or None. It can be repeated."""
+    try:
+        released = await connection.fetchrow(_QUERY["release"], campaign, pool)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != "CP006":
+            raise
+        return f"{error.message}: {error.hint}" if getattr(error, "hint", None) else str(error)
+    return None if released else f'campaign "{campaign}" was claimed from another pool: name the pool that it is from'
 
 
 async def prune(connection: Connection, pool: str) -> None:

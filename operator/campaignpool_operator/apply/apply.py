@@ -10,7 +10,7 @@ from campaignpool.api.reasons import Reason
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.errors import CampaignPoolError, CredentialsError
-from campaignpool.ledger import auditing, images, pools, retiring, seeding, templates
+from campaignpool.ledger import auditing, claims, images, pools, retiring, seeding, templates
 from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Event, Pool
@@ -24,10 +24,12 @@ from campaignpool_operator.plan.actions import (
     CreateImagesJob,
     CreateJob,
     DeleteJob,
+    Drain,
     FinishRun,
     InstallRevision,
     Prune,
     Quarantine,
+    Release,
     Remove,
     Retire,
     RetryImages,
@@ -93,6 +95,8 @@ class _Ledger:
         | Remove
         | Prune
         | AnswerTemplateChanges
+        | Drain
+        | Release
         | RetryImages,
     ) -> Event | None:
         match action:
@@ -115,10 +119,24 @@ class _Ledger:
                 await install.drop_unused(self._connection, self._pool)
             case AnswerTemplateChanges(asked):
                 await templates.answer(self._connection, asked)
+            case Drain() | Release() | RetryImages():
+                return await self._obey(action)
+        return None
+
+    async def _obey(self, action: Drain | Release | RetryImages) -> Event:
+        """Do what an annotation of the resource asks for."""
+        match action:
+            case Drain():
+                retired = await retiring.retire(self._connection, self._pool, None)
+                return Event("Normal", Reason.DRAINED, f"{retired} ready campaigns are deleted.")
             case RetryImages():
                 again = await images.requeue(self._connection, self._pool)
                 return Event("Normal", Reason.IMAGES_RETRIED, f"{again} images that failed are tried once more.")
-        return None
+            case Release(campaign):
+                refusal = await claims.release(self._connection, self._pool, campaign)
+                if refusal is None:
+                    return Event("Normal", Reason.RELEASED, f"The claim of campaign {campaign} was released.")
+                return Event("Warning", Reason.RELEASE_REFUSED, refusal)
 
     async def _install(self, action: InstallRevision) -> Event | None:
         arguments = (self._connection, self._pool, action.compiled)

@@ -95,6 +95,20 @@ class AnswerTemplateChanges:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """Retire all ready campaigns; `asked` is the annotation's value."""
+
+    asked: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """Release the claim of a campaign; `asked` is the annotation's value, the campaign's key."""
+
+    asked: str
+
+
+@dataclass(frozen=True)
 class CreateImagesJob:
     """Ask for what is due of the pool's images, as its `number`th images Job, after so many `failures`."""
 
@@ -122,5 +136,7 @@ Action: TypeAlias = (
     | Remove
     | Prune
     | AnswerTemplateChanges
+    | Drain
+    | Release
     | ImagesAction
 )

@@ -28,10 +28,12 @@ from campaignpool_operator.plan.actions import (
     AnswerTemplateChanges,
     CreateJob,
     DeleteJob,
+    Drain,
     FinishRun,
     InstallRevision,
     Prune,
     Quarantine,
+    Release,
     Remove,
     Retire,
     UseRevision,
@@ -172,6 +174,8 @@ def plan(observed: Observed) -> Plan:
         return result
     actions: list[Action] = [*ended, *(item for item in stopped if isinstance(item, DeleteJob))]
     actions += _superseded(state, stopped)
+    asked = list(_asked(observed))
+    actions += asked
     if observed.changed:
         actions.append(Quarantine(observed.changed))
     if rolling.action is not None:
@@ -188,7 +192,7 @@ def plan(observed: Observed) -> Plan:
         actions.append(Prune())
     actions += _answers(observed, ledger)
     # What is installed makes campaigns stale, what is quarantined has to be replaced: the next loop sees how many.
-    again = bool(surplus or retiring) or any(
+    again = bool(surplus or retiring or asked) or any(
         isinstance(item, InstallRevision | UseRevision | Quarantine) for item in actions
     )
     waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
@@ -196,6 +200,15 @@ def plan(observed: Observed) -> Plan:
     return replace(
         result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
     )
+
+
+def _asked(observed: Observed) -> Iterator[Drain | Release]:
+    """Yield what annotations of the resource ask for that was not obeyed yet; a pause does not keep it."""
+    pool = observed.pool
+    if pool.drain not in ("", pool.status.drained):
+        yield Drain(pool.drain)
+    if pool.release not in ("", pool.status.released):
+        yield Release(pool.release)
 
 
 def _names(actions: tuple[FinishRun | DeleteJob, ...], job: ManagedJob) -> bool:

@@ -14,6 +14,7 @@ from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool_operator.facts import Event, Observed
 from campaignpool_operator.jobs.seeding import selector
+from campaignpool_operator.plan.actions import Drain, Release
 from campaignpool_operator.plan.failures import retry_wanted
 from campaignpool_operator.plan.plan import Plan
 from campaignpool_operator.status import images, rollout, sizing, template
@@ -42,10 +43,17 @@ def project(observed: Observed, plan: Plan) -> CampaignPoolStatus:
             "images": images.counted(observed, plan.images),
             "refreshed": template.refreshed(observed),
             "rollout": rollout.figures(observed, plan.rollout),
+            "drained": _asked(plan, Drain) or previous.drained,
+            "released": _asked(plan, Release) or previous.released,
             "sizing": sizing.figures(observed),
             "conditions": conditions(observed, plan),
         }
     )
+
+
+def _asked(plan: Plan, kind: type[Drain | Release]) -> str | None:
+    """Return the annotation's value that an action of this loop obeyed."""
+    return next((action.asked for action in plan.actions if isinstance(action, kind)), None)
 
 
 def _counted(observed: Observed, plan: Plan, spec: CampaignPoolSpec, ledger: Ledger) -> dict[str, Any]:

@@ -17,3 +17,8 @@ SELECT campaign_pool.count_claims($1, make_interval(secs => $2));
 
 -- name: prune_claimed
 SELECT campaign_pool.prune_claimed($1, make_interval(days => $2), $3);
+
+-- name: release
+SELECT campaign_pool.release(k.campaign_id, $2)
+FROM campaign_pool.record_of($1, $2) k JOIN campaign_pool.pool p ON p.id = k.pool_id
+WHERE p.name = $2;

@@ -1,0 +1,126 @@
+"""Where the facts come from: the operator's API by way of the API server, else the cluster alone."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError
+from campaignpool_kubectl.kubectl import Connection
+from campaignpool_kubectl.options import not_found
+from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.dashboard import view, workloads
+from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
+from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, View
+from campaignpool_operator.dashboard.openapi import PREFIX
+from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
+
+SERVICES = "campaignpool.dev/dashboard=true"
+"""Label of the Services of operators that serve the API."""
+
+OFF = (
+    "the operator's API is not served: to see what only the database knows, install the chart with "
+    "dashboard.enabled=true"
+)
+_CERTIFICATE = (
+    "your kubeconfig has a certificate and no token, and the operator's API knows users by their token: to see what "
+    "only the database knows, use a user with a token, such as one that kubectl create token gives"
+)
+
+T = TypeVar("T", bound=View)
+
+
+class Source:
+    """Reads pools with the rights of the kubeconfig's user.
+
+    Args:
+        connection: To the cluster.
+        service: `namespace/name` of the operator's Service; None: it is looked for.
+    """
+
+    def __init__(self, connection: Connection, service: str | None) -> None:
+        self._connection, self._service = connection, service
+        self._found: tuple[str, str] | None = None
+
+    async def pools(self, namespace: str | None) -> PoolList:
+        """Return the pools of a namespace, or of all. Raises ClusterError."""
+        try:
+            found = await self._ask("/pools", PoolList)
+            chosen = [pool for pool in found.pools if namespace in (None, pool.namespace)]
+            return found.model_copy(update={"pools": chosen})
+        except CampaignPoolError as error:
+            why = error.message
+        now = datetime.now(UTC)
+        facts = LedgerFacts(message=why)
+        listed = [view.summary(pool, facts, now) for pool in await self._connection.cluster.pools(namespace)]
+        return PoolList(at=view.time(now), pools=view.ordered(listed))
+
+    async def pool(self, namespace: str, name: str) -> PoolView:
+        """Return everything that is known of a pool. Raises ClusterError and ConfigurationError."""
+        try:
+            return await self._ask(f"/pools/{namespace}/{name}", PoolView)
+        except CampaignPoolError as error:
+            why = error.message
+        resource = await self.resource(namespace, name)
+        hidden: list[str] = []
+        jobs = await self._jobs(resource, hidden)
+        events = await _allowed(lambda: workloads.read_events(self._connection.cluster, resource), "events", hidden)
+        facts = ClusterFacts(jobs, events, hidden)
+        return view.pool_view(resource, LedgerFacts(message=why), facts, datetime.now(UTC))
+
+    async def claims(self, namespace: str, name: str, most: int) -> Claims:
+        """Return the newest claims of a pool. Raises CampaignPoolError: only the database knows them."""
+        return await self._ask(f"/pools/{namespace}/{name}/claims?limit={most}", Claims)
+
+    async def resource(self, namespace: str, name: str) -> Json:
+        """Return a CampaignPool. Raises ConfigurationError where there is none, and ClusterError."""
+        resource = await self._connection.cluster.pool(namespace, name)
+        if resource is None:
+            raise not_found(namespace, name)
+        return resource
+
+    async def _jobs(self, resource: Json, hidden: list[str]) -> list[Json] | None:
+        """Return the Jobs of a pool with what the user may see of them."""
+        cluster = self._connection.cluster
+        for pods, events in ((True, True), (True, False), (False, False)):
+            try:
+                jobs = await workloads.read_jobs(cluster, resource, with_pods=pods, with_events=events)
+            except ClusterError as error:
+                if error.reason != "Forbidden":
+                    raise
+            else:
+                hidden += [] if pods else ["pods"]
+                return jobs
+        hidden += ["jobs.batch", "pods"]
+        return None
+
+    async def _ask(self, path: str, model: type[T]) -> T:
+        """Return what the operator's API answers. Raises CampaignPoolError."""
+        if self._connection.token is None:
+            raise ConfigurationError(_CERTIFICATE)
+        namespace, service = self._found or await self._find()
+        headers = {FORWARDED_TOKEN: self._connection.token}
+        answer = await self._connection.cluster.proxied(namespace, service, f"{PREFIX}{path}", headers)
+        self._found = (namespace, service)
+        return model.model_validate(answer)
+
+    async def _find(self) -> tuple[str, str]:
+        """Return the namespace of the operator's Service, and its name and port."""
+        if self._service:
+            namespace, _, name = self._service.partition("/")
+            return namespace, name if ":" in name else f"{name}:http"
+        services = await self._connection.cluster.services(SERVICES)
+        if not services:
+            raise ConfigurationError(OFF)
+        metadata: dict[str, Any] = services[0]["metadata"]
+        return metadata["namespace"], f"{metadata['name']}:http"
+
+
+async def _allowed(read: Callable[[], Awaitable[list[Json]]], what: str, hidden: list[str]) -> list[Json] | None:
+    """Return what the user may read; None, and its name among what is hidden, where they may not."""
+    try:
+        return await read()
+    except ClusterError as error:
+        if error.reason != "Forbidden":
+            raise
+    hidden.append(what)
+    return None

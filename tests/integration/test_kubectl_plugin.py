@@ -1,0 +1,118 @@
+"""`kubectl campaignpool` against a cluster: with a user's rights, and the operator's API by way of the API server."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from campaignpool.api.crd import crd
+from campaignpool_kubectl.main import main
+from campaignpool_local.emulator import Emulator, emulator_thread
+from tests.integration.test_dashboard_api import address
+from tests.support.accounts import kubeconfig_of
+from tests.support.clusters import needs_emulator
+from tests.support.kube import Kube, eventually
+from tests.support.operators import Game, filled, running
+from tests.support.postgres import NewDatabase
+
+pytestmark = [pytest.mark.integration, pytest.mark.kubectl, needs_emulator]
+KUBECTL = Path(__file__).parents[2] / ".tools/kubectl/1.37/kubectl"
+RBAC = "/apis/rbac.authorization.k8s.io/v1/{}"
+RULES = [
+    {"apiGroups": ["campaignpool.dev"], "resources": ["campaignpools"], "verbs": ["get", "list", "patch"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["events", "pods"], "verbs": ["list"]},
+]
+REACH = [{"apiGroups": [""], "resources": ["services", "services/proxy"], "verbs": ["get", "list"]}]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Emulator]:
+    with emulator_thread(backoff=0.2) as emulator:
+        yield emulator
+
+
+def account(cluster: Emulator, kube: Kube, name: str, rules: list[dict[str, list[str]]], folder: Path) -> Path:
+    """Create a service account with these rights in the whole cluster, and return its kubeconfig."""
+    kube.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": name}})
+    kube.create(RBAC.format("clusterroles"), {"metadata": {"name": name}, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+    binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    kube.create(RBAC.format("clusterrolebindings"), binding)
+    return kubeconfig_of(cluster, kube, "default", name, folder / name)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    if not KUBECTL.exists():
+        pytest.skip("there is no kubectl: make kubectl fetches it")
+    monkeypatch.setenv("PATH", str(KUBECTL.parent), prepend=":")
+    assert shutil.which("kubectl") == str(KUBECTL)
+
+    def call(*words: str) -> tuple[int, str]:
+        code = main(words)
+        output = capsys.readouterr()
+        return code, output.out + output.err
+
+    return call
+
+
+def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
+    cluster: Emulator,
+    run: Callable[..., tuple[int, str]],
+    new_database: NewDatabase,
+    chiwar_template: str,
+    tmp_path: Path,
+) -> None:
+    kube = Kube(cluster.kubeconfig(tmp_path / "admin"))
+    kube.install(crd())
+    game = Game(kube, new_database(chiwar_template))
+    ann = f"--kubeconfig={account(cluster, kube, 'ann', RULES + REACH, tmp_path)}"
+    ben = f"--kubeconfig={account(cluster, kube, 'ben', [{**RULES[0], 'verbs': ['get', 'list']}], tmp_path)}"
+    with running(kube.kubeconfig, tmp_path / "log", "--dashboard", "--dashboard-port=0") as operator:
+        port = int(address(operator).split(":")[2].split("/")[0])
+        labels, ports = {"campaignpool.dev/dashboard": "true"}, [{"name": "http", "port": 8081, "targetPort": port}]
+        service = {"metadata": {"name": "dashboard", "labels": labels}, "spec": {"ports": ports}}
+        kube.create("/api/v1/namespaces/default/services", service)
+        game.put_secret()
+        game.create()
+        filled(game)
+        claimed = game.claim(game.users()[0])["campaign_id"]
+
+        # With a right to the operator's API there are figures of the database, without it what the cluster knows.
+        code, text = run("status", game.key, ann, "-o", "json")
+        assert code == 0, text
+        shown = json.loads(text)
+        assert shown["ledger"] == {"known": True}, shown["ledger"]
+        assert (shown["day"]["claims"], shown["hidden"]) == (1, [])
+        assert "hit rate 100 %" in run("status", "chiwar", "-n", game.namespace, ann)[1]
+        assert game.key in run("status", "-A", ann)[1]
+        code, text = run("status", game.key, ben)
+        assert code == 0, text
+        assert "DATABASE    not read" in text
+        assert "you may not list" in text
+        assert claimed in run("claims", game.key, ann)[1]
+        assert run("explain", game.key, ann)[1].startswith("- ") or "~" in run("explain", game.key, ann)[1]
+
+        code, text = run("pause", game.key, ann, "--dry-run")
+        assert (code, '"paused": true' in text) == (0, True), text
+        assert game.pool()["spec"].get("paused", False) is False
+        for words in (("pause",), ("drain",), ("resume",), ("refresh",), ("release", claimed), ("resize", "1")):
+            code, text = run(words[0], game.key, *words[1:], ann, "--wait", "--timeout=30s")
+            assert (code, text) == (0, f"{game.key}: {words[0]} is done\n")
+        assert game.count_events("Normal", "Drained") == 1
+        assert game.count_events("Normal", "Released") == 1
+        eventually(lambda: game.states() == {"ready": 1}, "the pool is made anew, and the claimed campaign is gone")
+        assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
+
+        code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")
+        assert code == 0
+        assert game.count_events("Warning", "ReleaseRefused") == 1
+        code, text = run("pause", game.key, ben)
+        assert code == 1
+        assert "cannot patch" in text
+        assert run("status", f"{game.namespace}/none", ann)[0] == 2
+    kube.close()
