@@ -35,7 +35,7 @@ class Hour:
     failed_runs: int
     campaigns: int
     lowest_ready: int | None
-    lowest: list[int | None] | None
+    lowest: list[int | None]
 
 
 async def record_stock(connection: Connection, pool: str, ready: int) -> None:

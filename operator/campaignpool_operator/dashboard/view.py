@@ -232,7 +232,7 @@ def run_view(run: Run) -> RunView:
 
 def trend_view(hour: Hour) -> TrendHour:
     """Return an hour as the API shows it."""
-    return TrendHour(**{**asdict(hour), "hour": time(hour.hour), "lowest": hour.lowest or []})
+    return TrendHour(**{**asdict(hour), "hour": time(hour.hour), "lowest": hour.lowest})
 
 
 def claim_view(claim: Claim) -> ClaimView:

@@ -46,7 +46,8 @@ SELECT p.name AS pool, a.hour, a.owner + a.master + a.clone AS claims, a.owner, 
        a.waited_seconds / nullif(a.owner + a.master + a.clone, 0) AS waited_average_seconds,
        a.waited_most AS waited_most_seconds, a.refills, a.failed_runs, a.campaigns,
        CASE WHEN a.clone + a.unserved + a.waiting > 0 THEN 0
-            ELSE (SELECT min(n) FROM unnest(a.lowest) AS n) END AS lowest_ready, a.lowest
+            ELSE (SELECT min(n) FROM unnest(a.lowest) AS n) END AS lowest_ready,
+       coalesce(a.lowest, '{NULL, NULL, NULL, NULL, NULL, NULL}') AS lowest
 FROM campaign_pool.pool p CROSS JOIN LATERAL (
     SELECT hour, sum(owner)::bigint AS owner, sum(master)::bigint AS master, sum(clone)::bigint AS clone,
            sum(unserved)::bigint AS unserved, sum(waiting)::bigint AS waiting, sum(waited_seconds) AS waited_seconds,
