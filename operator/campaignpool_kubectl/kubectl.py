@@ -80,7 +80,7 @@ async def connected(options: Sequence[str]) -> AsyncIterator[Connection]:
     context = _context(program, options)
     with tempfile.TemporaryDirectory(prefix="campaignpool-") as folder:
         socket = Path(folder) / "api"
-        command = [program, *options, "proxy", f"--unix-socket={socket}"]
+        command = [program, *options, "proxy", f"--unix-socket={socket}", "--append-server-path"]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )

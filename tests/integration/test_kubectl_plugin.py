@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from campaignpool.api.crd import crd
 from campaignpool_kubectl.main import main
@@ -42,7 +43,12 @@ def account(cluster: Emulator, kube: Kube, name: str, rules: list[dict[str, list
     subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
     binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
     kube.create(RBAC.format("clusterrolebindings"), binding)
-    return kubeconfig_of(cluster, kube, "default", name, folder / name)
+    path = kubeconfig_of(cluster, kube, "default", name, folder / name)
+    config = yaml.safe_load(path.read_text())
+    # kubectl sends tokens over TLS only, which the emulator does not have.
+    config["users"][0]["user"]["as"] = f"system:serviceaccount:default:{name}"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 @pytest.fixture

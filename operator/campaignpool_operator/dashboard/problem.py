@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from campaignpool.api import reasons
-from campaignpool.api.status import CampaignPoolStatus, Condition
+from campaignpool.api.status import CampaignPoolStatus, Condition, OwnerStatus
 from campaignpool_operator.dashboard.models import (
     ConditionView,
     ContainerView,
     EventView,
     JobView,
     Node,
-    OwnerStatus,
     PodView,
     PoolView,
     RunView,

@@ -5,7 +5,7 @@ outage while its stock lasts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -40,6 +40,14 @@ class Verdict:
     claims_per_hour: float | None = None
 
 
+_NOT_KNOWN = Verdict("Unknown", "Not known", "The operator has not reconciled this pool yet: check that it runs.")
+_AFTER = {
+    "Clone": "After that each claim makes its own campaign, which is slower.",
+    "Wait": "After that claims wait.",
+    "Fail": "After that claims fail with CP002.",
+}
+
+
 def verdict(
     spec: Mapping[str, Any], status: CampaignPoolStatus, now: datetime, *, deleting: bool, ten_minutes: int | None
 ) -> Verdict:
@@ -53,43 +61,39 @@ def verdict(
         ten_minutes: Claims on the master pool in the last ten minutes; None: not known.
     """
     if not status.conditions:
-        return Verdict("Unknown", "Not known", "The operator has not reconciled this pool yet: check that it runs.")
+        return _NOT_KNOWN
     on_empty = (spec.get("claims") or {}).get("onEmpty", "Clone")
     anybody = status.replicas if int(spec.get("size", 5)) else status.ready
     pace = None if ten_minutes is None else ten_minutes / _TEN_MINUTES
     stock = anybody / pace if pace else None
     refill = status.sizing.lead_time_seconds if status.sizing else None
-    figures = {
-        "stock_seconds": stock,
-        "refill_seconds": refill,
-        "claims_per_hour": None if pace is None else pace * 3600,
-    }
+    known = replace(
+        _NOT_KNOWN,
+        stock_seconds=stock,
+        refill_seconds=refill,
+        claims_per_hour=None if pace is None else pace * 3600,
+    )
     if deleting:
-        return Verdict("No", "No", "The pool is being deleted: claims fail with CP001.", **figures)
+        return replace(known, answer="No", text="No", detail="The pool is being deleted: claims fail with CP001.")
     if anybody == 0:
-        return _empty(on_empty, figures)
-    ready = f"{_campaigns(anybody)} ready for anybody"
-    others = status.ready - anybody
-    if others:
-        ready += f", {others} more for known owners"
+        return _empty(on_empty, known)
+    detail = f"{_campaigns(anybody)} ready for anybody"
+    if others := status.ready - anybody:
+        detail += f", {others} more for known owners"
     if status.ready < status.desired and status.seeding == 0:
         until = None if stock is None else _rounded(now, timedelta(seconds=stock))
         text = "Yes, until about {until}" if until else f"Yes, for the next {_claims(anybody)}"
-        after = {
-            "Clone": "After that each claim makes its own campaign, which is slower.",
-            "Wait": "After that claims wait.",
-        }
-        end = after.get(on_empty, "After that claims fail with CP002.")
-        return Verdict("Until", text, f"{ready}, and none is being made. {end}", until, **figures)
-    return Verdict("Yes", "Yes, from the pool", f"{ready}.", **figures)
+        detail = f"{detail}, and none is being made. {_AFTER[on_empty]}"
+        return replace(known, answer="Until", text=text, detail=detail, until=until)
+    return replace(known, answer="Yes", text="Yes, from the pool", detail=f"{detail}.")
 
 
-def _empty(on_empty: str, figures: Mapping[str, Any]) -> Verdict:
+def _empty(on_empty: str, known: Verdict) -> Verdict:
     if on_empty == "Clone":
         detail = "No campaign is ready: each claim makes its own, in its transaction."
-        return Verdict("Slower", "Yes, but slower", detail, **figures)
+        return replace(known, answer="Slower", text="Yes, but slower", detail=detail)
     fails = "claims wait, and fail with CP002 if they do not" if on_empty == "Wait" else "claims fail with CP002"
-    return Verdict("No", "No", f"No campaign is ready: {fails}.", **figures)
+    return replace(known, answer="No", text="No", detail=f"No campaign is ready: {fails}.")
 
 
 def _campaigns(count: int) -> str:

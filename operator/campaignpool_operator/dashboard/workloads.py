@@ -79,8 +79,8 @@ def _job(job: ManagedJob, mine: Sequence[Json], warnings: Sequence[Json], *, jud
     obstacle = None
     if judged and job.state != "Succeeded":
         obstacle = pods.summarize(job, mine, warnings).obstacle
-    about = {pod["metadata"]["uid"]: [] for pod in mine}
-    on_job = []
+    about: dict[str, list[Json]] = {pod["metadata"]["uid"]: [] for pod in mine}
+    on_job: list[Json] = []
     for event in warnings:
         about.get((event.get("involvedObject") or {}).get("uid", ""), on_job).append(event)
     return {
