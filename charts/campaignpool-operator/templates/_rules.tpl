@@ -55,3 +55,13 @@
   resources: ["leases"]
   verbs: ["get", "update"]
 {{- end }}
+{{- define "campaignpool.dashboardRules" -}}
+# Find out whose token a request to the dashboard has.
+- apiGroups: ["authentication.k8s.io"]
+  resources: ["tokenreviews"]
+  verbs: ["create"]
+# Find out what the user of the dashboard may do.
+- apiGroups: ["authorization.k8s.io"]
+  resources: ["subjectaccessreviews"]
+  verbs: ["create"]
+{{- end }}
