@@ -10,7 +10,6 @@ from campaignpool.ledger import demand, trends
 from campaignpool.ledger.database import translated
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.facts import Observed
-from campaignpool_operator.plan.targets import claimable
 from campaignpool_operator.session import Session
 
 STOCK_SECONDS = 600
@@ -47,7 +46,7 @@ class Trends:
         key = observed.pool.key
         known = self._recorded.setdefault(key, _Recorded())
         period = int(observed.database_now.timestamp() // STOCK_SECONDS)
-        ready = claimable(spec, ledger.owners.get(MASTER, OwnerCounts()))
+        ready = ledger.owners.get(MASTER, OwnerCounts()).claimable
         try:
             with translated():
                 if period != known.period or ready < known.lowest:

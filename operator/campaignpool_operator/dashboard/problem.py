@@ -21,7 +21,7 @@ from campaignpool_operator.dashboard.models import (
 
 State: TypeAlias = Literal["ok", "work", "wrong"]
 
-WRONG = ("Degraded", "ImagesDegraded")
+WRONG = ("Degraded", "RolloutStalled", "ImagesDegraded")
 """The conditions that are True while something is wrong, the worst first."""
 
 _STARTING = (None, "ContainerCreating", "PodInitializing")
