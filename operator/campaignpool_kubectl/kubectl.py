@@ -102,13 +102,23 @@ async def _listening(process: asyncio.subprocess.Process, socket: Path) -> None:
     """Wait until the proxy listens. Raises ClusterError."""
     try:
         async with asyncio.timeout(_START_SECONDS):
-            while not socket.exists():  # noqa: ASYNC240 (a local file)
+            while not await _accepts(socket):
                 if process.returncode is not None:
                     text = (await process.stderr.read()).decode() if process.stderr else ""
                     raise ClusterError(f"kubectl proxy ended: {text.strip()}")
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
         raise ClusterError(f"kubectl proxy does not listen after {_START_SECONDS:.0f} s") from error
+
+
+async def _accepts(socket: Path) -> bool:
+    """Return whether a connection to a socket is accepted; its file is there a moment before."""
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _context(program: str, options: Sequence[str]) -> dict[str, Any]:

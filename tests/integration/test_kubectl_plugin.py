@@ -115,7 +115,7 @@ def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
         assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
 
         code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")
-        assert code == 0
+        assert code == 0, text
         assert game.count_events("Warning", "ReleaseRefused") == 1
         code, text = run("pause", game.key, ben)
         assert code == 1
