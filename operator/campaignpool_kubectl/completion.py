@@ -74,15 +74,15 @@ def _print(root: Callable[[], argparse.ArgumentParser], arguments: argparse.Name
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the script for a shell; `kubectl` is the program that kubectl calls."""
-    found = list(words(parser))
+    commands = list(words(parser))
     if shell == "fish":
-        return _fish(found)
+        return _fish(commands)
     # The longest path first: an argument that follows a command has the words of the command.
     cases = "\n".join(
-        f"        {shlex.quote(path)}*) echo {shlex.quote(' '.join(known))} ;;"
+        f"        {shlex.quote(path)}*) echo {shlex.quote(' '.join(candidates))} ;;"
         if path
-        else f"        *) echo {shlex.quote(' '.join(known))} ;;"
-        for path, known in sorted(found, key=lambda item: -len(item[0]))
+        else f"        *) echo {shlex.quote(' '.join(candidates))} ;;"
+        for path, candidates in sorted(commands, key=lambda item: -len(item[0]))
     )
     if shell == "kubectl":
         return _KUBECTL.replace("@CASES@", cases)
@@ -95,26 +95,26 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 def words(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, list[str]]]:
     """Yield each command of a parser, by its words, with the words that may follow it."""
-    known: list[str] = []
+    candidates: list[str] = []
     for action in parser._actions:  # noqa: SLF001 (argparse has no other way)
-        known += [option for option in action.option_strings if option.startswith("--")]
+        candidates += [option for option in action.option_strings if option.startswith("--")]
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            known += action.choices
+            candidates += action.choices
             for name, child in action.choices.items():
                 yield from words(child, f"{path} {name}".strip())
-    yield path, known
+    yield path, candidates
 
 
-def _fish(found: list[tuple[str, list[str]]]) -> str:
+def _fish(commands: list[tuple[str, list[str]]]) -> str:
     lines = ["complete -c campaignpool -f"]
-    for path, known in found:
+    for path, candidates in commands:
         seen = path.split()
         condition = (
             "__fish_use_subcommand"
             if not seen
             else "; and ".join(f"__fish_seen_subcommand_from {word}" for word in seen)
         )
-        for word in known:
+        for word in candidates:
             option = f"-l {word[2:]}" if word.startswith("--") else f"-a {word}"
             lines.append(f"complete -c campaignpool -n {shlex.quote(condition)} {option}")
     return "\n".join(lines) + "\n"

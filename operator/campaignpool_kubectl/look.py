@@ -29,7 +29,7 @@ examples:
 """
 
 _EXPLAIN = """\
-Show why a pool is as it is, as a tree: from its conditions by way of Jobs and pods to the
+Show the state of a pool and its causes, as a tree: from its conditions by way of Jobs and pods to the
 Event or to what the database refused. Lines that begin with x are causes of what is wrong,
 and lines that begin with ~ are work under way.
 
@@ -55,7 +55,7 @@ def add(areas: Subcommands) -> None:
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="the pools of all namespaces")
     parser.add_argument("-w", "--watch", action="store_true", help="show it again every two seconds")
     _output(parser)
-    parser = command(areas, "explain", "show why a pool is as it is, as a tree", _EXPLAIN, _explain)
+    parser = command(areas, "explain", "show the state of a pool and its causes, as a tree", _EXPLAIN, _explain)
     parser.add_argument("name", metavar="NAME", help="the CampaignPool, as NAME or NAMESPACE/NAME")
     _output(parser)
     parser = command(areas, "claims", "list the newest claims of a pool", _CLAIMS, _claims)

@@ -15,7 +15,7 @@ SERVICE_VARIABLE = "CAMPAIGNPOOL_OPERATOR"
 
 CLUSTER = f"""\
 the cluster:
-  the one of your kubeconfig, with your rights: kubectl is used to reach it. Figures that only
+  Your kubeconfig names it, and your rights apply: kubectl is used to reach it. Figures that only
   the database knows come from the operator's API (dashboard.enabled of the chart), by way of
   the API server; no database password is needed. Where several operators serve it, name one:
   --operator NAMESPACE/SERVICE or the variable {SERVICE_VARIABLE}.

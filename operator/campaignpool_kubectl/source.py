@@ -44,9 +44,9 @@ class Source:
     async def pools(self, namespace: str | None) -> PoolList:
         """Return the pools of a namespace, or of all. Raises ClusterError."""
         try:
-            found = await self._ask("/pools", PoolList)
-            chosen = [pool for pool in found.pools if namespace in (None, pool.namespace)]
-            return found.model_copy(update={"pools": chosen})
+            answered = await self._ask("/pools", PoolList)
+            chosen = [pool for pool in answered.pools if namespace in (None, pool.namespace)]
+            return answered.model_copy(update={"pools": chosen})
         except CampaignPoolError as error:
             why = error.message
         now = datetime.now(UTC)

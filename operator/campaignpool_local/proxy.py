@@ -18,12 +18,12 @@ def split(name: str) -> tuple[str, str]:
 async def proxied(request: web.Request, service: Json, port: str, path: str) -> web.StreamResponse:
     """Pass a request on, without the user's credentials, as an API server does."""
     ports = service["spec"].get("ports") or ()
-    found = next((item for item in ports if port in ("", str(item["port"]), item.get("name"))), None)
-    if found is None:
+    chosen = next((item for item in ports if port in ("", str(item["port"]), item.get("name"))), None)
+    if chosen is None:
         message = f'no service port "{port}" found for service "{service["metadata"]["name"]}"'
         raise ApiError(503, "ServiceUnavailable", message)
     query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
-    url = URL(f"http://127.0.0.1:{found.get('targetPort', found['port'])}/{path}{query}", encoded=True)
+    url = URL(f"http://127.0.0.1:{chosen.get('targetPort', chosen['port'])}/{path}{query}", encoded=True)
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED}
     body = await request.read()
     try:

@@ -44,17 +44,19 @@ class Trends:
         if spec is None or ledger is None or connection is None or observed.database_now is None:
             return
         key = observed.pool.key
-        known = self._recorded.setdefault(key, _Recorded())
+        recorded = self._recorded.setdefault(key, _Recorded())
         period = int(observed.database_now.timestamp() // STOCK_SECONDS)
         ready = ledger.owners.get(MASTER, OwnerCounts()).claimable
         try:
             with translated():
-                if period != known.period or ready < known.lowest:
+                if period != recorded.period or ready < recorded.lowest:
                     await trends.record_stock(connection, key, ready)
-                    known.period, known.lowest = period, ready
+                    recorded.period, recorded.lowest = period, ready
                 now = time.monotonic()
-                if spec.sizing.mode == "Off" and (known.misses_at is None or now - known.misses_at >= MISSES_SECONDS):
+                if spec.sizing.mode == "Off" and (
+                    recorded.misses_at is None or now - recorded.misses_at >= MISSES_SECONDS
+                ):
                     await demand.look(connection, key)
-                    known.misses_at = now
+                    recorded.misses_at = now
         except CampaignPoolError as error:
             _log.info("could not record trends", extra={"pool": key, "cause": error.message})

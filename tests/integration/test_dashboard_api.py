@@ -40,10 +40,10 @@ def viewer(kube: Kube, name: str, namespace: str, **rules: list[str]) -> dict[st
 
 
 def address(operator: OperatorProcess) -> str:
-    found = eventually(
+    serving = eventually(
         lambda: re.search(r"serving the dashboard port=(\d+)", operator.log), "the dashboard is served"
     )
-    return f"http://127.0.0.1:{found[1]}/api/v1"
+    return f"http://127.0.0.1:{serving[1]}/api/v1"
 
 
 def test_viewers_see_what_the_api_server_lets_them_see(

@@ -111,7 +111,9 @@ def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
             assert (code, text) == (0, f"{game.key}: {words[0]} is done\n")
         assert game.count_events("Normal", "Drained") == 1
         assert game.count_events("Normal", "Released") == 1
-        eventually(lambda: game.states() == {"ready": 1}, "the pool is made anew, and the claimed campaign is gone")
+        eventually(
+            lambda: game.states() == {"ready": 1}, "the pool is filled again, and the claimed campaign is gone"
+        )
         assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
 
         code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")

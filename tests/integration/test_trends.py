@@ -19,8 +19,8 @@ async def hours(connection: Connection) -> list[Hour]:
     return await trends.read(connection, POOL, EVERYTHING)
 
 
-def total(found: list[Hour], *names: str) -> list[int]:
-    return [sum(getattr(hour, name) for hour in found) for name in names]
+def total(rows: list[Hour], *names: str) -> list[int]:
+    return [sum(getattr(hour, name) for hour in rows) for name in names]
 
 
 async def test_an_hour_says_what_claims_and_runs_there_were_also_once_their_records_are_deleted(
@@ -75,7 +75,7 @@ async def test_the_lowest_stock_of_ten_minutes_stays(connection: Connection) -> 
     for ready in (5, 2, 4):
         await trends.record_stock(connection, POOL, ready)
     now = await pools.clock(connection)
-    found = await hours(connection)
-    assert now - found[-1].hour < timedelta(hours=1)
-    assert [hour.lowest_ready for hour in found] in ([2], [2, 4])
-    assert found[-1].lowest[now.minute // 10] in (2, 4)
+    rows = await hours(connection)
+    assert now - rows[-1].hour < timedelta(hours=1)
+    assert [hour.lowest_ready for hour in rows] in ([2], [2, 4])
+    assert rows[-1].lowest[now.minute // 10] in (2, 4)

@@ -79,16 +79,16 @@ def summary(pool: dict[str, Any], ten_minutes: int | None = 5) -> view.PoolSumma
 def test_the_verdict_says_whether_people_can_claim(
     status: dict[str, Any], spec: dict[str, Any], answer: str, group: str
 ) -> None:
-    found = summary(resource(status, **spec))
-    assert (found.verdict.answer, found.group) == (answer, group)
+    shown = summary(resource(status, **spec))
+    assert (shown.verdict.answer, shown.group) == (answer, group)
 
 
 def test_a_stock_that_is_not_refilled_lasts_as_long_as_claims_need_it() -> None:
     pool = resource({"ready": 2, "replicas": 2})
-    found = summary(pool, ten_minutes=2).verdict
-    assert found.until == "2026-03-05T12:44:00.000Z"
-    assert (found.stock_seconds, found.claims_per_hour) == (600, 12)
-    assert "After that each claim makes its own" in found.detail
+    shown = summary(pool, ten_minutes=2).verdict
+    assert shown.until == "2026-03-05T12:44:00.000Z"
+    assert (shown.stock_seconds, shown.claims_per_hour) == (600, 12)
+    assert "After that each claim makes its own" in shown.detail
     assert summary(pool, ten_minutes=0).verdict.text == "Yes, for the next 2 claims"
     assert summary(pool, ten_minutes=None).verdict.claims_per_hour is None
     long = summary(resource({"ready": 20, "replicas": 20, "desired": 30}), ten_minutes=1).verdict
@@ -98,8 +98,8 @@ def test_a_stock_that_is_not_refilled_lasts_as_long_as_claims_need_it() -> None:
 def test_a_pool_that_nobody_reconciled_is_not_known() -> None:
     pool = resource()
     pool["status"] = {}
-    found = summary(pool)
-    assert (found.verdict.answer, found.group, found.problem) == ("Unknown", "NeedYou", None)
+    shown = summary(pool)
+    assert (shown.verdict.answer, shown.group, shown.problem) == ("Unknown", "NeedYou", None)
 
 
 def test_the_pools_in_trouble_soonest_come_first() -> None:
@@ -158,12 +158,12 @@ def test_an_explanation_leads_from_the_condition_to_the_pods_event() -> None:
         },
         {"Degraded": ("True", "ImagePullBackOff", message)},
     )
-    failed = warning("Failed", 'failed to resolve "seeder:9": not found')
+    failed = warning("Failed", 'failed to resolve "seeder:9": not shown')
     jobs = [workloads._job(job(), [pod()], [failed], judged=True)]
-    found = view.pool_view(pool, LedgerFacts(), ClusterFacts(jobs=jobs, events=[]), NOW)
-    assert found.problem is not None
-    assert found.problem.remedy == Reason.IMAGE_PULL_BACK_OFF.remedy
-    lines = texts(explain(found))
+    shown = view.pool_view(pool, LedgerFacts(), ClusterFacts(jobs=jobs, events=[]), NOW)
+    assert shown.problem is not None
+    assert shown.problem.remedy == Reason.IMAGE_PULL_BACK_OFF.remedy
+    lines = texts(explain(shown))
     depth = {text: level for level, text in lines}
     (event,) = [text for text in depth if text.startswith("Event Failed, 3 times")]
     (of_pod,) = [text for text in depth if text.startswith("pod chiwar-1-x is Pending")]
@@ -181,8 +181,8 @@ def test_an_explanation_leads_to_what_the_database_refused() -> None:
     refused = "table public.weapons, constraint weapons_name_key: 23505"
     runs = [run(number, "Failed", refused) for number in range(9, 4, -1)]
     runs += [run(4, "Succeeded", None), run(3, "Failed", "long ago")]
-    found = view.pool_view(resource(), LedgerFacts(runs=runs), ClusterFacts(hidden=["pods"]), NOW)
-    lines = [text for _, text in texts(explain(found))]
+    shown = view.pool_view(resource(), LedgerFacts(runs=runs), ClusterFacts(hidden=["pods"]), NOW)
+    lines = [text for _, text in texts(explain(shown))]
     assert lines.count(refused) == 3
     assert "2 runs before these failed, too" in lines
     assert "long ago" not in lines
@@ -190,10 +190,10 @@ def test_an_explanation_leads_to_what_the_database_refused() -> None:
 
 
 def test_a_database_that_was_not_read_hides_its_facts_only() -> None:
-    found = view.pool_view(resource(), LedgerFacts(message="no route"), ClusterFacts(), NOW)
-    assert (found.ledger.known, found.ledger.message) == (False, "no route")
-    assert (found.runs, found.claims, found.day) == (None, None, None)
-    assert found.status.ready == 3
+    shown = view.pool_view(resource(), LedgerFacts(message="no route"), ClusterFacts(), NOW)
+    assert (shown.ledger.viewers, shown.ledger.message) == (False, "no route")
+    assert (shown.runs, shown.claims, shown.day) == (None, None, None)
+    assert shown.status.ready == 3
 
 
 def test_hit_rates_count_claims_that_waited_or_got_nothing_as_misses() -> None:
@@ -233,24 +233,24 @@ class Reviews:
 
 async def test_a_token_and_a_right_are_asked_about_once_in_a_while() -> None:
     reviews, seconds = Reviews(), [0.0]
-    known = Identity(reviews, Proxy(), lambda: seconds[0])  # type: ignore[arg-type]
+    viewers = Identity(reviews, Proxy(), lambda: seconds[0])  # type: ignore[arg-type]
     for headers in ({"Authorization": "Bearer good"}, {"X-Forwarded-Access-Token": "good"}):
-        viewer = await known.viewer(headers, "10.0.0.9")
+        viewer = await viewers.viewer(headers, "10.0.0.9")
         assert viewer.name == "ann"
-        await known.require(viewer, "get", "game", "chiwar")
+        await viewers.require(viewer, "get", "game", "chiwar")
     assert reviews.asked == 2
     reviews.allowed = False
-    await known.require(viewer, "get", "game", "chiwar")
+    await viewers.require(viewer, "get", "game", "chiwar")
     seconds[0] += identity.RIGHT_SECONDS
     with pytest.raises(RefusedError, match="ann may not get CampaignPool chiwar in namespace game"):
-        await known.require(viewer, "get", "game", "chiwar")
+        await viewers.require(viewer, "get", "game", "chiwar")
     for _ in range(2):
         with pytest.raises(RefusedError, match="does not know this token"):
-            await known.viewer({"Authorization": "Bearer bad"}, None)
+            await viewers.viewer({"Authorization": "Bearer bad"}, None)
     with pytest.raises(RefusedError, match="nobody is signed in"):
-        await known.viewer({}, None)
+        await viewers.viewer({}, None)
     assert reviews.asked == 4
-    assert "good" not in repr(vars(known)) + repr(known._users._answers), "tokens are kept as hashes"
+    assert "good" not in repr(vars(viewers)) + repr(viewers._users._answers), "tokens are kept as hashes"
 
 
 def test_a_users_name_in_a_header_is_accepted_from_the_proxy_only() -> None:

@@ -28,12 +28,12 @@ def test_one_screen_says_what_is_wrong_first_and_then_figures() -> None:
     figures = ClaimFigures(1, 8, 1, 0, 0, 0.00038, 0.0019, 0.026)
     wrong = {"Degraded": ("True", "ImagePullBackOff", "the pod does not start.")}
     owners = [{"id": "", "name": "master", "desired": 3, "ready": 1, "seeding": 1, "claimed": 9}]
-    found = pool(
+    shown = pool(
         LedgerFacts(claims=figures, ten_minutes=5),
         status={"ready": 1, "replicas": 1, "seeding": 1, "owners": owners},
         conditions=wrong,
     )
-    lines = show.screen(found, PLAIN)
+    lines = show.screen(shown, PLAIN)
     assert lines[0] == "game/chiwar: can people claim? Yes, from the pool"
     titles = [line.split("  ")[0] for line in lines[2:]]
     assert titles[:3] == ["WRONG", "WHAT TO DO", "STOCK"]
@@ -42,7 +42,7 @@ def test_one_screen_says_what_is_wrong_first_and_then_figures() -> None:
     assert "master has 1 of 3, 1 are being made" in text
     assert "you may not list pods in namespace game" in text
     assert "\x1b" not in text
-    assert "\x1b[31m" in "\n".join(show.screen(found, COLOURED))
+    assert "\x1b[31m" in "\n".join(show.screen(shown, COLOURED))
 
 
 def test_a_table_has_a_line_for_each_pool() -> None:
@@ -94,11 +94,11 @@ def test_every_action_is_a_patch_and_says_when_it_is_done() -> None:
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    found = [parser]
+    shown = [parser]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            found += [child for choice in action.choices.values() for child in parsers(choice)]
-    return found
+            shown += [child for choice in action.choices.values() for child in parsers(choice)]
+    return shown
 
 
 def test_the_help_of_every_command_has_an_example_or_lists_commands() -> None:
@@ -121,8 +121,8 @@ def test_a_shell_completes_commands_and_options(words: str, expected: str) -> No
 def test_kubectl_is_given_one_candidate_a_line() -> None:
     script = completion.script(main.parser(), "kubectl")
     result = subprocess.run(["sh", "-s", "blueprint", ""], input=script, capture_output=True, text=True, check=True)
-    *found, directive = result.stdout.split()
-    assert "discover" in found
+    *shown, directive = result.stdout.split()
+    assert "discover" in shown
     assert directive == ":4"
     for shell in ("zsh", "fish"):
         assert "status" in completion.script(main.parser(), shell)

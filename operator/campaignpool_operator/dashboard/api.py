@@ -88,7 +88,7 @@ def routes(backend: Backend) -> tuple[Route, ...]:
         Route("/me", "me", "Return who asks.", Me, me),
         Route("/pools", "pools", listed, PoolList, pools),
         Route(one, "pool", "Return everything that is known of a pool and that you may see.", PoolView, pool),
-        Route(f"{one}/explain", "explain", "Return why a pool is as it is, as a tree.", Node, explained),
+        Route(f"{one}/explain", "explain", "Return the state of a pool and its causes, as a tree.", Node, explained),
         Route(f"{one}/trends", "trends", by_the_hour, Trends, trends, (HOURS,)),
         Route(f"{one}/claims", "claims", "Return the newest claims, without claimants.", Claims, claims, (LIMIT,)),
     )

@@ -48,12 +48,12 @@ class InCluster:
 
     async def pools(self, viewer: Viewer) -> PoolList:
         """Return the pools that a viewer may list."""
-        found = await self._reader.pools()
-        allowed = await self._namespaces(viewer, [resource for resource, _ in found])
+        listed = await self._reader.pools()
+        allowed = await self._namespaces(viewer, [resource for resource, _ in listed])
         now = datetime.now(UTC)
         shown = [
             view.summary(resource, ledger, now)
-            for resource, ledger in found
+            for resource, ledger in listed
             if resource["metadata"]["namespace"] in allowed
         ]
         return PoolList(at=view.time(now), pools=view.ordered(shown))
@@ -70,18 +70,18 @@ class InCluster:
     async def trends(self, viewer: Viewer, namespace: str, name: str, hours: int) -> Trends:
         """Return the last hours of a pool."""
         await self._identity.require(viewer, "get", namespace, name)
-        found = await self._reader.trends(namespace, name, hours)
-        if found is None:
+        listed = await self._reader.trends(namespace, name, hours)
+        if listed is None:
             raise _not_found(namespace, name)
-        return Trends(pool=f"{namespace}/{name}", hours=[view.trend_view(hour) for hour in found])
+        return Trends(pool=f"{namespace}/{name}", hours=[view.trend_view(hour) for hour in listed])
 
     async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:
         """Return the newest claims of a pool."""
         await self._identity.require(viewer, "get", namespace, name)
-        found = await self._reader.claims(namespace, name, most)
-        if found is None:
+        listed = await self._reader.claims(namespace, name, most)
+        if listed is None:
             raise _not_found(namespace, name)
-        return Claims(pool=f"{namespace}/{name}", claims=[view.claim_view(claim) for claim in found])
+        return Claims(pool=f"{namespace}/{name}", claims=[view.claim_view(claim) for claim in listed])
 
     async def _visible(self, facts: PoolFacts, viewer: Viewer, namespace: str) -> ClusterFacts:
         """Return what a viewer may see of a pool's Jobs, pods and Events."""

@@ -55,7 +55,7 @@ class Viewer:
 
     @property
     def key(self) -> str:
-        """Tells users with different rights apart."""
+        """Text that differs between users with different rights."""
         return repr(
             (self.name, sorted(self.user.get("groups") or ()), sorted((self.user.get("extra") or {}).items()))
         )
@@ -68,7 +68,7 @@ class Proxy:
     Attributes:
         user_header: In which it names the user; empty: there is none.
         groups_header: In which it lists their groups, comma-separated.
-        trusted: Networks that it may ask from; whoever else sends the header is refused.
+        trusted: Networks that it may ask from; another sender of the header is refused.
     """
 
     user_header: str = ""
@@ -107,8 +107,8 @@ class _Kept(Generic[T]):
 
     def get(self, key: str) -> tuple[T] | None:
         """Return the answer in a tuple, or None."""
-        known = self._answers.get(key)
-        return (known[1],) if known is not None and known[0] > self._clock() else None
+        cached = self._answers.get(key)
+        return (cached[1],) if cached is not None and cached[0] > self._clock() else None
 
     def put(self, key: str, answer: T, seconds: float) -> None:
         """Keep an answer; where too many are kept, the oldest goes."""
@@ -176,9 +176,9 @@ class Identity:
             if value
         }
         key = f"{viewer.key} {attributes}"
-        known = self._rights.get(key)
-        if known is not None:
-            return known[0]
+        cached = self._rights.get(key)
+        if cached is not None:
+            return cached[0]
         allowed = await self._cluster.user_may(viewer.user, attributes)
         self._rights.put(key, allowed, RIGHT_SECONDS)
         return allowed
@@ -193,9 +193,9 @@ class Identity:
 
     async def _user_of(self, token: str) -> Json | None:
         key = sha256(token.encode()).hexdigest()
-        known = self._users.get(key)
-        if known is not None:
-            return known[0]
+        cached = self._users.get(key)
+        if cached is not None:
+            return cached[0]
         user = await self._cluster.user_of(token)
         self._users.put(key, user, TOKEN_SECONDS if user else REFUSED_SECONDS)
         return user

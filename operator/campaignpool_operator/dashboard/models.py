@@ -310,11 +310,11 @@ class PoolView(PoolSummary):
     runs: list[RunView] | None = None
     """The latest seeding runs, the latest first."""
     jobs: list[JobView] | None = None
-    """Its Jobs that are active or failed, and the latest others; absent for who may not list Jobs."""
+    """Its Jobs that are active or failed, and the latest others; absent for viewers who may not list Jobs."""
     events: list[EventView] | None = None
-    """The latest Events on the resource; absent for who may not list Events."""
+    """The latest Events on the resource; absent for viewers who may not list Events."""
     hidden: list[str] = Field(default_factory=list)
-    """What whoever asks may not see."""
+    """What the viewer may not see."""
 
 
 class PoolList(View):

@@ -50,7 +50,7 @@ def described(condition: Condition) -> ConditionView:
 
 
 def explain(pool: PoolView) -> Node:
-    """Return why a pool is as it is, as a tree."""
+    """Return the state of a pool and its causes, as a tree."""
     status = pool.status
     text = (
         f"{pool.pool} wants {status.desired} campaigns, has {status.ready} ready, and {status.seeding} are being made"

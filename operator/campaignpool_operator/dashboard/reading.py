@@ -55,15 +55,15 @@ class Shared:
     async def get(self, key: object, seconds: float, compute: Callable[[], Awaitable[T]]) -> T:
         """Return the answer for a key; raise what computing it raises."""
         now = time.monotonic()
-        known = self._answers.get(key)
-        if known is None or known[0] <= now:
+        cached = self._answers.get(key)
+        if cached is None or cached[0] <= now:
             for old in [old for old, (until, task) in self._answers.items() if until <= now and task.done()]:
                 del self._answers[old]
             task = asyncio.ensure_future(compute())
             task.add_done_callback(_seen)
-            known = self._answers[key] = (now + seconds, task)
-        # Whoever goes away does not end it for the others.
-        result: T = await asyncio.shield(known[1])
+            cached = self._answers[key] = (now + seconds, task)
+        # A viewer who goes away does not end it for the others.
+        result: T = await asyncio.shield(cached[1])
         return result
 
     def close(self) -> None:
@@ -178,8 +178,8 @@ class Reader:
         return await self._shared.get(key, POOL_SECONDS, lambda: self._of(namespace, name, read))
 
     async def _resources(self) -> list[Json]:
-        found = [await self._cluster.pools(namespace) for namespace in self._namespaces or (None,)]
-        return [resource for resources in found for resource in resources]
+        listed = [await self._cluster.pools(namespace) for namespace in self._namespaces or (None,)]
+        return [resource for resources in listed for resource in resources]
 
     async def _pools(self) -> list[tuple[Json, LedgerFacts]]:
         resources = await self.resources()
@@ -195,12 +195,12 @@ class Reader:
         urls = await asyncio.gather(*map(url, resources))
         facts: dict[str, LedgerFacts] = {}
         by_url: dict[str, list[str]] = {}
-        for resource, found in zip(resources, urls, strict=True):
+        for resource, address in zip(resources, urls, strict=True):
             key = _key(resource)
-            if isinstance(found, CampaignPoolError):
-                facts[key] = LedgerFacts(message=found.message)
+            if isinstance(address, CampaignPoolError):
+                facts[key] = LedgerFacts(message=address.message)
             else:
-                by_url.setdefault(found, []).append(key)
+                by_url.setdefault(address, []).append(key)
         for part in await asyncio.gather(*(self._days(address, keys) for address, keys in by_url.items())):
             facts |= part
         return [(resource, facts[_key(resource)]) for resource in resources]

@@ -28,7 +28,7 @@ class Verdict:
         until: When the stock is used up, for Until; None: claims are too rare to tell.
         stock_seconds: How long the stock would last without a refill; None: claims are too rare to tell.
         refill_seconds: How long a refill takes; None: it was not measured yet.
-        claims_per_hour: The pace of the last ten minutes; None: not known.
+        claims_per_hour: The pace of the last ten minutes; None: not figures.
     """
 
     answer: Answer
@@ -40,7 +40,7 @@ class Verdict:
     claims_per_hour: float | None = None
 
 
-_NOT_KNOWN = Verdict("Unknown", "Not known", "The operator has not reconciled this pool yet: check that it runs.")
+_NOT_KNOWN = Verdict("Unknown", "Not figures", "The operator has not reconciled this pool yet: check that it runs.")
 _AFTER = {
     "Clone": "After that each claim makes its own campaign, which is slower.",
     "Wait": "After that claims wait.",
@@ -58,7 +58,7 @@ def verdict(
         status: The pool's.
         now: The time.
         deleting: The resource is being deleted.
-        ten_minutes: Claims on the master pool in the last ten minutes; None: not known.
+        ten_minutes: Claims on the master pool in the last ten minutes; None: not figures.
     """
     if not status.conditions:
         return _NOT_KNOWN
@@ -67,33 +67,33 @@ def verdict(
     pace = None if ten_minutes is None else ten_minutes / _TEN_MINUTES
     stock = anybody / pace if pace else None
     refill = status.sizing.lead_time_seconds if status.sizing else None
-    known = replace(
+    figures = replace(
         _NOT_KNOWN,
         stock_seconds=stock,
         refill_seconds=refill,
         claims_per_hour=None if pace is None else pace * 3600,
     )
     if deleting:
-        return replace(known, answer="No", text="No", detail="The pool is being deleted: claims fail with CP001.")
+        return replace(figures, answer="No", text="No", detail="The pool is being deleted: claims fail with CP001.")
     if anybody == 0:
-        return _empty(on_empty, known)
+        return _empty(on_empty, figures)
     detail = f"{_campaigns(anybody)} ready for anybody"
     if others := status.ready - anybody:
-        detail += f", {others} more for known owners"
+        detail += f", {others} more for figures owners"
     if status.ready < status.desired and status.seeding == 0:
         until = None if stock is None else _rounded(now, timedelta(seconds=stock))
         text = "Yes, until about {until}" if until else f"Yes, for the next {_claims(anybody)}"
         detail = f"{detail}, and none is being made. {_AFTER[on_empty]}"
-        return replace(known, answer="Until", text=text, detail=detail, until=until)
-    return replace(known, answer="Yes", text="Yes, from the pool", detail=f"{detail}.")
+        return replace(figures, answer="Until", text=text, detail=detail, until=until)
+    return replace(figures, answer="Yes", text="Yes, from the pool", detail=f"{detail}.")
 
 
-def _empty(on_empty: str, known: Verdict) -> Verdict:
+def _empty(on_empty: str, figures: Verdict) -> Verdict:
     if on_empty == "Clone":
         detail = "No campaign is ready: each claim makes its own, in its transaction."
-        return replace(known, answer="Slower", text="Yes, but slower", detail=detail)
+        return replace(figures, answer="Slower", text="Yes, but slower", detail=detail)
     fails = "claims wait, and fail with CP002 if they do not" if on_empty == "Wait" else "claims fail with CP002"
-    return replace(known, answer="No", text="No", detail=f"No campaign is ready: {fails}.")
+    return replace(figures, answer="No", text="No", detail=f"No campaign is ready: {fails}.")
 
 
 def _campaigns(count: int) -> str:
@@ -105,7 +105,7 @@ def _claims(count: int) -> str:
 
 
 def _rounded(now: datetime, lasts: timedelta) -> datetime:
-    """Return when the stock is used up; beyond an hour it is known to five minutes only."""
+    """Return when the stock is used up; beyond an hour it is figures to five minutes only."""
     until = now + lasts
     if lasts <= timedelta(hours=1):
         return until.replace(second=0, microsecond=0)

@@ -56,7 +56,7 @@ class LedgerFacts:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What was read of one pool's surroundings in the cluster; None: whoever asks may not see it."""
+    """What was read of one pool's surroundings in the cluster; None: the viewer may not see it."""
 
     jobs: Sequence[Mapping[str, Any]] | None = None
     events: Sequence[Mapping[str, Any]] | None = None
@@ -71,7 +71,7 @@ def summary(resource: Mapping[str, Any], facts: LedgerFacts, now: datetime) -> P
 def pool_view(resource: Mapping[str, Any], ledger: LedgerFacts, cluster: ClusterFacts, now: datetime) -> PoolView:
     """Return everything that is known of a pool."""
     metadata, raw_status = resource["metadata"], resource.get("status") or {}
-    known = ledger.message is None
+    readable = ledger.message is None
     return PoolView(
         **_summary(resource, ledger, now),
         uid=metadata["uid"],
@@ -80,9 +80,9 @@ def pool_view(resource: Mapping[str, Any], ledger: LedgerFacts, cluster: Cluster
         spec=dict(resource.get("spec") or {}),
         conditions=[described(condition) for condition in _status(resource).conditions],
         rollout=raw_status.get("rollout"),
-        ledger=LedgerView(known=known, message=ledger.message),
+        ledger=LedgerView(known=readable, message=ledger.message),
         claims=claims_view(ledger.claims) if ledger.claims else None,
-        runs=[run_view(run) for run in ledger.runs] if known else None,
+        runs=[run_view(run) for run in ledger.runs] if readable else None,
         jobs=None if cluster.jobs is None else [JobView.model_validate(job) for job in cluster.jobs],
         events=None if cluster.events is None else [EventView.model_validate(event) for event in cluster.events],
         hidden=list(cluster.hidden),

@@ -19,7 +19,7 @@ async def read_jobs(cluster: Cluster, pool: Mapping[str, Any], *, with_pods: boo
     Args:
         cluster: The Kubernetes API.
         pool: The CampaignPool.
-        with_pods: Whoever asks may list pods.
+        with_pods: The viewer may list pods.
         with_events: And Events.
 
     Raises:
@@ -31,10 +31,10 @@ async def read_jobs(cluster: Cluster, pool: Mapping[str, Any], *, with_pods: boo
     parsed = [job for item in listed if (job := managed.parse(item)) is not None]
     ordered = sorted(parsed, key=lambda job: (job.active, job.created_at, job.number), reverse=True)
     shown = ordered[: max(JOBS_SHOWN, sum(job.active for job in ordered))]
-    found = await cluster.pods(namespace, chosen) if with_pods and shown else []
+    listed_pods = await cluster.pods(namespace, chosen) if with_pods and shown else []
     result = []
     for job in shown:
-        mine = [dict(pod) for pod in managed.owned(found, job.uid)]
+        mine = [dict(pod) for pod in managed.owned(listed_pods, job.uid)]
         warnings: list[Json] = []
         if with_events and job.state != "Succeeded":
             for uid_of_object in pods.wants_events(job, mine):
