@@ -104,7 +104,7 @@ def _stock(pool: PoolView) -> Iterator[tuple[str, str]]:
     extra = [f"{status.stale} of an older revision"] if status.stale else []
     extra += [f"{status.failed} failed"] if status.failed else []
     making = "none is" if status.seeding == 0 else f"{status.seeding} are"
-    text = f"{status.ready} of {status.desired} are ready, {making} being making"
+    text = f"{status.ready} of {status.desired} are ready, {making} being made"
     yield "STOCK", ", ".join([text, *extra])
     lasts = f"without a refill for {duration(answer.stock_seconds)}" if answer.stock_seconds is not None else ""
     pace = f"{answer.claims_per_hour:.0f} claims an hour" if answer.claims_per_hour is not None else ""
@@ -153,7 +153,7 @@ def _work(pool: PoolView) -> Iterator[tuple[str, str]]:
         )
     lacking = [owner for owner in status.owners if owner.ready < owner.desired]
     for owner in lacking[:_OWNERS_SHOWN]:
-        yield "OWNER", f"{owner.name} has {owner.ready} of {owner.desired}, {owner.seeding} are being making"
+        yield "OWNER", f"{owner.name} has {owner.ready} of {owner.desired}, {owner.seeding} are being made"
     if len(lacking) > _OWNERS_SHOWN:
         yield "OWNER", f"and {len(lacking) - _OWNERS_SHOWN} more lack campaigns"
     for job in pool.jobs or ():

@@ -158,7 +158,7 @@ def test_an_explanation_leads_from_the_condition_to_the_pods_event() -> None:
         },
         {"Degraded": ("True", "ImagePullBackOff", message)},
     )
-    failed = warning("Failed", 'failed to resolve "seeder:9": not shown')
+    failed = warning("Failed", 'failed to resolve "seeder:9": not found')
     jobs = [workloads._job(job(), [pod()], [failed], judged=True)]
     shown = view.pool_view(pool, LedgerFacts(), ClusterFacts(jobs=jobs, events=[]), NOW)
     assert shown.problem is not None
@@ -191,7 +191,7 @@ def test_an_explanation_leads_to_what_the_database_refused() -> None:
 
 def test_a_database_that_was_not_read_hides_its_facts_only() -> None:
     shown = view.pool_view(resource(), LedgerFacts(message="no route"), ClusterFacts(), NOW)
-    assert (shown.ledger.viewers, shown.ledger.message) == (False, "no route")
+    assert (shown.ledger.known, shown.ledger.message) == (False, "no route")
     assert (shown.runs, shown.claims, shown.day) == (None, None, None)
     assert shown.status.ready == 3
 

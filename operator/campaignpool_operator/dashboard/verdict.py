@@ -28,7 +28,7 @@ class Verdict:
         until: When the stock is used up, for Until; None: claims are too rare to tell.
         stock_seconds: How long the stock would last without a refill; None: claims are too rare to tell.
         refill_seconds: How long a refill takes; None: it was not measured yet.
-        claims_per_hour: The pace of the last ten minutes; None: not figures.
+        claims_per_hour: The pace of the last ten minutes; None: not known.
     """
 
     answer: Answer
@@ -40,7 +40,7 @@ class Verdict:
     claims_per_hour: float | None = None
 
 
-_NOT_KNOWN = Verdict("Unknown", "Not figures", "The operator has not reconciled this pool yet: check that it runs.")
+_NOT_KNOWN = Verdict("Unknown", "Not known", "The operator has not reconciled this pool yet: check that it runs.")
 _AFTER = {
     "Clone": "After that each claim makes its own campaign, which is slower.",
     "Wait": "After that claims wait.",
@@ -58,7 +58,7 @@ def verdict(
         status: The pool's.
         now: The time.
         deleting: The resource is being deleted.
-        ten_minutes: Claims on the master pool in the last ten minutes; None: not figures.
+        ten_minutes: Claims on the master pool in the last ten minutes; None: not known.
     """
     if not status.conditions:
         return _NOT_KNOWN
@@ -79,7 +79,7 @@ def verdict(
         return _empty(on_empty, figures)
     detail = f"{_campaigns(anybody)} ready for anybody"
     if others := status.ready - anybody:
-        detail += f", {others} more for figures owners"
+        detail += f", {others} more for known owners"
     if status.ready < status.desired and status.seeding == 0:
         until = None if stock is None else _rounded(now, timedelta(seconds=stock))
         text = "Yes, until about {until}" if until else f"Yes, for the next {_claims(anybody)}"
@@ -105,7 +105,7 @@ def _claims(count: int) -> str:
 
 
 def _rounded(now: datetime, lasts: timedelta) -> datetime:
-    """Return when the stock is used up; beyond an hour it is figures to five minutes only."""
+    """Return when the stock is used up; beyond an hour it is known to five minutes only."""
     until = now + lasts
     if lasts <= timedelta(hours=1):
         return until.replace(second=0, microsecond=0)
