@@ -140,13 +140,14 @@ def test_an_idle_pool_is_never_written(operator: Operator, game: Game) -> None:
 
 def test_a_change_of_the_template_is_rolled_out_and_undone(game: Game) -> None:
     game.put_secret()
-    game.create(size=2)
+    game.create(size=2, maxSize=2)
     filled(game)
     first = game.status()["rollout"]["revision"]
     template = "(SELECT id FROM campaigns WHERE is_master_template)"
     game.fetch(f"UPDATE weapons SET name = name || '!' WHERE campaign_id = {template}")
     game.annotate(refresh="now")
     eventually(lambda: game.status()["rollout"]["revision"] > first, "a revision was frozen")
+    eventually(lambda: game.revisions() == {game.status()["rollout"]["revision"]}, "all are of the new revision")
     game.has("TemplateCurrent", "True", "TemplateUnchanged")
     (noticed,) = [message for _, reason, message in game.events() if reason == "TemplateChanged"]
     assert "public.weapons (" in noticed
@@ -165,8 +166,8 @@ def test_a_change_of_the_template_is_rolled_out_and_undone(game: Game) -> None:
     game.has("RolloutStalled", "False")
     eventually(lambda: not game.fetch("SELECT FROM campaign_pool.template_change"), "answered")
 
-    game.patch(claims={"allowStale": False})
     eventually(lambda: game.revisions() == {second + 1}, "all are of the new revision")
+    assert game.count_events("Normal", "RolloutComplete")
     game.patch(template={"revision": second})
     eventually(lambda: game.revisions() == {second}, "undone")
     assert filled(game)["rollout"]["phase"] == "Complete"

@@ -148,3 +148,23 @@ async def test_a_canary_of_two_finds_what_one_campaign_does_not_show(connection:
     with pytest.raises(BlueprintError, match="there are two already"):
         await put_into_service(connection, Canary(2))
     assert await put_into_service(connection, Canary(1)) is not None
+
+
+async def test_outdated_campaigns_are_counted_where_they_are_replaced(connection: Connection) -> None:
+    await small.filled(connection, 2)
+    for strategy, outdated in (("RollingUpdate", 2), ("OnReplenish", 0), ("Paused", 0)):
+        await small.put(connection, small.spec(2, rollout={"strategy": strategy}))
+        counts = (await pools.observe(connection, POOL)).owners[""]
+        assert (counts.claimable, counts.stale, counts.outdated) == (2, 2, outdated)
+    await small.put(connection, small.spec(2, claims={"allowStale": False}))
+    counts = (await pools.observe(connection, POOL)).owners[""]
+    assert (counts.claimable, counts.outdated) == (0, 0), "no claim may give them: they are not there"
+
+
+async def test_health_counts_what_claims_may_give(connection: Connection) -> None:
+    await small.filled(connection, 2)
+    await small.put(connection, small.spec(2, size=2, claims={"allowStale": False}))
+    row = await connection.fetchrow("SELECT * FROM campaign_pool.health($1)", POOL)
+    assert row
+    assert (row["state"], row["ready"]) == ("empty", 0)
+    assert tuple(await connection.fetchrow("SELECT ready, stale FROM campaign_pool.pools") or ()) == (0, 2)

@@ -352,7 +352,8 @@ class Claims(RuleBasedStateMachine):
         if not views:
             return  # before the first step
         stale = sum(revision != model.revision for _, revision in model.ready.values())
-        assert (views[0]["ready"], views[0]["stale"]) == (len(model.ready), stale)
+        usable = len(model.ready) - (0 if self.wanted.claims.allow_stale else stale)
+        assert (views[0]["ready"], views[0]["stale"]) == (usable, stale)
         assert views[0]["retiring"] == len(model.retiring)
         assert views[0]["claims_of_day"] == len(model.claimed) == sum(count.claimed for count in counts)
         assert sum(count.ready for count in counts) == len(model.ready)

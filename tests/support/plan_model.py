@@ -154,6 +154,7 @@ class Model:
             count[item.state] += 1
             count["stale"] += item.state == "ready" and item.revision != current
             count["unusable"] += item.state == "ready" and not self._is_usable(item)
+            count["outdated"] += item.state == "ready" and self._is_outdated(item)
             count["held"] += self._is_held(item)
         return {owner: OwnerCounts(**count) for owner, count in result.items()}
 
@@ -161,13 +162,17 @@ class Model:
         current = self.revision.id if self.revision else 0
         return item.revision == current or (self.spec.claims.allow_stale and item.revision < current)
 
+    def _is_outdated(self, item: Campaign) -> bool:
+        replaces = self.spec.rollout.strategy == "RollingUpdate"
+        return replaces and self._is_usable(item) and self.revision is not None and item.revision != self.revision.id
+
     def _is_held(self, item: Campaign) -> bool:
         return item.state == "retiring" and item.retry_at is not None and item.retry_at > self.now
 
     def end(self) -> object:
         """Return what has to be the same whatever was interrupted: names, numbers and times of Jobs are left out."""
         owners = {
-            owner: (counts.claimable, counts.held, counts.retiring - counts.held, counts.seeding)
+            owner: (counts.claimable, counts.outdated, counts.held, counts.retiring - counts.held, counts.seeding)
             for owner, counts in self._counts().items()
         }
         open_ = sorted(item.job for item in self.runs.values() if item.outcome is None)
@@ -179,6 +184,12 @@ class Model:
         """Return how many campaigns of an owner a claim may give."""
         return sum(
             1 for item in self.campaigns if (item.owner, item.state) == (owner, "ready") and self._is_usable(item)
+        )
+
+    def outdated(self, owner: str) -> int:
+        """Return how many of them new ones are to replace."""
+        return sum(
+            1 for item in self.campaigns if (item.owner, item.state) == (owner, "ready") and self._is_outdated(item)
         )
 
     def promised(self, owner: str) -> int:
@@ -276,9 +287,12 @@ class Model:
 
     def _retire(self, owner: str, keep: int) -> None:
         ready = [at for at, item in enumerate(self.campaigns) if (item.owner, item.state) == (owner, "ready")]
-        ready.sort(key=lambda at: (self._is_usable(self.campaigns[at]), self.campaigns[at].revision))
+        ready.sort(key=lambda at: self._order(self.campaigns[at]))
         for at in ready[: max(0, len(ready) - keep)]:
             self.campaigns[at] = self.campaigns[at]._replace(state="retiring")
+
+    def _order(self, item: Campaign) -> tuple[bool, bool, int]:
+        return self._is_usable(item), not self._is_outdated(item), item.revision
 
     def _retire_one(self) -> None:
         for at, item in enumerate(self.campaigns):

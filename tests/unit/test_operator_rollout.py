@@ -7,15 +7,16 @@ from campaignpool.api.status import CampaignPoolStatus, RolloutStatus
 from campaignpool.blueprint.canary import Canary
 from campaignpool.blueprint.changes import Changes, TableChange
 from campaignpool.ledger.pools import OwnerCounts
+from campaignpool.ledger.seeding import Run
 from campaignpool.ledger.templates import Refused
 from campaignpool_operator.facts import Fault, Observed, TemplateFacts
-from campaignpool_operator.plan.actions import CreateJob, InstallRevision, UseRevision
+from campaignpool_operator.plan.actions import CreateJob, InstallRevision, Retire, UseRevision
 from campaignpool_operator.plan.plan import plan
-from campaignpool_operator.plan.rollout import decide
+from campaignpool_operator.plan.rollout import Rollout, decide
 from campaignpool_operator.status import rollout
 from campaignpool_operator.status.project import project
 from campaignpool_operator.text import stamp
-from tests.support.pools import HASH, NOW, ago, compiled, ledger, observed, pool, spec
+from tests.support.pools import HASH, NOW, ago, compiled, job, ledger, observed, pool, run, spec
 
 FULL = {"": OwnerCounts(ready=5)}
 CHANGED = "t1-1234567890abcdef"
@@ -126,8 +127,95 @@ def test_a_chosen_revision_is_used_and_filled_although_the_template_is_broken() 
 
 def test_campaigns_of_later_revisions_are_retired_and_replaced_at_once() -> None:
     undone = plan(chosen(1, ledger=ledger({"": OwnerCounts(ready=5, stale=4, unusable=4)}, kept=(1, 3))))
-    assert [(item.keep, item.count) for item in undone.actions if hasattr(item, "keep")] == [(1, 4)]
+    assert [(item.keep, item.count) for item in undone.actions if isinstance(item, Retire)] == [(1, 4)]
     assert [item.count for item in undone.actions if isinstance(item, CreateJob)] == [4]
+
+
+def rolling(ready: int, stale: int, max_size: int = 20, *runs: Run, **changes: object) -> Observed:
+    strategy = str(changes.pop("strategy", "RollingUpdate"))
+    outdated = stale if strategy == "RollingUpdate" else 0
+    retiring = int(str(changes.pop("retiring", 0)))
+    counts = OwnerCounts(ready=ready, stale=stale, outdated=outdated, retiring=retiring)
+    rollout_spec = {"strategy": strategy, "minReady": changes.pop("minReady", "50%")}
+    wanted = spec(size=10, maxSize=max_size, rollout=rollout_spec)
+    return seen(fingerprint="f", spec=wanted, ledger=ledger({"": counts}, *runs), **changes)
+
+
+def kept(looked: Observed) -> list[int]:
+    return [item.keep for item in plan(looked).actions if isinstance(item, Retire)]
+
+
+def created(looked: Observed) -> list[int]:
+    return [item.count for item in plan(looked).actions if isinstance(item, CreateJob)]
+
+
+@pytest.mark.parametrize(
+    ("ready", "stale", "max_size", "makes", "keeps"),
+    [
+        (10, 10, 20, [10], []),
+        (10, 10, 13, [3], []),
+        (13, 10, 13, [], [10]),
+        (20, 10, 20, [], [10]),
+        (10, 0, 20, [], []),
+        (7, 7, 20, [10], []),
+    ],
+)
+def test_new_ones_are_made_beside_the_old_ones_as_far_as_max_size_allows(
+    ready: int, stale: int, max_size: int, makes: list[int], keeps: list[int]
+) -> None:
+    looked = rolling(ready, stale, max_size)
+    assert (created(looked), kept(looked)) == (makes, keeps)
+
+
+def test_without_room_old_ones_go_first_down_to_min_ready() -> None:
+    assert kept(rolling(10, 10, 10)) == [5]
+    assert kept(rolling(10, 2, 10)) == [8]
+    assert kept(rolling(10, 10, 10, minReady="85%")) == [9]
+    assert kept(rolling(10, 10, 10, minReady="0%")) == [0]
+
+
+def test_old_ones_stay_while_campaigns_are_underway_or_cannot_be_made() -> None:
+    failing, retiring = rolling(10, 10, 10, run(1, "Failed")), rolling(8, 8, 10, retiring=2)
+    for looked in (failing, retiring, rolling(7, 7, 10, jobs=(job(count=3),))):
+        assert kept(looked) == []
+        assert plan(looked).rollout.stalled is None
+
+
+def test_a_pool_whose_size_lets_nothing_be_replaced_says_so() -> None:
+    result = plan(rolling(10, 10, 10, minReady="100%"))
+    assert result.rollout.stalled is not None
+    assert result.rollout.stalled.reason is Reason.NO_ROOM
+    assert result.actions == ()
+
+
+@pytest.mark.parametrize("strategy", ["OnReplenish", "Paused"])
+def test_other_strategies_replace_nothing(strategy: str) -> None:
+    for max_size in (10, 20):
+        result = plan(rolling(10, 10, max_size, strategy=strategy))
+        assert (result.actions, result.rollout.stalled) == ((), None)
+    assert created(rolling(7, 7, strategy=strategy)) == [3]
+
+
+def test_campaigns_that_no_claim_may_give_lack_whatever_the_strategy() -> None:
+    wanted = spec(claims={"allowStale": False}, rollout={"strategy": "OnReplenish"})
+    looked = observed(spec=wanted, ledger=ledger({"": OwnerCounts(ready=5, stale=4, unusable=4)}))
+    assert (created(looked), kept(looked)) == ([4], [1])
+
+
+def test_a_pause_freezes_nothing_but_the_first_revision_and_what_a_person_chose() -> None:
+    paused = {"strategy": "Paused"}
+    looked = seen(change(10, 11), spec=spec(rollout=paused))
+    assert decide(looked) == Rollout(waits=True)
+    assert figures(looked).phase == "Paused"
+    assert decide(seen(spec=spec(rollout=paused), ledger=ledger(revision=None))).action is not None
+    wanted = spec(rollout=paused, template={"where": "is_master_template", "revision": 3})
+    assert decide(chosen(3, spec=wanted)).action == UseRevision(3)
+
+
+def test_what_stays_until_claims_take_it_is_waited_for() -> None:
+    assert figures(rolling(10, 10, strategy="OnReplenish")).phase == "Waiting"
+    assert figures(rolling(10, 10, strategy="Paused")).phase == "Paused"
+    assert figures(rolling(10, 10)).phase == "Progressing"
 
 
 def figures(looked: Observed) -> RolloutStatus:
@@ -137,12 +225,14 @@ def figures(looked: Observed) -> RolloutStatus:
 
 
 def test_the_status_says_how_far_it_is_and_since_when() -> None:
-    half = figures(seen(fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=2)}, kept=(1,))))
+    half = figures(seen(fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=2, outdated=2)}, kept=(1,))))
     assert (half.revision, half.kept, half.updated, half.stale) == (1, [1], 3, 2)
     assert (half.phase, half.since) == ("Progressing", stamp(NOW))
     before = half.model_copy(update={"since": stamp(ago(60))})
     status = CampaignPoolStatus(rollout=before)
-    later = seen(fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=1)}), pool=pool(status=status))
+    later = seen(
+        fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=1, outdated=1)}), pool=pool(status=status)
+    )
     assert figures(later).since == stamp(ago(60))
     done = seen(fingerprint="f", pool=pool(status=status))
     assert (figures(done).phase, figures(done).since) == ("Complete", stamp(NOW))
@@ -166,8 +256,11 @@ def test_events_tell_of_a_stall_once_and_of_its_end() -> None:
     assert (event.type, event.reason) == ("Warning", Reason.SHRINK_UNCONFIRMED)
     assert list(rollout.events(stalled, stalled)) == []
     assert [item.reason for item in rollout.events(stalled, worse)] == [Reason.SHRINK_UNCONFIRMED]
-    assert [item.reason for item in rollout.events(stalled, fine)] == [Reason.ROLLOUT_RESUMED]
-    progressing = status(seen(fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=2)})))
+    assert [item.reason for item in rollout.events(stalled, fine)] == [
+        Reason.ROLLOUT_RESUMED,
+        Reason.ROLLOUT_COMPLETE,
+    ]
+    progressing = status(seen(fingerprint="f", ledger=ledger({"": OwnerCounts(ready=5, stale=2, outdated=2)})))
     assert [item.message for item in rollout.events(progressing, fine)] == [
         "All 5 ready campaigns are of revision 1."
     ]

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from math import ceil
 from uuid import UUID
 
 import pytest
@@ -15,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import MASTER
+from campaignpool.api.resource import MASTER, share
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan import plan as module
-from campaignpool_operator.plan.actions import CreateJob, DeleteJob, FinishRun, InstallRevision, Prune
+from campaignpool_operator.plan.actions import CreateJob, DeleteJob, FinishRun, InstallRevision, Prune, Retire
 from campaignpool_operator.plan.failures import Failures
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.plan.rollout import Rollout
@@ -57,6 +58,10 @@ def models(draw: st.DrawFn) -> Model:
         paused=draw(st.booleans()) and draw(st.booleans()),
         owners=[{"id": owner, "size": draw(st.integers(0, 5))} for owner in draw(st.sets(st.sampled_from("ab")))],
         claims={"allowStale": draw(st.booleans())},
+        rollout={
+            "strategy": draw(st.sampled_from(["RollingUpdate", "RollingUpdate", "OnReplenish", "Paused"])),
+            "minReady": draw(st.sampled_from(["0%", "50%", "100%"])),
+        },
     )
     generation = draw(st.integers(1, 2))
     first = revision()
@@ -65,6 +70,7 @@ def models(draw: st.DrawFn) -> Model:
     if serves and draw(st.booleans()) and draw(st.booleans()):  # a person chose one, or one that there is not
         chosen = draw(st.integers(1, 3))
         wanted = wanted.model_copy(update={"template": wanted.template.model_copy(update={"revision": chosen})})
+    freezes = wanted.template.revision is None and wanted.rollout.strategy != "Paused"
     model = Model(
         wanted,
         pool(generation=generation),
@@ -72,7 +78,7 @@ def models(draw: st.DrawFn) -> Model:
         kept[serves] if serves else None,
         kept if serves else {},
         fates=draw(st.lists(st.booleans(), max_size=4)),
-        refuses=wanted.template.revision is None and draw(st.booleans()) and draw(st.booleans()),
+        refuses=freezes and draw(st.booleans()) and draw(st.booleans()),
     )
     for number in range(1, draw(st.integers(0, 4)) + 1):
         _draw_run(draw, model, number, draw(st.sampled_from(OWNERS)), generation)
@@ -128,10 +134,13 @@ def within_limits(model: Model, todo: Plan) -> None:
     wanted = shares(model.spec)
     for action in todo.actions:
         if isinstance(action, CreateJob):
-            ready = (
-                model.usable(action.owner) if model.spec.claims.allow_stale else 0
-            )  # another may be installed first
+            # Another revision may be installed first.
+            ready = model.usable(action.owner) - model.outdated(action.owner) if model.spec.claims.allow_stale else 0
             assert ready + model.promised(action.owner) + action.count <= wanted[action.owner], action
+        if isinstance(action, Retire):
+            usable, share_of_all = model.usable(action.owner), share(model.spec.rollout.min_ready)
+            least = ceil(share_of_all * wanted.get(action.owner, 0))
+            assert min(usable, action.keep) >= min(usable, least), action
 
 
 @drawn
@@ -144,6 +153,7 @@ def test_plans_reach_an_end_and_what_is_wanted(model: Model) -> None:
     held = sum(counts.held for counts in model.seen().ledger.owners.values())  # type: ignore[union-attr]
     assert held == 0, "they are tried again"
     counts = model.seen().ledger.owners  # type: ignore[union-attr]
+    assert plan(model.seen()).rollout.stalled or not any(count.outdated for count in counts.values())
     ready = {owner: count.claimable for owner, count in counts.items() if count.claimable}
     assert ready == {owner: share for owner, share in shares(model.spec).items() if share}
 

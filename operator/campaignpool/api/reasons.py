@@ -256,6 +256,10 @@ class Reason(StrEnum):
         "The change of the template takes away more than `spec.template.maxShrink` of the rows of a table.",
         ("Correct the template. If the rows are meant to go, set the annotation `campaignpool.dev/confirm-shrink` to "
          "the value that the message shows."))
+    NO_ROOM = (
+        "NoRoom", "rollout",
+        "`spec.maxSize` leaves no room for new campaigns, and `spec.rollout.minReady` keeps old ones from going.",
+        "Raise `spec.maxSize` or lower `spec.rollout.minReady`.")
     CANARY_FAILED = (
         "CanaryFailed", "rollout",
         "Campaigns of a changed template or blueprint do not pass the check; the revision in service stays.",

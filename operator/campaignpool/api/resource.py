@@ -47,6 +47,12 @@ Duration = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^([0-9]{1
 """A duration as Kubernetes writes it, such as `90s`, `15m` or `1h30m`; Postgres reads it as an interval."""
 
 
+Percent = Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$")]
+
+
+"""A share in whole percent, from `0%` to `100%`."""
+
+
 SECRET_LABEL = (f"{GROUP}/database", "true")
 
 
@@ -99,6 +105,11 @@ PAUSED_BY = f"{GROUP}/paused-by"
 def seconds(duration: str) -> int:
     """Return the seconds of a `Duration`."""
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+def share(percent: str) -> float:
+    """Return the number of a `Percent`."""
+    return float(percent.removesuffix("%")) / 100
 
 
 _SECONDS = {"h": 3600, "m": 60, "s": 1}

@@ -1,9 +1,11 @@
 """The model of `spec.rollout`: how a change of the template reaches the campaigns of a pool."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from campaignpool.api.model import Model
-from campaignpool.api.resource import FILLED
+from campaignpool.api.resource import FILLED, Percent
 
 
 class Canary(Model):
@@ -16,6 +18,13 @@ class Canary(Model):
 class Rollout(Model):
     """How a change of the template or the blueprint reaches the pool."""
 
+    strategy: Literal["RollingUpdate", "OnReplenish", "Paused"] = "RollingUpdate"
+    """`RollingUpdate`: ready campaigns of other revisions are replaced, new ones before old ones go. `OnReplenish`:
+    nothing is replaced; what is made after claims is of the new revision. `Paused`: no revision is frozen, and
+    nothing is replaced."""
+    min_ready: Percent = "50%"
+    """Share of each owner's campaigns that stay claimable where old ones have to go first, because `maxSize` leaves
+    no room for new ones beside them."""
     canary: Canary = Field(default_factory=Canary, json_schema_extra=FILLED)
     """The check of a new revision: one that fails it does not go into service."""
     verify: str | None = Field(default=None, min_length=1, max_length=5000)

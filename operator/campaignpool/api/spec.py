@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.model import Model
-from campaignpool.api.resource import FILLED, MASTER, OPEN, Duration, Name, Quantity, rules
+from campaignpool.api.resource import FILLED, MASTER, OPEN, Duration, Name, Percent, Quantity, rules
 from campaignpool.api.rollout import Rollout
 from campaignpool.api.sizing import Sizing
 
@@ -56,14 +56,9 @@ class Template(Model):
     revision: int | None = Field(default=None, ge=1)
     """The revision to make campaigns from, one of `status.rollout.kept`. While this is set, no change of the template
     or the blueprint is rolled out. Campaigns of later revisions are given to nobody and are replaced at once."""
-    max_shrink: str = Field(default="30%", pattern=r"^(100|[1-9]?[0-9])%$")
+    max_shrink: Percent = "30%"
     """A change that takes away more than this share of the rows of any table is rolled out only once the annotation
     `campaignpool.dev/confirm-shrink` names it. `100%`: every change is rolled out."""
-
-    @property
-    def shrink(self) -> float:
-        """The share of `max_shrink` as a number."""
-        return float(self.max_shrink.removesuffix("%")) / 100
 
 
 class ConfigMapKeyRef(Model):

@@ -139,9 +139,10 @@ class RolloutStatus(StatusModel):
     """Ready campaigns of the revision in service."""
     stale: int = 0
     """Ready campaigns of other revisions."""
-    phase: Literal["Complete", "Progressing", "Stalled"]
-    """`Complete`: all ready campaigns are of the revision in service. `Progressing`: some are not yet. `Stalled`: a
-    change waits for a person; the condition RolloutStalled says for what."""
+    phase: Literal["Complete", "Progressing", "Waiting", "Paused", "Stalled"]
+    """`Complete`: none is stale. `Progressing`: stale ones are being replaced. `Waiting`: they stay until claims take
+    them (`OnReplenish`). `Paused`: they stay, or the template has changed, and `spec.rollout.strategy` is Paused or
+    `spec.paused` true. `Stalled`: a change waits for a person; the condition RolloutStalled says for what."""
     since: str = Field(json_schema_extra={"format": "date-time"})
     """Since when the revision in service is in this phase."""
 

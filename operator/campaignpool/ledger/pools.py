@@ -26,13 +26,15 @@ class OwnerCounts:
     """How many campaigns an owner has in each state.
 
     `imaging` campaigns have all their rows, and wait for required images before they are ready. Parts of `ready` are
-    `stale`, of another revision than the one in service, and `unusable`, which no claim may give. `held` is a part of
-    `retiring`: the database refused to delete these, so they are tried again later.
+    `stale`, of another revision than the one in service, and `unusable`, which no claim may give. Of the others, new
+    ones are to replace the `outdated`. `held` is a part of `retiring`: the database refused to delete these, so they
+    are tried again later.
     """
 
     ready: int = 0
     stale: int = 0
     unusable: int = 0
+    outdated: int = 0
     seeding: int = 0
     retiring: int = 0
     held: int = 0
@@ -117,6 +119,7 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
         "lifetime_seconds": seconds(claims.lifetime.default),
         "max_lifetime_seconds": seconds(claims.lifetime.maximum),
         "while_deleting": claims.while_deleting,
+        "replaces_outdated": spec.rollout.strategy == "RollingUpdate",
         "revision_history_limit": spec.rollout.revision_history_limit,
         "images_required": spec.images.required_for_ready and spec.images.copies,
     }

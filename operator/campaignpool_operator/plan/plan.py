@@ -5,7 +5,8 @@
 3. A changed blueprint or template is frozen as a new revision before anything is made from it; `rollout` decides it.
 4. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
    there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
-5. What owners have too much is retired and removed.
+5. What owners have too much is retired and removed. Outdated campaigns do not count as had, so that new ones are made
+   beside them before they go; where `maxSize` leaves no room for that, some go first.
 
 Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. The clocks
 are part of what was observed: the same input gives the same plan.
@@ -13,9 +14,10 @@ are part of what was observed: the same input gives the same plan.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import MASTER
+from campaignpool.api.resource import MASTER, share
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
@@ -108,8 +110,9 @@ class _State:
         return self.ledger.owners.get(owner, OwnerCounts())
 
     def there(self, owner: str) -> int:
-        """Return how many campaigns of an owner can be claimed, or will be once their images are copied."""
-        return self.counts(owner).claimable + self.counts(owner).imaging
+        """Return how many campaigns of an owner count as had: those that wait for images do, outdated ones do not."""
+        counts = self.counts(owner)
+        return counts.claimable - counts.outdated + counts.imaging
 
     def pods(self, job: ManagedJob) -> JobPods:
         return self.observed.pods.get(job.name, JobPods())
@@ -180,9 +183,13 @@ def plan(observed: Observed) -> Plan:
         actions.append(Quarantine(observed.changed))
     if rolling.action is not None:
         actions.append(rolling.action)
-    if not (spec.paused or failures.wait) and (observed.compiled is not None or _is_chosen(spec, ledger)):
+    seeds = not (spec.paused or failures.wait) and (observed.compiled is not None or _is_chosen(spec, ledger))
+    if seeds:
         actions += _creations(state, lacks)
-    surplus: list[Action] = [] if spec.paused else list(_surplus(state))
+    surplus = [] if spec.paused else list(_surplus(state))
+    if seeds and not surplus and not failures.count and _is_full(state) and _outdated(state, lacks):
+        surplus = list(_early(state, lacks))
+        rolling = rolling if surplus or rolling.stalled else replace(rolling, stalled=rollout.NO_ROOM)
     actions += surplus
     held = sum(counts.held for counts in ledger.owners.values())
     retiring = sum(counts.retiring for counts in ledger.owners.values()) - held
@@ -197,9 +204,8 @@ def plan(observed: Observed) -> Plan:
     )
     waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
     waits += [observed.template.next_in] if observed.template is not None else []
-    return replace(
-        result, actions=tuple(actions), next_check=min((wait for wait in waits if wait is not None), default=None)
-    )
+    next_check = min((wait for wait in waits if wait is not None), default=None)
+    return replace(result, actions=tuple(actions), next_check=next_check, rollout=rolling)
 
 
 def _asked(observed: Observed) -> Iterator[Drain | Release]:
@@ -250,10 +256,9 @@ def _is_chosen(spec: CampaignPoolSpec, ledger: Ledger) -> bool:
     return ledger.revision is not None and spec.template.revision in (ledger.revision.id, *ledger.kept)
 
 
-def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
+def _room(state: _State) -> int:
+    """Return for how many campaigns `maxSize` leaves room beside those that exist or were asked for from Jobs."""
     spec, ledger = state.spec, state.ledger
-    slots = min(spec.max_concurrent, spec.database.max_connections)
-    slots -= sum(1 for job in state.active if not state.seeded(job))
     # Rows that an active Job has reserved are counted as seeding; what it has yet to reserve is promised.
     promised = 0
     for job in state.active:
@@ -261,7 +266,13 @@ def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
         promised += max(0, state.remaining(job) - (run.reserved if run else 0))
     unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
     # What cannot be deleted takes no room, up to maxSize, as in `reserve` of the ledger.
-    room = spec.max_size - unclaimed - promised + min(sum(ledger.held.values()), spec.max_size)
+    return spec.max_size - unclaimed - promised + min(sum(ledger.held.values()), spec.max_size)
+
+
+def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
+    spec, ledger, room = state.spec, state.ledger, _room(state)
+    slots = min(spec.max_concurrent, spec.database.max_connections)
+    slots -= sum(1 for job in state.active if not state.seeded(job))
     usable = {owner: state.counts(owner).claimable for owner in lacks}
     for owner in sorted(lacks, key=lambda owner: (usable[owner] / state.shares[owner], owner)):
         count = min(lacks[owner], room)
@@ -287,6 +298,28 @@ def _surplus(state: _State) -> Iterator[Retire]:
             unusable = f", {counts.unusable} of them for no claim" if counts.unusable else ""
             reason = f"{counts.ready} are ready{unusable}, {share} are wanted"
             yield Retire(owner, keep, counts.ready - keep, reason)
+
+
+def _is_full(state: _State) -> bool:
+    """Return whether there is no room for new campaigns, and will be none by itself."""
+    counts = state.ledger.owners.values()
+    underway = any(item.seeding + item.imaging + item.retiring - item.held for item in counts)
+    return _room(state) <= 0 and not underway and not any(state.remaining(job) for job in state.active)
+
+
+def _outdated(state: _State, lacks: Mapping[str, int]) -> bool:
+    return any(state.counts(owner).outdated for owner in lacks)
+
+
+def _early(state: _State, lacks: Mapping[str, int]) -> Iterator[Retire]:
+    """Yield outdated campaigns to retire before new ones are made, as many as `minReady` allows."""
+    for owner, lack in sorted(lacks.items()):
+        counts = state.counts(owner)
+        least = ceil(share(state.spec.rollout.min_ready) * state.shares[owner])
+        count = min(lack, counts.outdated, counts.claimable - least)
+        if count > 0:
+            reason = f"maxSize leaves no room for new ones beside {counts.outdated} that are outdated"
+            yield Retire(owner, counts.ready - count, count, reason)
 
 
 def _answers(observed: Observed, ledger: Ledger) -> Iterator[AnswerTemplateChanges]:

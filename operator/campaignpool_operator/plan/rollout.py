@@ -7,7 +7,7 @@ until a person confirms it; one that could not be put into service, until someth
 from dataclasses import dataclass
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import CONFIRM_SHRINK, RETRY
+from campaignpool.api.resource import CONFIRM_SHRINK, RETRY, share
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.canary import Canary
 from campaignpool.blueprint.compilation import Compiled
@@ -37,10 +37,12 @@ class Rollout:
     Attributes:
         action: What puts another one into service; None: nothing is to be done, or `stalled` says why not.
         stalled: Why a change is not rolled out.
+        waits: There is a change, and the strategy Paused keeps it from being frozen.
     """
 
     action: InstallRevision | UseRevision | None = None
     stalled: Stall | None = None
+    waits: bool = False
 
 
 def decide(observed: Observed) -> Rollout:
@@ -59,6 +61,8 @@ def decide(observed: Observed) -> Rollout:
     reason = _changed(compiled, ledger.revision, facts)
     if reason is None:
         return Rollout()
+    if spec.rollout.strategy == "Paused":
+        return Rollout(waits=True)
     fingerprint = facts.changes.fingerprint if facts is not None else ""
     action = InstallRevision(compiled, reason, ledger.revision.id, fingerprint, canary)
     stall = _unconfirmed(spec, facts, observed.pool.confirmed) or _refused(observed, ledger, action)
@@ -96,7 +100,7 @@ def _unconfirmed(spec: CampaignPoolSpec, facts: TemplateFacts | None, confirmed:
 
     Tables that the blueprint no longer names do not count.
     """
-    tables, limit = facts.changes.tables if facts is not None else (), spec.template.shrink
+    tables, limit = facts.changes.tables if facts is not None else (), share(spec.template.max_shrink)
     lost = [item for item in tables if item.named and item.before - item.now > limit * item.before]
     if facts is None or not lost or confirmed == (name := short(facts.changes.fingerprint)):
         return None
@@ -127,3 +131,11 @@ _AGAIN = (
     "the pool goes on with the revision in service; this is tried again when the template, the blueprint, the "
     f"catalog or spec.rollout changes, or the annotation {RETRY} has a new value"
 )
+
+
+NO_ROOM = Stall(
+    Reason.NO_ROOM,
+    "spec.maxSize leaves no room for new campaigns beside those that are outdated, and spec.rollout.minReady keeps "
+    "these from going first: raise maxSize or lower minReady",
+)
+"""Why outdated campaigns are replaced only after claims."""

@@ -129,6 +129,8 @@ def _idle(work: _Work) -> Judgement:
         return "False", Reason.BACKOFF, f"Seeding pauses for {plan.failures.pause} s after a failure."
     if plan.lacking and plan.capped:
         return "False", Reason.TARGETS_EXCEED_MAX_SIZE, sentence(_capped(work.spec))
+    if plan.lacking and plan.rollout.stalled is not None:
+        return "False", plan.rollout.stalled.reason, sentence(plan.rollout.stalled.message)
     if plan.lacking and work.ledger.held:
         return "False", Reason.CAMPAIGNS_HELD, sentence(_held(work.ledger))
     return "False", Reason.UP_TO_DATE, "Nothing is left to do."

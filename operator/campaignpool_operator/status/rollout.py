@@ -1,9 +1,10 @@
 """The roll-out of a revision in the status, purely: its figures, whether it waits for a person, and Events."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from campaignpool.api.reasons import Reason, find
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus, RolloutStatus
 from campaignpool_operator.facts import Event, Observed
 from campaignpool_operator.plan.rollout import Rollout
@@ -12,29 +13,40 @@ from campaignpool_operator.text import stamp
 
 KIND = "RolloutStalled"
 
+_Phase: TypeAlias = Literal["Complete", "Progressing", "Waiting", "Paused", "Stalled"]
+
 
 def figures(observed: Observed, rolling: Rollout) -> RolloutStatus | None:
     """Return the figures of the roll-out: the last ones while none are known, None before the first revision."""
     ledger, before = observed.ledger, observed.pool.status.rollout
-    if observed.fault is not None or ledger is None:
+    if observed.fault is not None or ledger is None or observed.spec is None:
         return before
     if ledger.revision is None:
         return None
-    stale = sum(counts.stale for counts in ledger.owners.values())
-    phase: Literal["Complete", "Progressing", "Stalled"] = "Complete"
-    if rolling.stalled is not None:
-        phase = "Stalled"
-    elif stale or rolling.action is not None:
-        phase = "Progressing"
+    counts = ledger.owners.values()
+    stale = sum(item.stale for item in counts)
+    phase = _phase(observed.spec, rolling, stale, replaced=sum(item.outdated + item.unusable for item in counts))
     same = before is not None and (before.revision, before.phase) == (ledger.revision.id, phase)
     return RolloutStatus(
         revision=ledger.revision.id,
         kept=list(ledger.kept),
-        updated=sum(counts.ready for counts in ledger.owners.values()) - stale,
+        updated=sum(item.ready for item in counts) - stale,
         stale=stale,
         phase=phase,
         since=before.since if before is not None and same else stamp(observed.now),
     )
+
+
+def _phase(spec: CampaignPoolSpec, rolling: Rollout, stale: int, *, replaced: int) -> _Phase:
+    if rolling.stalled is not None:
+        return "Stalled"
+    if rolling.action is not None:
+        return "Progressing"
+    if not (stale or rolling.waits):
+        return "Complete"
+    if spec.paused or spec.rollout.strategy == "Paused":
+        return "Paused"
+    return "Progressing" if replaced else "Waiting"
 
 
 def judge(observed: Observed, rolling: Rollout) -> Judgement | None:
@@ -57,6 +69,6 @@ def events(previous: CampaignPoolStatus, current: CampaignPoolStatus) -> Iterato
     elif now is not None and now.status == "False" and stalled:
         yield Event("Normal", Reason.ROLLOUT_RESUMED, now.message)
     old, new = previous.rollout, current.rollout
-    if old is not None and new is not None and (old.phase, new.phase) == ("Progressing", "Complete"):
+    if old is not None and new is not None and old.phase != "Complete" and new.phase == "Complete":
         message = f"All {new.updated} ready campaigns are of revision {new.revision}."
         yield Event("Normal", Reason.ROLLOUT_COMPLETE, message)

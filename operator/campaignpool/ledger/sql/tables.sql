@@ -41,6 +41,7 @@ CREATE TABLE campaign_pool.pool (
                      CHECK (while_deleting IN ('Refuse', 'Allow')),
     max_connections  integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_connections')::integer) STORED,
     images_required  boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'images_required')::boolean) STORED,
+    replaces_outdated boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'replaces_outdated')::boolean) STORED,
     revision_history_limit integer NOT NULL                   -- revisions that are kept beside the one in service
                      GENERATED ALWAYS AS ((settings ->> 'revision_history_limit')::integer) STORED,
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was

@@ -11,7 +11,8 @@ CROSS JOIN LATERAL (
 ) o
 LEFT JOIN campaign_pool.target t ON t.pool_id = p.id AND t.owner = o.owner
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE state = 'ready') AS ready,
+    SELECT count(*) FILTER (WHERE state = 'ready'
+                            AND campaign_pool.is_usable(revision_id, p.revision_id, p.allow_stale)) AS ready,
            count(*) FILTER (WHERE state = 'ready' AND revision_id IS DISTINCT FROM p.revision_id) AS stale,
            count(*) FILTER (WHERE state = 'seeding') AS seeding,
            count(*) FILTER (WHERE state = 'retiring') AS retiring,
@@ -21,7 +22,7 @@ LEFT JOIN LATERAL (
 ) c ON true
 WHERE p.deleted_at IS NULL;
 COMMENT ON VIEW campaign_pool.owners IS
-'The state of each owner of each pool: campaigns wanted, ready, ready and made from an older template or blueprint (stale),
+'The state of each owner of each pool: campaigns wanted, ready for claims, ready and of another revision (stale),
 being made, being deleted, failed, and since when the oldest has been ready. The owner '''' is the master owner.';
 
 -- What happened in a pool, one row for each claim, each count of claims without a campaign and each run that ended, with the
@@ -110,7 +111,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
            p.look_by < now()
     FROM campaign_pool.pool p CROSS JOIN LATERAL (
         SELECT (SELECT coalesce(sum(t.size), 0)::bigint FROM campaign_pool.target t WHERE t.pool_id = p.id) AS desired,
-               (SELECT count(*) FROM campaign_pool.campaign x WHERE x.pool_id = p.id AND x.state = 'ready') AS ready
+               (SELECT count(*) FROM campaign_pool.campaign x WHERE x.pool_id = p.id AND x.state = 'ready'
+                  AND campaign_pool.is_usable(x.revision_id, p.revision_id, p.allow_stale)) AS ready
     ) c CROSS JOIN LATERAL (
         SELECT CASE WHEN p.closing_at IS NOT NULL THEN 'closing' WHEN p.revision_id IS NULL THEN 'new'
             WHEN c.ready = 0 AND c.desired > 0 THEN 'empty' WHEN c.ready < c.desired THEN 'low' ELSE 'full' END AS state

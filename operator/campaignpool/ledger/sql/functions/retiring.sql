@@ -1,7 +1,7 @@
 -- Retiring: unclaimed campaigns are deleted whole, and nothing else.
 
 -- Take ready campaigns out of a pool until `keep` are ready, at most `most` of them: of one owner, or with NULL of all
--- owners, those that wait for images included. First those that no claim may give, then older revisions. Under the pool's
+-- owners, those that wait for images included. First those that no claim may give, then outdated ones. Under the pool's
 -- lock, so that two operators that count at the same moment do not both retire; a campaign that a claim holds is passed over.
 CREATE OR REPLACE FUNCTION campaign_pool.retire(pool text, owner text, keep integer, most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -19,7 +19,8 @@ BEGIN
     WHERE id = ANY (ARRAY(
         SELECT c.id FROM campaign_pool.campaign c
         WHERE c.pool_id = p.id AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner)
-        ORDER BY campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale) IS TRUE, c.revision_id, c.slot
+        ORDER BY campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale) IS TRUE,
+                 NOT campaign_pool.is_outdated(c, p), c.revision_id, c.slot
         LIMIT least(surplus, most) FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS retired = ROW_COUNT;
     RETURN retired;

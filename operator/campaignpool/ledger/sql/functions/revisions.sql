@@ -3,6 +3,10 @@
 CREATE OR REPLACE FUNCTION campaign_pool.is_usable(revision bigint, in_service bigint, allow_stale boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE RETURN revision = in_service OR allow_stale AND revision < in_service;
 
+-- Whether new campaigns are to replace a ready one.
+CREATE OR REPLACE FUNCTION campaign_pool.is_outdated(c campaign_pool.campaign, p campaign_pool.pool) RETURNS boolean
+LANGUAGE sql STABLE RETURN p.replaces_outdated AND c.revision_id IS DISTINCT FROM p.revision_id;
+
 -- Put a revision that is kept into service: new campaigns are made from it, and keys are compared by its types. Return
 -- whether it is kept.
 CREATE OR REPLACE FUNCTION campaign_pool.use_revision(revision bigint) RETURNS boolean

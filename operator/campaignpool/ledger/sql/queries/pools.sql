@@ -38,6 +38,8 @@ SELECT owner,
        count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
        count(*) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale))
            AS unusable,
+       count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale)
+                        AND campaign_pool.is_outdated(c, p)) AS outdated,
        count(*) FILTER (WHERE state = 'seeding') AS seeding,
        count(*) FILTER (WHERE state = 'imaging') AS imaging,
        count(*) FILTER (WHERE state = 'retiring') AS retiring,
