@@ -10,10 +10,11 @@ from campaignpool.cli.common import FAULT
 from campaignpool.ledger import demand
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.demand import CLAIMANT_CLAIMS, Demand
-from tests.support import ledgers
+from tests.support import ledgers, resources
 from tests.support.commands import on
 
 pytestmark = pytest.mark.integration
+SIZING = {"availability": "99.5%", "timeZone": "Europe/Berlin"}
 SCRIPT, *OTHERS = (str(user) for user in chiwar.NEW_USERS[:3])
 
 
@@ -44,6 +45,20 @@ def test_the_ledgers_claims_are_replayed(chiwar_url: str, capsys: pytest.Capture
 
     url = ("--database-url", chiwar_url)
     assert main.main(["size", "simulate", "--pool", ledgers.POOL, *url]) == 0
-    assert "6 claims of " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "6 claims of " in shown
+    assert "a refill takes 30 s, 2 at once; onEmpty: Clone\nthe operator has measured no refill" in shown
+
+    # The pool says how its demand is served.
+    async def measure(connection: Connection) -> None:
+        await resources.put(connection, ledgers.POOL, ledgers.spec(maxConcurrent=3, sizing=SIZING))
+        for lead in (4.21, None):
+            await demand.look(connection, ledgers.POOL, lead_seconds=lead)
+
+    on(chiwar_url, measure)
+    assert main.main(["size", "simulate", "--pool", ledgers.POOL, "--jobs", "4", *url]) == 0
+    shown = capsys.readouterr().out
+    assert "(Europe/Berlin)\na refill takes 4.21 s, 4 at once; onEmpty: Clone\n\n" in shown
+    assert "99.5 %" in shown
     assert main.main(["size", "simulate", "--pool", "game/other", *url]) == FAULT
     assert "the ledger has no claims of a pool game/other" in capsys.readouterr().err

@@ -40,12 +40,19 @@ before it. Nothing is changed.
 All but `sizing` have the setting that is cheapest in hindsight; nobody knows it in advance.
 
 A trace is a CSV file with the columns start (ISO 8601), seconds (width of the bucket)
-and count (claims in it). With --trace no database is needed.
+and count (claims in it). With --trace no database is needed. With --pool, what no option
+says is taken from the pool: the target, the time zone, the Jobs at once and onEmpty from
+its spec, the lead time from the refills that the operator measured.
 
 examples:
   campaignpool size simulate --trace demand.csv --target 99.9 --lead 30 --time-zone Europe/Berlin
   campaignpool size simulate --pool game/chiwar --target 99.5 --svg pictures
 """
+
+# What is replayed where no option and no pool says it.
+_TERMS = ledger.Terms(0.999, "UTC", 2, "Clone", None)
+_LEAD_SECONDS = 30.0
+_UNMEASURED = "the operator has measured no refill of this pool, so the lead time is a guess: give --lead"
 
 _HEADINGS = ("POLICY", "SETTING", "HITS", "MISSES", "IDLE", "CREATED", "RETIRED")
 _DAYS = 86_400.0
@@ -62,19 +69,18 @@ def add(areas: Subcommands) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", metavar="FILE", help="demand in a CSV file")
     source.add_argument("--pool", metavar="NAMESPACE/NAME", help="demand that the ledger has of this CampaignPool")
+    of_pool = "default: as the pool, or"
     parser.add_argument(
-        "--target", type=_percent, default=0.999, metavar="PERCENT", help="share of claims to serve (default: 99.9)"
+        "--target", type=_percent, metavar="PERCENT", help=f"share of claims to serve ({of_pool} 99.9)"
     )
     parser.add_argument(
-        "--lead", type=_seconds, default=30.0, metavar="SECONDS", help="that a seeding Job takes (default: 30)"
+        "--lead", type=_seconds, metavar="SECONDS", help=f"from the order of a refill to ready campaigns ({of_pool} 30)"
     )
-    parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="seeding Jobs at once (default: 2)")
+    parser.add_argument("--jobs", type=_count, metavar="N", help=f"seeding Jobs at once ({of_pool} 2)")
     parser.add_argument(
-        "--on-empty", choices=("Clone", "Wait", "Fail"), default="Clone", help="as spec.onEmpty (default: Clone)"
+        "--on-empty", choices=("Clone", "Wait", "Fail"), help=f"as spec.claims.onEmpty ({of_pool} Clone)"
     )
-    parser.add_argument(
-        "--time-zone", type=_zone, default="UTC", metavar="ZONE", help="of the local clock (default: UTC)"
-    )
+    parser.add_argument("--time-zone", type=_zone, metavar="ZONE", help=f"of the local clock ({of_pool} UTC)")
     parser.add_argument(
         "--weeks", type=_seconds, default=4.0, metavar="N", help="replay at most the last N weeks (default: 4)"
     )
@@ -90,21 +96,32 @@ def _simulate(arguments: argparse.Namespace) -> Run | int:
             buckets = trace.read(Path(arguments.trace))
         except trace.TraceError as error:
             raise ConfigurationError(str(error)) from error
-        return _report(arguments, buckets)
+        return _report(arguments, buckets, _TERMS, [])
 
     async def run(connection: Connection) -> int:
         buckets = [trace.Bucket(*bucket[:3]) for bucket in await ledger.read(connection, arguments.pool)]
-        if not buckets:
+        terms = await ledger.terms(connection, arguments.pool)
+        if not buckets or terms is None:
             raise ConfigurationError(f"the ledger has no claims of a pool {arguments.pool}: write NAMESPACE/NAME")
-        return _report(arguments, buckets)
+        return _report(arguments, buckets, terms, await ledger.gaps(connection, arguments.pool))
 
     return run
 
 
-def _report(arguments: argparse.Namespace, buckets: Sequence[trace.Bucket]) -> int:
-    refills = Refills(arguments.lead, arguments.jobs, on_empty=arguments.on_empty)
+def _report(
+    arguments: argparse.Namespace,
+    buckets: Sequence[trace.Bucket],
+    terms: ledger.Terms,
+    gaps: Sequence[tuple[float, float]],
+) -> int:
+    lead = arguments.lead or terms.lead_seconds or _LEAD_SECONDS
     demand = Demand.of(
-        buckets, availability=arguments.target, refills=refills, zone=arguments.time_zone, weeks=arguments.weeks
+        buckets,
+        availability=arguments.target or terms.availability,
+        refills=Refills(lead, arguments.jobs or terms.jobs, on_empty=arguments.on_empty or terms.on_empty),
+        zone=arguments.time_zone or terms.time_zone,
+        weeks=arguments.weeks,
+        gaps=gaps,
     )
     if not any(demand.since <= at < demand.until for at in demand.times):
         raise ConfigurationError("the last 40 % of the demand, which is replayed, has no claims: give a longer trace")
@@ -114,7 +131,9 @@ def _report(arguments: argparse.Namespace, buckets: Sequence[trace.Bucket]) -> i
     )
     outcomes = _run([*tasks, *(("sizing", other) for other in extra)])
     table = outcomes[: len(tasks)]
-    print_lines(*heading(demand), "", *rows(table), "", *verdict(table, demand))
+    unmeasured = arguments.pool and not (arguments.lead or terms.lead_seconds)
+    print_lines(*heading(demand), *([_UNMEASURED] if unmeasured else []))
+    print_lines("", *rows(table), "", *verdict(table, demand))
     for directory, suffix in ((arguments.svg, "svg"), (arguments.png, "png")):
         if directory:
             drawn = pictures.draw(demand, table, outcomes[len(tasks) :], Path(directory), suffix)
@@ -130,7 +149,7 @@ def heading(demand: Demand) -> list[str]:
     refills = demand.refills
     return [
         f"{claims:,} claims of {days:.1f} days, after {learned:.1f} days to learn from ({demand.zone})",
-        f"a Job takes {refills.lead:g} s, {refills.jobs} at once; onEmpty: {refills.on_empty}",
+        f"a refill takes {refills.lead:.3g} s, {refills.jobs} at once; onEmpty: {refills.on_empty}",
     ]
 
 

@@ -1,7 +1,7 @@
 """The demand for a pool's master owner: claims by time, how many met an empty pool, and when it is unknown."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
@@ -22,15 +22,40 @@ class Demand(NamedTuple):
     misses: int
 
 
-async def look(connection: Connection, pool: str, *, lost: bool = False) -> None:
+class Terms(NamedTuple):
+    """What a pool's resource and its refills say of how demand is served.
+
+    Attributes:
+        availability: Share of claims that are to find a ready campaign.
+        time_zone: Name of the zone of the clock that users live by.
+        jobs: Seeding Jobs at once.
+        on_empty: What becomes of a claim that meets an empty pool.
+        lead_seconds: Measured lead time of a refill; None if none was measured.
+    """
+
+    availability: float
+    time_zone: str
+    jobs: int
+    on_empty: Literal["Clone", "Wait", "Fail"]
+    lead_seconds: float | None
+
+
+async def look(connection: Connection, pool: str, *, lost: bool = False, lead_seconds: float | None = None) -> None:
     """Count the claims that got no campaign since the last call; while the pool is paused, record a gap.
 
     Args:
         connection: To the pool's database.
         pool: `namespace/name`.
         lost: The database was out of reach since the last call, so claims may not have reached it.
+        lead_seconds: Measured lead time of a refill, to be kept; None if there is no new one.
     """
-    await connection.execute(_QUERY["look"], pool, lost)
+    await connection.execute(_QUERY["look"], pool, lost, lead_seconds)
+
+
+async def terms(connection: Connection, pool: str) -> Terms | None:
+    """Return how the demand for a pool is served; None if the ledger has no such pool."""
+    row = await connection.fetchrow(_QUERY["terms"], pool)
+    return None if row is None else Terms(*row)
 
 
 async def read(

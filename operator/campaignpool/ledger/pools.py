@@ -122,6 +122,9 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
         "replaces_outdated": spec.rollout.strategy == "RollingUpdate",
         "revision_history_limit": spec.rollout.revision_history_limit,
         "images_required": spec.images.required_for_ready and spec.images.copies,
+        "max_concurrent": spec.max_concurrent,
+        "time_zone": spec.sizing.time_zone,
+        "availability": spec.sizing.share,
     }
 
 

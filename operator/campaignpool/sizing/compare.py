@@ -34,6 +34,7 @@ class Demand:
         zone: the local clock's time zone.
         since: start of the replay, in seconds since 1970; what is earlier is learned from.
         until: its end.
+        gaps: periods (since, until) in which nothing is known of the demand.
     """
 
     buckets: Sequence[Bucket]
@@ -43,6 +44,7 @@ class Demand:
     since: float
     until: float
     times: list[float] = field(default_factory=list)
+    gaps: Sequence[tuple[float, float]] = ()
 
     @classmethod
     def of(
@@ -54,6 +56,7 @@ class Demand:
         zone: str = "UTC",
         learn: float = 0.6,
         weeks: float | None = None,
+        gaps: Sequence[tuple[float, float]] = (),
     ) -> "Demand":
         """Return a demand whose last part is replayed: what is left after the share `learn`, at most `weeks`."""
         start, until = buckets[0].start, max(bucket.start + bucket.seconds for bucket in buckets)
@@ -61,7 +64,11 @@ class Demand:
         if weeks is not None:
             since = max(since, until - weeks * WEEK)
         times = arrivals(buckets, seed=SEED)
-        return cls(buckets, availability, refills, zone, since, until, times)
+        return cls(buckets, availability, refills, zone, since, until, times, gaps)
+
+    def history(self) -> History:
+        """Return its claims, on the local clock."""
+        return History(self.times, zone=self.zone, gaps=self.gaps)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def _fixed(demand: Demand) -> Outcome:
 
 def _sizing(demand: Demand, progress: Callable[[float], None] | None) -> Outcome:
     refills, target = demand.refills, Target(demand.availability, min_size=0)
-    sizer = Sizer(History(demand.times, zone=demand.zone), target, refills.lead, refills.jobs)
+    sizer = Sizer(demand.history(), target, refills.lead, refills.jobs)
     sizer.learn(max(demand.buckets[0].start, demand.since - LEARNED_DAYS * DAY), demand.since)
     priced: list[tuple[float, float]] = []
     price = -1.0
@@ -207,7 +214,7 @@ def _buffers(demand: Demand) -> Callable[[float], Policy]:
 
 def _forecasts(policy: str, demand: Demand) -> list[tuple[float, float]]:
     """Return (mean, shape) for each decision of a replay, in their order, which no stock changes."""
-    history = History(demand.times, zone=demand.zone)
+    history = demand.history()
     lead, forecaster = demand.refills.lead, Forecaster(history)
     expected = policies.known(demand.buckets) if policy == "oracle" else None
     forecasts: list[tuple[float, float]] = []

@@ -33,9 +33,12 @@ class LeadTimes:
     @property
     def seconds(self) -> float:
         """The lead time that nine of ten refills do not exceed."""
-        if not self._samples:
-            return self._before
-        return sorted(self._samples)[ceil(_SHARE * len(self._samples)) - 1]
+        return self._before if self.measured is None else self.measured
+
+    @property
+    def measured(self) -> float | None:
+        """The same, of the refills since the start; None if there was none."""
+        return sorted(self._samples)[ceil(_SHARE * len(self._samples)) - 1] if self._samples else None
 
     def order(self, jobs: Iterable[str], at: datetime, running: Collection[str]) -> None:
         """Record that Jobs were created, unless others run."""

@@ -146,7 +146,7 @@ class Sizers:
         at = await pools.clock(connection)
         now = float(floor(self._at(at.timestamp())))
         events = self._events(state, spec, at)
-        await demand.look(connection, pool.key, lost=state.lost)
+        await demand.look(connection, pool.key, lost=state.lost, lead_seconds=state.leads.measured)
         state.lost = False
         lead = state.leads.seconds * self._speed
         setting = Setting(spec.sizing.share, spec.sizing.time_zone, lead, spec.max_concurrent)

@@ -44,6 +44,9 @@ CREATE TABLE campaign_pool.pool (
     replaces_outdated boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'replaces_outdated')::boolean) STORED,
     revision_history_limit integer NOT NULL                   -- revisions that are kept beside the one in service
                      GENERATED ALWAYS AS ((settings ->> 'revision_history_limit')::integer) STORED,
+    max_concurrent   integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_concurrent')::integer) STORED,
+    time_zone        text NOT NULL GENERATED ALWAYS AS (settings ->> 'time_zone') STORED,
+    availability     double precision NOT NULL GENERATED ALWAYS AS ((settings ->> 'availability')::double precision) STORED,
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was
     root_table       text,                              -- as the catalog writes it; NULL before the first revision
     revision_id      bigint,                            -- what new campaigns are made from
@@ -200,11 +203,12 @@ CREATE TABLE campaign_pool.trend (
     PRIMARY KEY (pool_id, hour)
 ) WITH (fillfactor = 70);
 
--- When the demand for a pool was last looked at, and the value of `pool.misses` at that time.
+-- When the demand for a pool was last looked at, and what was known then.
 CREATE TABLE campaign_pool.demand_seen (
-    pool_id  integer PRIMARY KEY,
-    seen_at  timestamptz NOT NULL,
-    misses   bigint NOT NULL
+    pool_id       integer PRIMARY KEY,
+    seen_at       timestamptz NOT NULL,
+    misses        bigint NOT NULL,                      -- the value of `pool.misses`
+    lead_seconds  double precision                      -- measured lead time of refills; NULL until one was measured
 );
 -- Claims that got no campaign and so left no record, counted whenever the demand is looked at.
 CREATE TABLE campaign_pool.miss (

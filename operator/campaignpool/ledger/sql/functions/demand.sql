@@ -2,11 +2,13 @@
 -- misses: its value survives the rollback of a claim that fails.
 
 -- Look at the demand: count the claims that got no campaign since the last look, and extend the gap in which nothing is
--- known of the demand while the pool is paused or its database was out of reach (`lost`).
+-- known of the demand while the pool is paused or its database was out of reach (`lost`). Keep the measured lead time, if
+-- there is a new one.
 --
 -- A sequence counts attempts, not claims. Where claims that failed are tried again at once, it counts each several times, so
 -- of the attempts since the last look at most ten count, and two for each claim that got a campaign.
-CREATE OR REPLACE FUNCTION campaign_pool.look_at_demand(pool text, lost boolean) RETURNS void
+CREATE OR REPLACE FUNCTION campaign_pool.look_at_demand(pool text, lost boolean, lead_seconds double precision)
+RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -22,8 +24,10 @@ BEGIN
     END IF;
     value := coalesce(pg_sequence_last_value(p.misses), 0);
     SELECT * INTO before FROM campaign_pool.demand_seen s WHERE s.pool_id = p.id;
-    INSERT INTO campaign_pool.demand_seen AS s (pool_id, seen_at, misses) VALUES (p.id, now_at, value)
-    ON CONFLICT (pool_id) DO UPDATE SET seen_at = excluded.seen_at, misses = excluded.misses;
+    INSERT INTO campaign_pool.demand_seen AS s (pool_id, seen_at, misses, lead_seconds)
+    VALUES (p.id, now_at, value, look_at_demand.lead_seconds)
+    ON CONFLICT (pool_id) DO UPDATE SET seen_at = excluded.seen_at, misses = excluded.misses,
+        lead_seconds = coalesce(excluded.lead_seconds, s.lead_seconds);
     -- A pool that was deleted and made again has a new sequence.
     attempts := value - CASE WHEN before.misses <= value THEN before.misses ELSE 0 END;
     IF attempts > 0 THEN

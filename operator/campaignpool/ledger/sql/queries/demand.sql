@@ -1,7 +1,7 @@
 -- Queries on the demand for a pool's master owner, by name; `campaignpool.ledger.demand` has a function for each.
 
 -- name: look
-SELECT campaign_pool.look_at_demand($1, $2);
+SELECT campaign_pool.look_at_demand($1, $2, $3);
 
 -- name: demand
 -- Claims by $3 seconds from $2 on: start since 1970, seconds, claims, and how many of them met an empty pool. Without $2 also
@@ -35,6 +35,11 @@ WHERE $2 IS NULL AND t.pool_id = (SELECT id FROM campaign_pool.pool WHERE name =
   AND t.master + t.clone + m.unserved + m.waiting > 0
   AND t.hour + interval '1 hour' <= coalesce((SELECT min(claimed_at) FROM recorded), 'infinity')
 ORDER BY 1;
+
+-- name: terms
+SELECT p.availability, p.time_zone, p.max_concurrent, p.on_empty, s.lead_seconds
+FROM campaign_pool.pool p LEFT JOIN campaign_pool.demand_seen s ON s.pool_id = p.id
+WHERE p.name = $1;
 
 -- name: gaps
 SELECT extract(epoch FROM since)::double precision AS since, extract(epoch FROM until)::double precision AS until
