@@ -94,6 +94,23 @@ def test_later_claims_do_not_change_a_decision() -> None:
     assert sizes(sorted([*times, *burst]), moments, known_until=float("inf")) == seen
 
 
+def test_looking_ahead_does_not_change_what_is_decided_then() -> None:
+    times = poisson(0.02, 3 * WEEK)
+    until = START + 2 * WEEK
+    moments = [until + 3600 * number for number in range(24)]
+    plain, looking = (Sizer(History(times), Target(0.999), 30.0) for _ in range(2))
+    peaks, expected = set(), []
+    for moment in moments:
+        peaks.add(looking.peak(moment).size)
+        expected.append(looking.decide(moment).forecast.mean)
+    assert [plain.decide(moment).forecast.mean for moment in moments] == expected
+    # The coming day, of which nothing is known yet, is not a day without claims.
+    means = [forecast.mean for forecast in Forecaster(History(times[:])).expect(until, moments, 30.0)]
+    known = Forecaster(History([at for at in times if at < until]))
+    assert [forecast.mean for forecast in known.expect(until, moments, 30.0)] == means
+    assert sum(means) / 24 == pytest.approx(0.6, rel=0.1)
+
+
 @pytest.mark.parametrize("change", [datetime(2026, 3, 29), datetime(2026, 10, 25)])  # noqa: DTZ001 (local)
 def test_a_daily_burst_keeps_its_local_time_when_clocks_change(change: datetime) -> None:
     zone = "Europe/Berlin"

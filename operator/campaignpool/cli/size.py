@@ -74,7 +74,10 @@ def add(areas: Subcommands) -> None:
         "--target", type=_percent, metavar="PERCENT", help=f"share of claims to serve ({of_pool} 99.9)"
     )
     parser.add_argument(
-        "--lead", type=_seconds, metavar="SECONDS", help=f"from the order of a refill to ready campaigns ({of_pool} 30)"
+        "--lead",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"from order to ready campaigns ({of_pool} 30)",
     )
     parser.add_argument("--jobs", type=_count, metavar="N", help=f"seeding Jobs at once ({of_pool} 2)")
     parser.add_argument(

@@ -24,6 +24,8 @@ SMALLEST_PRICE, LARGEST_PRICE = 1e-6, 0.5
 KNOWN_WEEKS = 0.6
 # Hours with misses that an estimate needs, because misses come in bursts; with fewer, the tail is extrapolated.
 ENOUGH = 6
+# How firmly the tail is taken for that of a right forecast, in scores.
+TAIL_FIRMNESS = 6.0
 
 
 @dataclass(slots=True)
@@ -52,12 +54,16 @@ class Calibration:
         self._waiting = 0
         self._outstanding: deque[float] = deque()
 
-    def observe(self, now: float, forecast: Forecast, lead: float) -> None:
-        """Record a forecast, and score the claims since the last call; refills take `lead` seconds."""
+    def observe(self, now: float, forecast: Forecast, lead: float, price: float) -> list[float]:
+        """Record a forecast, and score the claims since the last call.
+
+        Return when a claim would have met an empty pool at this price; refills take `lead` seconds.
+        """
+        missed: list[float] = []
         since, self._until = self._until, now
         self._forecasts.append((now, forecast))
         if since is None:
-            return
+            return missed
         for moment, number in self._history.between(since, now):
             self._arrive(moment, lead)
             outstanding = self._outstanding
@@ -67,11 +73,15 @@ class Calibration:
             past_at, past = self._forecasts[0]
             for _ in range(number):
                 if past_at <= moment:
-                    self._score(moment, past.seasons, price_of(past.mean, past.shape, len(outstanding) + 1))
+                    score = price_of(past.mean, past.shape, len(outstanding) + 1)
+                    self._score(moment, past.seasons, score)
+                    if score < price:
+                        missed.append(moment)
                 outstanding.append(moment)
             self._waiting += number
             if len(self._running) < self._jobs:
                 self._start(moment, lead)
+        return missed
 
     def _start(self, moment: float, lead: float) -> None:
         self._running.append((moment + lead, self._waiting))
@@ -147,7 +157,9 @@ class Calibration:
 def _tail_index(lowest: list[float]) -> float:
     """Return Hill's estimate (Annals of Statistics 3(5), 1975) of how fast the lowest scores fall.
 
-    It is 1 if the forecast is right, and more if its tail is too thin.
+    It is 1 if the forecast is right, and more if its tail is too thin. A few scores say little of it, so it is drawn
+    towards 1, which counts as TAIL_FIRMNESS scores.
     """
     last = max(lowest[-1], SMALLEST_PRICE)
-    return min(3.0, max(1.0, sum(log(last / max(score, SMALLEST_PRICE)) for score in lowest) / (len(lowest) - 1)))
+    logs = sum(log(last / max(score, SMALLEST_PRICE)) for score in lowest)
+    return max(1.0, (logs + TAIL_FIRMNESS) / (len(lowest) - 1 + TAIL_FIRMNESS))

@@ -20,7 +20,7 @@ PRICES, SHARES = (1e-30, 0.5), (0.002, 5.0)
 # Replays that halve the range of a setting.
 STEPS = 8
 SEED = 3
-"""Seed of the moments within buckets, which a trace does not tell."""
+"""Seed of the moments within buckets, unless another is given."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,17 @@ class Demand:
         learn: float = 0.6,
         weeks: float | None = None,
         gaps: Sequence[tuple[float, float]] = (),
+        seed: int = SEED,
     ) -> "Demand":
-        """Return a demand whose last part is replayed: what is left after the share `learn`, at most `weeks`."""
+        """Return a demand whose last part is replayed: what is left after the share `learn`, at most `weeks`.
+
+        The moments within buckets, which a trace does not tell, are drawn from `seed`.
+        """
         start, until = buckets[0].start, max(bucket.start + bucket.seconds for bucket in buckets)
         since = start + learn * (until - start)
         if weeks is not None:
             since = max(since, until - weeks * WEEK)
-        times = arrivals(buckets, seed=SEED)
+        times = arrivals(buckets, seed=seed)
         return cls(buckets, availability, refills, zone, since, until, times, gaps)
 
     def history(self) -> History:

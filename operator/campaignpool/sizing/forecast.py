@@ -22,8 +22,8 @@ WEEKS = (1, 2, 3, 4)
 WEEK_WEIGHTS = (1.0, 0.75, 0.55, 0.4)
 # How early or late a burst comes that comes at the same time each week, in seconds.
 JITTER = 180.0
-# Windows of Poisson demand that the dispersion is drawn towards.
-PRIOR_WINDOWS = 15.0
+# Poisson demand that the dispersion is drawn towards: so many windows, and so many claims, since empty windows show none.
+PRIOR_WINDOWS, PRIOR_CLAIMS = 15.0, 4.0
 # How firmly the level of the last day and hour is held to 1, in claims.
 DAY_FIRMNESS, LARGEST_FIRMNESS = 30.0, 1000.0
 # Windows of the excess in seconds, the claims that it needs, and how many standard deviations are noise.
@@ -71,10 +71,16 @@ class _Rate:
 
 
 class Forecaster:
-    """Forecasts over one history. It caches seasons, so that a replay asks for each only once."""
+    """Forecasts over one history. It caches seasons, so that a replay asks for each only once.
 
-    def __init__(self, history: History) -> None:
+    Args:
+        history: the claims.
+        until: what is later is not known, although seasons of later moments are asked for.
+    """
+
+    def __init__(self, history: History, until: float = float("inf")) -> None:
         self._history = history
+        self._until = until
         self._coarse: dict[int, _Rate] = {}
         self._fine: dict[tuple[int, float], _Rate] = {}
         self._levels: dict[int, tuple[float, float]] = {}
@@ -102,10 +108,15 @@ class Forecaster:
                 season = self._season(now, lead)
         return self._combined(now, season, lead, level, certainty, rate * lead, evidence)
 
-    def expect(self, now: float, moment: float, lead: float) -> Forecast:
-        """Return the claims in [moment, moment + lead), a time of the coming week, from the claims before `now`."""
+    def expect(self, now: float, moments: Sequence[float], lead: float) -> list[Forecast]:
+        """Return the claims of a lead time at each of `moments`, of the coming week, from the claims before `now`."""
         level, certainty = self._level(now)
-        return self._combined(now, self._season(moment, lead), lead, level, certainty, 0.0, 1.0)
+        # Seasons of later moments are estimated again when these have come, so they have caches of their own.
+        ahead = Forecaster(self._history, until=now)
+        ahead._priors = self._priors
+        return [
+            self._combined(now, ahead._season(moment, lead), lead, level, certainty, 0.0, 1.0) for moment in moments
+        ]
 
     def _combined(
         self, now: float, season: _Rate, lead: float, level: float, certainty: float, excess: float, evidence: float
@@ -148,15 +159,16 @@ class Forecaster:
             history, start = self._history, slot * SLOT
             age = max(start - history.start, 0.0)
             weights = self._priors_at(start)
-            seconds = min(WEEK, age)
+            until = min(start, self._until)
+            seconds = max(0.0, min(WEEK, until - history.start))
             rate = _Rate(0.0, 0.0).refined(
-                history.count(start - seconds, start), history.known_seconds(start - seconds, start), 0.0
+                history.count(until - seconds, until), history.known_seconds(until - seconds, until), 0.0
             )
             # The same hour of the last seven days.
             claims, exposure = 0.0, 0.0
             for days in range(1, 8):
                 then = history.same_local_time(start, days=days)
-                if days * DAY < age and history.is_known(then - 1200, then + 2100):
+                if days * DAY < age and then + 2100 <= self._until and history.is_known(then - 1200, then + 2100):
                     claims += history.count_minutes(then - 1200, then + 2100)
                     exposure += 3300
             rate = rate.refined(claims, exposure, weights.day)
@@ -215,7 +227,7 @@ class Forecaster:
         ]
 
     def _priors_at(self, now: float) -> priors.Priors:
-        slot = int(now // WEEKLY_SECONDS)
+        slot = int(min(now, self._until) // WEEKLY_SECONDS)
         if slot not in self._priors:
             self._priors[slot] = priors.measured(self._history, slot * WEEKLY_SECONDS)
         return self._priors[slot]
@@ -285,7 +297,8 @@ def _dispersion(counts: Sequence[tuple[float, int]], mean: float) -> float:
         return 0.0
     weights = sum(weight for weight, _ in counts)
     squares = sum(weight * (count - mean) ** 2 for weight, count in counts)
-    return max(0.0, (squares + PRIOR_WINDOWS * mean) / (weights + PRIOR_WINDOWS) / mean - 1.0)
+    prior = max(PRIOR_WINDOWS, PRIOR_CLAIMS / mean)
+    return max(0.0, (squares + prior * mean) / (weights + prior) / mean - 1.0)
 
 
 def _offsets(lead: float) -> list[float]:

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from campaignpool.sizing.calibration import DAYS, DECAY, Calibration
+from campaignpool.sizing.calibration import DAYS, DECAY, KNOWN_WEEKS, Calibration
 from campaignpool.sizing.distribution import economical_size, exceedance
 from campaignpool.sizing.forecast import SLOT, Forecast, Forecaster
-from campaignpool.sizing.history import DAY, History
+from campaignpool.sizing.history import DAY, WEEK, History
 
 # The share of the allowed misses that the price aims at; the rest is for what no forecast sees.
-SAFETY = 0.5
-# How firmly the aim is held against the misses of the last weeks, in misses, and the bounds of its correction.
-FEEDBACK_FIRMNESS, LEAST_FEEDBACK, MOST_FEEDBACK = 3.0, 0.25, 1.5
+SAFETY, LEAST_SAFETY = 0.5, 0.25
+# How firmly the calibration is trusted against the misses that came, in misses, and the bounds of its correction.
+FIRMNESS, LEAST_CORRECTION, MOST_CORRECTION = 3.0, 0.67, 4.0
 # The price is adjusted this often, in seconds.
 PRICE_INTERVAL = 21_600.0
 # Seconds between two decisions when nobody claims.
@@ -109,7 +109,11 @@ class Sizer:
         self._forecaster = Forecaster(history)
         self._calibration = Calibration(history, jobs)
         self._misses: deque[float] = deque()
+        self._replayed: deque[float] = deque()
+        self._since: float | None = None
+        self._correction = 1.0
         self._priced_at: float | None = None
+        self._peak: tuple[tuple[object, ...], Peak] | None = None
         self.price = 2.0 * (1.0 - target.availability)
 
     def learn(self, since: float, until: float, *, step: float = 60.0) -> None:
@@ -117,7 +121,7 @@ class Sizer:
         moment = since
         while moment < until:
             if self._history.count(moment, moment + step + 2 * self.lead):
-                self._calibration.observe(moment, self._forecaster.forecast(moment, self.lead, self._jobs), self.lead)
+                self._forecast(moment)
             moment += step
 
     def missed(self, moments: Iterable[float]) -> None:
@@ -138,12 +142,7 @@ class Sizer:
         """Return the size for `now`."""
         if self.serving_since is None:
             self.serving_since = now
-        if self._priced_at is None or now - self._priced_at >= PRICE_INTERVAL:
-            self._priced_at = now
-            aim = SAFETY * (1.0 - self.target.availability)
-            self.price = self._calibration.price(aim * self._feedback(now, aim))
-        forecast = self._forecaster.forecast(now, self.lead, self._jobs)
-        self._calibration.observe(now, forecast, self.lead)
+        forecast = self._forecast(now)
         wanted = economical_size(forecast.mean, forecast.shape, self.price)
         basis: Basis = "Recent" if forecast.excess > MOSTLY * forecast.mean else "Blend"
         if now - self._history.start < DAY:
@@ -157,19 +156,23 @@ class Sizer:
 
     def expected_misses(self) -> float | None:
         """Return the share of claims that will meet an empty pool at the current price, by the recent weeks."""
-        return self._calibration.misses(self.price)
+        misses = self._calibration.misses(self.price)
+        return None if misses is None else misses * self._correction
 
     def peak(self, now: float) -> Peak:
-        """Return the largest size of the coming 24 hours, by season and level."""
+        """Return the largest size of the coming 24 hours, by season and level; it is computed once a quarter."""
+        asked = (int(now // SLOT), self.price, self.target, self.lead)
+        if self._peak is not None and self._peak[0] == asked:
+            return self._peak[1]
         slots = [(now // SLOT + 1 + number) * SLOT for number in range(int(DAY // SLOT))]
         peak = Peak(now, self.target.min_size)
-        for slot in slots:
-            forecast = self._forecaster.expect(now, slot, self.lead)
+        for slot, forecast in zip(slots, self._forecaster.expect(now, slots, self.lead), strict=True):
             size = economical_size(forecast.mean, forecast.shape, self.price)
             planned = [event.size for event in self.target.events if event.start < slot + SLOT and slot < event.end]
             size = self._bounded(max([size, *planned]))
             if size > peak.size:
                 peak = Peak(slot, size)
+        self._peak = asked, peak
         return peak
 
     def _bounded(self, size: int) -> int:
@@ -179,15 +182,44 @@ class Sizer:
         """Return how long before an event its size is wanted: a decision, the wait for a Job, and its run."""
         return TICK + self.lead * (1 + 1 / self._jobs)
 
-    def _feedback(self, now: float, aim: float) -> float:
-        """Return a factor on the aim: below 1 after more misses than aimed at, above 1 after fewer."""
-        since = now if self.serving_since is None else self.serving_since
+    def _forecast(self, now: float) -> Forecast:
+        """Return the forecast for `now`, and learn from the claims since the last one."""
+        if self._priced_at is None or now - self._priced_at >= PRICE_INTERVAL:
+            self._priced_at = now
+            aim = self._aim(now)
+            self._correction = self._counted_over_aimed(now, aim)
+            self.price = self._calibration.price(aim / max(1.0, self._correction))
+        if self._since is None:
+            self._since = now
+        forecast = self._forecaster.forecast(now, self.lead, self._jobs)
+        self._replayed.extend(self._calibration.observe(now, forecast, self.lead, self.price))
+        return forecast
+
+    def _aim(self, now: float) -> float:
+        """Return the share of misses to aim at: the fewer are allowed in the last weeks, the more chance decides."""
+        allowed = (1.0 - self.target.availability) * self._history.count(now - DAYS * DAY, now)
+        return SAFETY * (1.0 - self.target.availability) * max(LEAST_SAFETY, allowed / (allowed + 1.0))
+
+    def _counted_over_aimed(self, now: float, aim: float) -> float:
+        """Return how many misses came for each that was aimed at; near 1 while there are few.
+
+        What a share of past claims cost is too low a price for the next ones where demand changes. While the pool has
+        other sizes than the decided ones, misses are those that a replay of the decisions has.
+        """
+        replayed = self.serving_since in (None, float("inf"))
+        moments = self._replayed if replayed else self._misses
+        # As in the calibration, decisions of the first weeks say nothing of those that know more.
+        start = self._history.start
+        since = max(self._since or now, start + KNOWN_WEEKS * min(4 * WEEK, now - start))
+        if not replayed and self.serving_since is not None:
+            since = self.serving_since
         claims: float = sum(
             self._history.count(max(now - (day + 1) * DAY, since), max(now - day * DAY, since)) * float(DECAY) ** day
             for day in range(DAYS)
         )
-        while self._misses and self._misses[0] < now - DAYS * DAY:
-            self._misses.popleft()
-        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in self._misses if moment >= since)
-        factor: float = (aim * claims + FEEDBACK_FIRMNESS) / (misses + FEEDBACK_FIRMNESS)
-        return min(MOST_FEEDBACK, max(LEAST_FEEDBACK, factor))
+        while moments and moments[0] < now - DAYS * DAY:
+            moments.popleft()
+        missed = [at for at in moments if at >= since]
+        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in missed)
+        ratio: float = (misses + FIRMNESS) / (aim * claims + FIRMNESS)
+        return min(MOST_CORRECTION, max(LEAST_CORRECTION, ratio))

@@ -82,7 +82,7 @@ def _active(spec: CampaignPoolSpec, sizing: Sizing) -> Judgement:
     return (
         "True",
         Reason.SIZING_APPLIED,
-        f"The demand needs {sizing.applied} ready campaigns; the pool is kept at them.",
+        f"The demand needs {sizing.applied} ready campaigns; the pool is kept at them. Nobody else may scale it.",
     )
 
 
