@@ -35,11 +35,11 @@ TIER_CLAIMS = 100_000
 WORKERS = 6
 DECISIONS = 200
 PROMISE, JUDGED_AVAILABILITY = "promise", 0.99
-"""Replays whose promised misses are judged by week: at 99.9 % a week has too few to tell a factor of 1.5 from chance."""
+"""Replays whose promised misses are judged: at 99.9 % a week has too few to tell a factor of 1.5 from chance."""
 
 JUDGED = (*FORESEEABLE, "steady")
-# Misses come about two at a time, so the logarithm of counted over promised ones has a standard deviation of
-# sqrt(2 / promised). With 50 of them, chance explains a factor of 1.5 once in twenty weeks.
+# Where misses come k at a time, the logarithm of counted over promised ones has a standard deviation of
+# sqrt(k / promised). With k = 2 and 50 of them, chance explains a factor of 1.5 once in twenty weeks.
 _PROMISED = 50
 # A week with fewer misses than this says nothing of the share.
 _COUNTED = 5
@@ -152,6 +152,7 @@ def _figures(outcomes: Mapping[Key, Outcome]) -> dict[str, float]:
     judged = [part for name in JUDGED for lead in LEADS for part in _pooled(outcomes[name, lead, PROMISE].weeks)]
     figures["calibration_worst_factor"] = max(_factor(promised, counted) for promised, counted in judged)
     figures["calibration_judged"] = len(judged)
+    figures["misses_at_once"] = _at_once([outcomes[name, lead, PROMISE] for name in JUDGED for lead in LEADS])
     weeks = [week for name in JUDGED for lead in LEADS for week in outcomes[name, lead, "sizing"].weeks]
     figures["calibration_worst_week_999"] = max(
         _factor(week.expected, week.counted) for week in weeks if week.counted >= _COUNTED
@@ -177,6 +178,19 @@ def _pooled(weeks: Sequence[Week]) -> list[tuple[float, int]]:
     if pools:
         pools[-1] = (pools[-1][0] + promised, pools[-1][1] + counted)
     return pools
+
+
+def _at_once(outcomes: Sequence[Outcome]) -> float:
+    """Return how many misses come together, seen from a miss: the variance of their number over its mean."""
+    sizes: list[int] = []
+    for outcome in outcomes:
+        last = float("-inf")
+        for moment in outcome.replay.missed_at:
+            if moment - last > max(LEADS):
+                sizes.append(0)
+            sizes[-1] += 1
+            last = moment
+    return sum(size * size for size in sizes) / sum(sizes)
 
 
 def _factor(promised: float, counted: int) -> float:
@@ -214,14 +228,14 @@ trace, but not when.
 
 {table(head, rows)}
 
-`idle_over_…` are geometric means of {", ".join(FORESEEABLE)}. `calibration_worst_factor` compares the misses that
-sizing promised with those that came. At 99.9 % a week of these demands has about five, which come about two at a time:
-chance alone makes a factor of 1.5 of every second week. So the promise is judged at 99 %, in weeks that are pooled until
-{_PROMISED} misses were promised; then chance explains a factor of 1.5 once in twenty. `lessons` has too few claims even for
-that. `calibration_worst_week_999` is the worst single week at 99.9 % with {_COUNTED} misses or more, and
-`calibration_all_weeks_999` compares all weeks at 99.9 % together.
-`decision_ms` is the processor time of the longest of {DECISIONS} decisions on eight weeks of `taxi`, with the next peak and the
-expected share that the status shows.
+`idle_over_…` are geometric means of {", ".join(FORESEEABLE)}. `calibration_worst_factor` compares the
+misses that sizing promised with those that came. At 99.9 % a week of most of these demands has about five, and
+`misses_at_once` of them come within one lead time: chance alone makes a factor of 1.5 of every second week. So the
+promise is judged at 99 %, in weeks that are pooled until {_PROMISED} misses were promised; then chance explains a
+factor of 1.5 once in twenty pools. `lessons` has too few claims even for that. `calibration_worst_week_999` is the
+worst single week at 99.9 % with {_COUNTED} misses or more, and `calibration_all_weeks_999` compares all weeks at
+99.9 % together. `decision_ms` is the processor time of the longest of {DECISIONS} decisions on eight weeks of
+`taxi`, with the next peak and the expected share that the status shows.
 No policy foresees the bursts of `mentions`.
 
 The smallest fixed size that serves 99.9 % of {TIER_CLAIMS:,} claims that come evenly (Poisson), with two Jobs at

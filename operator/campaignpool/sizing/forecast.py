@@ -22,7 +22,7 @@ WEEKS = (1, 2, 3, 4)
 WEEK_WEIGHTS = (1.0, 0.75, 0.55, 0.4)
 # How early or late a burst comes that comes at the same time each week, in seconds.
 JITTER = 180.0
-# Poisson demand that the dispersion is drawn towards: so many windows, and so many claims, since empty windows show none.
+# Poisson demand that the dispersion is drawn towards, in windows and in claims: empty windows show no dispersion.
 PRIOR_WINDOWS, PRIOR_CLAIMS = 15.0, 4.0
 # How firmly the level of the last day and hour is held to 1, in claims.
 DAY_FIRMNESS, LARGEST_FIRMNESS = 30.0, 1000.0
