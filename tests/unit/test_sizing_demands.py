@@ -88,7 +88,7 @@ def test_a_drawn_demand_is_served_at_little_more_idle_than_by_the_size_that_hind
 def test_as_many_misses_come_as_were_promised() -> None:
     parts = [part for name in DRAWN for part in outcome(name, "sizing").weeks]
     expected, counted = sum(part.expected for part in parts), sum(part.counted for part in parts)
-    # Misses come two or three at a time. With so many, chance explains a factor of 1.5 once in twenty times.
+    # Misses come a few at a time, so a factor that is closer to 1 may be chance.
     assert expected > 50
     assert 1 / 1.5 <= counted / expected <= 1.5
     for part in parts:
