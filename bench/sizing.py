@@ -229,13 +229,13 @@ trace, but not when.
 {table(head, rows)}
 
 `idle_over_…` are geometric means of {", ".join(FORESEEABLE)}. `calibration_worst_factor` compares the
-misses that sizing promised with those that came. At 99.9 % a week of most of these demands has about five, and
-`misses_at_once` of them come together: chance alone makes a factor of 1.5 of two weeks in three. So the promise is
-judged at 99 %, in weeks that are pooled until {_PROMISED} misses were promised; then chance makes a factor of 1.5 of one
-pool in seven. `lessons` has too few claims even for that. `calibration_worst_week_999` is the worst single week at
-99.9 % with {_COUNTED} misses or more, and `calibration_all_weeks_999` compares all weeks at 99.9 % together.
-`decision_ms` is the processor time of the longest of {DECISIONS} decisions on eight weeks of `taxi`, with the next peak
-and the expected share that the status shows.
+misses that sizing promised with those that came. At 99.9 % a week of most of these demands has about five,
+and `misses_at_once` of them come together: chance alone makes a factor of 1.5 of two weeks in three. So the promise
+is judged at 99 %, in weeks that are pooled until {_PROMISED} misses were promised; then chance makes a factor of 1.5
+of one pool in seven. `lessons` has too few claims even for that. `calibration_worst_week_999` is the worst single
+week at 99.9 % with {_COUNTED} misses or more, and `calibration_all_weeks_999` compares all weeks at 99.9 % together.
+`decision_ms` is the processor time of the longest of {DECISIONS} decisions on eight weeks of `taxi`, with the next
+peak and the expected share that the status shows.
 No policy foresees the bursts of `mentions`.
 
 The smallest fixed size that serves 99.9 % of {TIER_CLAIMS:,} claims that come evenly (Poisson), with two Jobs at
