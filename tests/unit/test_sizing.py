@@ -106,8 +106,8 @@ def test_looking_ahead_does_not_change_what_is_decided_then() -> None:
     assert [plain.decide(moment).forecast.mean for moment in moments] == expected
     # The coming day, of which nothing is known yet, is not a day without claims.
     means = [forecast.mean for forecast in Forecaster(History(times[:])).expect(until, moments, 30.0)]
-    known = Forecaster(History([at for at in times if at < until]))
-    assert [forecast.mean for forecast in known.expect(until, moments, 30.0)] == means
+    forecaster = Forecaster(History([at for at in times if at < until]))
+    assert [forecast.mean for forecast in forecaster.expect(until, moments, 30.0)] == means
     assert sum(means) / 24 == pytest.approx(0.6, rel=0.1)
 
 
