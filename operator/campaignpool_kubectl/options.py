@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-from campaignpool.cli.common import FAULT, UNREACHABLE, USAGE, Subcommands, described
+from campaignpool.cli.common import FAULT, INTERRUPTED, UNREACHABLE, USAGE, Subcommands, described
 from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError
 from campaignpool_kubectl.show import Paint
 
@@ -45,6 +45,8 @@ def run(work: Work, arguments: argparse.Namespace) -> int:
     """Run a command and return its exit code."""
     try:
         return asyncio.run(work(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except ConfigurationError as error:
         return _failed(error, USAGE)
     except ClusterError as error:

@@ -10,7 +10,7 @@ from campaignpool_kubectl.options import not_found
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard import view, workloads
 from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, View
+from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends, View
 from campaignpool_operator.dashboard.openapi import PREFIX
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
 
@@ -70,6 +70,10 @@ class Source:
     async def claims(self, namespace: str, name: str, most: int) -> Claims:
         """Return the newest claims of a pool. Raises CampaignPoolError: only the database knows them."""
         return await self._ask(f"/pools/{namespace}/{name}/claims?limit={most}", Claims)
+
+    async def trends(self, namespace: str, name: str, hours: int) -> Trends:
+        """Return the last hours of a pool. Raises CampaignPoolError: only the database knows them."""
+        return await self._ask(f"/pools/{namespace}/{name}/trends?hours={hours}", Trends)
 
     async def resource(self, namespace: str, name: str) -> Json:
         """Return a CampaignPool. Raises ConfigurationError where there is none, and ClusterError."""

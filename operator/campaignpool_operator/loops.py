@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from campaignpool.api.resource import KIND
@@ -30,9 +30,12 @@ class Loops:
         config: The operator's options.
         cluster: The Kubernetes API.
         metrics: Where figures are counted.
+        changed: Called with the name of a pool after each of its loops.
     """
 
-    def __init__(self, config: Config, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, cluster: Cluster, metrics: Metrics, changed: Callable[[str], None] | None = None
+    ) -> None:
         self.reachable = asyncio.Event()
         """Set once the API has given the pools for the first time."""
         self._config, self._cluster, self._metrics = config, cluster, metrics
@@ -40,9 +43,10 @@ class Loops:
         self._listed_at: float | None = None
         self._listeners = Listeners(self.request)
         self._reconciler = Reconciler(config, cluster, self._listeners, metrics)
+        self._changed = changed
         metrics.connections = lambda: {**self._reconciler.connections(), "listening": self._listeners.connected}
         self._scheduler = Scheduler(
-            self._reconciler, config.max_loops, failed=lambda _: metrics.reconciles.labels("error").inc()
+            self._loop, config.max_loops, failed=lambda _: metrics.reconciles.labels("error").inc()
         )
         self._lister: asyncio.Task[None] | None = None
 
@@ -58,6 +62,12 @@ class Loops:
         for part in (self._scheduler, self._listeners, self._reconciler):
             await part.close()
         self._metrics.drop_all()
+
+    async def _loop(self, key: str) -> float | None:
+        delay = await self._reconciler(key)
+        if self._changed is not None:
+            self._changed(key)
+        return delay
 
     def request(self, key: str) -> None:
         """Ask for the loop of a pool."""

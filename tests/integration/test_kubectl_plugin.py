@@ -1,10 +1,15 @@
 """`kubectl campaignpool` against a cluster: with a user's rights, and the operator's API by way of the API server."""
 
+import contextlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -66,6 +71,19 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
+@contextlib.contextmanager
+def dashboard(user: str) -> Iterator[str]:
+    """Run the dashboard on this machine, and yield its address."""
+    code = "import sys; from campaignpool_kubectl.main import main; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", code, "dashboard", user], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
 def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
     cluster: Emulator,
     run: Callable[..., tuple[int, str]],
@@ -115,6 +133,20 @@ def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
             lambda: game.states() == {"ready": 1}, "the pool is filled again, and the claimed campaign is gone"
         )
         assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
+
+        # The dashboard of this machine has ann's rights, and ben's.
+        for user, may_change in ((ann, True), (ben, False)):
+            with dashboard(user) as base:
+                page = httpx.get(base)
+                assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+                shown = httpx.get(f"{base}api/v1/pools/{game.key}").json()
+                assert (shown["mayChange"], shown["ledger"]["known"]) == (may_change, may_change)
+                assert httpx.get(base, headers={"Host": "elsewhere.example"}).status_code == 403
+                assert httpx.get(base.rsplit("/", 2)[0] + "/api/v1/pools").status_code == 404
+                changes = {"X-CSRF-Token": page.cookies["campaignpool-csrf"]}
+                asked = f"{base}actions/{game.key}/refresh"
+                answer = httpx.post(asked, json={}, headers=changes, cookies=dict(page.cookies))
+                assert answer.status_code == (200 if may_change else 403), answer.text
 
         code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")
         assert code == 0, text

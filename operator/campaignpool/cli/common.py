@@ -22,6 +22,8 @@ Subcommands: TypeAlias = Any
 
 URL_VARIABLE = "CAMPAIGNPOOL_DATABASE_URL"
 DONE, FAULT, USAGE, UNREACHABLE = range(4)
+INTERRUPTED = 130
+"""The exit code that shells expect after Ctrl-C."""
 
 DATABASE = f"""\
 the database:

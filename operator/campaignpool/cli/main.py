@@ -11,7 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 from campaignpool.cli import blueprint, doctor, images, purge, size
-from campaignpool.cli.common import DONE, FAULT, UNREACHABLE, USAGE, Command, Run, Subcommands, reworded, url_from
+from campaignpool.cli.common import (
+    DONE,
+    FAULT,
+    INTERRUPTED,
+    UNREACHABLE,
+    USAGE,
+    Command,
+    Run,
+    Subcommands,
+    reworded,
+    url_from,
+)
 from campaignpool.errors import (
     BlueprintError,
     CampaignPoolError,
@@ -21,9 +32,6 @@ from campaignpool.errors import (
     UnreachableError,
 )
 from campaignpool.ledger.database import connected
-
-INTERRUPTED = 130
-"""The exit code that shells expect after Ctrl-C; everything is rolled back as the connection ends."""
 
 _ABOUT = """\
 See and change the pools of a cluster (status, explain, and one command for each action);
@@ -64,7 +72,7 @@ def main(words: Sequence[str] | None = None, root: argparse.ArgumentParser | Non
     except CampaignPoolError as error:
         return _print_errors([reworded(error.message, source)], _exit_code(error))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED  # everything is rolled back as the connection ends
     except BrokenPipeError:
         # The reader of the output has closed it; there is nowhere left to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

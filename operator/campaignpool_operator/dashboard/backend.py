@@ -1,10 +1,12 @@
 """What viewers may see and do, as the API and the page ask for it: in the cluster, or on somebody's laptop."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from campaignpool.api.resource import GROUP, PLURAL
+from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.identity import Identity, RefusedError, Viewer
@@ -12,6 +14,7 @@ from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, T
 from campaignpool_operator.dashboard.reading import PoolFacts, Reader
 from campaignpool_operator.dashboard.view import ClusterFacts
 
+_log = logging.getLogger(__name__)
 _POOLS = f"{PLURAL}.{GROUP}"
 
 
@@ -34,6 +37,18 @@ class Backend(Protocol):
         """Return the newest claims of a pool."""
         ...
 
+    async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
+        """Return whether a viewer may get a pool."""
+        ...
+
+    async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:
+        """Return a CampaignPool that a viewer may get."""
+        ...
+
+    async def change(self, viewer: Viewer, namespace: str, name: str, patch: Mapping[str, Any]) -> None:
+        """Merge a patch into a CampaignPool that a viewer may patch."""
+        ...
+
 
 class InCluster:
     """Answers with the rights that the API server says a viewer has.
@@ -51,10 +66,11 @@ class InCluster:
         listed = await self._reader.pools()
         allowed = await self._namespaces(viewer, [resource for resource, _ in listed])
         now = datetime.now(UTC)
+        may = {name: await self._identity.may(viewer, "patch", _POOLS, name) for name in allowed}
         shown = [
-            view.summary(resource, ledger, now)
+            view.summary(resource, ledger, now).model_copy(update={"may_change": may[namespace]})
             for resource, ledger in listed
-            if resource["metadata"]["namespace"] in allowed
+            if (namespace := resource["metadata"]["namespace"]) in allowed
         ]
         return PoolList(at=view.time(now), pools=view.ordered(shown))
 
@@ -65,7 +81,9 @@ class InCluster:
         if facts is None:
             raise _not_found(namespace, name)
         visible = await self._visible(facts, viewer, namespace)
-        return view.pool_view(facts.resource, facts.ledger, visible, facts.at)
+        may = await self._identity.may(viewer, "patch", _POOLS, namespace, name)
+        shown = view.pool_view(facts.resource, facts.ledger, visible, facts.at)
+        return shown.model_copy(update={"may_change": may})
 
     async def trends(self, viewer: Viewer, namespace: str, name: str, hours: int) -> Trends:
         """Return the last hours of a pool."""
@@ -82,6 +100,31 @@ class InCluster:
         if listed is None:
             raise _not_found(namespace, name)
         return Claims(pool=f"{namespace}/{name}", claims=[view.claim_view(claim) for claim in listed])
+
+    async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
+        """Return whether a viewer may get a pool."""
+        return await self._identity.may(viewer, "get", _POOLS, namespace, name)
+
+    async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:
+        """Return a CampaignPool that a viewer may get."""
+        await self._identity.require(viewer, "get", namespace, name)
+        resource = await self._reader.resource(namespace, name)
+        if resource is None:
+            raise _not_found(namespace, name)
+        return resource
+
+    async def change(self, viewer: Viewer, namespace: str, name: str, patch: Mapping[str, Any]) -> None:
+        """Merge a patch into a CampaignPool that a viewer may patch."""
+        await self._identity.require(viewer, "patch", namespace, name)
+        try:
+            changed = await self._reader.change(namespace, name, patch)
+        except ClusterError as error:
+            if error.reason != "Invalid":
+                raise
+            raise RefusedError(422, "Invalid", error.message) from error
+        if changed is None:
+            raise _not_found(namespace, name)
+        _log.info("changed by a viewer", extra={"pool": f"{namespace}/{name}", "user": viewer.name})
 
     async def _visible(self, facts: PoolFacts, viewer: Viewer, namespace: str) -> ClusterFacts:
         """Return what a viewer may see of a pool's Jobs, pods and Events."""

@@ -286,6 +286,8 @@ class PoolSummary(View):
     """Its counts."""
     day: DayView | None = None
     """Its claims; absent where the database could not be read."""
+    may_change: bool = False
+    """Whether you may patch it."""
 
 
 class PoolView(PoolSummary):

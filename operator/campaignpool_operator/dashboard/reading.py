@@ -5,7 +5,7 @@ Nothing here depends on the loops, so every replica answers, also while no repli
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,6 +65,15 @@ class Shared:
         # A viewer who goes away does not end it for the others.
         result: T = await asyncio.shield(cached[1])
         return result
+
+    def keys(self, *beginning: str) -> list[object]:
+        """Return the keys that begin with these words."""
+        return [key for key in self._answers if isinstance(key, tuple) and key[: len(beginning)] == beginning]
+
+    def drop(self, *keys: object) -> None:
+        """Compute these again the next time."""
+        for key in keys:
+            self._answers.pop(key, None)
 
     def close(self) -> None:
         """End what is being computed."""
@@ -145,6 +154,20 @@ class Reader:
         """Close the connections to databases."""
         self._shared.close()
         await self._ledgers.close()
+
+    def forget(self, pool: str) -> None:
+        """Read a pool again the next time: it has changed."""
+        namespace, _, name = pool.partition("/")
+        of_pool = [key for part in ("claims", "trends") for key in self._shared.keys(part, namespace, name)]
+        self._shared.drop("resources", "pools", ("pool", namespace, name), *of_pool)
+
+    async def resource(self, namespace: str, name: str) -> Json | None:
+        """Return a CampaignPool, current. Raises ClusterError."""
+        return await self._cluster.pool(namespace, name)
+
+    async def change(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Json | None:
+        """Merge a patch into a CampaignPool; return it, or None where it is gone. Raises ClusterError."""
+        return await self._cluster.patch_pool(namespace, name, patch)
 
     async def resources(self) -> list[Json]:
         """Return all CampaignPools. Raises ClusterError."""

@@ -1,0 +1,30 @@
+/* Requests and events. The session is a cookie that scripts cannot read; changes carry a token that other sites cannot know. */
+
+export const ROOT = document.querySelector("meta[name=root]").content;
+
+const cookie = (name) => document.cookie.split("; ").find((part) => part.startsWith(`${name}=`))?.slice(name.length + 1);
+
+export async function get(path) {
+  const response = await fetch(`${ROOT}api/v1/${path}`, { headers: { Accept: "application/json" } });
+  const body = await response.json().catch(() => ({ message: `HTTP ${response.status}` }));
+  return { ok: response.ok, status: response.status, body };
+}
+
+export async function call(path, value, method = "POST") {
+  const response = await fetch(`${ROOT}${path}`, {
+    method,
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": cookie("campaignpool-csrf") ?? "" },
+    ...(method === "GET" ? {} : { body: JSON.stringify(value ?? {}) }),
+  });
+  const body = await response.json().catch(() => ({ message: `HTTP ${response.status}` }));
+  return { ok: response.ok, status: response.status, body };
+}
+
+/* Call `changed` with the name of each pool that changed, and `word` whenever the server says anything. */
+export function listen(changed, word) {
+  const source = new EventSource(`${ROOT}events`);
+  source.addEventListener("pool", (event) => { word(); changed(JSON.parse(event.data).pool); });
+  source.addEventListener("tick", word);
+  source.onopen = word;
+  return source;
+}
