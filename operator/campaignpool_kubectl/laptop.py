@@ -63,7 +63,7 @@ class Laptop:
         return await self._source.claims(namespace, name, most)
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:  # noqa: ARG002
-        """Return True: only names are told, of pools that the user listed."""
+        """Return True: events have names only, of pools that the user may list."""
         return True
 
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Tell all viewers which pools changed, as server-sent events: 200 of them ask for nothing until then."""
+"""Send viewers the names of pools that changed, as server-sent events: they ask for nothing until then."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ TICK_SECONDS = 5.0
 """A viewer hears at least this often that the connection is alive."""
 
 TOGETHER_SECONDS = 0.25
-"""Changes that follow each other faster are told together: a busy pool is read four times a second at most."""
+"""Changes that follow each other faster are sent together: a busy pool is read four times a second at most."""
 
 POLL_SECONDS = 1.0
 """How often resources are compared while somebody looks. A replica that leads says at once what it changed."""
@@ -22,7 +22,7 @@ class Hub:
     """Keeps who listens.
 
     Args:
-        resources: Returns all CampaignPools as they are now.
+        resources: Returns all CampaignPools, current.
     """
 
     def __init__(self, resources: Callable[[], Awaitable[Iterable[Json]]]) -> None:
@@ -33,7 +33,7 @@ class Hub:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.on_change: Callable[[str], None] = lambda _: None
-        """Called with the name of a pool before anybody is told that it changed."""
+        """Called with the name of a pool before viewers hear that it changed."""
 
     def start(self) -> None:
         """Begin to compare resources."""
@@ -48,7 +48,7 @@ class Hub:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def changed(self, pool: str) -> None:
-        """Tell everybody that a pool changed: at once, or together with what changes in the next moment."""
+        """Send the name of a pool that changed: at once, or together with what changes in the next moment."""
         self._changed.add(pool)
         if self._timer is None:
             loop = asyncio.get_running_loop()
