@@ -168,3 +168,25 @@ async def test_health_counts_what_claims_may_give(connection: Connection) -> Non
     assert row
     assert (row["state"], row["ready"]) == ("empty", 0)
     assert tuple(await connection.fetchrow("SELECT ready, stale FROM campaign_pool.pools") or ()) == (0, 2)
+
+
+async def test_campaigns_that_are_too_old_are_outdated_and_claims_may_give_them(connection: Connection) -> None:
+    changes = {"size": 3, "maxAge": "168h", "claims": {"allowStale": False}}
+    await small.put(connection, small.spec(**changes))
+    await small.filled(connection, 3)
+    old = "UPDATE campaign_pool.campaign SET ready_at = ready_at - interval '8 days' WHERE root_key = $1"
+    keys = await ready(connection, 1)
+    await connection.execute(old, keys[0])
+    for strategy in ("RollingUpdate", "Paused"):
+        await small.put(connection, small.spec(**changes, rollout={"strategy": strategy}))
+        counts = (await pools.observe(connection, POOL)).owners[""]
+        assert (counts.claimable, counts.stale, counts.outdated) == (3, 1, 1)
+    await small.filled(connection, 1, "second")
+    assert await retiring.retire(connection, POOL, "", keep=3) == 1
+    assert keys[0] not in await ready(connection, 1)
+    for key in keys[1:]:
+        await connection.execute(old, key)
+    assert await connection.fetchval("SELECT ready FROM campaign_pool.pools") == 3
+    got = [await claimed(connection) for _ in range(3)]
+    assert {row["source"] for row in got} == {"master"}
+    assert {row["campaign_id"] for row in got} >= set(keys[1:])

@@ -11,7 +11,7 @@ from campaignpool.ledger.seeding import Run
 from campaignpool.ledger.templates import Refused
 from campaignpool_operator.facts import Fault, Observed, TemplateFacts
 from campaignpool_operator.plan.actions import CreateJob, InstallRevision, Retire, UseRevision
-from campaignpool_operator.plan.plan import plan
+from campaignpool_operator.plan.plan import EXPIRY_SECONDS, plan
 from campaignpool_operator.plan.rollout import Rollout, decide
 from campaignpool_operator.status import rollout
 from campaignpool_operator.status.project import project
@@ -264,3 +264,10 @@ def test_events_tell_of_a_stall_once_and_of_its_end() -> None:
     assert [item.message for item in rollout.events(progressing, fine)] == [
         "All 5 ready campaigns are of revision 1."
     ]
+
+
+def test_a_loop_comes_when_the_next_campaign_is_too_old() -> None:
+    young = ledger({"": OwnerCounts(ready=5, oldest_ready_at=ago(3000)), "gone": OwnerCounts()})
+    assert plan(observed(spec=spec(maxAge="1h"), ledger=young)).next_check == 600 + EXPIRY_SECONDS
+    assert plan(observed(ledger=young)).next_check is None
+    assert plan(observed(spec=spec(maxAge="1h"), ledger=ledger(FULL))).next_check is None

@@ -285,6 +285,9 @@ class CampaignPoolSpec(Model):
     """What becomes of the template's images."""
     claims: Claims = Field(default_factory=Claims, json_schema_extra=FILLED)
     """What a claim does when no campaign is ready."""
+    max_age: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,3}[hm]$")
+    """For how long a campaign may be ready, in hours or minutes such as `168h`; older ones are replaced, new ones
+    before old ones go, whatever `rollout.strategy` is. Claims may give them until then. By default for ever."""
     rollout: Rollout = Field(default_factory=Rollout, json_schema_extra=FILLED)
     """How a change of the template or the blueprint reaches the pool."""
     deletion: Deletion = Field(default_factory=Deletion, json_schema_extra=FILLED)

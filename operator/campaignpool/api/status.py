@@ -136,9 +136,9 @@ class RolloutStatus(StatusModel):
     kept: list[int] = Field(default_factory=list)
     """The revisions that are kept, which `spec.template.revision` may name."""
     updated: int = 0
-    """Ready campaigns of the revision in service."""
+    """Ready campaigns of the revision in service that are not older than `maxAge`."""
     stale: int = 0
-    """Ready campaigns of other revisions."""
+    """Ready campaigns of other revisions, or older than `maxAge`."""
     phase: Literal["Complete", "Progressing", "Waiting", "Paused", "Stalled"]
     """`Complete`: none is stale. `Progressing`: stale ones are being replaced. `Waiting`: they stay until claims take
     them (`OnReplenish`). `Paused`: they stay, or the template has changed, and `spec.rollout.strategy` is Paused or
@@ -163,8 +163,8 @@ class CampaignPoolStatus(StatusModel):
     failed: int = 0
     """Campaigns that could not be made, kept for an hour with their cause."""
     stale: int = 0
-    """Ready campaigns of another revision than the one in service. Part of `ready` where claims may give them: those
-    of an older one, unless `claims.allowStale` is false."""
+    """Ready campaigns of another revision than the one in service, or older than `maxAge`. Part of `ready` where
+    claims may give them: all but those of a later revision, and with `allowStale: false` but those of any other."""
     replicas: int = 0
     """Campaigns of the master pool that can be claimed now, for the scale subresource, whose `spec.replicas` is
     `spec.size`."""

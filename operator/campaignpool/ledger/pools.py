@@ -26,9 +26,9 @@ class OwnerCounts:
     """How many campaigns an owner has in each state.
 
     `imaging` campaigns have all their rows, and wait for required images before they are ready. Parts of `ready` are
-    `stale`, of another revision than the one in service, and `unusable`, which no claim may give. Of the others, new
-    ones are to replace the `outdated`. `held` is a part of `retiring`: the database refused to delete these, so they
-    are tried again later.
+    `stale`, of another revision than the one in service or older than `maxAge`, and `unusable`, which no claim may
+    give. Of the others, new ones are to replace the `outdated`; `oldest_ready_at` is of those that are not. `held` is
+    a part of `retiring`: the database refused to delete these, so they are tried again later.
     """
 
     ready: int = 0
@@ -41,6 +41,7 @@ class OwnerCounts:
     failed: int = 0
     claimed: int = 0
     imaging: int = 0
+    oldest_ready_at: datetime | None = None
 
     @property
     def whole(self) -> int:
@@ -120,6 +121,7 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
         "max_lifetime_seconds": seconds(claims.lifetime.maximum),
         "while_deleting": claims.while_deleting,
         "replaces_outdated": spec.rollout.strategy == "RollingUpdate",
+        "max_age_seconds": seconds(spec.max_age) if spec.max_age is not None else None,
         "revision_history_limit": spec.rollout.revision_history_limit,
         "images_required": spec.images.required_for_ready and spec.images.copies,
         "max_concurrent": spec.max_concurrent,

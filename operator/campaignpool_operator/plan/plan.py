@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import MASTER, share
+from campaignpool.api.resource import MASTER, seconds, share
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
@@ -56,6 +56,10 @@ UNQUIET_SECONDS = 0.5
 
 HELD_SECONDS = 300
 """Campaigns that the database refused to delete are tried again this much later, as `remove` of the ledger does."""
+
+
+EXPIRY_SECONDS = 1.0
+"""Campaigns that became too old are replaced this much later, so that those of one batch are replaced together."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,7 @@ def plan(observed: Observed) -> Plan:
     )
     waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
     waits += [observed.template.next_in] if observed.template is not None else []
+    waits.append(_expiry(observed, spec, ledger))
     next_check = min((wait for wait in waits if wait is not None), default=None)
     return replace(result, actions=tuple(actions), next_check=next_check, rollout=rolling)
 
@@ -339,3 +344,11 @@ def _next_check(observed: Observed, failures: Failures, *, again: bool, held: bo
     if failures.wait:
         waits.append(failures.wait)
     return min(waits, default=None)
+
+
+def _expiry(observed: Observed, spec: CampaignPoolSpec, ledger: Ledger) -> float | None:
+    """Return the seconds until the next ready campaign is too old."""
+    oldest = min((item.oldest_ready_at for item in ledger.owners.values() if item.oldest_ready_at), default=None)
+    if spec.max_age is None or oldest is None:
+        return None
+    return max(0.0, seconds(spec.max_age) - observed.database_age(oldest)) + EXPIRY_SECONDS

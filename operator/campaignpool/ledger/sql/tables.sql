@@ -42,6 +42,8 @@ CREATE TABLE campaign_pool.pool (
     max_connections  integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_connections')::integer) STORED,
     images_required  boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'images_required')::boolean) STORED,
     replaces_outdated boolean NOT NULL GENERATED ALWAYS AS ((settings ->> 'replaces_outdated')::boolean) STORED,
+    max_age          interval                           -- for how long a campaign may be ready; NULL: for ever
+                     GENERATED ALWAYS AS (make_interval(secs => (settings ->> 'max_age_seconds')::double precision)) STORED,
     revision_history_limit integer NOT NULL                   -- revisions that are kept beside the one in service
                      GENERATED ALWAYS AS ((settings ->> 'revision_history_limit')::integer) STORED,
     max_concurrent   integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_concurrent')::integer) STORED,

@@ -13,16 +13,16 @@ LEFT JOIN campaign_pool.target t ON t.pool_id = p.id AND t.owner = o.owner
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'ready'
                             AND campaign_pool.is_usable(revision_id, p.revision_id, p.allow_stale)) AS ready,
-           count(*) FILTER (WHERE state = 'ready' AND revision_id IS DISTINCT FROM p.revision_id) AS stale,
+           count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_stale(x, p)) AS stale,
            count(*) FILTER (WHERE state = 'seeding') AS seeding,
            count(*) FILTER (WHERE state = 'retiring') AS retiring,
            count(*) FILTER (WHERE state = 'failed') AS failed,
            min(ready_at) FILTER (WHERE state = 'ready') AS oldest_ready_at
-    FROM campaign_pool.campaign WHERE pool_id = p.id AND owner = o.owner
+    FROM campaign_pool.campaign x WHERE pool_id = p.id AND owner = o.owner
 ) c ON true
 WHERE p.deleted_at IS NULL;
 COMMENT ON VIEW campaign_pool.owners IS
-'The state of each owner of each pool: campaigns wanted, ready for claims, ready and of another revision (stale),
+'The state of each owner of each pool: campaigns wanted, ready for claims, ready and of another revision or too old (stale),
 being made, being deleted, failed, and since when the oldest has been ready. The owner '''' is the master owner.';
 
 -- What happened in a pool, one row for each claim, each count of claims without a campaign and each run that ended, with the

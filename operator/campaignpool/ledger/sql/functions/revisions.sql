@@ -3,9 +3,17 @@
 CREATE OR REPLACE FUNCTION campaign_pool.is_usable(revision bigint, in_service bigint, allow_stale boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE RETURN revision = in_service OR allow_stale AND revision < in_service;
 
+-- Whether a ready campaign is older than its pool allows. Claims do not look at that.
+CREATE OR REPLACE FUNCTION campaign_pool.is_expired(c campaign_pool.campaign, p campaign_pool.pool) RETURNS boolean
+LANGUAGE sql STABLE RETURN coalesce(c.ready_at < now() - p.max_age, false);
+
+-- Whether a ready campaign is not as the next one would be: of another revision, or expired.
+CREATE OR REPLACE FUNCTION campaign_pool.is_stale(c campaign_pool.campaign, p campaign_pool.pool) RETURNS boolean
+LANGUAGE sql STABLE RETURN c.revision_id IS DISTINCT FROM p.revision_id OR campaign_pool.is_expired(c, p);
+
 -- Whether new campaigns are to replace a ready one.
 CREATE OR REPLACE FUNCTION campaign_pool.is_outdated(c campaign_pool.campaign, p campaign_pool.pool) RETURNS boolean
-LANGUAGE sql STABLE RETURN p.replaces_outdated AND c.revision_id IS DISTINCT FROM p.revision_id;
+LANGUAGE sql STABLE RETURN p.replaces_outdated AND campaign_pool.is_stale(c, p) OR campaign_pool.is_expired(c, p);
 
 -- Put a revision that is kept into service: new campaigns are made from it, and keys are compared by its types. Return
 -- whether it is kept.

@@ -35,11 +35,12 @@ SELECT campaign_pool.begin_waiting($1);
 -- Counts by owner. Claimed campaigns are counted apart: they are in another table.
 SELECT owner,
        count(*) FILTER (WHERE state = 'ready') AS ready,
-       count(*) FILTER (WHERE state = 'ready' AND c.revision_id <> p.revision_id) AS stale,
+       count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_stale(c, p)) AS stale,
        count(*) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale))
            AS unusable,
        count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale)
                         AND campaign_pool.is_outdated(c, p)) AS outdated,
+       min(c.ready_at) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_outdated(c, p)) AS oldest_ready_at,
        count(*) FILTER (WHERE state = 'seeding') AS seeding,
        count(*) FILTER (WHERE state = 'imaging') AS imaging,
        count(*) FILTER (WHERE state = 'retiring') AS retiring,
