@@ -138,12 +138,21 @@ ALERTS = (
     ),
     Alert(
         "CampaignPoolTemplateOutdated",
-        "campaignpool_stale_campaigns > 0",
+        f'campaignpool_stale_campaigns > 0 and {_BY_POOL} campaignpool_rollout_phase{{phase="Progressing"}} == 1',
         "2h",
         "warning",
         f"{{{{ $value }}}} campaigns of pool {_POOL} are of an older template, for 2 hours.",
         "The template has changed, and the campaigns made before are not replaced: users get old content.",
         (_DESCRIBE, "Check that seeding works: older campaigns are replaced as new ones become ready."),
+    ),
+    Alert(
+        "CampaignPoolRolloutStalled",
+        'campaignpool_condition{type="RolloutStalled"} == 1',
+        "15m",
+        "warning",
+        f"A change of the template of pool {_POOL} waits for a person: {{{{ $labels.reason }}}}.",
+        "The template or the blueprint has changed, and the pool goes on with the content of before.",
+        (_DESCRIBE, "Do what the message of the condition RolloutStalled says: confirm, correct, or make room."),
     ),
     Alert(
         "CampaignPoolImagesFailing",

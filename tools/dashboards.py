@@ -266,14 +266,14 @@ ONE_POOL = Dashboard(
                 ),
                 Panel(
                     "Stale, retiring and held",
-                    "Campaigns of an older template, those being deleted, and those whose deletion was refused.",
+                    "Campaigns of another revision or too old, those being deleted, and those that cannot be.",
                     (
                         Query(f"max(campaignpool_stale_campaigns{{{_POOL}}})", "stale"),
                         Query(f'sum(campaignpool_campaigns{{{_POOL}, state="retiring"}})', "retiring"),
                         Query(f"max(campaignpool_held_campaigns{{{_POOL}}})", "held"),
                     ),
                     width=6,
-                    alerts=("CampaignPoolTemplateOutdated",),
+                    alerts=("CampaignPoolTemplateOutdated", "CampaignPoolRolloutStalled"),
                 ),
                 Panel(
                     "Seeding queue age",

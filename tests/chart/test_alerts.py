@@ -81,10 +81,19 @@ CASES = {
         "Pool game/chiwar lacks campaigns, and none is being made.",
     ),
     "CampaignPoolTemplateOutdated": Case(
-        {f"campaignpool_stale_campaigns{{{POOL}}}": "3x300"},
+        {
+            f"campaignpool_stale_campaigns{{{POOL}}}": "3x300",
+            f'campaignpool_rollout_phase{{{POOL}, phase="Progressing"}}': "1x300",
+        },
         "3h",
         OF_POOL,
         "3 campaigns of pool game/chiwar are of an older template, for 2 hours.",
+    ),
+    "CampaignPoolRolloutStalled": Case(
+        {f'campaignpool_condition{{{POOL}, type="RolloutStalled", reason="ShrinkUnconfirmed"}}': "1x300"},
+        "20m",
+        {**OF_POOL, "type": "RolloutStalled", "reason": "ShrinkUnconfirmed"},
+        "A change of the template of pool game/chiwar waits for a person: ShrinkUnconfirmed.",
     ),
     "CampaignPoolImagesFailing": Case(
         {f'campaignpool_images{{{POOL}, state="failed"}}': "4x300"},
@@ -138,6 +147,8 @@ WELL = {
     **durations(fast="0+199x300", slow="0+200x300", all_="0+200x300", source="master"),
     **durations(fast="0x300", slow="0x300", all_="0+5x300", source="clone"),
     f"campaignpool_stale_campaigns{{{POOL}}}": "0x300",
+    f'campaignpool_rollout_phase{{{POOL}, phase="Progressing"}}': "1x300",
+    f'campaignpool_condition{{{POOL}, type="RolloutStalled", reason="NotStalled"}}': "0x300",
     f'campaignpool_images{{{POOL}, state="failed"}}': "0x300",
     f"campaignpool_images_queue_age_seconds{{{POOL}}}": "10x300",
     f'campaignpool_condition{{{POOL}, type="Ready", reason="Filled"}}': "1x300",

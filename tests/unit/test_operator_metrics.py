@@ -9,7 +9,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 from prometheus_client.parser import text_string_to_metric_families
 
-from campaignpool.api.status import CampaignPoolStatus, Condition, ImagesStatus
+from campaignpool.api.status import CampaignPoolStatus, Condition, ImagesStatus, RolloutStatus
 from campaignpool.errors import ClusterError
 from campaignpool.ledger.activity import CLAIM_SECONDS, Activity, Durations, Oldest
 from campaignpool.ledger.images import Account, Finished, ImageTotals
@@ -64,7 +64,8 @@ def metrics() -> Metrics:
 
 def test_a_look_shows_as_gauges(metrics: Metrics) -> None:
     ready = Condition(type="Ready", status="True", reason="Filled", message="", last_transition_time="t")
-    status = CampaignPoolStatus(desired=5, ready=3, seeding=2, failed=1, stale=1, conditions=[ready])
+    rollout = RolloutStatus(revision=8, phase="Progressing", since="t")
+    status = CampaignPoolStatus(desired=5, ready=3, seeding=2, failed=1, stale=1, rollout=rollout, conditions=[ready])
     metrics.show(KEY, look(status=status, jobs={"seeder": 2}))
     shown = {
         'campaignpool_campaigns{state="ready"}': 3,
@@ -74,6 +75,9 @@ def test_a_look_shows_as_gauges(metrics: Metrics) -> None:
         "campaignpool_desired_campaigns": 5,
         "campaignpool_max_campaigns": 20,
         "campaignpool_stale_campaigns": 1,
+        "campaignpool_revision": 8,
+        'campaignpool_rollout_phase{phase="Progressing"}': 1,
+        'campaignpool_rollout_phase{phase="Complete"}': 0,
         "campaignpool_held_campaigns": 1,
         'campaignpool_active_jobs{component="seeder"}': 2,
         'campaignpool_active_jobs{component="images"}': 0,
@@ -260,7 +264,7 @@ def test_names_follow_the_conventions() -> None:
 
 
 BOUNDED = {"state", "source", "outcome", "type", "reason", "component", "account"} | {
-    "version", "result", "method", "resource", "code",
+    "version", "result", "method", "resource", "code", "phase",
 }  # fmt: skip
 """Labels whose values are few: words of the code, resources of the API, accounts of the store."""
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from campaignpool.api.resource import seconds
 from campaignpool.errors import TransientError
@@ -209,7 +209,7 @@ async def observe(connection: Connection, pool: str) -> Ledger:
 
 async def counts(connection: Connection, pool: str) -> dict[str, OwnerCounts]:
     """Return how many campaigns of a pool are in each state, by owner; also of a closed pool."""
-    by_owner: dict[str, dict[str, int]] = {}
+    by_owner: dict[str, dict[str, Any]] = {}
     for row in await connection.fetch(_QUERY["owners"], pool):
         values = dict(row)
         by_owner[values.pop("owner")] = values

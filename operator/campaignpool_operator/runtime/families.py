@@ -67,8 +67,15 @@ MAXIMUM = Family("campaignpool_max_campaigns", "gauge", "Most unclaimed campaign
 STALE = Family(
     "campaignpool_stale_campaigns",
     "gauge",
-    "Ready campaigns that were made from an older template or blueprint.",
+    "Ready campaigns of another revision than the one in service, or older than spec.maxAge.",
     POOL,
+)
+REVISION = Family("campaignpool_revision", "gauge", "Number of the revision in service; a roll-out changes it.", POOL)
+ROLLOUT = Family(
+    "campaignpool_rollout_phase",
+    "gauge",
+    "1 for the phase of the roll-out, as status.rollout.phase has it, else 0.",
+    (*POOL, "phase"),
 )
 HELD = Family(
     "campaignpool_held_campaigns",
@@ -165,9 +172,9 @@ IMAGE_CALL_DURATION = Family(
     "campaignpool_image_call_duration_seconds", "summary", "Duration of those calls.", (*POOL, "account")
 )
 POOL_FAMILIES = (
-    CAMPAIGNS, DESIRED, MAXIMUM, STALE, HELD, OLDEST_READY, SEEDING_AGE, CONDITION, CLAIMS, MISSES, CLAIM_DURATION,
-    REFILL, SEEDED, RUNS, SEED_DURATION, JOBS, JOBS_CREATED, IMAGES, IMAGES_AGE, IMAGES_DURATION, IMAGE_CALLS,
-    IMAGE_CALL_DURATION,
+    CAMPAIGNS, DESIRED, MAXIMUM, STALE, REVISION, ROLLOUT, HELD, OLDEST_READY, SEEDING_AGE, CONDITION, CLAIMS, MISSES,
+    CLAIM_DURATION, REFILL, SEEDED, RUNS, SEED_DURATION, JOBS, JOBS_CREATED, IMAGES, IMAGES_AGE, IMAGES_DURATION,
+    IMAGE_CALLS, IMAGE_CALL_DURATION,
 )  # fmt: skip
 
 BUILD_INFO = Family(

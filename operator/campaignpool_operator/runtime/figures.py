@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
-from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.api.status import CampaignPoolStatus, RolloutStatus
 from campaignpool.ledger.activity import Activity
 from campaignpool.ledger.images import SECONDS, Finished, ImageTotals
 from campaignpool.ledger.pools import Ledger
@@ -23,6 +23,7 @@ from campaignpool_operator.runtime.families import Family
 SOURCES = ("owner", "master", "clone")
 OUTCOMES = ("Succeeded", "Failed")
 COMPONENTS = ("seeder", "images")
+PHASES = get_args(RolloutStatus.model_fields["phase"].annotation)
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,10 @@ class Figures:
         if look.maximum is not None:
             yield families.MAXIMUM, (), look.maximum
         yield families.STALE, (), status.stale
+        if status.rollout is not None:
+            yield families.REVISION, (), status.rollout.revision
+            for phase in PHASES:
+                yield families.ROLLOUT, (phase,), status.rollout.phase == phase
         yield families.HELD, (), sum(item.held for item in counts)
         for condition in status.conditions:
             yield families.CONDITION, (condition.type, condition.reason), condition.status == "True"
