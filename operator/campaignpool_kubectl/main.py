@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from campaignpool.cli import main as cli
 from campaignpool.cli.common import Subcommands
-from campaignpool_kubectl import act, completion, dashboard, look
+from campaignpool_kubectl import act, completion, dashboard, look, rollout
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -23,5 +23,6 @@ def parser() -> argparse.ArgumentParser:
 def _add(areas: Subcommands) -> None:
     look.add(areas)
     act.add(areas)
+    rollout.add(areas)
     dashboard.add(areas)
     completion.add(areas, parser)

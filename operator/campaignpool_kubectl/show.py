@@ -1,7 +1,8 @@
 """How the kubectl plugin shows pools on a terminal, purely: facts in, lines out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from campaignpool_operator.dashboard.models import Claims, Node, PoolList, PoolSummary, PoolView, VerdictView
 
@@ -144,12 +145,11 @@ def _work(pool: PoolView) -> Iterator[tuple[str, str]]:
         yield "SIZE", f"{pool.spec.get('size', 5)} in the spec, {sizing.recommended} recommended{applied}{expected}"
     if (images := status.images) is not None:
         yield "IMAGES", f"{images.pending} to copy, {images.copied} copied, {images.failed} failed"
-    if pool.rollout is not None:
+    if (rolling := pool.rollout) is not None:
+        others = f", {rolling['stale']} of others" if rolling.get("stale") else ""
         yield (
             "ROLL-OUT",
-            ", ".join(
-                f"{key}: {value}" for key, value in pool.rollout.items() if not isinstance(value, (dict, list))
-            ),
+            f"{rolling['phase']}: revision {rolling['revision']}, {rolling.get('updated', 0)} ready of it{others}",
         )
     lacking = [owner for owner in status.owners if owner.ready < owner.desired]
     for owner in lacking[:_OWNERS_SHOWN]:
@@ -175,6 +175,30 @@ def _tree(node: Node, paint: Paint, indent: str, branch: str) -> Iterator[str]:
     below = indent + {"": "", "├ ": "│ ", "└ ": "  "}[branch]
     for number, child in enumerate(node.children, 1):
         yield from _tree(child, paint, below, "└ " if number == len(node.children) else "├ ")
+
+
+def rollout(resource: Mapping[str, Any]) -> list[str]:
+    """Return how the revision in service reaches the pool."""
+    pool = f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
+    status = resource.get("status") or {}
+    current = status.get("rollout")
+    if not current:
+        return [f"{pool} has no revision yet."]
+    pinned = ((resource.get("spec") or {}).get("template") or {}).get("revision")
+    ready = f"{current.get('updated', 0)} ready campaigns are of it, {current.get('stale', 0)} of other revisions"
+    lines = [
+        f"{pool}: revision {current['revision']} is in service since {local(current['since'])}: {current['phase']}",
+        ready,
+    ]
+    lines.append(f"kept: {', '.join(map(str, current.get('kept') or ())) or 'none'}")
+    if pinned is not None:
+        lines.append(f"pinned: spec.template.revision is {pinned}, and no change is rolled out")
+    stalled = [
+        f"{condition['reason']}: {condition['message']}"
+        for condition in status.get("conditions") or ()
+        if (condition["type"], condition["status"]) == ("RolloutStalled", "True")
+    ]
+    return lines + stalled
 
 
 def claims(listed: Claims) -> list[str]:

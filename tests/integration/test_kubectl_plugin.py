@@ -134,6 +134,13 @@ def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
         )
         assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
 
+        assert "revision 1 is in service" in run("rollout", "status", game.key, ann)[1]
+        assert run("rollout", "pin", game.key, "1", ann, "--wait")[0] == 0
+        assert game.pool()["spec"]["template"]["revision"] == 1
+        assert run("rollout", "unpin", game.key, ann, "--wait")[0] == 0
+        assert "revision" not in game.pool()["spec"]["template"]
+        assert "no earlier revision is kept" in run("rollout", "undo", game.key, ann)[1]
+
         # The dashboard of this machine has ann's rights, and ben's.
         for user, may_change in ((ann, True), (ben, False)):
             with dashboard(user) as base:

@@ -79,18 +79,41 @@ def test_every_action_is_a_patch_and_says_when_it_is_done() -> None:
         patch = action.patch(REQUEST)
         assert patch.keys() <= {"metadata", "spec"}, action.name
         after = resource({"observedGeneration": 3, "retried": REQUEST.stamp, "refreshed": REQUEST.stamp})
+        after["status"]["rollout"] = {"revision": 7, "kept": [5, 6, 7]}
         after["status"] |= {"drained": REQUEST.stamp, "released": "7", "images": {"retried": REQUEST.stamp}}
         after["metadata"]["generation"] = 3
         if action.name == "pause":
             next(item for item in after["status"]["conditions"] if item["type"] == "Paused")["status"] = "True"
         assert action.done(after, REQUEST), action.name
         after["metadata"]["generation"] = 4
-        assert action.done(after, REQUEST) is (action.name not in ("pause", "resume", "resize")), action.name
+        assert action.done(after, REQUEST) is (action.name not in ("pause", "resume", "resize", "pin", "unpin")), (
+            action.name
+        )
     assert BY_NAME["resize"].patch(REQUEST) == {"spec": {"size": 7}}
     assert BY_NAME["release"].patch(REQUEST)["metadata"]["annotations"] == {actions.RELEASE: "7"}
     assert BY_NAME["pause"].patch(REQUEST)["metadata"]["annotations"] == {actions.PAUSED_BY: "ann"}
     assert not BY_NAME["replenish"].done(before, REQUEST)
-    assert {action.name for action in ACTIONS if action.destroys} == {"drain", "release"}
+    assert {action.name for action in ACTIONS if action.destroys} == {"drain", "pin", "release"}
+
+
+def test_the_roll_out_is_shown_and_undone_to_the_revision_before() -> None:
+    pool = resource(template={"revision": 6})
+    assert show.rollout(pool) == ["game/chiwar has no revision yet."]
+    assert actions.earlier(pool) is None
+    pool["status"]["rollout"] = {
+        "revision": 6,
+        "kept": [4, 5, 6, 7],
+        "updated": 2,
+        "stale": 1,
+        "phase": "Progressing",
+        "since": "2026-03-05T12:00:00Z",
+    }
+    assert actions.earlier(pool) == 5
+    head, ready, kept, pinned = show.rollout(pool)
+    assert "revision 6 is in service" in head
+    assert ready == "2 ready campaigns are of it, 1 of other revisions"
+    assert kept == "kept: 4, 5, 6, 7"
+    assert "no change is rolled out" in pinned
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

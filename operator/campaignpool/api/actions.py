@@ -82,6 +82,17 @@ def _is(resource: Json, kind: str, status: str) -> bool:
     return any(item["type"] == kind and item["status"] == status for item in conditions)
 
 
+def _in_service(resource: Json) -> int:
+    """Return the revision that campaigns are made from; 0 before the first."""
+    return int(((resource.get("status") or {}).get("rollout") or {}).get("revision", 0))
+
+
+def earlier(resource: Json) -> int | None:
+    """Return the latest revision that is kept and came before the one in service."""
+    kept = ((resource.get("status") or {}).get("rollout") or {}).get("kept") or ()
+    return max((revision for revision in kept if revision < _in_service(resource)), default=None)
+
+
 def _pause(request: Request) -> dict[str, Any]:
     return {"metadata": {"annotations": {PAUSED_BY: request.who or None}}, "spec": {"paused": True}}
 
@@ -134,6 +145,20 @@ ACTIONS = (
         lambda request: {"spec": {"size": int(request.value)}},
         lambda resource, _: _seen(resource) and _filled(resource),
         argument="SIZE",
+    ),
+    Action(
+        "pin",
+        "Make campaigns from a revision that is kept: those of later ones are replaced, and no change is rolled out.",
+        lambda request: {"spec": {"template": {"revision": int(request.value)}}},
+        lambda resource, request: _seen(resource) and _in_service(resource) == int(request.value),
+        destroys=True,
+        argument="REVISION",
+    ),
+    Action(
+        "unpin",
+        "Follow the template again: the latest revision goes into service, and changes are rolled out.",
+        lambda _: {"spec": {"template": {"revision": None}}},
+        lambda resource, _: _seen(resource),
     ),
     Action(
         "release",

@@ -187,5 +187,7 @@ def _check(action: Action, value: str) -> None:
     """Raise RefusedError for an argument that is missing or that makes no sense."""
     if action.argument == "SIZE" and not (value.isascii() and value.isdigit() and int(value) <= _SIZE_MOST):
         raise RefusedError(400, "Invalid", f"{value!r} is no size: enter a number from 0 to {_SIZE_MOST}")
+    if action.argument == "REVISION" and not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise RefusedError(400, "Invalid", f"{value!r} is no revision: choose one that is kept")
     if action.argument and not value:
         raise RefusedError(400, "Invalid", f"{action.name} needs a {action.argument.lower()}: enter one")

@@ -28,6 +28,12 @@ const QUESTIONS = {
     verb: "Take it back",
     destroys: true,
   }),
+  pin: (pool, value) => ({
+    title: `Return to revision ${value}?`,
+    lines: [`${count(pool.status.ready, "ready campaign is", "ready campaigns are")} replaced where of a later revision. Everything claimed stays.`, "No change of the template is rolled out until you follow it again."],
+    verb: `Undo, back to ${value}`,
+    destroys: true,
+  }),
   "retry-images": (pool) => ({
     title: "Retry the failed images?",
     lines: [`${count(pool.status.images?.failed ?? 0, "image is", "images are")} tried once more.`],

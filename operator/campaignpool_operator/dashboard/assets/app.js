@@ -210,9 +210,11 @@ function rollout(pool) {
   const found = pool.rollout;
   if (!found) return null;
   const earlier = (found.kept ?? []).filter((revision) => revision !== found.revision);
+  const before = Math.max(0, ...earlier.filter((revision) => revision < found.revision));
   const phases = { Complete: "All ready campaigns are of the revision in service.", Progressing: "Ready campaigns of other revisions are being replaced.", Stalled: "It waits for somebody: see what is wrong." };
   return section("h-rollout", "Roll-out", `Revision ${found.revision}, since ${when(found.since)}.`, h("p", { class: "say" }, phases[found.phase] ?? found.phase),
-    h("div", { class: "below" }, facts(["Of the revision in service", found.updated, "ready"], ["Of other revisions", found.stale, "ready"])), earlier.length ? h("p", { class: "cap below" }, `Kept to return to: ${earlier.join(", ")}. Set spec.template.revision to one of them.`) : null);
+    h("div", { class: "below" }, facts(["Of the revision in service", found.updated, "ready"], ["Of other revisions", found.stale, "ready"])),
+    h("div", { class: "below" }, before ? buttons([`Undo, back to ${before}`, "pin", "dng", String(before)], ...(pool.spec.template?.revision ? [["Follow the template again", "unpin"]] : [])) : pool.spec.template?.revision ? buttons(["Follow the template again", "unpin"]) : null), earlier.length ? h("p", { class: "cap below" }, `Kept to return to: ${earlier.join(", ")}. Set spec.template.revision to one of them.`) : null);
 }
 
 function one(pool) {
