@@ -57,11 +57,15 @@ class Model:
     closing: bool = False
     deleted: bool = False
 
+    def is_usable(self, revision: int, *, stale: bool) -> bool:
+        """Return whether a claim may give campaigns of a revision."""
+        return revision == self.revision or (stale and self.revision is not None and revision < self.revision)
+
     def candidates(self, claimant: str, *, stale: bool) -> list[str]:
         """Return the ready campaigns that a claim may return; empty if there is none for this claimant."""
         for owner in (claimant, ""):
             owned = {key: revision for key, (of, revision) in self.ready.items() if of == owner}
-            allowed = {key: revision for key, revision in owned.items() if stale or revision == self.revision}
+            allowed = {key: revision for key, revision in owned.items() if self.is_usable(revision, stale=stale)}
             if allowed:
                 return [key for key, revision in allowed.items() if revision == max(allowed.values())]
         return []
@@ -241,12 +245,19 @@ class Claims(RuleBasedStateMachine):
     @rule(owner=st.sampled_from([None, *OWNERS]), count=st.integers(1, 4))
     def retire(self, owner: str | None, count: int) -> None:
         model = self.model
-        revisions = sorted(revision for of, revision in model.ready.values() if owner in (None, of))
+
+        def order(revision: int) -> tuple[bool, bool, int]:
+            usable = model.is_usable(revision, stale=self.wanted.claims.allow_stale)
+            return usable, revision == model.revision, revision
+
+        revisions = sorted((revision for of, revision in model.ready.values() if owner in (None, of)), key=order)
         assert self.runner.run(retiring.retire(self.connection, self.pool, owner, most=count)) == min(
             count, len(revisions)
         )
         gone = model.ready.keys() - self.in_state("ready")
-        assert sorted(model.ready[key][1] for key in gone) == revisions[:count], "older revisions first"
+        assert sorted((model.ready[key][1] for key in gone), key=order) == revisions[:count], (
+            "first what nobody may get"
+        )
         assert all(owner in (None, model.ready[key][0]) for key in gone)
         for key in gone:
             del model.ready[key]
@@ -281,6 +292,17 @@ class Claims(RuleBasedStateMachine):
     def roll(self) -> None:
         self.version += 1
         self.put(small.spec(self.version, paused=self.wanted.paused, claims=self.wanted.claims))
+
+    @precondition(lambda self: not self.model.closing and self.version > 1)
+    @rule(back=st.integers(0, 2))
+    def go_back(self, back: int) -> None:
+        query = (
+            "SELECT r.id FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id "
+            "WHERE p.name = $1 AND r.dropped_at IS NULL ORDER BY r.id DESC"
+        )
+        kept = [row["id"] for row in self.fetch(query, self.pool)]
+        self.model.revision = kept[back % len(kept)]
+        assert self.runner.run(install.use(self.connection, self.model.revision))
 
     @precondition(lambda self: not self.model.closing)
     @rule(
@@ -352,7 +374,8 @@ class Claims(RuleBasedStateMachine):
         if not views:
             return  # before the first step
         stale = sum(revision != model.revision for _, revision in model.ready.values())
-        usable = len(model.ready) - (0 if self.wanted.claims.allow_stale else stale)
+        allows = self.wanted.claims.allow_stale
+        usable = sum(model.is_usable(revision, stale=allows) for _, revision in model.ready.values())
         assert (views[0]["ready"], views[0]["stale"]) == (usable, stale)
         assert views[0]["retiring"] == len(model.retiring)
         assert views[0]["claims_of_day"] == len(model.claimed) == sum(count.claimed for count in counts)

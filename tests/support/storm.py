@@ -1,7 +1,8 @@
 """A storm: concurrent claims during all other operations on their pool, and a check of consistency at the end.
 
 Clients claim, repeat, roll back, release, lose their connection and retry. Seeders fill the pool and lose their
-connections. The operator retires, removes, installs revisions, pauses, deletes the pool and creates it again.
+connections. The operator retires, removes, installs revisions, goes back to earlier ones, refuses some, lets
+campaigns grow old, pauses, deletes the pool and creates it again.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.blueprint import install
+from campaignpool.blueprint import compilation, install
+from campaignpool.blueprint.canary import Canary
+from campaignpool.errors import BlueprintError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from tests.support import resources, small
@@ -35,6 +38,10 @@ RETRYABLE = {"CP001", "CP002", "CP005", "40001", "40P01"}
 PLAYERS = ("ann", "bob", "cid", "dan")
 OWNERS = ("", "ann", "bob")
 POLL_SECONDS = 0.002
+
+_AGE = """
+UPDATE campaign_pool.campaign SET ready_at = ready_at - interval '8 days' WHERE state = 'ready' AND random() < $1
+"""
 
 
 @dataclass(frozen=True)
@@ -269,29 +276,50 @@ class Storm:
             while not self.over:
                 await asyncio.sleep(self._rng.uniform(POLL_SECONDS, 10 * POLL_SECONDS))
                 operation = self._rng.choice(
-                    ["retire"] * 6 + ["remove"] * 12 + ["roll", "change", "change", "delete"]
+                    ["retire"] * 6 + ["remove"] * 12 + ["roll", "refuse", "go back", "age", "change", "delete"]
                 )
                 self.counts[operation] += 1
-                if operation == "retire":
-                    owner = self._rng.choice([None, *OWNERS])
-                    await retiring.retire(connection, POOL, owner, most=self._rng.randint(1, 5))
-                elif operation == "remove":
-                    self.removed += await retiring.remove(connection, POOL, 10)
-                    self.counts["dropped"] += await install.drop_unused(connection, POOL)
-                elif operation == "roll":
-                    version += 1
+                if operation in ("roll", "change"):
+                    version += operation == "roll"
                     wanted = self._random_spec(version)
                     await small.put(connection, wanted)
-                elif operation == "change":
-                    wanted = self._random_spec(version)
-                    await small.put(connection, wanted)
-                else:
+                elif operation == "delete":
                     await self._delete(connection)
                     await small.put(connection, wanted)
                     self._may_seed = True
+                elif operation == "refuse":
+                    await self._refuse(connection, version + 1)
+                else:
+                    await self._change_stock(connection, operation)
             # All requests are claimed: stop the seeders.
             self._may_seed = False
             await self._wait_for_seeders()
+
+    async def _change_stock(self, connection: Connection, operation: str) -> None:
+        if operation == "retire":
+            owner = self._rng.choice([None, *OWNERS])
+            await retiring.retire(connection, POOL, owner, most=self._rng.randint(1, 5))
+        elif operation == "age":
+            await connection.execute(_AGE, self._rng.random())
+        elif operation == "go back":
+            await install.use(connection, self._rng.choice((await pools.observe(connection, POOL)).kept))
+        else:
+            self.removed += await retiring.remove(connection, POOL, 10)
+            self.counts["dropped"] += await install.drop_unused(connection, POOL)
+
+    async def _refuse(self, connection: Connection, version: int) -> None:
+        """Freeze a revision whose canary fails."""
+        before = (await pools.observe(connection, POOL)).revision
+        source = small.spec(version)
+        assert source.blueprint.inline
+        compiled = await compilation.compile_blueprint(connection, source, source.blueprint.inline)
+        try:
+            await install.install(connection, POOL, compiled, canary=Canary(2, "SELECT $campaign"))
+        except BlueprintError:
+            if (await pools.observe(connection, POOL)).revision != before:
+                self.faults.append("a revision is in service that did not pass its check")
+        else:
+            self.faults.append("a canary passed a check that fails")
 
     def _random_spec(self, version: int) -> CampaignPoolSpec:
         claims = {
@@ -299,7 +327,12 @@ class Storm:
             "allowStale": self._rng.random() < 0.8,
             "whileDeleting": self._rng.choice(["Refuse", "Allow"]),
         }
-        return small.spec(version, maxSize=1000, paused=self._rng.random() < 0.2, claims=claims)
+        rollout = {
+            "strategy": self._rng.choice(["RollingUpdate", "RollingUpdate", "OnReplenish"]),
+            "revisionHistoryLimit": self._rng.randint(0, 3),
+        }
+        changes = {"claims": claims, "rollout": rollout, "maxAge": self._rng.choice([None, "168h"])}
+        return small.spec(version, maxSize=1000, paused=self._rng.random() < 0.2, **changes)
 
     async def _delete(self, connection: Connection) -> None:
         """Delete the pool as the operator does: close it, wait for its Jobs, empty it, finish the deletion."""

@@ -17,7 +17,7 @@ from campaignpool.api.crd import crd
 from campaignpool.api.resource import PLURAL
 from campaignpool.client import Client
 from campaignpool_local.imagekit.pictures import picture
-from chiwar.demo import sizing
+from chiwar.demo import rollout, sizing
 from chiwar.demo.kube import Kube, secret
 from chiwar.demo.output import Output, StepError
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
@@ -58,6 +58,8 @@ async def run(output: Output, arguments: argparse.Namespace) -> None:
                 await _claims(output, running, connection)
                 await _refill(output, running)
                 await _images(output, running, connection)
+                change = rollout.run(output, running, connection, NAME, str(chiwar.NEW_USER_ID))
+                await asyncio.wait_for(change, TIMEOUT)
                 output.step("All checks passed.")
                 if not arguments.once:
                     _next_steps(output, running)
