@@ -1,6 +1,6 @@
 """The dashboard on a laptop: the page of the operator, with the rights of the kubeconfig's user."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from campaignpool.api.resource import GROUP, PLURAL
@@ -65,6 +65,10 @@ class Laptop:
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:  # noqa: ARG002
         """Return True: events have names only, of pools that the user may list."""
         return True
+
+    async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:  # noqa: ARG002
+        """Return nothing that differs: there is one viewer."""
+        return ()
 
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:  # noqa: ARG002
         """Return a CampaignPool."""

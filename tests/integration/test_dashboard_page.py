@@ -1,5 +1,6 @@
 """The page's server: who may change what from where, its files, its policy, and the events that keep it live."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -52,6 +53,9 @@ class Game:
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
         return (viewer.name, namespace, name) == ("ann", "game", "chiwar")
+
+    async def rights(self, viewer: Viewer, namespace: str, name: str) -> tuple[str, ...]:
+        return (viewer.name, namespace, name)
 
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> dict[str, Any]:
         assert await self.may_see(viewer, namespace, name)
@@ -209,7 +213,8 @@ async def test_a_viewer_hears_of_the_pools_that_they_may_see(
         assert await anext(events) == ("tick", {})
         hub.changed("game/hidden")
         hub.changed("game/chiwar")
-        assert await anext(data["pool"] async for name, data in events if name == "pool") == "game/chiwar"
+        heard = await anext(data async for name, data in events if name == "pool")
+        assert (heard["pool"], heard["status"]["ready"]) == ("game/chiwar", 3)
         # A replica that does not lead sees it in the resource.
         version = 0
         async for name, _ in _events(stream):
@@ -218,9 +223,32 @@ async def test_a_viewer_hears_of_the_pools_that_they_may_see(
             version += 1
             game.pool_resource["metadata"]["resourceVersion"] = str(version)
     assert version > 0
+    async with browser.get("events?pool=chiwar") as answer:
+        assert answer.status == 400
 
 
-async def _events(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, str]]]:
+async def test_viewers_with_equal_rights_cost_one_reading(
+    browser: aiohttp.ClientSession, game: Game, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    async def pool(viewer: Viewer, namespace: str, name: str) -> PoolView:
+        read.append(viewer.name)
+        return await Game.pool(game, viewer, namespace, name)
+
+    monkeypatch.setattr(game, "pool", pool)
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(browser.get("events?pool=game/chiwar")) for _ in range(20)]
+        for stream in streams:
+            assert (await anext(_events(stream)))[0] == "tick"
+        hub.changed("game/chiwar")
+        for stream in streams:
+            heard = await anext(data async for name, data in _events(stream) if name == "pool")
+            assert heard["pool"]["pool"] == "game/chiwar"
+    assert read == ["ann"]
+
+
+async def _events(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     name = ""
     async for line in stream.content:
         text = line.decode().strip()

@@ -1,7 +1,7 @@
 """What viewers may see and do, as the API and the page ask for it: in the cluster, or on somebody's laptop."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from campaignpool_operator.dashboard.reading import PoolFacts, Reader
 from campaignpool_operator.dashboard.view import ClusterFacts
 
 _log = logging.getLogger(__name__)
+_PARTS = ("jobs.batch", "pods", "events")
 _POOLS = f"{PLURAL}.{GROUP}"
 
 
@@ -39,6 +40,10 @@ class Backend(Protocol):
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
         """Return whether a viewer may get a pool."""
+        ...
+
+    async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
+        """Return what distinguishes viewers of a pool: those with equal rights see the same."""
         ...
 
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:
@@ -105,6 +110,11 @@ class InCluster:
         """Return whether a viewer may get a pool."""
         return await self._identity.may(viewer, "get", _POOLS, namespace, name)
 
+    async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
+        """Return what distinguishes viewers of a pool: those with equal rights see the same."""
+        lists = [await self._identity.may(viewer, "list", part, namespace) for part in _PARTS]
+        return (await self._identity.may(viewer, "patch", _POOLS, namespace, name), *lists)
+
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> Json:
         """Return a CampaignPool that a viewer may get."""
         await self._identity.require(viewer, "get", namespace, name)
@@ -128,8 +138,7 @@ class InCluster:
 
     async def _visible(self, facts: PoolFacts, viewer: Viewer, namespace: str) -> ClusterFacts:
         """Return what a viewer may see of a pool's Jobs, pods and Events."""
-        parts = ("jobs.batch", "pods", "events")
-        may = {part: await self._identity.may(viewer, "list", part, namespace) for part in parts}
+        may = {part: await self._identity.may(viewer, "list", part, namespace) for part in _PARTS}
         jobs = [_visible(job, pods=may["pods"], events=may["events"]) for job in facts.jobs]
         return ClusterFacts(
             jobs=jobs if may["jobs.batch"] else None,

@@ -1,7 +1,6 @@
 """Send viewers the names of pools that changed, as server-sent events: they ask for nothing until then."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
@@ -96,9 +95,9 @@ class Hub:
                 before = now
 
 
-def event(name: str, **data: str) -> bytes:
-    """Return an event in the form of a stream."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+def event(name: str, data: str = "{}") -> bytes:
+    """Return an event in the form of a stream; its data are JSON in one line."""
+    return f"event: {name}\ndata: {data}\n\n".encode()
 
 
 def _key(resource: Json) -> str:

@@ -407,6 +407,17 @@ class Claims(View):
     """The newest first."""
 
 
+class Live(View):
+    """A pool as the page shows it: sent whenever it changed."""
+
+    pool: PoolView
+    """The pool."""
+    newest: list[ClaimView] | None = None
+    """Its newest claims; absent where the database could not be read."""
+    explanation: Node | None = None
+    """Why it is so, where something is wrong."""
+
+
 class Me(View):
     """Who asks, as the API server knows them."""
 

@@ -1,5 +1,6 @@
 """The page: its files, the sessions of viewers who sign in with a token, actions, and events that keep it live."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -13,9 +14,13 @@ from typing import Any
 from aiohttp import web
 
 from campaignpool.api.actions import BY_NAME, Action, Request
+from campaignpool.errors import CampaignPoolError
 from campaignpool_operator.dashboard.backend import Backend
-from campaignpool_operator.dashboard.hub import Hub, event
+from campaignpool_operator.dashboard.hub import TOGETHER_SECONDS, Hub, event
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
+from campaignpool_operator.dashboard.models import Live
+from campaignpool_operator.dashboard.problem import explain
+from campaignpool_operator.dashboard.reading import Shared
 
 SESSION, CSRF = "campaignpool-session", "campaignpool-csrf"
 """Cookies: the token of a viewer, which scripts cannot read; and a text that a change repeats in a header."""
@@ -26,6 +31,8 @@ CONTENT_SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+
+CLAIMS_SHOWN = 8
 
 _SESSION_SECONDS = 8 * 3600
 _TYPES = {"css": "text/css", "js": "text/javascript"}
@@ -66,6 +73,7 @@ class Page:
 
     def __init__(self, backend: Backend, hub: Hub, root: str, *, signs_in: bool) -> None:
         self._backend, self._hub, self._root, self._signs_in = backend, hub, root, signs_in
+        self._shared = Shared()
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with the page; what it shows, it asks of the API."""
@@ -117,21 +125,56 @@ class Page:
         return web.json_response({"state": "done" if done else "seen" if seen else "sent"})
 
     async def listen(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
-        """Stream the names of pools that changed and that the viewer may see, until they go."""
+        """Stream what changed: the pool that `pool` names, as its view shows it, or all that the viewer may see."""
+        pool = request.query.get("pool", "")
+        if pool and pool.count("/") != 1:
+            raise RefusedError(400, "Invalid", f"{pool} is no pool: write NAMESPACE/NAME")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         with suppress(ConnectionError):
-            async for part in self._stream(viewer):
+            async for part in self._stream(viewer, pool):
                 await response.write(part)
         return response
 
-    async def _stream(self, viewer: Viewer) -> AsyncIterator[bytes]:
+    async def _stream(self, viewer: Viewer, only: str) -> AsyncIterator[bytes]:
         yield event("tick")
         async for pools in self._hub.events():
-            for pool in sorted(pools):
-                if await self._backend.may_see(viewer, *pool.split("/", 1)):
-                    yield event("pool", pool=pool)
+            for pool in sorted(pools & {only} if only else pools):
+                namespace, _, name = pool.partition("/")
+                try:
+                    if await self._backend.may_see(viewer, namespace, name):
+                        yield await self._rendered(viewer, namespace, name, whole=bool(only))
+                except (RefusedError, CampaignPoolError):
+                    yield event("gone", json.dumps({"pool": pool}))
             yield event("tick")
+
+    async def _rendered(self, viewer: Viewer, namespace: str, name: str, *, whole: bool) -> bytes:
+        """Return the event of a pool that changed; those with equal rights get the same bytes."""
+        rights = await self._backend.rights(viewer, namespace, name)
+
+        async def render() -> bytes:
+            if whole:
+                live = await self._live(viewer, namespace, name)
+                return event("pool", live.model_dump_json(by_alias=True, exclude_none=True))
+            listed = (await self._backend.pools(viewer)).pools
+            summary = next((pool for pool in listed if (pool.namespace, pool.name) == (namespace, name)), None)
+            if summary is None:
+                return event("gone", json.dumps({"pool": f"{namespace}/{name}"}))
+            return event("pool", summary.model_dump_json(by_alias=True, exclude_none=True))
+
+        return await self._shared.get((namespace, name, rights, whole), TOGETHER_SECONDS, render)
+
+    async def _live(self, viewer: Viewer, namespace: str, name: str) -> Live:
+        pool = await self._backend.pool(viewer, namespace, name)
+        newest = None
+        with suppress(CampaignPoolError):
+            newest = (await self._backend.claims(viewer, namespace, name, CLAIMS_SHOWN)).claims
+        return Live(pool=pool, newest=newest, explanation=explain(pool) if pool.problem is not None else None)
+
+    async def live(self, request: web.Request, viewer: Viewer) -> web.Response:
+        """Answer with a pool as its view shows it."""
+        live = await self._live(viewer, request.match_info["namespace"], request.match_info["name"])
+        return web.json_response(text=live.model_dump_json(by_alias=True, exclude_none=True))
 
     def _set(
         self, request: web.Request, response: web.Response, name: str, value: str, *, readable: bool = False

@@ -77,6 +77,7 @@ class DashboardServer:
             add("GET", f"{root}{path}", page.show)
         add("GET", f"{root}assets/{{digest}}/{{name}}", asset)
         add("GET", f"{root}events", self._known(page.listen))
+        add("GET", f"{root}live/{{namespace}}/{{name}}", self._known(page.live))
         add("GET", f"{root}actions/{{namespace}}/{{name}}/{{action}}", self._known(page.state))
         add("POST", f"{root}actions/{{namespace}}/{{name}}/{{action}}", self._known(page.act))
         if signs_in:

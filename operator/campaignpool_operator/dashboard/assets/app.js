@@ -9,7 +9,8 @@ const GROUPS = [
   ["NeedYou", "Need you", "soonest trouble first"], ["AtWork", "At work", "nothing to do for you"],
   ["Paused", "Paused on purpose", ""], ["Fine", "Fine", ""],
 ];
-const SILENT = 10_000;
+const SILENT = 10_000, TRENDS = 20_000;
+const ANSWERS = ["No", "Slower", "Until", "Unknown", "Yes"];
 const main = document.getElementById("main");
 const [, namespace, name, view] = location.pathname.slice(ROOT.length - 1).match(/^\/pools\/([^/]+)\/([^/]+)(\/sizing)?$/) ?? [];
 const path = namespace && `${namespace}/${name}`;
@@ -299,27 +300,48 @@ function redraw() {
 }
 
 async function load() {
-  const found = path ? await get(`pools/${path}`) : await get("pools");
+  const found = path ? await call(`live/${path}`, null, "GET") : await get("pools");
   if (found.status === 401) return signIn();
   if (!found.ok) {
     state = () => [h("div", { class: "strip" }, icon("unk"), h("p", {}, h("b", {}, "Not known. "), found.body.message))];
     return render();
   }
-  if (!path) {
-    announce(found.body.pools);
-    state = () => fleet(found.body);
-    return render();
+  if (path) {
+    await history();
+    return showOne(found.body);
   }
-  const pool = found.body;
-  const [trends, newest, explanation] = await Promise.all([
-    get(`pools/${path}/trends?hours=${view ? 672 : range}`), get(`pools/${path}/claims?limit=8`), pool.problem ? get(`pools/${path}/explain`) : null,
-  ]);
-  current = { ...pool, trends: trends.ok ? trends.body : null, newest: newest.ok ? newest.body.claims : null, explanation: explanation?.body };
-  announce([pool]);
+  list = found.body;
+  announce(list.pools);
+  state = () => fleet(list);
+  return render();
+}
+
+let list = null, trends = null, trendsAt = 0;
+
+/* Trends change by the hour; they are read again once in a while, and not whenever something happens. */
+async function history() {
+  const found = await get(`pools/${path}/trends?hours=${view ? 672 : range}`);
+  trends = found.ok ? found.body : null;
+  trendsAt = Date.now();
+}
+
+async function showOne(live) {
+  if (Date.now() - trendsAt > TRENDS) await history();
+  current = { ...live.pool, trends, newest: live.newest, explanation: live.explanation };
+  announce([current]);
   state = () => (view ? sizing(current) : one(current));
   render();
   await follow();
 }
+
+function showListed(pool) {
+  if (!list) return;
+  list.pools = [...list.pools.filter((other) => other.pool !== pool.pool), pool].sort((one, other) => (order(one) < order(other) ? -1 : 1));
+  announce([pool]);
+  render();
+}
+
+const order = (pool) => [GROUPS.findIndex(([group]) => group === pool.group), ANSWERS.indexOf(pool.verdict.answer), pool.verdict.until ?? "9", pool.pool].join(" ");
 
 function signIn() {
   const told = h("p", { class: "told", role: "status" }), token = h("textarea", { id: "token", autocomplete: "off", spellcheck: "false", required: true });
@@ -339,22 +361,6 @@ function live() {
   const place = document.getElementById("live");
   place.replaceChildren(icon("dot", `i dot ${silent ? "warn" : "ok pulse"}`), silent ? `Not live since ${when(lastWord)}` : `Live ${when(Date.now())}`);
   for (const button of main.querySelectorAll(".act button")) button.disabled = silent;
-}
-
-let timer = null, running = false, again = false;
-
-/* Load at most once at a time, and once more for what changed meanwhile. */
-function changed(pool) {
-  if (path && pool !== path) return;
-  clearTimeout(timer);
-  timer = setTimeout(async () => {
-    if (running) { again = true; return; }
-    running = true;
-    try { await load(); } finally {
-      running = false;
-      if (again) { again = false; changed(pool); }
-    }
-  }, 50);
 }
 
 function theme() {
@@ -379,7 +385,8 @@ if (me.ok) {
   const leave = document.getElementById("leave");
   leave.hidden = document.querySelector("meta[name=signin]").content !== "token";
   leave.onclick = async () => { await call("session", null, "DELETE"); location.reload(); };
-  listen(changed, () => { lastWord = Date.now(); live(); });
+  const gone = (pool) => { if (path || list?.pools.some((other) => other.pool === pool)) load(); };
+  listen(path, path ? showOne : showListed, gone, () => { lastWord = Date.now(); live(); });
   setInterval(live, 1000);
   addEventListener("resize", () => requestAnimationFrame(redraw));
 }

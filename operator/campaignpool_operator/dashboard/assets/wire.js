@@ -20,10 +20,12 @@ export async function call(path, value, method = "POST") {
   return { ok: response.ok, status: response.status, body };
 }
 
-/* Call `changed` with the name of each pool that changed, and `word` whenever the server says anything. */
-export function listen(changed, word) {
-  const source = new EventSource(`${ROOT}events`);
-  source.addEventListener("pool", (event) => { word(); changed(JSON.parse(event.data).pool); });
+/* Call `changed` with what changed, `gone` with the name of a pool that is gone, and `word` whenever the server says
+   anything. */
+export function listen(pool, changed, gone, word) {
+  const source = new EventSource(`${ROOT}events${pool ? `?pool=${encodeURIComponent(pool)}` : ""}`);
+  source.addEventListener("pool", (event) => { word(); changed(JSON.parse(event.data)); });
+  source.addEventListener("gone", (event) => { word(); gone(JSON.parse(event.data).pool); });
   source.addEventListener("tick", word);
   source.onopen = word;
   return source;
