@@ -190,3 +190,16 @@ async def test_campaigns_that_are_too_old_are_outdated_and_claims_may_give_them(
     got = [await claimed(connection) for _ in range(3)]
     assert {row["source"] for row in got} == {"master"}
     assert {row["campaign_id"] for row in got} >= set(keys[1:])
+
+
+async def test_what_is_asked_of_each_campaign_costs_no_call(connection: Connection) -> None:
+    """Postgres puts the expression in the place of the function, in claims too."""
+    asked = (
+        "is_usable(c.revision_id, p.revision_id, p.allow_stale)",
+        "is_stale(c, p)",
+        "is_outdated(c, p)",
+    )
+    for function in asked:
+        query = f"SELECT FROM campaign_pool.campaign c, campaign_pool.pool p WHERE campaign_pool.{function}"
+        plan = await connection.fetch(f"EXPLAIN (VERBOSE) {query}")
+        assert not [row[0] for row in plan if "is_" in row[0]], function
