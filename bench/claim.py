@@ -206,7 +206,7 @@ async def _on_demand(server: sample.Server, progress: Progress) -> tuple[float, 
             await statement.fetchrow(sample.POOL, str(NEW_USER_ID), f"claim-{next(numbers)}")
 
         async def reserve() -> None:
-            await seeding.reserve(connection, sample.POOL, f"job-{next(jobs)}", "", 1, 1, 1)
+            await sample.reserve(connection, f"job-{next(jobs)}", 1)
 
         async def seed() -> None:
             await seeding.seed(connection, sample.POOL, f"job-{next(reserved)}", 1)

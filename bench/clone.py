@@ -254,7 +254,7 @@ async def _single_figures(url: str, progress: Progress) -> dict[str, Number]:
     async with relay(url) as relayed, connected(relayed.url, "bench") as connection:
         trips = []
         for number, count in enumerate((10, 1, 50, 10)):
-            await seeding.reserve(connection, sample.POOL, f"counted-{number}", "", 1, count, 1)
+            await sample.reserve(connection, f"counted-{number}", count)
             relayed.round_trips = 0
             batch = await seeding.seed(connection, sample.POOL, f"counted-{number}", count)
             trips.append(relayed.round_trips)

@@ -82,14 +82,14 @@ def _job(url: str, observer: Connection, count: int) -> Case:
     name = f"job_{count}"
 
     async def before() -> None:
-        pass
+        await sample.want(observer, count)
 
     async def make() -> None:
         command, environment = sample.seeder(url, f"{name}-{next(numbers)}", count)
         await asyncio.to_thread(subprocess.run, command, env=environment, check=True, capture_output=True)
 
     async def after() -> None:
-        if await retiring.retire(observer, sample.POOL, "", most=count) != count:
+        if await retiring.retire(observer, sample.POOL, count) != count:
             raise RuntimeError(f"a Job did not create {count} campaigns")
         while await retiring.remove(observer, sample.POOL, count):
             pass

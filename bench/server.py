@@ -82,9 +82,28 @@ class Server:
         self.postgres.drop_database(name)
 
 
+_WANT = """
+UPDATE campaign_pool.target t
+SET share = CASE t.owner WHEN ''
+    THEN $2 + (SELECT counting FROM campaign_pool.stock(p.id) WHERE owner = '') ELSE 0 END
+FROM campaign_pool.pool p WHERE p.name = $1 AND t.pool_id = p.id
+"""
+
+
+async def want(connection: Connection, count: int) -> None:
+    """Let the master pool lack `count` campaigns, and no owner any."""
+    await connection.execute(_WANT, POOL, count)
+
+
+async def reserve(connection: Connection, job: str, count: int) -> int:
+    """Begin a run of `count` campaigns of the master pool, which wants as many more."""
+    await want(connection, count)
+    return await seeding.reserve(connection, POOL, job, 1, count, 1)
+
+
 async def fill(connection: Connection, job: str, count: int, say: Callable[[str], None]) -> None:
     """Create and publish campaigns in the pool, in batches."""
-    left = await seeding.reserve(connection, POOL, job, "", 1, count, 1) if count > 0 else 0
+    left = await reserve(connection, job, count) if count > 0 else 0
     while left > 0:
         say(f"{count - left} of {count} campaigns")
         left -= (await seeding.seed(connection, POOL, job, _FILL_BATCH)).campaigns

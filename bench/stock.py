@@ -11,6 +11,7 @@ from itertools import count
 
 from bench import pgbench, server
 from bench.pgbench import Burst, Script
+from bench.server import reserve
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
@@ -222,7 +223,7 @@ class Stock:
         """Create campaigns until `size` are ready."""
         missing = size - int(await self._operator.fetchval(_READY, POOL))
         job = f"fill-{next(self._runs)}"
-        left = await seeding.reserve(self._operator, POOL, job, "", 1, missing, 1) if missing > 0 else 0
+        left = await reserve(self._operator, job, missing) if missing > 0 else 0
         while left > 0:
             say(f"{size - left} of {size} campaigns")
             left -= (await seeding.seed(self._operator, POOL, job, _BATCH)).campaigns

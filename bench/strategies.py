@@ -14,7 +14,7 @@ from asyncpg.transaction import Transaction
 from typing_extensions import override
 
 import chiwar.naive
-from bench.server import POOL
+from bench.server import POOL, reserve
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
 from chiwar.ids import TEMPLATE_OWNER_ID
@@ -108,7 +108,7 @@ class Seed(OnAsyncpg):
     @override
     async def begin(self, campaigns: int) -> None:
         await super().begin(campaigns)
-        await seeding.reserve(self.connection, POOL, "measured", "", 1, campaigns, 1)
+        await reserve(self.connection, "measured", campaigns)
 
     @override
     async def make(self, campaigns: int) -> None:

@@ -177,7 +177,7 @@ async def _emptied(connection: Connection, key: str) -> float | None:
 async def _removed(connection: Connection, key: str) -> bool:
     """Remove some of what nobody claimed; give whether anything was removed."""
     for number in range(_BATCHES):
-        retired = await retiring.retire(connection, key, None, most=BATCH)
+        retired = await retiring.retire(connection, key, BATCH)
         if retired + await retiring.remove(connection, key, BATCH) == 0:
             return number > 0
     return True
@@ -194,7 +194,8 @@ async def _clear(connection: Connection, key: str) -> None:
 async def _with_ledger(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
     """Return what was observed with the ledger of now, and what keeps images from being processed."""
     key = observed.pool.key
-    facts = Ledger(owners=await pools.counts(connection, key), images=await ledger_images.observe(connection, key))
+    totals, owners = await pools.counts(connection, key)
+    facts = Ledger(totals=totals, owners=owners, images=await ledger_images.observe(connection, key))
     return await observe_images(cluster, connection, replace(observed, ledger=facts), image)
 
 

@@ -204,6 +204,11 @@ class Observed:
     sizing: Sizing | None = None
     sizing_fault: str = ""
 
+    @property
+    def keep(self) -> int:
+        """Ready campaigns that the master pool keeps at least: claims may use up a surplus before it is retired."""
+        return self.sizing.keep if self.sizing is not None and self.sizing.applied is not None else 0
+
     def cluster_age(self, moment: datetime) -> float:
         """Return the seconds since a time that the API server wrote, never less than none."""
         return max(0.0, ((self.cluster_now or self.now) - moment).total_seconds())

@@ -46,7 +46,7 @@ class Trends:
         key = observed.pool.key
         recorded = self._recorded.setdefault(key, _Recorded())
         period = int(observed.database_now.timestamp() // STOCK_SECONDS)
-        ready = ledger.owners.get(MASTER, OwnerCounts()).claimable
+        ready = ledger.owners.get(MASTER, OwnerCounts()).usable
         try:
             with translated():
                 if period != recorded.period or ready < recorded.lowest:

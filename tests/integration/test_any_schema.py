@@ -18,7 +18,7 @@ from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support import resources
+from tests.support import resources, stock
 from tests.support.clones import added, blueprint, clones, expected, read, repeats, statements
 from tests.support.worlds import Ref, Shape, World, quoted, worlds
 
@@ -106,7 +106,7 @@ async def holds(connection: Connection, world: World) -> None:
             await install.install(connection, pool, compiled)
         return
     await install.install(connection, pool, compiled)
-    await seeding.reserve(connection, pool, "job", "", 1, world.clones, 1)
+    await stock.reserve(connection, pool, "job", world.clones)
     await connection.execute("TRUNCATE counting.statements")
     batch = await seeding.seed(connection, pool, "job", world.clones)
     assert batch.campaigns == world.clones
@@ -127,7 +127,7 @@ async def holds(connection: Connection, world: World) -> None:
     if world.clones > 1:
         claimed.append(await connection.fetchval("SELECT campaign_id FROM campaign_pool.claim($1, 'me')", pool))
     await resources.close(connection, pool)
-    await retiring.retire(connection, pool, None)
+    await retiring.retire(connection, pool)
     assert await retiring.remove(connection, pool, world.clones) == world.clones - len(claimed)
     left = added(before, await read(connection, world))
     assert clones(world, left, claimed) == [clone] * len(claimed)

@@ -50,7 +50,7 @@ async def test_a_campaign_on_which_other_rows_hang_stays_with_the_cause(
     await connection.execute(f"INSERT INTO duels (of_id) {result}", keys[1])
     before = await connection.fetch("SELECT * FROM duels")
 
-    assert await retiring.retire(connection, POOL, "", most=4) == 4
+    assert await retiring.retire(connection, POOL, 4) == 4
     removed = [await retiring.remove(connection, POOL, 2) for _ in range(4)]
     assert (sum(removed), removed[-1]) == (3, 0), "what cannot be deleted must not be tried for ever"
     left = await connection.fetch(HELD)
@@ -66,7 +66,7 @@ async def test_a_campaign_that_was_held_goes_when_nothing_hangs_on_it_any_more(c
     await installed(connection)
     (key,) = await filled(connection, "", 1)
     await connection.execute("INSERT INTO duels (of_id) VALUES ($1)", key)
-    await retiring.retire(connection, POOL, "", most=1)
+    await retiring.retire(connection, POOL, 1)
     assert await retiring.remove(connection, POOL, 10) == 0
     counts = (await pools.observe(connection, POOL)).owners[""]
     assert (counts.retiring, counts.held) == (1, 1)
@@ -87,7 +87,7 @@ async def test_what_somebody_claimed_keeps_all_that_hangs_on_it(connection: Conn
     await connection.execute("INSERT INTO duels (of_id) SELECT id FROM characters WHERE campaign_id = $1", claimed)
     before = await connection.fetchval("SELECT count(*) FROM duels")
     assert before
-    await retiring.retire(connection, POOL, "", most=10)
+    await retiring.retire(connection, POOL, 10)
     assert await retiring.remove(connection, POOL, 10) == 4
     assert await connection.fetchval("SELECT count(*) FROM duels") == before
     assert await chiwar.check_clone(connection, claimed) == []
@@ -107,7 +107,7 @@ async def test_rows_that_somebody_added_to_a_campaign_of_the_pool_are_not_delete
         f"{copied.replace('name', 'name || id')} FROM factions WHERE campaign_id = $1 LIMIT 1",
         keys[0],
     )
-    await retiring.retire(connection, POOL, "", most=2)
+    await retiring.retire(connection, POOL, 2)
     assert await retiring.remove(connection, POOL, 10) == 1
     assert await retiring.remove(connection, POOL, 10) == 0
     left = await connection.fetch(HELD)

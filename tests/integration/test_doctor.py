@@ -148,14 +148,14 @@ async def test_a_loop_puts_off_the_time_by_which_a_pool_is_looked_at(connection:
 
 async def test_a_pool_that_failed_ten_times_is_halted(connection: Connection, doctor: Doctor) -> None:
     for number in range(1, seeding.HALT + 1):
-        run = (f"job-{number}", "", number, 1, 1)
+        run = (f"job-{number}", number, 1, 1)
         await seeding.finish_run(connection, POOL, run, "Failed", "OOMKilled", "its limit of 8Mi")
         code, found = await doctor() if number >= seeding.HALT - 1 else (0, {"halted": [("ok", "")]})
         assert (found["halted"][0][0] == "fix") == (number == seeding.HALT), number
     assert code == 1
     assert "10 runs in a row failed (OOMKilled: its limit of 8Mi)" in found["halted"][0][1]
     assert "campaignpool.dev/retry" in found["halted"][0][1]
-    await seeding.finish_run(connection, POOL, ("job-11", "", 11, 1, 1), "Succeeded")
+    await seeding.finish_run(connection, POOL, ("job-11", 11, 1, 1), "Succeeded")
     assert (await doctor())[1]["halted"][0][0] == "ok"
 
 
@@ -163,7 +163,7 @@ async def test_held_campaigns_are_listed_with_their_cause(connection: Connection
     await filled(connection, 1)
     await connection.execute("CREATE TABLE invitations AS SELECT id AS world_id FROM worlds WHERE NOT is_template")
     await connection.execute("ALTER TABLE invitations ADD FOREIGN KEY (world_id) REFERENCES worlds")
-    assert await retiring.retire(connection, POOL, None) == 1
+    assert await retiring.retire(connection, POOL) == 1
     assert await retiring.remove(connection, POOL, 10) == 0
     code, found = await doctor()
     assert code == 1

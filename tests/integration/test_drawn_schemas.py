@@ -18,7 +18,7 @@ from campaignpool.errors import BlueprintError
 from campaignpool.ledger import retiring, seeding
 from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support import resources
+from tests.support import resources, stock
 from tests.support.commands import execute
 from tests.support.schema_model import Schema, q
 from tests.support.schema_oracle import content, differences, expected
@@ -49,7 +49,7 @@ def server(postgres_server: EmbeddedPostgres) -> Iterator[Server]:
 
 async def create_campaigns(connection: Connection, job: str, count: int, batch: int) -> list[str]:
     """Create campaigns in batches and return their keys."""
-    await seeding.reserve(connection, POOL, job, "", 1, count, 1)
+    await stock.reserve(connection, POOL, job, count)
     statements = set()
     while (batch_result := await seeding.seed(connection, POOL, job, batch)).campaigns:
         statements.add(batch_result.statements)

@@ -221,7 +221,7 @@ async def test_what_somebody_waits_for_comes_first(world: World) -> None:
 
 
 async def retire(world: World) -> None:
-    await retiring.retire(world.connection, POOL, "")
+    await retiring.retire(world.connection, POOL)
     assert await retiring.remove(world.connection, POOL, 10) == 1
 
 

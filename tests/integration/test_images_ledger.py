@@ -175,7 +175,7 @@ def test_what_a_pool_that_is_gone_left_is_not_tried_again(url: str) -> None:
         await worked_off(connection, failing=1)  # what was claimed comes first
         await connection.execute("UPDATE campaign_pool.claimed SET releasable_until = now()")
         await resources.close(connection, POOL)
-        await retiring.retire(connection, POOL, None)
+        await retiring.retire(connection, POOL)
         while await retiring.remove(connection, POOL, 10):
             pass
         await pools.finish_deletion(connection, POOL)

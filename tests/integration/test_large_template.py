@@ -85,7 +85,7 @@ async def test_a_large_template_is_cloned(database_url: str) -> None:
     peak = int(re.findall(r"peak (\d+)", text)[0])
 
     # A small template takes as much memory: what the seeder holds does not depend on rows.
-    await retiring.retire(connection, POOL, "", most=2)
+    await retiring.retire(connection, POOL, 2)
     await retiring.remove(connection, POOL, 2)
     await connection.execute("DELETE FROM places WHERE name <> 'place 1'")
     again = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)

@@ -11,6 +11,7 @@ from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError, TemplateError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
+from tests.support import stock
 from tests.support.ledgers import POOL, claim, filled, installed, spec
 
 pytestmark = pytest.mark.integration
@@ -26,21 +27,22 @@ async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
 
 async def test_a_run_that_begins_again_reserves_nothing_twice(connection: Connection) -> None:
     await installed(connection)
-    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 3
+    assert await stock.reserve(connection, POOL, "job", 3) == 3
     await seeding.seed(connection, POOL, "job", 2)
-    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    assert await stock.reserve(connection, POOL, "job", 3) == 1
     await claim(connection, NEW)
-    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 1
+    assert await stock.reserve(connection, POOL, "job", 3) == 1
     await seeding.seed(connection, POOL, "job", 2)
-    assert await seeding.reserve(connection, POOL, "job", "", 1, 3, 1) == 0
+    assert await stock.reserve(connection, POOL, "job", 3) == 0
     assert (await pools.observe(connection, POOL)).runs[0].attempts == 4
 
 
 async def test_reservations_never_pass_the_pools_bound(connection: Connection, chiwar_url: str) -> None:
     await installed(connection, size=4, maxSize=5)
+    await stock.want(connection, POOL, 12)
     connections = [await asyncpg.connect(chiwar_url) for _ in range(4)]
     left = await asyncio.gather(
-        *(seeding.reserve(item, POOL, f"job-{n}", "", n, 3, 1) for n, item in enumerate(connections, 1))
+        *(seeding.reserve(item, POOL, f"job-{n}", n, 3, 1) for n, item in enumerate(connections, 1))
     )
     assert sum(left) == 5
     for item in connections:
@@ -49,9 +51,9 @@ async def test_reservations_never_pass_the_pools_bound(connection: Connection, c
 
 async def test_a_run_that_fails_sets_aside_what_it_did_not_make(connection: Connection) -> None:
     await installed(connection)
-    await seeding.reserve(connection, POOL, "job", "", 1, 3, 1)
+    await stock.reserve(connection, POOL, "job", 3)
     await seeding.seed(connection, POOL, "job", 1)
-    await seeding.finish_run(connection, POOL, ("job", "", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
+    await seeding.finish_run(connection, POOL, ("job", 1, 3, 1), "Failed", "BackoffLimitExceeded", "it broke")
     result = await pools.observe(connection, POOL)
     assert (result.owners[""].ready, result.owners[""].seeding, result.owners[""].failed) == (1, 0, 2)
     assert (result.runs[0].outcome, result.runs[0].reason) == ("Failed", "BackoffLimitExceeded")
@@ -68,12 +70,12 @@ async def test_retiring_takes_every_row_and_nothing_else(connection: Connection)
 
     before = await counts()
     await filled(connection, "", 4)
-    assert await retiring.retire(connection, POOL, "", most=3) == 3
+    assert await retiring.retire(connection, POOL, 3) == 3
     assert await retiring.remove(connection, POOL, 2) == 2
     assert await retiring.remove(connection, POOL, 2) == 1
     assert await retiring.remove(connection, POOL, 2) == 0
     assert (await counts())["campaigns"] == before["campaigns"] + 1
-    await retiring.retire(connection, POOL, "", most=3)
+    await retiring.retire(connection, POOL, 3)
     await retiring.remove(connection, POOL, 2)
     assert await counts() == before
 
@@ -94,7 +96,7 @@ async def test_nothing_claimed_is_ever_retired(connection: Connection, chiwar_ur
             claimed.append((await claim(other, NEW))["campaign_id"])
 
     async def retires() -> None:
-        while await retiring.retire(connection, POOL, "", most=2):
+        while await retiring.retire(connection, POOL, 2):
             await retiring.remove(connection, POOL, 2)
 
     await asyncio.gather(claims(), retires())
@@ -216,7 +218,7 @@ async def test_no_more_campaigns_retire_than_were_asked_for_whatever_the_planner
     await connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off")
     await connection.execute("SET enable_memoize = off; SET enable_indexscan = off; SET enable_bitmapscan = off")
     await connection.execute("SET enable_hashagg = off; SET enable_sort = off")
-    assert await retiring.retire(connection, POOL, "", most=2) == 2
+    assert await retiring.retire(connection, POOL, 2) == 2
 
 
 async def test_a_revision_is_not_dropped_under_a_claim_that_found_it(connection: Connection, chiwar_url: str) -> None:

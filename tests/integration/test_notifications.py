@@ -7,7 +7,7 @@ import pytest
 
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import small
+from tests.support import small, stock
 from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
@@ -42,7 +42,7 @@ async def test_the_first_changes_notify_and_of_the_later_ones_few(connection: Co
 
 
 async def test_seeding_and_releases_notify_too(connection: Connection, other: Connection) -> None:
-    await seeding.reserve(connection, POOL, "job", "", 1, 1, 1)
+    await stock.reserve(connection, POOL, "job", 1)
     queue = await heard(other, connection)
     await seeding.seed(connection, POOL, "job", 1)
     assert await until_now(queue, connection) == [POOL]

@@ -9,7 +9,7 @@ from campaignpool.blueprint import install
 from campaignpool.errors import TransientError
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import resources, small
+from tests.support import resources, small, stock
 from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
@@ -74,12 +74,13 @@ async def test_a_setting_is_written_only_where_it_differs(connection: Connection
 
 async def test_two_operators_do_not_both_retire_what_is_too_many(connection: Connection, other: Connection) -> None:
     await filled(connection, 2)
+    await resources.put(connection, POOL, small.spec(size=1))
     async with connection.transaction():
-        assert await retiring.retire(connection, POOL, "", keep=1, most=10) == 1
-        second = asyncio.create_task(retiring.retire(other, POOL, "", keep=1, most=10))
+        assert await retiring.retire_surplus(connection, POOL) == 1
+        second = asyncio.create_task(retiring.retire_surplus(other, POOL))
         await small.until(lambda: connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
     assert await second == 0
-    assert (await pools.counts(connection, POOL))[""].ready == 1
+    assert (await pools.counts(connection, POOL))[0].ready == 1
 
 
 async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
@@ -91,7 +92,7 @@ async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
     await transaction.start()
     await claim(other)
     await small.put(connection, small.spec(2))
-    await retiring.retire(connection, POOL, "")
+    await retiring.retire(connection, POOL)
     while await retiring.remove(connection, POOL, 10):
         pass
     dropping = asyncio.create_task(install.drop_unused(connection, POOL))
@@ -108,7 +109,7 @@ async def test_no_slot_is_given_twice_by_two_seeders_after_a_failover(
     """Both find the sequence behind what it gave."""
     await filled(connection, 10)
     for number, job in enumerate(("one", "two"), 2):
-        await seeding.reserve(connection, POOL, job, "", number, 3, 1)
+        await stock.reserve(connection, POOL, job, 3, number=number)
     row = await connection.fetchrow("SELECT id, slots::text FROM campaign_pool.pool")
     assert row
     await connection.execute(f"ALTER SEQUENCE {row['slots']} RESTART")
@@ -215,7 +216,9 @@ async def test_claims_are_counted_once(connection: Connection) -> None:
     before = await connection.fetch(trends)
 
     async def claimed() -> dict[str, int]:
-        return {owner: item.claimed for owner, item in (await pools.counts(connection, POOL)).items() if item.claimed}
+        totals, owners = await pools.counts(connection, POOL)
+        assert totals.claimed == 5
+        return {owner: item.claimed for owner, item in owners.items() if item.claimed}
 
     assert await claimed() == {"": 4, "ann": 1}
     assert (await pools.observe(connection, POOL)).prunable
@@ -245,8 +248,8 @@ async def test_health_reads_no_records_of_claims(connection: Connection, other: 
 async def test_old_runs_are_pruned_although_nothing_else_is(connection: Connection) -> None:
     await connection.execute(
         "INSERT INTO campaign_pool.run "
-        "(pool_id, job, owner, number, count, generation, started_at, finished_at, outcome) "
-        "SELECT id, 'job-' || n, '', n, 1, 1, now() - interval '9 days', now() - interval '8 days', 'Succeeded' "
+        "(pool_id, job, number, count, generation, started_at, finished_at, outcome) "
+        "SELECT id, 'job-' || n, n, 1, 1, now() - interval '9 days', now() - interval '8 days', 'Succeeded' "
         "FROM campaign_pool.pool, generate_series(1, 150) n"
     )
     assert (await pools.observe(connection, POOL)).prunable
@@ -256,14 +259,14 @@ async def test_old_runs_are_pruned_although_nothing_else_is(connection: Connecti
 
 
 async def test_failed_campaigns_are_prunable_once_they_are_old(connection: Connection) -> None:
-    await seeding.reserve(connection, POOL, "job", "", 1, 2, 1)
-    await seeding.finish_run(connection, POOL, ("job", "", 1, 2, 1), "Failed", "SeedingFailed")
+    await stock.reserve(connection, POOL, "job", 2)
+    await seeding.finish_run(connection, POOL, ("job", 1, 2, 1), "Failed", "SeedingFailed")
     assert not (await pools.observe(connection, POOL)).prunable
     await connection.execute("UPDATE campaign_pool.campaign SET reserved_at = reserved_at - interval '61 minutes'")
     assert (await pools.observe(connection, POOL)).prunable
     await pools.prune(connection, POOL)
     assert not (await pools.observe(connection, POOL)).prunable
-    assert (await pools.counts(connection, POOL)) == {}
+    assert (await pools.counts(connection, POOL))[0].failed == 0
 
 
 async def test_what_explains_the_past_is_kept_for_a_while(connection: Connection) -> None:
@@ -282,9 +285,9 @@ async def test_what_explains_the_past_is_kept_for_a_while(connection: Connection
 
 
 async def test_a_run_keeps_the_outcome_that_it_ended_with(connection: Connection) -> None:
-    run = ("job", "", 1, 2, 1)
+    run = ("job", 1, 2, 1)
     for first, later in (("Succeeded", "Failed"), ("Failed", "Succeeded")):
-        await seeding.reserve(connection, POOL, "job", "", 1, 2, 1)
+        await stock.reserve(connection, POOL, "job", 2)
         await seeding.finish_run(connection, POOL, run, first, "Because" if first == "Failed" else None)
         await seeding.finish_run(connection, POOL, run, later, "JobDeleted", "too late")
         (seen,) = (await pools.observe(connection, POOL)).runs
@@ -325,7 +328,7 @@ async def test_a_constraint_that_is_checked_at_commit_is_diagnosed(connection: C
             FOR EACH ROW EXECUTE FUNCTION two_things();
         """
     )
-    await seeding.reserve(connection, POOL, "job", "", 1, 1, 1)
+    await stock.reserve(connection, POOL, "job", 1)
     with pytest.raises(asyncpg.PostgresError, match="no second thing"):
         await seeding.seed(connection, POOL, "job", 1)
     cause = await seeding.diagnose(connection, POOL, "job")

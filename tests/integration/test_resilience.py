@@ -117,7 +117,7 @@ async def test_every_run_ends_right_whatever_is_cut(server: EmbeddedPostgres, ur
         assert await state(connection, job) == (COUNT, 0), f"run {number}"
         assert await chiwar.half_campaigns(connection) == []
         assert await connection.fetchval(HELD) == 0, "a connection was left behind"
-        await retiring.retire(connection, POOL, "", most=COUNT)
+        await retiring.retire(connection, POOL, COUNT)
         assert await retiring.remove(connection, POOL, COUNT) == COUNT
         await connection.close()
 

@@ -51,7 +51,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     await resources.put(connection, ledgers.POOL, spec)
     await install.install(connection, ledgers.POOL, compiled)
     await ledgers.filled(connection, "", 4)
-    await retiring.retire(connection, ledgers.POOL, "", most=4)
+    await retiring.retire(connection, ledgers.POOL, 4)
     yield connection
     await connection.close()
 

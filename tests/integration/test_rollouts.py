@@ -11,7 +11,7 @@ from campaignpool.errors import BlueprintError
 from campaignpool.ledger import pools, retiring, templates
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.templates import Refused
-from tests.support import small
+from tests.support import resources, small
 from tests.support.small import POOL
 
 pytestmark = pytest.mark.integration
@@ -54,12 +54,12 @@ async def test_going_back_takes_campaigns_of_later_revisions_out_of_service(conn
     (first, second), withdrawn = await ready(connection, 1), await ready(connection, 2)
     assert await install.use(connection, 1)
     counts = (await pools.observe(connection, POOL)).owners[""]
-    assert (counts.ready, counts.stale, counts.claimable) == (4, 2, 2)
+    assert (counts.ready, counts.stale, counts.usable) == (4, 2, 2)
     assert await connection.fetchval("SELECT master_ready FROM campaign_pool.peek($1, 'ann')", POOL) == 2
     assert {(await claimed(connection))["campaign_id"] for _ in range(2)} == {first, second}
     assert (await claimed(connection))["source"] == "clone", "those of the later revision are given to nobody"
     assert await ready(connection, 2) == withdrawn
-    assert await retiring.retire(connection, POOL, "", keep=0, most=2) in (1, 2)
+    assert await retiring.retire(connection, POOL, 2) in (1, 2)
     assert await ready(connection, 2) == []
 
 
@@ -70,7 +70,8 @@ async def test_what_goes_first_is_what_no_claim_may_give(connection: Connection)
     await small.filled(connection, 2, "second")
     assert await install.use(connection, 1)
     await small.filled(connection, 2, "third")
-    assert await retiring.retire(connection, POOL, "", keep=4) == 2
+    await resources.put(connection, POOL, small.spec(2, size=4, rollout={}))
+    assert await retiring.retire_surplus(connection, POOL) == 2
     assert (len(await ready(connection, 1)), await ready(connection, 2)) == (4, [])
 
 
@@ -155,10 +156,10 @@ async def test_outdated_campaigns_are_counted_where_they_are_replaced(connection
     for strategy, outdated in (("RollingUpdate", 2), ("OnReplenish", 0), ("Paused", 0)):
         await small.put(connection, small.spec(2, rollout={"strategy": strategy}))
         counts = (await pools.observe(connection, POOL)).owners[""]
-        assert (counts.claimable, counts.stale, counts.outdated) == (2, 2, outdated)
+        assert (counts.usable, counts.stale, counts.outdated) == (2, 2, outdated)
     await small.put(connection, small.spec(2, claims={"allowStale": False}))
     counts = (await pools.observe(connection, POOL)).owners[""]
-    assert (counts.claimable, counts.outdated) == (0, 0), "no claim may give them: they are not there"
+    assert (counts.usable, counts.outdated) == (0, 0), "no claim may give them: they are not there"
 
 
 async def test_health_counts_what_claims_may_give(connection: Connection) -> None:
@@ -180,9 +181,10 @@ async def test_campaigns_that_are_too_old_are_outdated_and_claims_may_give_them(
     for strategy in ("RollingUpdate", "Paused"):
         await small.put(connection, small.spec(**changes, rollout={"strategy": strategy}))
         counts = (await pools.observe(connection, POOL)).owners[""]
-        assert (counts.claimable, counts.stale, counts.outdated) == (3, 1, 1)
+        assert (counts.usable, counts.stale, counts.outdated) == (3, 1, 1)
     await small.filled(connection, 1, "second")
-    assert await retiring.retire(connection, POOL, "", keep=3) == 1
+    await resources.put(connection, POOL, small.spec(**changes))
+    assert await retiring.retire_surplus(connection, POOL) == 1
     assert keys[0] not in await ready(connection, 1)
     for key in keys[1:]:
         await connection.execute(old, key)

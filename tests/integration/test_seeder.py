@@ -14,13 +14,14 @@ import pytest
 
 import chiwar
 from campaignpool.errors import TransientError
-from campaignpool.ledger import pools, retiring, seeding
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
 from campaignpool_seeder import arguments
 from campaignpool_seeder.exits import EX_TEMPFAIL, exit_code
 from campaignpool_seeder.run import run
-from tests.support.ledgers import POOL, installed
+from tests.support import stock
+from tests.support.ledgers import POOL, claim, installed
 from tests.support.processes import killed_after
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,7 @@ SEEDER = f"campaignpool-seeder {POOL}"
 @pytest.fixture
 async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(chiwar_url)
-    await installed(connection)
+    await installed(connection, size=20, owners=[])
     yield connection
     await connection.close()
 
@@ -82,7 +83,7 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
     began = asyncio.get_running_loop().time()
     await (await start(chiwar_url, job="measured", count=4)).wait()
     length = asyncio.get_running_loop().time() - began
-    await retiring.retire(connection, POOL, "", most=4)
+    await retiring.retire(connection, POOL, 4)
     for turn in range(20):
         process = await start(chiwar_url, "--batch-size", "1", job=f"job-{turn}", count=4)
         await killed_after(process, chance.uniform(0.3, 1.0) * length)
@@ -91,7 +92,7 @@ async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: C
         assert code == 0, said
         result = await pools.observe(connection, POOL)
         assert (result.owners[""].ready, result.owners[""].seeding) == (4, 0)
-        await retiring.retire(connection, POOL, "", most=4)
+        await retiring.retire(connection, POOL, 4)
         await retiring.remove(connection, POOL, 10)
 
 
@@ -109,6 +110,36 @@ async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
     assert created.ready + created.seeding == 20
     assert (await finished(chiwar_url, count=20))[0] == 0
     assert (await pools.observe(connection, POOL)).owners[""].ready == 20
+
+
+async def test_it_makes_what_is_lacking_again_while_it_lingers(connection: Connection, chiwar_url: str) -> None:
+    await stock.want(connection, POOL, 2)
+    process = await start(chiwar_url, "--linger-seconds", "60", count=2)
+    assert process.stdout
+    batches = 0
+    async for line in process.stdout:
+        if b" campaigns ready" not in line:
+            continue
+        batches += 1
+        if batches == 1:
+            await claim(connection, chiwar.NEW_USER_ID)
+        elif batches == 2:
+            await stock.want(connection, POOL, 1)
+            await pools.wake_seeders(connection, POOL)
+        else:
+            process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0, "it has nothing left to make"
+    (run_,) = (await pools.observe(connection, POOL)).runs
+    assert (run_.outcome, run_.attempts, run_.campaigns) == ("Succeeded", 1, 4)
+    assert (await pools.observe(connection, POOL)).totals.ready == 3
+
+
+async def test_it_does_not_linger_beyond_its_work_time_or_in_a_paused_pool(
+    connection: Connection, chiwar_url: str
+) -> None:
+    await connection.execute("UPDATE campaign_pool.pool SET settings = settings || '{\"paused\": true}'")
+    code, said = await finished(chiwar_url, "--linger-seconds", "600", "--work-seconds", "1")
+    assert (code, "done campaigns=3" in said) == (0, True)
 
 
 async def test_a_lost_connection_is_opened_again(connection: Connection, chiwar_url: str) -> None:
@@ -162,7 +193,7 @@ async def test_a_template_that_is_refused_ends_the_run_and_names_the_row(
 
 
 async def test_one_campaign_that_is_refused_takes_no_others_along(connection: Connection, chiwar_url: str) -> None:
-    await seeding.reserve(connection, POOL, "job", "", 1, 7, 1)
+    await stock.reserve(connection, POOL, "job", 7)
     ids = [row["id"] for row in await connection.fetch("SELECT id FROM campaign_pool.campaign ORDER BY id")]
     await connection.execute(f"ALTER TABLE campaigns ADD CONSTRAINT refuses CHECK (id <> '{ids[3]}') NOT VALID")
     code, said = await finished(chiwar_url, count=7)

@@ -9,7 +9,7 @@ import pytest
 from campaignpool.blueprint import install
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
-from tests.support import small
+from tests.support import small, stock
 from tests.support.small import POOL, filled
 
 pytestmark = pytest.mark.integration
@@ -184,7 +184,7 @@ async def test_what_is_dead_is_looked_at_once_by_who_reserves(connection: Connec
 
     async def pages(job: str) -> int:
         text = await connection.fetchval(
-            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT campaign_pool.reserve($1, $2, '', 1, 1, 1)", POOL, job
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT campaign_pool.reserve($1, $2, 1, 1, 1)", POOL, job
         )
         return int(json.loads(text)[0]["Plan"]["Shared Hit Blocks"])
 
@@ -252,11 +252,11 @@ async def test_records_are_found_by_time(connection: Connection) -> None:
 
 async def test_a_run_counts_its_own_campaigns_whatever_others_left_behind(connection: Connection) -> None:
     """The index of states has an entry of all that was ever made, until no old transaction may see it."""
-    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 3
-    assert await seeding.reserve(connection, POOL, "two", "", 2, 4, 1) == 4
+    assert await stock.reserve(connection, POOL, "one", 3) == 3
+    assert await stock.reserve(connection, POOL, "two", 4, number=2) == 4
     assert (await seeding.seed(connection, POOL, "one", 2)).campaigns == 2
-    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 1
+    assert await stock.reserve(connection, POOL, "one", 3) == 1
     assert (await seeding.seed(connection, POOL, "one", 5)).campaigns == 1
-    assert await seeding.reserve(connection, POOL, "one", "", 1, 3, 1) == 0
+    assert await stock.reserve(connection, POOL, "one", 3) == 0
     with pytest.raises(asyncpg.PostgresError, match="no clone plan"):
-        await connection.fetchval("SELECT campaign_pool.reserve('game/none', 'job', '', 1, 1, 1)")
+        await connection.fetchval("SELECT campaign_pool.reserve('game/none', 'job', 1, 1, 1)")

@@ -27,8 +27,8 @@ async def test_an_hour_says_what_claims_and_runs_there_were_also_once_their_reco
     connection: Connection,
 ) -> None:
     await filled(connection, 1)
-    await seeding.finish_run(connection, POOL, ("job", "", 1, 1, 1), "Succeeded")
-    await seeding.finish_run(connection, POOL, ("other", "", 2, 1, 1), "Failed", "OOMKilled", "no memory")
+    await seeding.finish_run(connection, POOL, ("job", 1, 1, 1), "Succeeded")
+    await seeding.finish_run(connection, POOL, ("other", 2, 1, 1), "Failed", "OOMKilled", "no memory")
     await connection.fetch(CLAIM, POOL, "0")
     await connection.fetch(CLAIM, POOL, "0")
     await put(connection, spec(claims={"onEmpty": "Wait"}))

@@ -12,7 +12,7 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import install
 from campaignpool.ledger import pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import resources, small
+from tests.support import resources, small, stock
 
 PLAYERS = ("ann", "bob", "cid")
 OWNERS = ("", "ann", "bob")
@@ -227,9 +227,9 @@ class Claims(RuleBasedStateMachine):
         job = f"job-{self.runs}"
 
         async def work() -> None:
-            await seeding.reserve(self.connection, self.pool, job, owner, self.runs, count, 1)
+            await stock.reserve(self.connection, self.pool, job, count, owner, number=self.runs)
             assert (await seeding.seed(self.connection, self.pool, job, count)).campaigns == count
-            facts = (job, owner, self.runs, count, 1)
+            facts = (job, self.runs, count, 1)
             await seeding.finish_run(self.connection, self.pool, facts, "Succeeded")
 
         self.runner.run(work())
@@ -242,26 +242,59 @@ class Claims(RuleBasedStateMachine):
         assert self.model.revision is not None
         self.model.ready |= {row["root_key"]: (owner, self.model.revision) for row in rows}
 
-    @rule(owner=st.sampled_from([None, *OWNERS]), count=st.integers(1, 4))
-    def retire(self, owner: str | None, count: int) -> None:
+    @rule(count=st.integers(1, 4))
+    def retire(self, count: int) -> None:
+        revisions = sorted((revision for _, revision in self.model.ready.values()), key=self.order)
+        assert self.runner.run(retiring.retire(self.connection, self.pool, count)) == min(count, len(revisions))
+        gone = self.retired()
+        revisions_gone = sorted((revision for _, revision in gone.values()), key=self.order)
+        assert revisions_gone == revisions[:count], "first what nobody may get"
+
+    def order(self, revision: int) -> tuple[bool, bool, int]:
+        usable = self.model.is_usable(revision, stale=self.wanted.claims.allow_stale)
+        return usable, revision == self.model.revision, revision
+
+    @precondition(lambda self: not self.model.closing)
+    @rule(share=st.integers(0, 3), keep=st.integers(0, 4))
+    def retire_surplus(self, share: int, keep: int) -> None:
+        model, surplus, spare, lacking = self.model, dict[str, list[int]](), 0, 0
+        self.fetch("DELETE FROM campaign_pool.target WHERE owner = 'bob'")
+        self.fetch("UPDATE campaign_pool.target SET share = $1", share)
+        for owner in OWNERS:
+            revisions = sorted((revision for of, revision in model.ready.values() if of == owner), key=self.order)
+            usable = sum(self.order(revision)[0] for revision in revisions)
+            current = revisions.count(model.revision or 0)
+            wanted = max(share, keep) if owner == "" else share if self.is_target(owner) else 0
+            surplus[owner] = revisions[: len(revisions) - min(usable, wanted)]
+            spare += max(0, current - wanted)
+            lacking += max(0, share - current) if self.is_target(owner) else 0
+        retired = self.runner.run(retiring.retire_surplus(self.connection, self.pool, keep))
+        moved = min(spare, lacking)
+        assert retired == sum(map(len, surplus.values())) - moved, "what others lack is given to them"
+        gone = self.retired()
+        for owner, revisions in surplus.items() if not moved else ():
+            assert sorted((revision for of, revision in gone.values() if of == owner), key=self.order) == revisions
+        query = (
+            "SELECT c.root_key, c.owner FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id "
+            "WHERE p.name = $1 AND c.state = 'ready'"
+        )
+        owners_now = dict(self.fetch(query, self.pool))
+        assert sum(owners_now[key] != owner for key, (owner, _) in model.ready.items()) == moved
+        model.ready = {key: (owners_now[key], revision) for key, (_, revision) in model.ready.items()}
+
+    def is_target(self, owner: str) -> bool:
+        query = (
+            "SELECT EXISTS (SELECT FROM campaign_pool.target t JOIN campaign_pool.pool p ON p.id = t.pool_id "
+            "WHERE p.name = $1 AND t.owner = $2)"
+        )
+        return bool(self.fetch(query, self.pool, owner)[0][0])
+
+    def retired(self) -> dict[str, tuple[str, int]]:
+        """Move the campaigns that are not ready any more in the model, and return them."""
         model = self.model
-
-        def order(revision: int) -> tuple[bool, bool, int]:
-            usable = model.is_usable(revision, stale=self.wanted.claims.allow_stale)
-            return usable, revision == model.revision, revision
-
-        revisions = sorted((revision for of, revision in model.ready.values() if owner in (None, of)), key=order)
-        assert self.runner.run(retiring.retire(self.connection, self.pool, owner, most=count)) == min(
-            count, len(revisions)
-        )
-        gone = model.ready.keys() - self.in_state("ready")
-        assert sorted((model.ready[key][1] for key in gone), key=order) == revisions[:count], (
-            "first what nobody may get"
-        )
-        assert all(owner in (None, model.ready[key][0]) for key in gone)
-        for key in gone:
-            del model.ready[key]
-        model.retiring |= gone
+        gone = {key: model.ready.pop(key) for key in model.ready.keys() - self.in_state("ready")}
+        model.retiring |= gone.keys()
+        return gone
 
     @rule(batch=st.integers(1, 4))
     def remove(self, batch: int) -> None:
@@ -369,7 +402,7 @@ class Claims(RuleBasedStateMachine):
     @invariant()
     def views_agree_with_model(self) -> None:
         model = self.model
-        counts = self.runner.run(pools.counts(self.connection, self.pool)).values()
+        totals, _ = self.runner.run(pools.counts(self.connection, self.pool))
         views = self.fetch("SELECT * FROM campaign_pool.pools WHERE pool = $1", self.pool)
         if not views:
             return  # before the first step
@@ -378,8 +411,8 @@ class Claims(RuleBasedStateMachine):
         usable = sum(model.is_usable(revision, stale=allows) for _, revision in model.ready.values())
         assert (views[0]["ready"], views[0]["stale"]) == (usable, stale)
         assert views[0]["retiring"] == len(model.retiring)
-        assert views[0]["claims_of_day"] == len(model.claimed) == sum(count.claimed for count in counts)
-        assert sum(count.ready for count in counts) == len(model.ready)
+        assert views[0]["claims_of_day"] == len(model.claimed) == totals.claimed
+        assert (totals.ready, totals.stale) == (len(model.ready), stale)
         for player in PLAYERS:
             state, expected = self.expected(player, None)
             (peeked,) = self.fetch("SELECT * FROM campaign_pool.peek($1, $2)", self.pool, player)

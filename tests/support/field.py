@@ -42,5 +42,5 @@ async def made(connection: Connection, text: str, where: str = "is_master_templa
 
 async def removed(connection: Connection, keys: list[str]) -> None:
     """Retire and delete all campaigns, and expect that these were all."""
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == len(keys)

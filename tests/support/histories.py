@@ -14,7 +14,7 @@ from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import auditing, pools, retiring, seeding
 from campaignpool.ledger.database import Connection
-from tests.support import resources
+from tests.support import resources, stock
 
 TEMPLATE = "00000000-0000-4000-8000-000000000001"
 SCHEMA = f"""
@@ -79,7 +79,7 @@ class History:
             await getattr(self, name.replace(" ", "_"))(n)
         await self.look(0)
         await self.seed(1)
-        await retiring.retire(self.connection, self.pool, None)
+        await retiring.retire(self.connection, self.pool)
         await self.remove(9)
         held = await retiring.held(self.connection, self.pool)
         # A campaign that rows of a renamed table refer to is held, with the name of the table.
@@ -95,7 +95,7 @@ class History:
     async def close(self) -> None:
         """Delete what the history left behind."""
         await resources.close(self.connection, self.pool)
-        await retiring.retire(self.connection, self.pool, None)
+        await retiring.retire(self.connection, self.pool)
         await retiring.remove(self.connection, self.pool, 100)
         await install.drop_unused(self.connection, self.pool)
         await pools.cancel_runs(self.connection, self.pool)
@@ -222,7 +222,7 @@ class History:
                 break
         else:
             assert self.is_stale
-            await retiring.retire(self.connection, self.pool, None)
+            await retiring.retire(self.connection, self.pool)
 
     # The operator and its Jobs
 
@@ -230,7 +230,7 @@ class History:
         """Install the revision that the schema asks for; campaigns of an older one leave the pool."""
         if await self.install():
             self.frozen = await self.content(TEMPLATE)
-            await retiring.retire(self.connection, self.pool, None)
+            await retiring.retire(self.connection, self.pool)
         self.is_stale = False
 
     async def install(self) -> bool:
@@ -252,7 +252,7 @@ class History:
         """Seed campaigns; each is what was frozen, or the batch is refused because the schema changed."""
         self.number += 1
         job = f"job-{self.pool}-{self.number}"
-        await seeding.reserve(self.connection, self.pool, job, "", 1, 1 + n % 3, 1)
+        await stock.reserve(self.connection, self.pool, job, 1 + n % 3)
         try:
             await seeding.seed(self.connection, self.pool, job, 10)
         except asyncpg.PostgresError:
@@ -270,7 +270,7 @@ class History:
         before = await self.count("game.campaigns")
         self.number += 1
         job = f"job-{self.pool}-{self.number}"
-        await seeding.reserve(self.connection, self.pool, job, "", 1, 1 + n % 3, 1)
+        await stock.reserve(self.connection, self.pool, job, 1 + n % 3)
         lost = await asyncpg.connect(self.url)
         await lost.execute("BEGIN")
         try:

@@ -11,7 +11,7 @@ from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import resources
+from tests.support import resources, stock
 
 POOL = "game/chiwar"
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "examples/chiwar/pool.yaml").read_text())
@@ -40,7 +40,7 @@ async def filled(
 ) -> list[str]:
     """Create ready campaigns for an owner and return their keys."""
     job = job or f"fill-{owner or 'master'}-{count}"
-    await seeding.reserve(connection, pool, job, owner, 1, count, 1)
+    await stock.reserve(connection, pool, job, count, owner)
     while (await seeding.seed(connection, pool, job, 10)).campaigns:
         pass
     rows = await connection.fetch("SELECT root_key FROM campaign_pool.campaign WHERE run = $1", job)

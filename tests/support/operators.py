@@ -216,9 +216,10 @@ class Game:
         self.kube.create(self.secrets, body)
 
     def create(self, **spec: Any) -> None:
-        """Create the pool, with `spec` merged into the sample's."""
+        """Create the pool, with `spec` merged into the sample's; its Jobs do not linger unless `spec` says so."""
         manifest = copy.deepcopy(self.manifest)
-        manifest["spec"] |= {"owners": [], "size": 2, **spec}
+        seeding = {"lingerSeconds": 0, **spec.pop("seeding", {})}
+        manifest["spec"] |= {"owners": [], "size": 2, "seeding": seeding, **spec}
         self.kube.create(POOLS.format(self.namespace), manifest)
 
     def patch(self, **spec: Any) -> None:

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import NamedTuple
 from uuid import UUID
 
+from campaignpool.api.resource import MASTER
+from campaignpool.api.resource import share as share_of
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint.changes import Changes
 from campaignpool.blueprint.compilation import Compiled
@@ -33,7 +36,7 @@ from campaignpool_operator.plan.actions import (
     UseRevision,
 )
 from campaignpool_operator.plan.plan import Plan, plan
-from tests.support.pools import NOW, run
+from tests.support.pools import NOW, run, stocked
 
 PRUNED_AFTER = timedelta(hours=1)
 REFUSED_FOR = timedelta(minutes=5)
@@ -115,21 +118,19 @@ class Model:
         if revision is not None and revision.installed_at is not None:
             revision = replace(revision, installed_at=revision.installed_at + by_database)
         runs = sorted(self.runs.values(), key=lambda item: (item.started_at, item.number), reverse=True)[:RUNS_SEEN]
-        numbers: dict[str, int] = {}
-        for item in self.runs.values():
-            numbers[item.owner] = max(numbers.get(item.owner, 0), item.number)
         facts = Ledger(
             root_table="campaigns",
             revision=revision,
             owners=self._counts(),
             runs=tuple(_shifted_run(item, by_database) for item in runs),
-            numbers=numbers,
+            number=max((item.number for item in self.runs.values()), default=0),
             prunable=any(
                 item.state == "failed" and item.reserved_at < self.now - PRUNED_AFTER for item in self.campaigns
             ),
             kept=tuple(sorted(self.kept)),
             held=Counter("refused" for item in self.campaigns if item.state == "retiring" and item.retry_at),
         )
+        facts = stocked(facts, self.spec, usable_of={owner: self.usable(owner) for owner in facts.owners})
         orphans = tuple(item for item in facts.runs if item.outcome is None and item.job not in self.jobs)
         return Observed(
             replace(self.pool, created_at=self.pool.created_at + by_api),
@@ -153,7 +154,6 @@ class Model:
             count = result.setdefault(item.owner, Counter())
             count[item.state] += 1
             count["stale"] += item.state == "ready" and item.revision != current
-            count["unusable"] += item.state == "ready" and not self._is_usable(item)
             count["outdated"] += item.state == "ready" and self._is_outdated(item)
             count["held"] += self._is_held(item)
         return {owner: OwnerCounts(**count) for owner, count in result.items()}
@@ -172,7 +172,7 @@ class Model:
     def end(self) -> object:
         """Return what has to be the same whatever was interrupted: names, numbers and times of Jobs are left out."""
         owners = {
-            owner: (counts.claimable, counts.outdated, counts.held, counts.retiring - counts.held, counts.seeding)
+            owner: (self.usable(owner), counts.outdated, counts.held, counts.retiring - counts.held, counts.seeding)
             for owner, counts in self._counts().items()
         }
         open_ = sorted(item.job for item in self.runs.values() if item.outcome is None)
@@ -192,13 +192,20 @@ class Model:
             1 for item in self.campaigns if (item.owner, item.state) == (owner, "ready") and self._is_outdated(item)
         )
 
-    def promised(self, owner: str) -> int:
-        """Return how many campaigns Jobs of an owner will still make, from the Jobs and their runs alone."""
+    def lacks(self, *, usable: bool = True) -> dict[str, int]:
+        """Return what owners lack of their shares, beside usable campaigns and those that are being made."""
+        coming = Counter(item.owner for item in self.campaigns if item.state in ("seeding", "imaging"))
+        had = {owner: self.usable(owner) - self.outdated(owner) if usable else 0 for owner in self.spec.shares()}
+        lacks = {owner: share - coming[owner] - had[owner] for owner, share in self.spec.shares().items()}
+        return {owner: lack for owner, lack in lacks.items() if lack > 0}
+
+    def promised(self) -> int:
+        """Return how many campaigns Jobs will still reserve, from the Jobs and their runs alone."""
         result = 0
         for job in self.jobs.values():
             run_, pods = self.runs.get(job.name), self.pods.get(job.name, JobPods())
             ends = not job.active or job.deleting or pods.exit_code is not None or pods.obstacle is not None
-            if job.owner == owner and not ends and not (run_ and run_.outcome == "Succeeded"):
+            if not ends and (run_ is None or run_.outcome == "Failed"):
                 result += job.count - (run_.campaigns if run_ else 0)
         return result
 
@@ -228,8 +235,18 @@ class Model:
     def _clear(self, action: Action) -> None:
         """Do what takes campaigns out of the pool."""
         match action:
-            case Retire(owner, keep):
-                self._retire(owner, keep)
+            case Retire(keep, early=early):
+                assert self.revision is None or self.revision.uses_owner, "the model moves no campaign"
+                lacks = self.lacks()
+                for owner in {item.owner for item in self.campaigns}:
+                    share = max(self.spec.shares().get(owner, 0), keep if owner == MASTER else 0)
+                    kept = min(self.usable(owner), share)
+                    if early:
+                        ready = sum(1 for item in self.campaigns if (item.owner, item.state) == (owner, "ready"))
+                        least = ceil(share_of(self.spec.rollout.min_ready) * self.spec.shares().get(owner, 0))
+                        count = min(lacks.get(owner, 0), self.outdated(owner), self.usable(owner) - least)
+                        kept = ready - max(0, count)
+                    self._retire(owner, kept)
             case Quarantine(changed):
                 for _ in changed:
                     self._retire_one()
@@ -247,11 +264,13 @@ class Model:
             return  # another operator was faster
         number = 1 + max(self.kept, default=self.revision.id if self.revision else 0)
         plan_hash = action.compiled.plan_hash
-        self.revision = InstalledRevision(number, plan_hash, self.fingerprint, "t", 100, 10, self.now)
+        self.revision = InstalledRevision(
+            number, plan_hash, self.fingerprint, "t", 100, 10, self.now, uses_owner=True
+        )
         self.kept[number] = self.revision
 
     def _create(self, action: CreateJob) -> None:
-        name = jobs.job_name(self.pool.name, action.owner, action.number)
+        name = jobs.job_name(self.pool.name, action.number)
         assert name not in self.jobs, f"Job {name} exists"
         assert name not in self.runs, f"the run {name} exists"
         self.jobs[name] = ManagedJob(
@@ -263,14 +282,13 @@ class Model:
             created_at=self.now,
             deleting=False,
             state="Active",
-            owner=action.owner,
             count=action.count,
         )
 
     def _finish(self, action: FinishRun) -> None:
-        name, owner, number, count, generation = action.run
+        name, number, count, generation = action.run
         before = self.runs.get(name) or run(
-            number, None, owner, job=name, count=count, generation=generation, started_at=self.now
+            number, None, job=name, count=count, generation=generation, started_at=self.now
         )
         if before.outcome is None:
             ended = {"outcome": action.outcome, "reason": action.reason, "message": action.message}
@@ -326,18 +344,20 @@ class Model:
             self._end(job, "Failed")
             return
         before = self.runs.get(job.name) or run(
-            job.number, None, job.owner, job=job.name, count=job.count, generation=job.generation, started_at=self.now
+            job.number, None, job=job.name, count=job.count, generation=job.generation, started_at=self.now
         )
         mine = [item for item in self.campaigns if (item.run, item.state) == (job.name, "seeding")]
         alive = [item for item in self.campaigns if item.state in _ALIVE]
         held = sum(1 for item in alive if item.retry_at is not None)
         room = self.spec.max_size - (len(alive) - held) - max(held - self.spec.max_size, 0)
-        lacking = min(job.count - before.campaigns - len(mine), room)
-        reserved = Campaign(job.owner, "seeding", self.revision.id, job.name, self.now)
-        self.campaigns += [reserved] * lacking
+        lacking = 0
+        while lacking < min(job.count - before.campaigns - len(mine), room) and (lacks := self.lacks()):
+            neediest = max(lacks, key=lambda owner: lacks[owner] / self.spec.shares()[owner])
+            self.campaigns.append(Campaign(neediest, "seeding", self.revision.id, job.name, self.now))
+            lacking += 1
         refused = self.refuses and self.revision.fingerprint != self.fingerprint
         good = not refused and (self.fates.pop(0) if self.fates else True)
-        count = len(mine) + max(lacking, 0) if good else 0
+        count = len(mine) + lacking if good else 0
         self.runs[job.name] = replace(before, outcome=None, finished_at=None, campaigns=before.campaigns + count)
         if good:
             self.campaigns = [

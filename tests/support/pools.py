@@ -1,15 +1,17 @@
 """Builders of observations, for unit tests of the operator's pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 
+from campaignpool.api.resource import share as share_of
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint.compilation import Compiled
 from campaignpool.ledger.images import ImageTotals
-from campaignpool.ledger.pools import InstalledRevision, Ledger, OwnerCounts
+from campaignpool.ledger.pools import OWNERS_SEEN, InstalledRevision, Ledger, OwnerCounts
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed, Pool
 from campaignpool_operator.jobs import images as image_jobs
@@ -36,6 +38,7 @@ def raw_spec(**changes: object) -> dict[str, Any]:
         "blueprint": BLUEPRINT,
         "size": 5,
         "maxSize": 20,
+        "seeding": {"lingerSeconds": 0},
     }
     return {**base, **changes}
 
@@ -68,16 +71,15 @@ def compiled(plan_hash: str = HASH) -> Compiled:
     return Compiled(plan=None, template="t", plan_hash=plan_hash)  # type: ignore[arg-type] # see above
 
 
-def revision(plan_hash: str = HASH) -> InstalledRevision:
+def revision(plan_hash: str = HASH, *, uses_owner: bool = True) -> InstalledRevision:
     """Return an installed revision."""
-    return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10)
+    return InstalledRevision(1, plan_hash, "f", "t", rows=100, statements=10, uses_owner=uses_owner)
 
 
-def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes: object) -> Run:
+def run(number: int = 1, outcome: str | None = None, **changes: object) -> Run:
     """Return a run that started a minute ago and, with an outcome, finished half a minute ago."""
     facts: dict[str, Any] = {
-        "job": jobs.job_name("chiwar", owner, number),
-        "owner": owner,
+        "job": jobs.job_name("chiwar", number),
         "number": number,
         "count": 5,
         "generation": 1,
@@ -91,18 +93,18 @@ def run(number: int = 1, outcome: str | None = None, owner: str = "", **changes:
         "rows": 500,
         "statements": 10,
         "seconds": 0.25,
+        "made_at": ago(30) if outcome == "Succeeded" else None,
         "reserved": 0,
     }
     return Run(**{**facts, **changes})
 
 
-def job(number: int = 1, state: str = "Active", owner: str = "", **changes: object) -> ManagedJob:
+def job(number: int = 1, state: str = "Active", **changes: object) -> ManagedJob:
     """Return a Job that was created a minute ago."""
     facts: dict[str, Any] = {
-        "name": jobs.job_name("chiwar", owner, number),
-        "uid": f"uid-{owner}-{number}",
+        "name": jobs.job_name("chiwar", number),
+        "uid": f"uid-{number}",
         "component": "seeder",
-        "owner": owner,
         "number": number,
         "count": 5,
         "generation": 1,
@@ -146,15 +148,57 @@ def copying(images: ImageTotals, **changes: object) -> Observed:
 
 
 def ledger(owners: Mapping[str, OwnerCounts] | None = None, *runs: Run, **changes: object) -> Ledger:
-    """Return a ledger with an installed revision."""
-    numbers: dict[str, int] = {}
-    for run_ in runs:
-        numbers[run_.owner] = max(numbers.get(run_.owner, 0), run_.number)
+    """Return a ledger with an installed revision; `observed` adds what follows from the spec."""
+    number = max((run_.number for run_ in runs), default=0)
     facts = {"root_table": "campaigns", "revision": revision(), "owners": owners or {}, "runs": runs}
-    return Ledger(**{**facts, "numbers": numbers, **changes})
+    return Ledger(**{**facts, "number": number, **changes})
+
+
+def stocked(
+    ledger_: Ledger, wanted: CampaignPoolSpec, keep: int = 0, usable_of: Mapping[str, int] | None = None
+) -> Ledger:
+    """Return a ledger with the counts that `campaign_pool.stock` computes from its own and the spec.
+
+    Without `usable_of`, stale campaigns are of an earlier revision, unless the counts name usable ones.
+    """
+    targets, shares = wanted.targets(), wanted.shares()
+    owners = {}
+    for owner in sorted({*targets, *ledger_.owners}):
+        have = ledger_.owners.get(owner, OwnerCounts())
+        desired, share = targets.get(owner, 0), shares.get(owner, 0)
+        usable = have.usable or (have.ready if wanted.claims.allow_stale else have.ready - have.stale)
+        usable = usable if usable_of is None else usable_of.get(owner, 0)
+        kept = max(share, keep) if owner == "" else share
+        owners[owner] = replace(
+            have,
+            desired=desired,
+            share=share,
+            usable=usable,
+            served=min(usable, desired),
+            empty=int(desired > 0 and not usable),
+            lack=(lack := max(0, share - (usable - have.outdated) - have.imaging - have.seeding)),
+            spare=max(0, usable - have.outdated - kept),
+            surplus=have.ready - min(usable, kept),
+            early=max(0, min(lack, have.outdated, usable - ceil(share_of(wanted.rollout.min_ready) * share))),
+        )
+    names = [item.name for item in fields(OwnerCounts) if item.type is int or item.type == "int"]
+    totals = OwnerCounts(**{name: sum(getattr(item, name) for item in owners.values()) for name in names})
+    current = [item.oldest_current_at for item in owners.values() if item.oldest_current_at]
+    totals = replace(totals, oldest_current_at=min(current, default=None))
+    worst = sorted(
+        owners, key=lambda owner: (owner != "", min(0, owners[owner].usable - owners[owner].desired), owner)
+    )
+    return replace(ledger_, totals=totals, owners={owner: owners[owner] for owner in worst[:OWNERS_SEEN]})
 
 
 def observed(**changes: object) -> Observed:
     """Return a pool of size five without campaigns, Jobs or errors."""
     base = Observed(pool=pool(), now=NOW, spec=spec(), compiled=compiled(), ledger=ledger())
-    return replace(base, **changes)
+    return complete(replace(base, **changes))
+
+
+def complete(seen: Observed) -> Observed:
+    """Return an observation whose ledger has the counts that follow from its spec."""
+    if seen.ledger is None or seen.spec is None:
+        return seen
+    return replace(seen, ledger=stocked(seen.ledger, seen.spec, seen.keep))

@@ -11,7 +11,7 @@ from campaignpool.blueprint import compilation, install
 from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection
 from campaignpool.ledger.migrate import migrate
-from tests.support import resources
+from tests.support import resources, stock
 
 POOL = "game/small"
 THINGS = 3
@@ -76,7 +76,7 @@ async def made(connection: Connection, wanted: CampaignPoolSpec | None = None) -
 
 async def filled(connection: Connection, count: int, job: str = "job", owner: str = "") -> None:
     """Create ready campaigns of an owner as a Job would, with a transaction per batch."""
-    await seeding.reserve(connection, POOL, job, owner, 1, count, 1)
+    await stock.reserve(connection, POOL, job, count, owner)
     while (await seeding.seed(connection, POOL, job, 200)).campaigns:
         pass
 

@@ -36,7 +36,7 @@ RETRYABLE = {"CP001", "CP002", "CP005", "40001", "40P01"}
 """SQLSTATEs of claims from an empty, paused or deleted pool, and of serialization failures and deadlocks."""
 
 PLAYERS = ("ann", "bob", "cid", "dan")
-OWNERS = ("", "ann", "bob")
+OWNERS = ("ann", "bob")
 POLL_SECONDS = 0.002
 
 _AGE = """
@@ -247,13 +247,12 @@ class Storm:
                             continue
                         self._seeding.add(number)
                         job = f"job-{number}-{run}"
-                        owner = OWNERS[run % len(OWNERS)] if run % 2 else ""
                         count = max(20, self.profile.ready // 5)
-                        await seeding.reserve(connection, POOL, job, owner, run + 1, count, 1)
+                        await seeding.reserve(connection, POOL, job, run + 1, count, 1)
                         while (await seeding.seed(connection, POOL, job, count // 2)).campaigns:
                             if self._rng.random() < 0.02:
                                 await _lose(connection)
-                        facts = (job, owner, run + 1, count, 1)
+                        facts = (job, run + 1, count, 1)
                         await seeding.finish_run(connection, POOL, facts, "Succeeded")
                         self._seeding.discard(number)
                         run += 1
@@ -271,12 +270,16 @@ class Storm:
         return bool(await connection.fetchval(ready) >= self.profile.ready)
 
     async def _operate(self) -> None:
-        version, wanted = 1, small.spec(1, maxSize=1000)
+        version, wanted = 1, self._random_spec(1)
         async with self._connected() as connection:
+            await small.put(connection, wanted)
             while not self.over:
                 await asyncio.sleep(self._rng.uniform(POLL_SECONDS, 10 * POLL_SECONDS))
                 operation = self._rng.choice(
-                    ["retire"] * 6 + ["remove"] * 12 + ["roll", "refuse", "go back", "age", "change", "delete"]
+                    ["retire"] * 4
+                    + ["shrink"] * 2
+                    + ["remove"] * 12
+                    + ["roll", "refuse", "go back", "age", "change", "delete"]
                 )
                 self.counts[operation] += 1
                 if operation in ("roll", "change"):
@@ -297,8 +300,9 @@ class Storm:
 
     async def _change_stock(self, connection: Connection, operation: str) -> None:
         if operation == "retire":
-            owner = self._rng.choice([None, *OWNERS])
-            await retiring.retire(connection, POOL, owner, most=self._rng.randint(1, 5))
+            await retiring.retire(connection, POOL, self._rng.randint(1, 5))
+        elif operation == "shrink":
+            await retiring.retire_surplus(connection, POOL, early=self._rng.random() < 0.5)
         elif operation == "age":
             await connection.execute(_AGE, self._rng.random())
         elif operation == "go back":
@@ -332,7 +336,10 @@ class Storm:
             "revisionHistoryLimit": self._rng.randint(0, 3),
         }
         changes = {"claims": claims, "rollout": rollout, "maxAge": self._rng.choice([None, "168h"])}
-        return small.spec(version, maxSize=1000, paused=self._rng.random() < 0.2, **changes)
+        size = self._rng.randint(self.profile.ready, 2 * self.profile.ready)
+        kept = [{"id": owner, "size": self.profile.ready // 5} for owner in OWNERS]
+        paused = self._rng.random() < 0.2
+        return small.spec(version, size=size, owners=kept, maxSize=1000, paused=paused, **changes)
 
     async def _delete(self, connection: Connection) -> None:
         """Delete the pool as the operator does: close it, wait for its Jobs, empty it, finish the deletion."""
@@ -341,7 +348,7 @@ class Storm:
         await self._wait_for_seeders()
         await pools.cancel_runs(connection, POOL)
         while True:
-            retired = await retiring.retire(connection, POOL, None, most=10)
+            retired = await retiring.retire(connection, POOL, 10)
             removed = await retiring.remove(connection, POOL, 10)
             self.removed += removed
             if retired + removed == 0 and await pools.finish_deletion(connection, POOL):
@@ -401,6 +408,12 @@ async def faults_after(storm: Storm, connection: Connection) -> list[str]:
     existing = live + states.get("ready", 0) + states.get("retiring", 0)
     if created != existing + storm.removed:
         faults.append(f"created {created}, existing {existing}, removed {storm.removed}")
+    totals, _ = await pools.counts(connection, POOL)
+    await connection.execute("SELECT campaign_pool.count_claims($1, '0')", POOL)
+    counted, _ = await pools.counts(connection, POOL)
+    facts = (len(records), states.get("ready", 0), states.get("retiring", 0))
+    if any((item.claimed, item.ready, item.retiring) != facts for item in (totals, counted)):
+        faults.append(f"counters {totals} and {counted} for {facts}")
     tables = ("worlds", "things", "members")
     rows = [await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
     if rows != [existing + 1, small.THINGS * (existing + 1), live]:

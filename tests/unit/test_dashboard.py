@@ -176,7 +176,7 @@ def test_an_explanation_leads_from_the_condition_to_the_pods_event() -> None:
 def test_an_explanation_leads_to_what_the_database_refused() -> None:
     def run(number: int, outcome: str, message: str | None) -> Run:
         name = f"chiwar-{number}"
-        return Run(name, "", number, 3, 1, 1, NOW, NOW, outcome, "SeedingFailed", message, 0, 0, 0, 0.0, 0)
+        return Run(name, number, 3, 1, 1, NOW, NOW, outcome, "SeedingFailed", message, 0, 0, 0, 0.0, None, 0)
 
     refused = "table public.weapons, constraint weapons_name_key: 23505"
     runs = [run(number, "Failed", refused) for number in range(9, 4, -1)]

@@ -17,7 +17,8 @@ DELETES = {
 """Whatever deletes from the table of campaigns, and why it may."""
 
 RETIRES = {
-    "retire": "the operator's only way: of campaigns that are ready, and no claim holds",
+    "retire": "a deleted pool's: of campaigns that are ready or wait for images, and no claim holds",
+    "retire_surplus": "the operator's: of campaigns that are ready, and no claim holds",
     "quarantine_changed": "the operator's audit: of campaigns that are ready, and no claim holds",
     "release": "a claim that is taken back leaves the records, and is never given again",
 }
@@ -66,9 +67,14 @@ def test_every_statement_that_retires_a_campaign_is_known() -> None:
     flips = list(statements(r"(SET|,) *state = 'retiring'|VALUES[^;]*'retiring'"))
     assert {name for name, _ in flips} == RETIRES.keys()
     (retire,) = (statement for name, statement in flips if name == "retire")
-    assert re.search(r"state = ANY.*LIMIT least\(surplus, most\) FOR UPDATE SKIP LOCKED", retire, flags=re.DOTALL)
-    (audited,) = (statement for name, statement in flips if name == "quarantine_changed")
-    assert re.search(r"c.id = ANY \(ARRAY\(.*x.state = 'ready' FOR UPDATE SKIP LOCKED", audited, flags=re.DOTALL)
+    assert re.search(
+        r"state IN \('ready', 'imaging'\).*LIMIT most FOR UPDATE OF c SKIP LOCKED", retire, flags=re.DOTALL
+    )
+    for function in ("quarantine_changed", "retire_surplus"):
+        (statement,) = (statement for name, statement in flips if name == function)
+        assert re.search(
+            r"id = ANY \(ARRAY\(.*[cx].state = 'ready' FOR UPDATE SKIP LOCKED", statement, flags=re.DOTALL
+        )
 
 
 def test_rows_of_the_application_are_deleted_by_three_functions_alone() -> None:

@@ -277,7 +277,7 @@ def test_what_a_job_was_made_from_is_read_back() -> None:
 
 
 def test_jobs_of_the_two_kinds_are_told_apart() -> None:
-    seeds = managed.build(POOL, seeding.job(POOL, spec(), "", 1, 5), spec(), "seeder:1")
+    seeds = managed.build(POOL, seeding.job(POOL, spec(), 1, 5), spec(), "seeder:1")
     seeds["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     kinds = [result.component for item in (existing(), seeds) if (result := managed.parse(item))]
     assert kinds == ["images", "seeder"]

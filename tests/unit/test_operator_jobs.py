@@ -22,13 +22,15 @@ POOL = PoolRef("game", "chiwar", "uid-1", generation=3)
 
 
 def build(wanted: CampaignPoolSpec, image: str = "seeder:1") -> dict[str, Any]:
-    """The seventh Job of an owner, for twelve campaigns."""
-    return managed.build(POOL, seeding.job(POOL, wanted, "user@example.com", number=7, count=12), wanted, image)
+    """The seventh Job, for twelve campaigns."""
+    return managed.build(POOL, seeding.job(POOL, wanted, number=7, count=12), wanted, image)
 
 
 def test_a_job_is_what_the_golden_file_says() -> None:
     """To take a change over: print `yaml.safe_dump(job, sort_keys=False)` into the file, and read the difference."""
-    wanted = spec(seeding={"batchSize": 4}, database={"secretRef": {"name": "database", "key": "dsn"}})
+    wanted = spec(
+        seeding={"batchSize": 4, "lingerSeconds": 0}, database={"secretRef": {"name": "database", "key": "dsn"}}
+    )
     assert build(wanted, "campaignpool-seeder:1") == yaml.safe_load(GOLDEN.read_text())
 
 
@@ -94,18 +96,16 @@ def test_the_url_is_never_in_a_job() -> None:
 @pytest.mark.parametrize("pool", ["chiwar", "a" * 253, "my.pool." + "x" * 60, "a." * 120 + "a", "p" * 50 + "..x"])
 @pytest.mark.parametrize("number", [1, 123456])
 def test_names_and_labels_are_valid_however_long_the_pool_s_name(pool: str, number: int) -> None:
-    name = seeding.job_name(pool, "owner", number)
+    name = seeding.job_name(pool, number)
     assert NAME.match(name), name
     assert LABEL.match(managed.pool_label(pool))
-    assert name.endswith(f"-{seeding.owner_label('owner')}-{number}")
+    assert name.endswith(f"-seed-{number}")
 
 
 def test_names_are_the_same_for_the_same_and_differ_for_others() -> None:
-    assert seeding.job_name("chiwar", "", 1) == seeding.job_name("chiwar", "", 1) == "chiwar-master-1"
-    long = ["x" * 100 + tail for tail in ("a", "b")]
-    owners = ("", "a", "master")
-    names = {seeding.job_name(pool, owner, number) for pool in long for owner in owners for number in (1, 2)}
-    assert len(names) == 12
+    assert seeding.job_name("chiwar", 1) == "chiwar-seed-1"
+    names = {seeding.job_name("x" * 100 + tail, number) for tail in ("a", "b") for number in (1, 2)}
+    assert len(names) == 4
 
 
 def existing(**status: object) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def when(kind: str, **facts: str) -> dict[str, str]:
 def test_what_a_job_was_asked_for_is_read_back() -> None:
     job = managed.parse(existing(active=1))
     assert job is not None
-    assert job.run == ("chiwar-b4c9a289323b21a0-7", "user@example.com", 7, 12, 3)
+    assert job.run == ("chiwar-seed-7", 7, 12, 3)
     assert (job.state, job.finished_at, job.deleting) == ("Active", None, False)
 
 

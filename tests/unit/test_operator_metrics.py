@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from campaignpool.api.status import CampaignPoolStatus, Condition, ImagesStatus, RolloutStatus
 from campaignpool.errors import ClusterError
-from campaignpool.ledger.activity import CLAIM_SECONDS, Activity, Durations, Oldest
+from campaignpool.ledger.activity import CLAIM_SECONDS, Activity, Durations
 from campaignpool.ledger.images import Account, Finished, ImageTotals
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.cluster.client import Cluster
@@ -30,7 +30,7 @@ def look(**changes: object) -> Look:
         at=NOW,
         status=CampaignPoolStatus(desired=5, ready=3, seeding=2, failed=1, stale=1, claimed=7),
         maximum=20,
-        ledger=ledger({"": OwnerCounts(ready=3, retiring=2, held=1)}),
+        ledger=ledger(totals=OwnerCounts(ready=3, retiring=2, held=1)),
         activity=Activity(NOW, ago(10)),
     )
     return replace(base, **changes)  # type: ignore[arg-type] # any field
@@ -133,15 +133,15 @@ def test_runs_count_once_and_only_what_they_made_since(metrics: Metrics) -> None
 
 
 def test_ages_go_on_between_looks(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    oldest = Oldest(NOW, ready_at=ago(100), reserved_at=ago(7))
+    waiting = ledger(totals=OwnerCounts(oldest_ready_at=ago(100), oldest_reserved_at=ago(7)))
     clock = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: clock)
-    metrics.show(KEY, look(activity=Activity(NOW, ago(10), oldest=oldest)))
+    metrics.show(KEY, look(ledger=waiting))
     clock += 30
     metrics.show(KEY, look(ledger=None, activity=None, at=NOW + timedelta(hours=5)))
     assert value(metrics, "campaignpool_oldest_ready_age_seconds") == 130, "a fault's clock is not the database's"
     assert value(metrics, "campaignpool_seeding_queue_age_seconds") == 37
-    metrics.show(KEY, look(activity=Activity(NOW, ago(10), oldest=Oldest(NOW))))
+    metrics.show(KEY, look(ledger=ledger()))
     assert value(metrics, "campaignpool_oldest_ready_age_seconds") is None, "nothing is ready"
     assert value(metrics, "campaignpool_seeding_queue_age_seconds") == 0
 

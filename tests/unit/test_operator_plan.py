@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool_operator.facts import Fault, Observed
@@ -25,6 +26,7 @@ from campaignpool_operator.plan.actions import (
     Prune,
     Remove,
     Retire,
+    WakeSeeders,
 )
 from campaignpool_operator.plan.failures import HALT, HALTED_SECONDS
 from campaignpool_operator.plan.plan import HELD_SECONDS, plan
@@ -37,12 +39,12 @@ def of_type(actions: tuple[Action, ...], kind: type) -> list[Any]:
     return [action for action in actions if isinstance(action, kind)]
 
 
-def created(seen: Observed) -> list[tuple[str, int, int]]:
-    return [(item.owner, item.number, item.count) for item in of_type(plan(seen).actions, CreateJob)]
+def created(seen: Observed) -> list[tuple[int, int]]:
+    return [(item.number, item.count) for item in of_type(plan(seen).actions, CreateJob)]
 
 
 def test_an_empty_pool_is_asked_for_in_one_job() -> None:
-    assert created(observed()) == [(MASTER, 1, 5)]
+    assert created(observed()) == [(1, 5)]
 
 
 def test_a_full_pool_asks_for_nothing_and_is_not_looked_at_before_something_happens() -> None:
@@ -51,11 +53,15 @@ def test_a_full_pool_asks_for_nothing_and_is_not_looked_at_before_something_happ
     assert result.next_check is None
 
 
-def test_the_neediest_owner_comes_first_and_no_more_jobs_than_max_concurrent() -> None:
+def test_what_owners_lack_together_is_asked_for_in_jobs_of_job_size_and_no_more_than_max_concurrent() -> None:
     owners = [{"id": "a", "size": 4}, {"id": "b", "size": 2}, {"id": "c", "size": 2}]
-    counts = {MASTER: OwnerCounts(ready=4), "a": OwnerCounts(ready=1), "b": OwnerCounts(ready=1)}
-    seen = observed(spec=spec(owners=owners, maxConcurrent=3), ledger=ledger(counts))
-    assert created(seen) == [("c", 1, 2), ("a", 1, 3), ("b", 1, 1)]
+    counts = {MASTER: OwnerCounts(ready=9), "a": OwnerCounts(ready=1), "b": OwnerCounts(ready=1)}
+    seen = observed(spec=spec(owners=owners), ledger=ledger(counts))
+    assert created(seen) == [(1, 6)], "what the master pool has too much serves no owner"
+    small = observed(spec=spec(owners=owners, maxConcurrent=3, seeding={"jobSize": 4}), ledger=ledger(counts))
+    assert created(small) == [(1, 4), (2, 2)]
+    one = observed(spec=spec(owners=owners, maxConcurrent=1, seeding={"jobSize": 4}), ledger=ledger(counts))
+    assert created(one) == [(1, 4)]
 
 
 def test_active_jobs_take_slots() -> None:
@@ -66,20 +72,51 @@ def test_active_jobs_take_slots() -> None:
 
 def test_what_an_active_job_will_make_is_not_asked_for_again() -> None:
     assert created(observed(jobs=(job(count=5),))) == []
-    assert created(observed(jobs=(job(count=3),))) == [(MASTER, 2, 2)]
+    assert created(observed(jobs=(job(count=3),))) == [(2, 2)]
 
 
 def test_the_ledger_says_what_an_active_job_has_made() -> None:
     begun = run(count=5, campaigns=2, reserved=3)
     counts = {MASTER: OwnerCounts(ready=1, seeding=3)}  # one of the two was claimed already
     seen = observed(ledger=ledger(counts, begun), jobs=(job(),))
-    assert plan(seen).in_flight == {MASTER: 3}
-    assert created(seen) == [(MASTER, 2, 1)]
+    assert plan(seen).in_flight == 3
+    assert created(seen) == [(2, 1)]
 
 
 def test_a_run_that_ended_well_promises_nothing_though_its_job_is_still_there() -> None:
     seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=4)}, run(1, "Succeeded")), jobs=(job(),))
-    assert created(seen) == [(MASTER, 2, 1)]
+    assert created(seen) == [(2, 1)]
+
+
+def test_a_job_that_waits_for_more_is_asked_before_a_new_one() -> None:
+    lingering = spec(size=8, seeding={"jobSize": 5, "lingerSeconds": 30})
+    waiting = run(1, campaigns=5, made_at=ago(10))
+    seen = observed(spec=lingering, ledger=ledger({MASTER: OwnerCounts(ready=5)}, waiting), jobs=(job(1),))
+    assert plan(seen).actions == (WakeSeeders(3),)
+    assert (plan(seen).lacking, plan(seen).in_flight) == (0, 0)
+    empty = observed(spec=lingering, ledger=ledger({}, waiting), jobs=(job(1),))
+    assert of_type(plan(empty).actions, WakeSeeders) == [WakeSeeders(5)]
+    assert created(empty) == [(2, 3)], "one takes jobSize at once"
+    full = observed(spec=lingering, ledger=ledger({MASTER: OwnerCounts(ready=8)}, waiting), jobs=(job(1),))
+    assert plan(full).actions == ()
+    one = spec(size=8, maxConcurrent=1, seeding={"jobSize": 5, "lingerSeconds": 30})
+    assert created(observed(spec=one, ledger=ledger({}, waiting), jobs=(job(1),))) == [], "it counts as a Job"
+
+
+def test_a_job_that_is_not_to_go_on_is_not_asked() -> None:
+    lingering = spec(seeding={"lingerSeconds": 30})
+    waiting = ledger({}, run(1, campaigns=5))
+    for seen in (
+        observed(spec=lingering, ledger=waiting, jobs=(job(1, deleting=True),)),
+        observed(spec=lingering, ledger=waiting, jobs=(job(1, suspended=True),)),
+        observed(spec=lingering, ledger=waiting, jobs=(job(1),), pool=pool(generation=2)),
+        observed(spec=lingering, ledger=ledger({}, run(1, "Succeeded")), jobs=(job(1),)),
+        observed(ledger=waiting, jobs=(job(1),)),
+    ):
+        assert created(seen) == [(2, 5)]
+        assert of_type(plan(seen).actions, WakeSeeders) == []
+    paused = spec(paused=True, seeding={"lingerSeconds": 30})
+    assert plan(observed(spec=paused, ledger=waiting, jobs=(job(1),))).actions == ()
 
 
 def test_a_failed_run_of_an_active_job_is_tried_again_by_its_next_pod() -> None:
@@ -89,9 +126,11 @@ def test_a_failed_run_of_an_active_job_is_tried_again_by_its_next_pod() -> None:
 
 def test_what_is_reserved_and_what_is_promised_counts_against_max_size() -> None:
     counts = {MASTER: OwnerCounts(ready=3, seeding=2, retiring=1)}
-    begun = run(count=4, campaigns=0, reserved=2)  # two of four reserved, two still promised
-    seen = observed(spec=spec(size=10, maxSize=11), ledger=ledger(counts, begun), jobs=(job(count=4),))
-    assert created(seen) == [(MASTER, 2, 3)]
+    jobs_seen = (job(1, count=4), job(2, count=2))
+    seen = observed(
+        spec=spec(size=10, maxSize=10, maxConcurrent=3), ledger=ledger(counts, run(reserved=2)), jobs=jobs_seen
+    )
+    assert created(seen) == [(3, 2)], "ten, without six that are there and two that the second Job has yet to reserve"
 
 
 def test_what_cannot_be_deleted_takes_no_room_up_to_max_size() -> None:
@@ -100,25 +139,25 @@ def test_what_cannot_be_deleted_takes_no_room_up_to_max_size() -> None:
             spec=spec(size=6, maxSize=6),
             ledger=ledger({MASTER: OwnerCounts(retiring=held, held=held)}, held={"fights": held}),
         )
-        assert created(seen) == ([(MASTER, 1, count)] if count else [])
+        assert created(seen) == ([(1, count)] if count else [])
 
 
 def test_targets_above_max_size_are_filled_as_far_as_it_allows() -> None:
     seen = observed(spec=spec(size=5, maxSize=6, owners=[{"id": "a", "size": 5}]))
-    assert created(seen) == [(MASTER, 1, 3), ("a", 1, 3)]
+    assert created(seen) == [(1, 6)]
     assert plan(seen).capped
     filled = ledger({MASTER: OwnerCounts(ready=5), "a": OwnerCounts(ready=1)})
     shared = observed(spec=seen.spec, ledger=filled)
-    assert of_type(plan(shared).actions, Retire) == [Retire(MASTER, 3, 2, "5 are ready, 3 are wanted")], (
+    assert of_type(plan(shared).actions, Retire) == [Retire(0, 2, "6 are ready, 6 are wanted")], (
         "the same spec gives the same shares, whatever was before"
     )
 
 
 def test_the_number_follows_the_highest_that_runs_jobs_and_ledger_know() -> None:
-    assert created(observed(ledger=ledger({}, run(4, "Succeeded")))) == [(MASTER, 5, 5)]
-    assert created(observed(ledger=ledger(numbers={MASTER: 70}))) == [(MASTER, 71, 5)]
+    assert created(observed(ledger=ledger({}, run(4, "Succeeded")))) == [(5, 5)]
+    assert created(observed(ledger=ledger(number=70))) == [(71, 5)]
     done = replace(job(8, "Succeeded"), finished_at=ago(10))
-    assert created(observed(jobs=(done,), ledger=ledger({}, run(8, "Succeeded")))) == [(MASTER, 9, 5)]
+    assert created(observed(jobs=(done,), ledger=ledger({}, run(8, "Succeeded")))) == [(9, 5)]
 
 
 def test_another_plan_is_installed_before_anything_is_made() -> None:
@@ -152,19 +191,31 @@ def test_a_fault_that_hides_the_ledger_leaves_nothing_to_do() -> None:
 def test_surplus_is_retired_and_looked_at_again_at_once() -> None:
     seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=30)}))
     result = plan(seen)
-    assert result.actions == (Retire(MASTER, 5, 25, "30 are ready, 5 are wanted"), Remove())
+    assert result.actions == (Retire(0, 25, "30 are ready, 5 are wanted"), Remove())
     assert result.next_check == 0
+
+
+def test_what_one_owner_has_too_much_is_given_to_one_that_lacks_it_where_campaigns_do_not_differ() -> None:
+    counts = {MASTER: OwnerCounts(ready=9), "gone": OwnerCounts(ready=1)}
+    wanted = spec(owners=[{"id": "a", "size": 3}, {"id": "b", "size": 4}])
+    alike = ledger(counts, revision=revision(uses_owner=False))
+    seen = observed(spec=wanted, ledger=alike)
+    given = Retire(0, 0, "10 are ready, 12 are wanted, 5 are given to other owners")
+    assert plan(seen).actions == (CreateJob(1, 2, "10 of 12 are ready"), given, Remove())
+    assert created(observed(spec=wanted, ledger=ledger(counts))) == [(1, 7)]
+    paused = spec(owners=[{"id": "a", "size": 3}], paused=True)
+    assert plan(observed(spec=paused, ledger=alike)).actions == ()
 
 
 def test_owners_that_left_the_spec_lose_what_is_ready() -> None:
     seen = observed(ledger=ledger({MASTER: OwnerCounts(ready=5), "gone": OwnerCounts(ready=2)}))
-    assert of_type(plan(seen).actions, Retire) == [Retire("gone", 0, 2, "2 are ready, 0 are wanted")]
+    assert of_type(plan(seen).actions, Retire) == [Retire(0, 2, "7 are ready, 5 are wanted")]
 
 
 def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
     counts = {MASTER: OwnerCounts(ready=5), "a": OwnerCounts(ready=2)}
     seen = observed(spec=spec(size=5, maxSize=5, owners=[{"id": "a", "size": 4}]), ledger=ledger(counts))
-    assert of_type(plan(seen).actions, Retire) == [Retire(MASTER, 3, 2, "5 are ready, 3 are wanted")]
+    assert of_type(plan(seen).actions, Retire) == [Retire(0, 2, "7 are ready, 5 are wanted")]
     assert created(seen) == []
 
 
@@ -174,7 +225,7 @@ def test_a_lowered_max_size_takes_from_the_richest_owner() -> None:
         (job(1, "Failed"), run(1), "Failed", "BackoffLimitExceeded"),
         (job(1, "Failed"), None, "Failed", "BackoffLimitExceeded"),
         (job(1, "Succeeded"), run(1, campaigns=5), "Succeeded", None),
-        (job(1, "Succeeded"), run(1, campaigns=2), "Failed", "JobIncomplete"),
+        (job(1, "Succeeded"), run(1, campaigns=2, reserved=3), "Failed", "JobIncomplete"),
         (job(1, "Succeeded"), None, "Failed", "JobIncomplete"),
     ],
 )
@@ -211,7 +262,7 @@ def test_each_failure_doubles_the_pause(failures: int, pause: int) -> None:
     assert of_type(result.actions, CreateJob) == []
     assert result.next_check == pause
     assert result.failures.cause == "SeedingFailed: a constraint"
-    assert created(replace(seen, database_now=NOW + timedelta(seconds=pause))) == [(MASTER, failures + 1, 5)]
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=pause))) == [(failures + 1, 5)]
 
 
 def test_a_job_that_fails_now_begins_a_pause_at_once() -> None:
@@ -237,8 +288,8 @@ def test_after_many_failures_one_run_an_hour_is_tried_until_the_resource_changes
     assert result.failures.halted
     assert result.actions == ()
     assert result.next_check == HALTED_SECONDS - 1800
-    assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(MASTER, HALT + 1, 5)]
-    assert created(replace(seen, pool=pool(generation=2))) == [(MASTER, HALT + 1, 5)]
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=1800))) == [(HALT + 1, 5)]
+    assert created(replace(seen, pool=pool(generation=2))) == [(HALT + 1, 5)]
 
 
 def test_failures_of_an_earlier_revision_do_not_count() -> None:
@@ -246,7 +297,7 @@ def test_failures_of_an_earlier_revision_do_not_count() -> None:
     failed = [run(number, "Failed", started_at=ago(1860), finished_at=ago(1800)) for number in range(1, HALT + 1)]
     seen = observed(ledger=replace(ledger({}, *failed), revision=replace(revision(), installed_at=ago(60))))
     assert plan(seen).failures.count == 0
-    assert created(seen) == [(MASTER, HALT + 1, 5)]
+    assert created(seen) == [(HALT + 1, 5)]
 
 
 def test_runs_that_an_unavailable_database_ended_are_retried_with_backoff_without_end() -> None:
@@ -257,7 +308,7 @@ def test_runs_that_an_unavailable_database_ended_are_retried_with_backoff_withou
     assert not result.failures.halted
     assert (result.failures.count, result.next_check) == (RUNS_SEEN, 300)
     assert (result.failures.reason, result.failures.cause) == ("SeedingInterrupted", "unavailable")
-    assert created(replace(seen, database_now=NOW + timedelta(seconds=300))) == [(MASTER, RUNS_SEEN + 1, 5)]
+    assert created(replace(seen, database_now=NOW + timedelta(seconds=300))) == [(RUNS_SEEN + 1, 5)]
 
 
 def test_an_unavailable_database_does_not_hide_failures_that_last() -> None:
@@ -285,7 +336,8 @@ def test_a_job_of_an_older_generation_that_has_not_begun_is_taken_back() -> None
     seen = observed(pool=pool(generation=2), jobs=(job(),))
     assert [type(action) for action in plan(seen).actions] == [DeleteJob]
     assert plan(observed(pool=pool(generation=2), jobs=(replace(job(), created_at=ago(5)),))).actions == ()
-    begun = observed(pool=pool(generation=2), jobs=(job(),), ledger=ledger({}, run(1)))
+    seeding = ledger({MASTER: OwnerCounts(seeding=5)}, run(1, reserved=5))
+    begun = observed(pool=pool(generation=2), jobs=(job(),), ledger=seeding)
     assert plan(begun).actions == ()
 
 
@@ -306,12 +358,11 @@ def test_the_three_clocks_may_differ(cluster: int, database: int) -> None:
         run(number, "Failed", started_at=ago(60) + ledger_clock, finished_at=ago(30 - number) + ledger_clock)
         for number in range(1, 4)
     ]
-    waiting = job(4, owner="a", created_at=ago(100) + api)
+    waiting = job(4, created_at=ago(100) + api)
     seen = observed(
         pool=pool(created_at=ago(1000) + api),
         cluster_now=NOW + api,
         database_now=NOW + ledger_clock,
-        spec=spec(owners=[{"id": "a", "size": 5}]),
         ledger=ledger({}, *failed),
         jobs=(waiting,),
     )
@@ -325,7 +376,7 @@ def test_the_three_clocks_may_differ(cluster: int, database: int) -> None:
 def test_a_value_of_the_annotation_ends_a_pause_once() -> None:
     failed = [run(number, "Failed", finished_at=ago(30)) for number in range(1, HALT + 1)]
     seen = observed(pool=pool(retry="1"), ledger=ledger({}, *failed))
-    assert created(seen) == [(MASTER, HALT + 1, 5)]
+    assert created(seen) == [(HALT + 1, 5)]
     obeyed = seen.pool.status.model_copy(update={"retried": "1", "retried_at": NOW.isoformat()})
     again = replace(seen, pool=replace(seen.pool, status=obeyed))
     assert plan(again).failures.count == 0
@@ -357,19 +408,18 @@ def observations(draw: st.DrawFn) -> Observed:
     }
     jobs_seen, runs_seen = [], []
     for number in range(1, draw(st.integers(0, 5)) + 1):
-        owner = draw(st.sampled_from(OWNERS))
         count = draw(st.integers(1, 6))
         answer = draw(st.integers(0, count))
         state = draw(st.sampled_from(["Active", "Succeeded", "Failed"]))
         outcome = draw(st.sampled_from([None, "Succeeded", "Failed"]))
         if draw(st.booleans()):
-            jobs_seen.append(job(number, state, owner, count=count))
+            jobs_seen.append(job(number, state, count=count))
         if draw(st.booleans()):
             reserved = draw(st.integers(0, count - answer))
             when = ago(draw(st.integers(0, 500)))
             ended = when if outcome else None
             facts = {"count": count, "campaigns": answer, "reserved": reserved, "finished_at": ended}
-            runs_seen.append(run(number, outcome, owner, **facts))
+            runs_seen.append(run(number, outcome, **facts))
     return observed(spec=wanted, ledger=ledger(counts, *runs_seen), jobs=tuple(jobs_seen))
 
 
@@ -385,55 +435,58 @@ def test_no_plan_passes_a_limit(seen: Observed) -> None:
     active = sum(1 for item in seen.jobs if item.active and item.name not in seeded)
     if new:
         assert active + len(new) <= min(seen.spec.max_concurrent, seen.spec.database.max_connections)
-        counts = seen.ledger.owners.values()
-        unclaimed = sum(count.seeding + count.ready + count.retiring for count in counts)
+        totals = seen.ledger.totals
+        unclaimed = totals.seeding + totals.ready + totals.retiring
         assert unclaimed + sum(item.count for item in new) <= seen.spec.max_size
         assert not seen.spec.paused
-    for item in new:
-        have = seen.ledger.owners.get(item.owner, OwnerCounts()).ready + result.in_flight.get(item.owner, 0)
-        assert have + item.count <= seen.spec.targets()[item.owner], "never past the target"
-    names = [jobs.job_name("chiwar", item.owner, item.number) for item in new]
+    assert sum(item.count for item in new) <= seen.ledger.totals.lack, "never past the targets"
+    names = [jobs.job_name("chiwar", item.number) for item in new]
     assert not set(names) & {item.name for item in seen.jobs}
     assert not set(names) & {item.job for item in seen.ledger.runs}
     assert len(set(names)) == len(names)
     for item in of_type(result.actions, Retire):
-        assert item.count > 0
-        assert item.keep + item.count == seen.ledger.owners[item.owner].ready
+        assert item.count == seen.ledger.totals.surplus > 0
 
 
 @dataclass
 class World:
     """A simulation of ledger and Jobs: does what a plan says, and lets Jobs work."""
 
-    wanted: Any
+    wanted: CampaignPoolSpec
     ready: dict[str, int]
     retiring: dict[str, int] = field(default_factory=dict)
-    active: list[tuple[str, int, int]] = field(default_factory=list)
+    active: list[tuple[int, int]] = field(default_factory=list)
     done: list[Run] = field(default_factory=list)
 
     def seen(self) -> Observed:
         owners = {*self.ready, *self.retiring}
         counts = {o: OwnerCounts(ready=self.ready.get(o, 0), retiring=self.retiring.get(o, 0)) for o in owners}
-        active = tuple(job(number, "Active", owner, count=count) for owner, number, count in self.active)
+        active = tuple(job(number, "Active", count=count) for number, count in self.active)
         return observed(spec=self.wanted, ledger=ledger(counts, *self.done), jobs=active)
 
     def do(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
             match action:
-                case CreateJob(owner, number, count):
-                    self.active.append((owner, number, count))
-                case Retire(owner, _, count):
-                    self.ready[owner] -= count
-                    self.retiring[owner] = self.retiring.get(owner, 0) + count
+                case CreateJob(number, count):
+                    self.active.append((number, count))
+                case Retire():
+                    for owner, ready in self.ready.items():
+                        self.ready[owner] = min(ready, self.wanted.shares().get(owner, 0))
+                        self.retiring[owner] = self.retiring.get(owner, 0) + ready - self.ready[owner]
                 case Remove():
                     self.retiring.clear()
                 case _:
                     raise AssertionError(action)
 
     def work(self) -> None:
-        for owner, number, count in self.active:
-            self.ready[owner] = self.ready.get(owner, 0) + count
-            self.done.append(run(number, "Succeeded", owner, count=count, campaigns=count))
+        shares = self.wanted.shares()
+        for number, count in self.active:
+            filled = 0
+            while filled < count and (lacking := [o for o in shares if self.ready.get(o, 0) < shares[o]]):
+                worst = min(lacking, key=lambda owner: self.ready.get(owner, 0) / shares[owner])
+                self.ready[worst] = self.ready.get(worst, 0) + 1
+                filled += 1
+            self.done.append(run(number, "Succeeded", count=count, campaigns=filled))
         self.active.clear()
 
 

@@ -141,7 +141,7 @@ def test_a_job_without_a_started_pod_after_the_deadline_is_replaced_with_a_pause
     assert isinstance(delete, DeleteJob)
     assert (finish.reason, finish.message) == ("Unschedulable", "no node takes it")
     assert result.failures.count == 1
-    assert result.in_flight == {}
+    assert result.in_flight == 0
     status = project(late(obstacle=obstacle), result)
     degraded = find(status, "Degraded")
     assert degraded is not None
@@ -203,7 +203,7 @@ def test_a_suspended_job_is_waited_for_and_is_not_seeding() -> None:
     seen = observed(jobs=(held,), pods={held.name: summarize(held, [], [])})
     result = plan(seen)
     assert result.actions == ()
-    assert result.in_flight == {MASTER: 5}
+    assert result.in_flight == 5
     status = project(seen, result)
     assert status.seeding == 0
     ready = find(status, "Ready")

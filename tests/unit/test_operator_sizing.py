@@ -44,8 +44,9 @@ def found(**changes: object) -> Sizing:
     return Sizing(**{**facts, **changes})
 
 
-def sized(**changes: object) -> Observed:
-    return observed(spec=spec(sizing=AUTO, size=7), sizing=found(**changes))
+def sized(ready: int = 0, **changes: object) -> Observed:
+    stock = ledger({MASTER: OwnerCounts(ready=ready)})
+    return observed(spec=spec(sizing=AUTO, size=7), sizing=found(**changes), ledger=stock)
 
 
 def status_of(seen: Observed) -> CampaignPoolStatus:
@@ -62,7 +63,7 @@ def test_the_lead_time_is_what_nine_of_ten_refills_take_that_ran_alone() -> None
     leads = LeadTimes()
     assert leads.seconds == FIRST_SECONDS
     for number in range(1, 11):
-        job = run(number, "Succeeded", finished_at=ago(100 - number))
+        job = run(number, "Succeeded", made_at=ago(100 - number))
         leads.order([job.job], ago(100), running=())
         leads.arrive({job.job: job}, (), imaging_until=None)
     assert leads.seconds == 9
@@ -75,7 +76,7 @@ def test_the_lead_time_is_what_nine_of_ten_refills_take_that_ran_alone() -> None
         (["a"], ("other",), {}),
         (["a"], (), {"outcome": "Failed"}),
         (["a"], (), {"attempts": 2}),
-        (["a"], (), {"outcome": None}),
+        (["a"], (), {"outcome": None, "reserved": 2}),
     ],
 )
 def test_refills_that_waited_or_failed_do_not_measure_the_lead_time(
@@ -90,7 +91,7 @@ def test_refills_that_waited_or_failed_do_not_measure_the_lead_time(
 def test_required_images_are_part_of_the_lead_time() -> None:
     leads = LeadTimes()
     leads.order(["a"], ago(100), ())
-    leads.arrive({"a": replace(run(1, "Succeeded", finished_at=ago(90)), job="a")}, (), imaging_until=ago(40))
+    leads.arrive({"a": replace(run(1, "Succeeded", made_at=ago(90)), job="a")}, (), imaging_until=ago(40))
     assert leads.seconds == 60
 
 
@@ -132,13 +133,13 @@ def test_what_is_no_time_zone_or_schedule_is_named(field: str, value: object, me
 
 def test_a_surplus_is_retired_beyond_what_the_scale_down_window_keeps() -> None:
     def retired(ready: int) -> list[tuple[int, int]]:
-        seen = replace(sized(), ledger=ledger({MASTER: OwnerCounts(ready=ready)}))
+        seen = sized(ready=ready)
         return [(item.keep, item.count) for item in plan(seen).actions if isinstance(item, Retire)]
 
     assert retired(9) == []
     assert retired(12) == [(9, 3)]
-    recommended = replace(sized(applied=None), ledger=ledger({MASTER: OwnerCounts(ready=9)}))
-    assert [item.keep for item in plan(recommended).actions if isinstance(item, Retire)] == [7]
+    recommended = sized(applied=None, ready=9)
+    assert [item.keep for item in plan(recommended).actions if isinstance(item, Retire)] == [0]
 
 
 def test_the_status_says_what_sizing_found() -> None:

@@ -24,7 +24,6 @@ from campaignpool_operator.plan.actions import CreateJob, DeleteJob, FinishRun, 
 from campaignpool_operator.plan.failures import Failures
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.plan.rollout import Rollout
-from campaignpool_operator.plan.targets import shares
 from tests.support import plan_model
 from tests.support.plan_model import Campaign, Model, NoEndError, settle
 from tests.support.pools import ago, compiled, job, pool, revision, run, spec
@@ -81,7 +80,7 @@ def models(draw: st.DrawFn) -> Model:
         refuses=freezes and draw(st.booleans()) and draw(st.booleans()),
     )
     for number in range(1, draw(st.integers(0, 4)) + 1):
-        _draw_run(draw, model, number, draw(st.sampled_from(OWNERS)), generation)
+        _draw_run(draw, model, number, generation)
     current = 2 if serves else 1
     for _ in range(draw(st.integers(0, 14))):
         state = draw(st.sampled_from(["retiring", "failed", *(["ready"] * 3 if serves else [])]))
@@ -100,7 +99,7 @@ def models(draw: st.DrawFn) -> Model:
     return model
 
 
-def _draw_run(draw: st.DrawFn, model: Model, number: int, owner: str, generation: int) -> None:
+def _draw_run(draw: st.DrawFn, model: Model, number: int, generation: int) -> None:
     """Add a Job, its run, or both, at any point of their lives."""
     count = draw(st.integers(1, 4))
     campaigns = draw(st.integers(0, count))
@@ -109,7 +108,7 @@ def _draw_run(draw: st.DrawFn, model: Model, number: int, owner: str, generation
     has = draw(st.sampled_from(["Job", "run", "both"]))
     if has != "run":
         state = draw(st.sampled_from(["Active", "Active", "Succeeded", "Failed"]))
-        the_job = job(number, state, owner, created_at=ago(began), deleting=draw(st.booleans()), **facts)
+        the_job = job(number, state, created_at=ago(began), deleting=draw(st.booleans()), **facts)
         if state != "Active":
             the_job = replace(the_job, finished_at=ago(began - 2), deleting=False)
         elif pods := draw(st.sampled_from(_PODS)):
@@ -122,25 +121,27 @@ def _draw_run(draw: st.DrawFn, model: Model, number: int, owner: str, generation
         ended = {"reason": why, "finished_at": ago(began - 1)} if outcome == "Failed" else {}
         ended |= {"finished_at": ago(began - 1)} if outcome else {}
         times = {"started_at": ago(began), "campaigns": campaigns, "reserved": reserved, **ended}
-        the_run = run(number, outcome, owner, **facts, **times)
+        the_run = run(number, outcome, **facts, **times)
         model.runs[the_run.job] = the_run
-        seeding = Campaign(owner, "seeding", 1, the_run.job, ago(began))
-        model.campaigns += [seeding] * reserved
+        for _ in range(reserved):
+            model.campaigns.append(Campaign(draw(st.sampled_from(OWNERS)), "seeding", 1, the_run.job, ago(began)))
 
 
 def within_limits(model: Model, todo: Plan) -> None:
     """Check what holds before every plan is applied, from whatever state it is."""
     assert todo == plan(model.seen()), "the same input gives the same plan"
-    wanted = shares(model.spec)
+    created = [action for action in todo.actions if isinstance(action, CreateJob)]
+    if created:
+        # Where stale ones do not count, another revision may be installed first.
+        lack = sum(model.lacks(usable=model.spec.claims.allow_stale).values())
+        assert model.promised() + sum(action.count for action in created) <= lack, created
     for action in todo.actions:
-        if isinstance(action, CreateJob):
-            # Another revision may be installed first.
-            ready = model.usable(action.owner) - model.outdated(action.owner) if model.spec.claims.allow_stale else 0
-            assert ready + model.promised(action.owner) + action.count <= wanted[action.owner], action
         if isinstance(action, Retire):
-            usable, share_of_all = model.usable(action.owner), share(model.spec.rollout.min_ready)
-            least = ceil(share_of_all * wanted.get(action.owner, 0))
-            assert min(usable, action.keep) >= min(usable, least), action
+            after = model.copy()
+            after.do([action])
+            for owner, wanted in model.spec.shares().items():
+                least = ceil(share(model.spec.rollout.min_ready) * wanted)
+                assert after.usable(owner) >= min(model.usable(owner), least), action
 
 
 @drawn
@@ -154,8 +155,8 @@ def test_plans_reach_an_end_and_what_is_wanted(model: Model) -> None:
     assert held == 0, "they are tried again"
     counts = model.seen().ledger.owners  # type: ignore[union-attr]
     assert plan(model.seen()).rollout.stalled or not any(count.outdated for count in counts.values())
-    ready = {owner: count.claimable for owner, count in counts.items() if count.claimable}
-    assert ready == {owner: share for owner, share in shares(model.spec).items() if share}
+    ready = {owner: count.usable for owner, count in counts.items() if count.usable}
+    assert ready == {owner: share for owner, share in model.spec.shares().items() if share}
 
 
 @drawn
@@ -243,7 +244,7 @@ def _installs_always(patch: pytest.MonkeyPatch) -> None:
 
 
 def _forgets_promises(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(module._State, "remaining", lambda *_: 0)
+    patch.setattr(module._State, "to_reserve", lambda *_: 0)
 
 
 def _draws_lots(patch: pytest.MonkeyPatch) -> None:

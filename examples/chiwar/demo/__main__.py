@@ -57,6 +57,7 @@ async def run(output: Output, arguments: argparse.Namespace) -> None:
                     raise StepError("the readiness probe of the operator's container fails")
                 await _claims(output, running, connection)
                 await _refill(output, running)
+                await _returning(output, running, connection)
                 await _images(output, running, connection)
                 change = rollout.run(output, running, connection, NAME, str(chiwar.NEW_USER_ID))
                 await asyncio.wait_for(change, TIMEOUT)
@@ -101,7 +102,7 @@ async def _fill(output: Output, running: Stage, connection: "asyncpg.Connection[
     output.say(f"          a pooled campaign took {cost}")
 
 
-async def _show_until_full(output: Output, kube: Kube, claimed: int) -> None:
+async def _show_until_full(output: Output, kube: Kube, claimed: int, ready: int = 8) -> None:
     shown = ""
     async for columns, cells in kube.rows(PLURAL):
         visible = [index for index, column in enumerate(columns) if not column["priority"]]
@@ -112,7 +113,7 @@ async def _show_until_full(output: Output, kube: Kube, claimed: int) -> None:
         if line != shown:
             output.say(line)
         shown = line
-        if cells_by_name["Status"] == "Filled" and cells_by_name["Claimed"] == claimed:
+        if (cells_by_name["Status"], cells_by_name["Claimed"], cells_by_name["Ready"]) == ("Filled", claimed, ready):
             return
 
 
@@ -175,6 +176,21 @@ async def _refill(output: Output, running: Stage) -> None:
     output.check(
         f"full again {time.monotonic() - began:.1f} s later", holds=status["ready"] == 8, seen=status["ready"]
     )
+
+
+async def _returning(output: Output, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    output.step("With spec.returning, a user who claimed lately has a pool, although no YAML lists them")
+    spec = (await running.kube.get(f"{PLURAL}/{NAME}"))["spec"]
+    await running.kube.apply({**POOL, "spec": {**spec, "returning": {"size": 1, "activeWithin": "30d"}}}, PLURAL)
+    output.say(f"\n$ kubectl get {PLURAL} --watch")
+    await asyncio.wait_for(_show_until_full(output, running.kube, 2, ready=9), TIMEOUT)
+    status = (await running.kube.get(f"{PLURAL}/{NAME}"))["status"]
+    output.check("one owner has a pool because of a claim", holds=status["returning"] == 1, seen=status)
+    source = await connection.fetchval(
+        "SELECT source FROM campaign_pool.claim($1, $2)", f"{NAMESPACE}/{NAME}", str(chiwar.NEW_USER_ID)
+    )
+    output.check("the user who was new gets the campaign kept for them", holds=source == "owner", seen=source)
+    await asyncio.wait_for(_show_until_full(output, running.kube, 3, ready=9), TIMEOUT)
 
 
 async def _images(output: Output, running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -29,17 +29,16 @@ HEARTBEAT_SECONDS = 10.0
 """Seconds between two log lines about a batch that takes longer than that."""
 
 
-async def batches(connection: Connection, request: SeedArgs, stop: asyncio.Event) -> AsyncIterator[int]:
+async def batches(
+    connection: Connection, request: SeedArgs, reserved: int, stop: asyncio.Event
+) -> AsyncIterator[int]:
     """Make the reserved campaigns of a run; yield how many each batch made.
 
     Raises:
         SeedingError: Some campaigns are quarantined; all others were made.
         StoppedError: `stop` was set; raised between two batches.
     """
-    reserved = await seeding.reserve(
-        connection, request.pool, request.job, request.owner, request.number, request.count, request.generation
-    )
-    log.info("reserved", extra={"pool": request.pool, "owner": request.owner or "master", "campaigns": reserved})
+    log.info("reserved", extra={"pool": request.pool, "campaigns": reserved})
     rows = await seeding.rows_of_campaign(connection, request.pool)
     limit = max(1, min(request.batch_size, ROWS_PER_BATCH // max(1, rows)))
     await seeding.prepare_for_rows(connection, rows * limit)

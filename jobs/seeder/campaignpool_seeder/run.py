@@ -1,8 +1,9 @@
-"""One seeding run: reserve campaigns, clone them in batches, finish. Every step can be repeated.
+"""One seeding run: reserve campaigns, clone them in batches, linger, finish. Every step can be repeated.
 
-1. `reserve` records the run and its missing campaigns in the ledger, within `maxSize`.
+1. `reserve` records the run and the campaigns that are lacking in the ledger, within `maxSize`.
 2. `batches` clones and publishes one batch in one transaction, until no reserved campaign is left.
-3. `finish_run` ends the run in the ledger.
+3. `lingering` waits for `lingerSeconds` until campaigns are lacking again, and reserves them.
+4. `finish_run` ends the run in the ledger.
 
 A lost connection is reopened with backoff; the run continues after the last committed batch.
 """
@@ -15,6 +16,7 @@ from campaignpool.ledger import seeding
 from campaignpool.ledger.database import Connection, connected
 from campaignpool_seeder.arguments import SeedArgs
 from campaignpool_seeder.batches import batches
+from campaignpool_seeder.lingering import lingering
 from campaignpool_seeder.session import APPLICATION_NAME, Backoff, Sleep, StoppableSleep, require_connection_slot
 
 log = logging.getLogger(__name__)
@@ -29,14 +31,22 @@ async def run(request: SeedArgs, stop: asyncio.Event, sleep: Sleep | None = None
         TransientError: The retries are used up, or the pod was asked to stop; the run stays open for a retry.
     """
     backoff = Backoff(sleep or StoppableSleep(stop))
+    end = asyncio.get_running_loop().time() + request.work_seconds
     total = 0
     while True:
         try:
             async with connected(request.url, APPLICATION_NAME) as connection:
                 await require_connection_slot(connection, request.pool, request.max_connections)
-                async for campaigns in batches(connection, request, stop):
-                    total += campaigns
-                    backoff.reset()
+                async with lingering(connection, request, stop, end) as more:
+                    reserved = await seeding.reserve(
+                        connection, request.pool, request.job, request.number, request.count, request.generation
+                    )
+                    while True:
+                        async for campaigns in batches(connection, request, reserved, stop):
+                            total += campaigns
+                            backoff.reset()
+                        if not (reserved := await more()):
+                            break
                 await _finish(connection, request, "Succeeded")
                 return total
         except TransientError as error:
@@ -49,7 +59,7 @@ async def run(request: SeedArgs, stop: asyncio.Event, sleep: Sleep | None = None
 async def _finish(
     connection: Connection, request: SeedArgs, outcome: str, reason: str | None = None, message: str | None = None
 ) -> None:
-    run = (request.job, request.owner, request.number, request.count, request.generation)
+    run = (request.job, request.number, request.count, request.generation)
     await seeding.finish_run(connection, request.pool, run, outcome, reason, message)
 
 

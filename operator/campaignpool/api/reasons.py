@@ -50,6 +50,12 @@ class Reason(StrEnum):
     DELETING = "Deleting", "work", "The pool is being deleted: campaigns that nobody claimed are removed."
     UNKNOWN = "Unknown", "work", "The pool has not been reconciled yet.", "Check that the operator runs."
 
+    NO_OWNERS = "NoOwners", "work", "No owner has a pool of their own."
+    OWNERS_DIFFER = "OwnersDiffer", "work", "The blueprint uses `$owner`: campaigns differ by owner."
+    OWNERS_ALIKE = (
+        "OwnersAlike", "work", "The blueprint uses `$owner` nowhere: pools of owners only keep more campaigns idle.",
+        "Raise `spec.size` instead of `spec.owners` and `spec.returning`, unless owners must not wait behind others.")
+
     # --- what a person wrote
     SPEC_INVALID = (
         "SpecInvalid", "spec", "A field of the spec is invalid.", "Correct the field that the message names.")

@@ -104,7 +104,7 @@ PAUSED_BY = f"{GROUP}/paused-by"
 
 def seconds(duration: str) -> int:
     """Return the seconds of a `Duration`."""
-    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
+    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([dhms])", duration))
 
 
 def share(percent: str) -> float:
@@ -112,4 +112,4 @@ def share(percent: str) -> float:
     return float(percent.removesuffix("%")) / 100
 
 
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}

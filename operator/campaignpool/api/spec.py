@@ -100,6 +100,21 @@ class Owner(Model):
     """How many campaigns to keep ready for this owner."""
 
 
+class Returning(Model):
+    """Pools for users who claimed lately, and whom `owners` does not list."""
+
+    size: int = Field(default=1, ge=1, le=100)
+    """How many campaigns to keep ready for each of them."""
+    active_within: str = Field(
+        default="30d", pattern=r"^(([1-9]|[12][0-9]|30)d|([1-9][0-9]?|[1-6][0-9]{2}|7[01][0-9]|720)h)$"
+    )
+    """Who claimed within this time has a pool, in hours or days, 30 days at most: `12h`, `30d`. After it they lose
+    what is ready for them."""
+    max_owners: int = Field(default=1000, ge=1, le=10000)
+    """Most users who have such a pool; those who claimed last come first. They are fewer where `maxSize` leaves less
+    room beside `size` and `owners`."""
+
+
 class ResourceRequirements(Model):
     """Compute resources of the seeding container."""
 
@@ -124,6 +139,13 @@ class PodTemplate(Model):
 class Seeding(Model):
     """How the seeding Jobs work."""
 
+    job_size: int = Field(default=100, ge=1, le=1000)
+    """Most campaigns that one Job makes, for whichever owners lack most when it begins. More are made by several
+    Jobs, `maxConcurrent` of them at once."""
+    linger_seconds: int = Field(default=30, ge=0, le=600)
+    """For how long a Job that has made its campaigns waits for more to make, which then need no new pod. It holds one
+    idle database connection meanwhile, and counts against `maxConcurrent`. After half of `activeDeadlineSeconds` it
+    begins nothing more. 0: it exits at once."""
     batch_size: int = Field(default=10, ge=1, le=1000)
     """Campaigns made in one transaction. Larger batches are cheaper each and appear later."""
     fallback: Literal["Bisect", "None"] = "Bisect"
@@ -272,6 +294,8 @@ class CampaignPoolSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
     """Returning users with pools of their own."""
+    returning: Returning | None = None
+    """Pools for returning users whom `owners` does not list, found from the claims that the ledger records."""
     sizing: Sizing = Field(default_factory=Sizing, json_schema_extra=FILLED)
     """The size of the master pool, found from its demand."""
     max_size: int = Field(default=100, ge=0, le=10000)
@@ -298,3 +322,19 @@ class CampaignPoolSpec(Model):
     def targets(self) -> dict[str, int]:
         """Return how many campaigns are wanted, by owner; the master owner is `MASTER`."""
         return {MASTER: self.size, **{owner.id: owner.size for owner in self.owners}}
+
+    def shares(self) -> dict[str, int]:
+        """Return how many campaigns each owner is to have within `maxSize`; the same spec gives the same shares.
+
+        Targets that do not fit are scaled down: each owner gets its part of `maxSize`, rounded down, and what is left
+        goes to the largest remainders, then by owner id.
+        """
+        targets = self.targets()
+        total = sum(targets.values())
+        if total <= self.max_size:
+            return targets
+        result = {owner: target * self.max_size // total for owner, target in targets.items()}
+        left = self.max_size - sum(result.values())
+        for owner in sorted(targets, key=lambda owner: (-(targets[owner] * self.max_size % total), owner))[:left]:
+            result[owner] += 1
+        return result

@@ -52,6 +52,17 @@ class OwnerStatus(StatusModel):
     """How many were ever claimed from this owner's pool."""
 
 
+class OwnersSummary(StatusModel):
+    """How the owners stand together that the status does not list."""
+
+    desired: int = 0
+    """How many campaigns are wanted for them."""
+    ready: int = 0
+    """How many of theirs can be claimed now."""
+    seeding: int = 0
+    """How many are being made for them."""
+
+
 class ImagesStatus(StatusModel):
     """How the images of the pool's campaigns stand, claimed ones among them."""
 
@@ -68,12 +79,12 @@ class ImagesStatus(StatusModel):
 
 
 class LastSeed(StatusModel):
-    """The last seeding run that ended well."""
+    """The last seeding run that made all it had reserved."""
 
     job: str
     """Name of its Job."""
     finished_at: str = Field(json_schema_extra={"format": "date-time"})
-    """When it ended."""
+    """When the last of its campaigns was made."""
     campaigns: int
     """Campaigns it made."""
     rows: int
@@ -178,8 +189,12 @@ class CampaignPoolStatus(StatusModel):
     """The owners that lack most, the worst first."""
     owners_omitted: int = 0
     """How many owners are not listed in `owners`."""
+    omitted: OwnersSummary | None = None
+    """How these stand together; absent without any."""
+    returning: int | None = None
+    """How many owners have a pool because they claimed lately; absent without `spec.returning`."""
     last_seed: LastSeed | None = None
-    """The last seeding run that ended well."""
+    """The last seeding run that made all it had reserved."""
     rollout: RolloutStatus | None = None
     """How the revision in service reaches the ready campaigns; absent before the first revision."""
     images: ImagesStatus | None = None
@@ -201,5 +216,5 @@ class CampaignPoolStatus(StatusModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Progressing, Degraded, Paused, ImagesDegraded, TemplateCurrent, RolloutStalled, SizingActive,
-    ScalingLimited and AvailabilityReached."""
+    """Ready, Progressing, Degraded, Paused, ImagesDegraded, TemplateCurrent, RolloutStalled, OwnersUseful,
+    SizingActive, ScalingLimited and AvailabilityReached."""

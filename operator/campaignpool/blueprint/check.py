@@ -133,7 +133,15 @@ async def check(
         names = {row["oid"]: row["name"] for row in await connection.fetch(queries_of("check")["names"], oids)}
         pool = f"check-{secrets.token_hex(8)}/{name or _NAME}"
         done = await _rehearse(connection, pool, spec, compiled, surveys, campaigns, explain) if campaigns else None
+    warnings += _owners_alike(spec, blueprint)
     return Checked(compiled, surveys, print_, names, (*warnings, *(done.warnings if done else ())), done)
+
+
+def _owners_alike(spec: CampaignPoolSpec, blueprint: Blueprint) -> list[str]:
+    """Return a warning where owners have pools of their own, and nothing of a campaign differs by owner."""
+    if not (spec.owners or spec.returning) or "$owner" in blueprint.model_dump_json(exclude={"on_claim"}):
+        return []
+    return [_OWNERS_ALIKE]
 
 
 def statements(checked: Checked) -> list[tuple[str, str]]:
@@ -167,6 +175,11 @@ async def rolled_back(connection: Connection) -> AsyncIterator[None]:
         if not connection.is_closed():
             await transaction.rollback()
 
+
+_OWNERS_ALIKE = (
+    "owners have pools of their own, and the blueprint uses $owner nowhere: a campaign of one owner is as good for "
+    "another, and one shared pool keeps fewer idle"
+)
 
 _NAME = "pool"
 """Stands for the name of a CampaignPool that is not known yet."""

@@ -78,7 +78,7 @@ async def purge(connection: Connection, pool: Remains) -> str:
     await pools.cancel_runs(connection, pool.pool)
     removed = 0
     while True:
-        retired = await retiring.retire(connection, pool.pool, None, most=BATCH)
+        retired = await retiring.retire(connection, pool.pool, BATCH)
         batch = await retiring.remove(connection, pool.pool, BATCH)
         removed += batch
         if retired + batch == 0:

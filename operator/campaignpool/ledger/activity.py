@@ -1,4 +1,4 @@
-"""What happened in a pool since the last look: claims, misses, the age of what waits. For metrics.
+"""What happened in a pool since the last look: claims and misses. For metrics.
 
 A look reads the records of claims since the last one, whatever their number before.
 """
@@ -16,9 +16,6 @@ CLAIM_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 
 SETTLED = timedelta(seconds=10)
 """Claims are counted this long after they were made: by then their transaction has committed."""
 
-OLDEST_EVERY = timedelta(seconds=10)
-"""The oldest campaigns are looked for this often: it reads every unclaimed campaign of the pool."""
-
 
 @dataclass(frozen=True)
 class Durations:
@@ -34,15 +31,6 @@ class Durations:
 
 
 @dataclass(frozen=True)
-class Oldest:
-    """Since when the oldest campaigns of a pool have been ready, and reserved without being made; None: none is."""
-
-    at: datetime
-    ready_at: datetime | None = None
-    reserved_at: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Activity:
     """One look at a pool, by the database's clock.
 
@@ -52,7 +40,6 @@ class Activity:
         claims: Since the last look, by source. Empty in the first look.
         misses: Claims that got no campaign, since the pool exists. After a crash of the database up to 32 too many.
         last_claim_at: When the latest claim was made.
-        oldest: The oldest campaigns, as they were `OLDEST_EVERY` ago at the most.
     """
 
     at: datetime
@@ -60,7 +47,6 @@ class Activity:
     claims: Mapping[str, Durations] = field(default_factory=dict)
     misses: int = 0
     last_claim_at: datetime | None = None
-    oldest: Oldest | None = None
 
 
 async def observe(connection: Connection, pool: str, last: Activity | None) -> Activity | None:
@@ -73,11 +59,7 @@ async def observe(connection: Connection, pool: str, last: Activity | None) -> A
     claims = {}
     if last is not None and latest is not None and latest >= last.until:
         claims = await _claims(connection, pool, last.until, until)
-    oldest = last.oldest if last else None
-    if oldest is None or at - oldest.at >= OLDEST_EVERY:
-        row_of_oldest = await connection.fetchrow(_QUERY["oldest"], pool)
-        oldest = Oldest(at, **row_of_oldest) if row_of_oldest else None
-    return Activity(at, until, claims, row["misses"], latest, oldest)
+    return Activity(at, until, claims, row["misses"], latest)
 
 
 async def _claims(connection: Connection, pool: str, since: datetime, until: datetime) -> dict[str, Durations]:

@@ -17,9 +17,9 @@ COUNTED_SECONDS = 600
 _PRUNED_AT_ONCE = 10_000
 
 
-async def claimed(connection: Connection, pool: str) -> dict[str, int]:
-    """Return how many campaigns of a pool were claimed, by owner, since the pool exists."""
-    return {row["owner"]: row["claimed"] for row in await connection.fetch(_QUERY["claimed"], pool)}
+async def claimed(connection: Connection, pool: str, owners: list[str]) -> dict[str | None, int]:
+    """Return how many campaigns were claimed since the pool exists: of all owners (None), and of some."""
+    return {row["owner"]: row["claimed"] for row in await connection.fetch(_QUERY["claimed"], pool, owners)}
 
 
 async def release(connection: Connection, pool: str, campaign: str) -> str | None:

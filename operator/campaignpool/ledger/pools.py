@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from campaignpool.api.resource import seconds
+from campaignpool.api.resource import seconds, share
 from campaignpool.errors import TransientError
 from campaignpool.ledger import claims, images, retiring, sql
 from campaignpool.ledger.database import Connection
@@ -15,7 +15,10 @@ from campaignpool.ledger.seeding import RUNS_SEEN, Run
 from campaignpool.ledger.templates import Refused
 
 if TYPE_CHECKING:  # the models take a tenth of a second to make, and a seeding Job does not need them
-    from campaignpool.api.spec import CampaignPoolSpec
+    from campaignpool.api.spec import CampaignPoolSpec, Returning
+
+OWNERS_SEEN = 20
+"""How many owners a loop looks at one by one; the status lists them."""
 
 CHANNEL = "campaign_pool"
 """Channel of the notifications that a pool changed; the payload is the pool's name, `namespace/name`."""
@@ -23,35 +26,57 @@ CHANNEL = "campaign_pool"
 
 @dataclass(frozen=True)
 class OwnerCounts:
-    """How many campaigns an owner has in each state.
+    """How many campaigns an owner has in each state, or all owners together.
 
-    `imaging` campaigns have all their rows, and wait for required images before they are ready. Parts of `ready` are
-    `stale`, of another revision than the one in service or older than `maxAge`, and `unusable`, which no claim may
-    give. Of the others, new ones are to replace the `outdated`; `oldest_ready_at` is of those that are not. `held` is
-    a part of `retiring`: the database refused to delete these, so they are tried again later.
+    Attributes:
+        owners: How many owners these are.
+        returning: How many of them have a pool only because they claimed lately.
+        desired: How many the spec asks for.
+        share: How many of them fit into `maxSize`.
+        stale: Those of `ready` that are of another revision than the one in service, or older than `maxAge`.
+        usable: Those of `ready` that a claim may give.
+        outdated: Those of `usable` that new ones are to replace.
+        imaging: They have all their rows, and wait for required images before they are ready.
+        held: Those of `retiring` that the database refused to delete, and that are tried again later.
+        served: Those of `usable` that are desired.
+        empty: How many owners want campaigns and have none that is usable.
+        lack: How many are missing of the shares; outdated ones do not count as had, those that are being made do.
+        spare: How many that may be given to other owners are beyond the shares.
+        surplus: How many ready ones are to be retired: usable ones beyond the shares, and those that are not usable.
+        early: How many outdated ones may be retired before those that replace them are made.
+        oldest_ready_at: Since when the oldest has been ready.
+        oldest_current_at: Since when the oldest has been ready that is not outdated.
+        oldest_reserved_at: Since when the oldest has been reserved without being made.
     """
 
     ready: int = 0
     stale: int = 0
-    unusable: int = 0
-    outdated: int = 0
     seeding: int = 0
     retiring: int = 0
     held: int = 0
     failed: int = 0
     claimed: int = 0
     imaging: int = 0
+    owners: int = 1
+    returning: int = 0
+    desired: int = 0
+    share: int = 0
+    usable: int = 0
+    outdated: int = 0
+    served: int = 0
+    empty: int = 0
+    lack: int = 0
+    spare: int = 0
+    surplus: int = 0
+    early: int = 0
     oldest_ready_at: datetime | None = None
+    oldest_current_at: datetime | None = None
+    oldest_reserved_at: datetime | None = None
 
     @property
     def whole(self) -> int:
         """Unclaimed campaigns that have all their rows."""
         return self.ready + self.imaging
-
-    @property
-    def claimable(self) -> int:
-        """Ready campaigns that a claim may give."""
-        return self.ready - self.unusable
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,7 @@ class InstalledRevision:
         rows: That one campaign takes.
         statements: That one batch takes.
         installed_at: When it was installed.
+        uses_owner: A campaign of one owner is not as good for another.
     """
 
     id: int
@@ -74,6 +100,7 @@ class InstalledRevision:
     rows: int
     statements: int
     installed_at: datetime | None = None
+    uses_owner: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +110,10 @@ class Ledger:
     Attributes:
         root_table: The table of the campaigns, as the catalog writes it; None before the pool is known.
         revision: What new campaigns are made from; None before the first was installed.
-        owners: Counts by owner.
+        totals: Counts over all owners.
+        owners: Counts of the master owner and of the owners that lack most, by owner; at most `OWNERS_SEEN`.
         runs: The latest runs, the latest first.
-        numbers: The highest number of a run, by owner; `runs` may not reach back to it.
+        number: The highest number of a run; `runs` may not reach back to it.
         prunable: `prune` has something to delete or to count.
         images: The state of its campaigns' images.
         held: Why retiring campaigns cannot be deleted, and how many, by cause.
@@ -96,9 +124,10 @@ class Ledger:
 
     root_table: str | None = None
     revision: InstalledRevision | None = None
+    totals: OwnerCounts = OwnerCounts(owners=0)
     owners: Mapping[str, OwnerCounts] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    number: int = 0
     prunable: bool = False
     images: ImageTotals = field(default_factory=ImageTotals)
     held: Mapping[str, int] = field(default_factory=dict)
@@ -108,7 +137,7 @@ class Ledger:
 
 
 def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
-    """Return what SQL needs of a spec; `campaign_pool.pool` has a generated column for each key."""
+    """Return what SQL needs of a spec; `campaign_pool.pool` has generated columns for it."""
     claims = spec.claims
     return {
         "max_size": spec.max_size,
@@ -127,6 +156,16 @@ def settings(spec: "CampaignPoolSpec") -> dict[str, object]:
         "max_concurrent": spec.max_concurrent,
         "time_zone": spec.sizing.time_zone,
         "availability": spec.sizing.share,
+        "min_ready": share(spec.rollout.min_ready),
+        "returning": None if spec.returning is None else _returning(spec.returning),
+    }
+
+
+def _returning(returning: "Returning") -> dict[str, int]:
+    return {
+        "size": returning.size,
+        "seconds": seconds(returning.active_within),
+        "owners": returning.max_owners,
     }
 
 
@@ -150,10 +189,11 @@ async def put_pool(
     Raises:
         TransientError: The resource is being deleted, or another one has its name by now: read it again.
     """
-    targets = spec.targets()
+    targets, shares = spec.targets(), spec.shares()
     written = await connection.fetchval(
         _QUERY["put_pool"],
-        *(pool, uid, json.dumps(settings(spec)), list(targets), list(targets.values()), look_within(resync_seconds)),
+        *(pool, uid, json.dumps(settings(spec)), list(targets), list(targets.values())),
+        *([shares[owner] for owner in targets], look_within(resync_seconds)),
     )
     if not written:
         raise TransientError(
@@ -174,32 +214,32 @@ async def begin_waiting(connection: Connection, pool: str) -> bool:
     return bool(await connection.fetchval(_QUERY["begin_waiting"], pool))
 
 
-async def observe(connection: Connection, pool: str) -> Ledger:
-    """Return all that the ledger says of a pool."""
+async def observe(connection: Connection, pool: str, keep: int = 0) -> Ledger:
+    """Return all that the ledger says of a pool, whose master pool keeps at least `keep` ready campaigns."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         facts = await connection.fetchrow(_QUERY["get_pool"], pool)
         if facts is None or facts["deleted_at"] is not None:
             return Ledger()
-        owners = await counts(connection, pool)
+        totals, owners = await counts(connection, pool, keep)
         runs = await connection.fetch(_QUERY["runs"], pool, RUNS_SEEN)
-        numbers = await connection.fetch(_QUERY["numbers"], pool)
         prunable = bool(
             await connection.fetchval(_QUERY["prunable"], pool, claims.RECORD_DAYS, claims.COUNTED_SECONDS)
         )
-        totals = await images.observe(connection, pool)
-        held = await retiring.held(connection, pool) if any(item.retiring for item in owners.values()) else {}
-    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "installed_at")
+        of_images = await images.observe(connection, pool) if facts["has_images"] else ImageTotals()
+        held = await retiring.held(connection, pool) if totals.retiring else {}
+    names = ("plan_hash", "fingerprint", "template", "rows", "statements", "installed_at", "uses_owner")
     revision = None
     if facts["revision_id"]:
         revision = InstalledRevision(facts["revision_id"], **{name: facts[name] for name in names})
     return Ledger(
         root_table=facts["root_table"],
         revision=revision,
+        totals=totals,
         owners=owners,
         runs=tuple(Run(**row) for row in runs),
-        numbers={row["owner"]: row["number"] for row in numbers},
+        number=facts["number"] or 0,
         prunable=prunable,
-        images=totals,
+        images=of_images,
         held=held,
         refused=Refused(**json.loads(facts["refused"])) if facts["refused"] else None,
         kept=tuple(facts["kept"]),
@@ -207,15 +247,26 @@ async def observe(connection: Connection, pool: str) -> Ledger:
     )
 
 
-async def counts(connection: Connection, pool: str) -> dict[str, OwnerCounts]:
-    """Return how many campaigns of a pool are in each state, by owner; also of a closed pool."""
-    by_owner: dict[str, dict[str, Any]] = {}
-    for row in await connection.fetch(_QUERY["owners"], pool):
+async def counts(connection: Connection, pool: str, keep: int = 0) -> tuple[OwnerCounts, dict[str, OwnerCounts]]:
+    """Return how many campaigns of a pool are in each state, also of a closed pool: over all owners, and by owner.
+
+    The second has `OWNERS_SEEN` owners: the master owner, and those that lack most. The master pool keeps at least
+    `keep` ready campaigns.
+    """
+    rows: dict[str | None, dict[str, Any]] = {}
+    for row in await connection.fetch(_QUERY["stock"], pool, keep, OWNERS_SEEN):
         values = dict(row)
-        by_owner[values.pop("owner")] = values
-    for owner, claimed in (await claims.claimed(connection, pool)).items():
-        by_owner.setdefault(owner, {})["claimed"] = claimed
-    return {owner: OwnerCounts(**values) for owner, values in by_owner.items()}
+        rows[values.pop("owner")] = values
+    rows.setdefault(None, {"owners": 0})
+    names = [owner for owner in rows if owner is not None]
+    claimed = await claims.claimed(connection, pool, names)
+    counted = {owner: OwnerCounts(**values, claimed=claimed.get(owner, 0)) for owner, values in rows.items()}
+    return counted[None], {owner: counted[owner] for owner in names}
+
+
+async def wake_seeders(connection: Connection, pool: str) -> None:
+    """Notify the seeders that wait that the pool lacks campaigns."""
+    await connection.execute(_QUERY["wake_seeders"], pool)
 
 
 async def clock(connection: Connection) -> datetime:

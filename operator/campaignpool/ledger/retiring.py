@@ -7,19 +7,22 @@ from campaignpool.ledger.database import Connection
 from campaignpool.sqlstates import Kind, Refusal, codes
 
 
-async def retire(
-    connection: Connection, pool: str, owner: str | None, *, keep: int = 0, most: int | None = None
-) -> int:
-    """Take ready campaigns out of a pool until `keep` are ready; return how many were taken.
+async def retire(connection: Connection, pool: str, most: int | None = None) -> int:
+    """Take up to `most` campaigns out of a pool, whatever is wanted, older revisions first; return how many.
 
-    Args:
-        connection: To the pool's database.
-        pool: `namespace/name` of the resource.
-        owner: Whose campaigns; None: of all owners, those that wait for images included.
-        keep: How many are to remain. They are counted under the pool's lock, so two operators do not both retire.
-        most: How many are taken at most; None: all that are too many. Older revisions come first.
+    Those that wait for images are taken too. None: all of them.
     """
-    return int(await connection.fetchval(_QUERY["retire"], pool, owner, keep, most))
+    return int(await connection.fetchval(_QUERY["retire"], pool, most))
+
+
+async def retire_surplus(connection: Connection, pool: str, keep: int = 0, *, early: bool = False) -> int:
+    """Take out of a pool what its owners have too much; return how many. The master pool keeps at least `keep`.
+
+    What others lack is given to them instead, where the blueprint uses `$owner` nowhere. Campaigns are counted under
+    the pool's lock, so two operators do not both retire. `early`: outdated ones go instead, before those that replace
+    them are made, as many as `minReady` allows.
+    """
+    return int(await connection.fetchval(_QUERY["retire_surplus"], pool, keep, early))
 
 
 async def remove(connection: Connection, pool: str, batch: int) -> int:

@@ -13,6 +13,10 @@ ROWS_PER_SECOND = 1000
 MANY_ROWS = 100_000
 """A batch of at least so many rows takes seconds, and reports its progress."""
 
+CHANNELS = ("campaign_pool", "campaign_pool_seeders")
+"""Channels of the notifications that campaigns may be lacking: of changes, and of the operator's. The payload is the
+pool's name."""
+
 RUNS_SEEN = 50
 """How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""
 
@@ -30,9 +34,8 @@ class Run:
 
     Attributes:
         job: Name of the Job.
-        owner: Whose campaigns it makes; `''` is the master owner.
-        number: Counts the Jobs of this owner.
-        count: Campaigns it was asked for.
+        number: Counts the Jobs of the pool.
+        count: Campaigns that it was asked for; it may make more where more are lacking then.
         generation: Generation of the resource that asked.
         attempts: Pods that began it.
         outcome: `Succeeded`, `Failed`, or None while it is active.
@@ -41,11 +44,11 @@ class Run:
         rows: Inserted so far.
         statements: Of one batch, whatever its size.
         seconds: Spent cloning.
+        made_at: When the last of its campaigns was made.
         reserved: Reserved and not made.
     """
 
     job: str
-    owner: str
     number: int
     count: int
     generation: int
@@ -59,6 +62,7 @@ class Run:
     rows: int
     statements: int
     seconds: float
+    made_at: datetime | None
     reserved: int
 
 
@@ -72,11 +76,17 @@ class Batch:
     seconds: float
 
 
-async def reserve(
-    connection: Connection, pool: str, job: str, owner: str, number: int, count: int, generation: int
-) -> int:
-    """Begin a run or continue it; return how many campaigns are left to make."""
-    return int(await connection.fetchval(_QUERY["reserve"], pool, job, owner, number, count, generation))
+async def reserve(connection: Connection, pool: str, job: str, number: int, count: int, generation: int) -> int:
+    """Begin a run or continue it, for the owners that lack most; return how many campaigns are left to make.
+
+    They are at most `count` in all, and fewer where less is lacking or `maxSize` leaves less room.
+    """
+    return int(await connection.fetchval(_QUERY["reserve"], pool, job, number, count, generation))
+
+
+async def reserve_more(connection: Connection, pool: str, job: str, count: int) -> int:
+    """Reserve up to `count` campaigns for a run that has made all it had reserved; return how many are to make."""
+    return int(await connection.fetchval(_QUERY["reserve_more"], pool, job, count))
 
 
 async def seed(connection: Connection, pool: str, job: str, batch: int) -> Batch:
@@ -141,12 +151,12 @@ async def quarantine(connection: Connection, pool: str, job: str, cause: str) ->
 async def finish_run(
     connection: Connection,
     pool: str,
-    run: tuple[str, str, int, int, int],
+    run: tuple[str, int, int, int],
     outcome: str,
     reason: str | None = None,
     message: str | None = None,
 ) -> None:
-    """End a run, given as (job, owner, number, count, generation); what it did not make is quarantined as failed.
+    """End a run, given as (job, number, count, generation); what it did not make is quarantined as failed.
 
     Works also for a run that never began: a Job whose pod could not start counts as a failure too.
     """

@@ -34,6 +34,7 @@ from campaignpool_operator.plan.actions import (
     Retire,
     RetryImages,
     UseRevision,
+    WakeSeeders,
 )
 from campaignpool_operator.plan.rollout import refusal
 from campaignpool_operator.text import most_frequent
@@ -85,10 +86,11 @@ class _Ledger:
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection, self._pool = connection, pool.key
 
-    async def apply(
+    async def apply(  # noqa: C901 (one case per action)
         self,
         action: InstallRevision
         | UseRevision
+        | WakeSeeders
         | FinishRun
         | Retire
         | Quarantine
@@ -108,8 +110,10 @@ class _Ledger:
                 return Event("Normal", Reason.REVISION_PINNED, message) if kept else None
             case FinishRun(run, outcome, reason, message):
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
-            case Retire(owner, keep):
-                await retiring.retire(self._connection, self._pool, owner, keep=keep)
+            case WakeSeeders():
+                await pools.wake_seeders(self._connection, self._pool)
+            case Retire(keep, early=early):
+                await retiring.retire_surplus(self._connection, self._pool, keep, early=early)
             case Quarantine(changed):
                 return await self._quarantine(changed)
             case Remove():
@@ -127,7 +131,7 @@ class _Ledger:
         """Do what an annotation of the resource asks for."""
         match action:
             case Drain():
-                retired = await retiring.retire(self._connection, self._pool, None)
+                retired = await retiring.retire(self._connection, self._pool)
                 return Event("Normal", Reason.DRAINED, f"{retired} ready campaigns are deleted.")
             case RetryImages():
                 again = await images.requeue(self._connection, self._pool)
@@ -171,8 +175,8 @@ class _Jobs:
 
     async def apply(self, action: CreateJob | CreateImagesJob | DeleteJob) -> Event | None:
         match action:
-            case CreateJob(owner, number, count):
-                return await self._create(owner, number, count)
+            case CreateJob(number, count):
+                return await self._create(number, count)
             case CreateImagesJob(number, failures, campaigns):
                 return await self._create_images(number, failures, campaigns)
             case DeleteJob(name, uid, reason, kind):
@@ -187,14 +191,12 @@ class _Jobs:
         whose = "1 campaign" if campaigns == 1 else f"{campaigns} campaigns"
         return Event("Normal", Reason.IMAGES_STARTED, f"Job {job.name} processes images of {whose}.")
 
-    async def _create(self, owner: str, number: int, count: int) -> Event | None:
-        job = seeding_jobs.job(self._pool.ref, self._spec, owner, number, count)
+    async def _create(self, number: int, count: int) -> Event | None:
+        job = seeding_jobs.job(self._pool.ref, self._spec, number, count)
         if not await self._make(job):
             return None
-        names = {item.id: item.name or item.id for item in self._spec.owners}
-        whom = f"for {names[owner]}" if owner in names else "for the master pool"
         campaigns = "campaign" if count == 1 else "campaigns"
-        return Event("Normal", Reason.SEEDING_STARTED, f"Job {job.name} makes {count} {campaigns} {whom}.")
+        return Event("Normal", Reason.SEEDING_STARTED, f"Job {job.name} makes {count} {campaigns}.")
 
     async def _make(self, job: JobSpec) -> bool:
         """Create a Job; return False where a loop before this one created it and was interrupted."""
@@ -205,10 +207,10 @@ class _Jobs:
 def _described(action: Action) -> dict[str, object]:
     """Return the fields of an action's log line."""
     match action:
-        case CreateJob(owner, number, count, reason):
-            return {"owner": owner or "master", "number": number, "campaigns": count, "reason": reason}
-        case Retire(owner, keep, count, reason):
-            return {"owner": owner or "master", "keep": keep, "campaigns": count, "reason": reason}
+        case CreateJob(number, count, reason):
+            return {"number": number, "campaigns": count, "reason": reason}
+        case Retire(keep, count, reason):
+            return {"keep": keep, "campaigns": count, "reason": reason}
         case FinishRun(run, outcome, reason, message):
             return {"job": run[0], "outcome": outcome, "reason": reason, "cause": message}
         case Quarantine(changed):

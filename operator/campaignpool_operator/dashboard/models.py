@@ -126,8 +126,6 @@ class JobView(View):
     """Its name."""
     component: str
     """seeder or images."""
-    owner: str
-    """For whom it makes campaigns; empty: the master pool."""
     count: int
     """How many campaigns it was asked for."""
     state: str
@@ -153,8 +151,6 @@ class RunView(View):
 
     job: str
     """Name of its Job."""
-    owner: str
-    """For whom; empty: the master pool."""
     count: int
     """How many campaigns it was asked for."""
     attempts: int

@@ -216,7 +216,6 @@ def run_view(run: Run) -> RunView:
     """Return a run as the API shows it."""
     return RunView(
         job=run.job,
-        owner=run.owner,
         count=run.count,
         attempts=run.attempts,
         started_at=time(run.started_at),

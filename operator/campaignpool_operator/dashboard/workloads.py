@@ -86,7 +86,6 @@ def _job(job: ManagedJob, mine: Sequence[Json], warnings: Sequence[Json], *, jud
     return {
         "name": job.name,
         "component": job.component,
-        "owner": job.owner,
         "count": job.count,
         "state": "Suspended" if job.suspended else job.state,
         "createdAt": stamp(job.created_at),

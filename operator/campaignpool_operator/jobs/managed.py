@@ -4,7 +4,7 @@ A Job carries what it was asked for in annotations, so the operator finds again 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
@@ -20,7 +20,6 @@ COMPONENT = "app.kubernetes.io/component"
 
 NUMBER = f"{GROUP}/number"
 GENERATION = f"{GROUP}/generation"
-OWNER = f"{GROUP}/owner-id"
 COUNT = f"{GROUP}/count"
 FAILURES = f"{GROUP}/failures"
 SETTINGS = f"{GROUP}/settings"
@@ -60,7 +59,6 @@ class JobSpec:
         arguments: Command line options and their values.
         secrets: Environment variables, each with a Secret's name and its key.
         annotations: What is read back by `parse`.
-        labels: Beside those of every Job.
     """
 
     name: str
@@ -72,7 +70,6 @@ class JobSpec:
     backoff_limit: int
     active_deadline_seconds: int
     ttl_seconds: int
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,8 @@ class ManagedJob:
 
     Attributes:
         component: `seeder` or `images`.
-        number: Counts the seeding Jobs of an owner, or the images Jobs of a pool.
-        owner: Whose campaigns a seeding Job makes.
-        count: How many campaigns it was asked for.
+        number: Counts the seeding Jobs of a pool, or its images Jobs.
+        count: Most campaigns that a seeding Job makes.
         failures: How many images Jobs before this one failed in a row.
         settings: Hash of what an images Job was made from.
         state: `Active` until the Job has a terminal condition, also while it is being deleted.
@@ -101,7 +97,6 @@ class ManagedJob:
     created_at: datetime
     deleting: bool
     state: State
-    owner: str = ""
     count: int = 0
     failures: int = 0
     settings: str = ""
@@ -122,9 +117,9 @@ class ManagedJob:
         return self.state == "Active"
 
     @property
-    def run(self) -> tuple[str, str, int, int, int]:
+    def run(self) -> tuple[str, int, int, int]:
         """The run of a seeding Job as `ledger.finish_run` takes it."""
-        return self.name, self.owner, self.number, self.count, self.generation
+        return self.name, self.number, self.count, self.generation
 
 
 def build(pool: PoolRef, job: JobSpec, spec: CampaignPoolSpec, default_image: str) -> dict[str, Any]:
@@ -136,7 +131,7 @@ def build(pool: PoolRef, job: JobSpec, spec: CampaignPoolSpec, default_image: st
         spec: What the pool's resource asks of Jobs.
         default_image: Image of the seeder, where the pool names none.
     """
-    labels = {**labels_of(pool.name, job.component), **job.labels}
+    labels = labels_of(pool.name, job.component)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -188,7 +183,7 @@ def parse(job: Mapping[str, Any]) -> ManagedJob | None:
     try:
         number, generation = int(annotations[NUMBER]), int(annotations[GENERATION])
         if component == "seeder":
-            asked: dict[str, Any] = {"owner": annotations[OWNER], "count": int(annotations[COUNT])}
+            asked: dict[str, Any] = {"count": int(annotations[COUNT])}
         elif component == "images":
             asked = {"failures": int(annotations[FAILURES]), "settings": annotations[SETTINGS]}
         else:

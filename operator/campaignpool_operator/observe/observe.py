@@ -91,7 +91,7 @@ async def observe(
         pods = await observe_pods(cluster, pool, (*jobs.seeding, *jobs.images))
         observed = replace(observed, jobs=jobs.seeding, image_jobs=jobs.images, pods=pods)
         with translated():
-            facts = await pools.observe(connection, pool.key)
+            facts = await pools.observe(connection, pool.key, observed.keep)
             now = await pools.clock(connection)
             observed = _matched(replace(observed, ledger=facts, database_now=now))
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))

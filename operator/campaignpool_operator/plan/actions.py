@@ -32,19 +32,25 @@ class UseRevision:
 
 @dataclass(frozen=True)
 class CreateJob:
-    """Ask for `count` campaigns of an owner."""
+    """Ask for up to `count` campaigns, for whichever owners lack most when the Job begins."""
 
-    owner: str
     number: int
     count: int
     reason: str
 
 
 @dataclass(frozen=True)
-class FinishRun:
-    """End a run whose Job cannot end it any more: (job, owner, number, count, generation)."""
+class WakeSeeders:
+    """Notify seeders that wait that `count` campaigns are lacking: claims do not notify each time."""
 
-    run: tuple[str, str, int, int, int]
+    count: int
+
+
+@dataclass(frozen=True)
+class FinishRun:
+    """End a run whose Job cannot end it any more: (job, number, count, generation)."""
+
+    run: tuple[str, int, int, int]
     outcome: Literal["Succeeded", "Failed"]
     reason: str | None = None
     message: str | None = None
@@ -62,12 +68,18 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class Retire:
-    """Take ready campaigns of an owner out of the pool until `keep` are left."""
+    """Take out of the pool what its owners have too much, after what others lack was given to them.
 
-    owner: str
+    Attributes:
+        keep: The master pool keeps at least this many.
+        count: How many are taken.
+        early: They are outdated ones that go before those that replace them are made.
+    """
+
     keep: int
     count: int
     reason: str
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ Action: TypeAlias = (
     InstallRevision
     | UseRevision
     | CreateJob
+    | WakeSeeders
     | FinishRun
     | Retire
     | Quarantine

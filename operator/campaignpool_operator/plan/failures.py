@@ -55,16 +55,16 @@ def ended_runs(observed: Observed, ledger: Ledger) -> Iterator[FinishRun]:
         run = runs.get(job.name)
         if job.active or (run is not None and run.outcome is not None):
             continue
-        if run is None and len(ledger.runs) >= RUNS_SEEN and job.number <= ledger.numbers.get(job.owner, 0):
+        if run is None and len(ledger.runs) >= RUNS_SEEN and job.number <= ledger.number:
             continue  # so many runs followed that the latest ones do not show it any more
         if job.state == "Failed":
             yield FinishRun(job.run, "Failed", *_failure(observed, job, run))
-        elif run is not None and run.campaigns >= job.count:
+        elif run is not None and not run.reserved:
             yield FinishRun(job.run, "Succeeded")
         else:
             yield FinishRun(job.run, "Failed", Reason.JOB_INCOMPLETE, _INCOMPLETE)
     for run in observed.orphans:
-        facts = (run.job, run.owner, run.number, run.count, run.generation)
+        facts = (run.job, run.number, run.count, run.generation)
         yield FinishRun(facts, "Failed", Reason.JOB_DELETED, "the Job was deleted before it ended")
 
 
@@ -132,7 +132,7 @@ def count_failures(observed: Observed, ledger: Ledger, ended: tuple[FinishRun, .
         and (since is None or run.finished_at > since)
         and (installed_at is None or run.started_at > installed_at)
     ]
-    finished += [(0.0, item.outcome == "Succeeded", item.run[4], item.reason, item.message) for item in ended]
+    finished += [(0.0, item.outcome == "Succeeded", item.run[3], item.reason, item.message) for item in ended]
     finished.sort(key=lambda each: each[0])
     count, lasting, age, reason, cause = 0, 0, 0.0, Reason.SEEDING_FAILED, ""
     for seconds, succeeded, of, why, message in finished:

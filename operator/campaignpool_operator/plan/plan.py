@@ -3,10 +3,12 @@
 1. Runs whose Job failed, cannot start or is gone are ended, so that what they had reserved counts no more.
 2. Ready campaigns whose rows the application deleted or changed are quarantined; the next loop replaces them.
 3. A changed blueprint or template is frozen as a new revision before anything is made from it; `rollout` decides it.
-4. What owners lack is asked for from Jobs, the neediest owner first; what active Jobs will still make counts as
-   there. Never more Jobs than `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
-5. What owners have too much is retired and removed. Outdated campaigns do not count as had, so that new ones are made
-   beside them before they go; where `maxSize` leaves no room for that, some go first.
+4. What owners lack together is asked for from Jobs, which choose the owners when they begin; what active Jobs will
+   still make counts as there, and a Job that waits for more to make is asked before a new one. Never more Jobs than
+   `maxConcurrent`, never more unclaimed campaigns than `maxSize`.
+5. What owners have too much is given to owners that lack some, where a campaign of one is as good for another; else
+   it is retired and removed. Outdated campaigns do not count as had, so that new ones are made beside them before
+   they go; where `maxSize` leaves no room for that, some go first.
 
 Images are planned apart, in `images`: neither waits for the other. A fault or a pause ends the list early. The clocks
 are part of what was observed: the same input gives the same plan.
@@ -14,12 +16,11 @@ are part of what was observed: the same input gives the same plan.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import MASTER, seconds, share
+from campaignpool.api.resource import seconds
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.ledger.pools import Ledger, OwnerCounts
+from campaignpool.ledger.pools import Ledger
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.managed import ManagedJob
@@ -39,11 +40,11 @@ from campaignpool_operator.plan.actions import (
     Remove,
     Retire,
     UseRevision,
+    WakeSeeders,
 )
 from campaignpool_operator.plan.failures import Failures, count_failures, ended_runs, interruption, not_started
 from campaignpool_operator.plan.images import ImagesPlan
 from campaignpool_operator.plan.rollout import Rollout
-from campaignpool_operator.plan.targets import shares
 
 SUPERSEDE_SECONDS = 30
 """A Job of an older generation that has not begun by then is replaced: the change may have fixed its image."""
@@ -68,7 +69,7 @@ class Plan:
 
     Attributes:
         actions: In this order; where one fails, those after it wait for the next loop.
-        in_flight: Campaigns that active Jobs will still make, by owner.
+        in_flight: Campaigns that active Jobs will still make.
         suspended: Those of them that a suspended Job would make.
         lacking: Campaigns that owners lack and no Job makes yet.
         capped: The targets together do not fit into `maxSize`.
@@ -79,8 +80,8 @@ class Plan:
     """
 
     actions: tuple[Action, ...] = ()
-    in_flight: Mapping[str, int] = field(default_factory=dict)
-    suspended: Mapping[str, int] = field(default_factory=dict)
+    in_flight: int = 0
+    suspended: int = 0
     lacking: int = 0
     capped: bool = False
     failures: Failures = field(default_factory=Failures)
@@ -90,13 +91,10 @@ class Plan:
     rollout: Rollout = field(default_factory=Rollout)
 
     @property
-    def promised(self) -> dict[str, int]:
-        """Campaigns that Jobs of this plan and active ones will make, by owner; not those of suspended Jobs."""
-        result = {owner: count - self.suspended.get(owner, 0) for owner, count in self.in_flight.items()}
-        for action in self.actions:
-            if isinstance(action, CreateJob):
-                result[action.owner] = result.get(action.owner, 0) + action.count
-        return result
+    def promised(self) -> int:
+        """Campaigns that Jobs of this plan and active ones will make; not those of suspended Jobs."""
+        created = sum(action.count for action in self.actions if isinstance(action, CreateJob))
+        return self.in_flight - self.suspended + created
 
 
 @dataclass(frozen=True)
@@ -106,17 +104,8 @@ class _State:
     observed: Observed
     spec: CampaignPoolSpec
     ledger: Ledger
-    shares: Mapping[str, int]
     runs: Mapping[str, Run]
     active: tuple[ManagedJob, ...]
-
-    def counts(self, owner: str) -> OwnerCounts:
-        return self.ledger.owners.get(owner, OwnerCounts())
-
-    def there(self, owner: str) -> int:
-        """Return how many campaigns of an owner count as had: those that wait for images do, outdated ones do not."""
-        counts = self.counts(owner)
-        return counts.claimable - counts.outdated + counts.imaging
 
     def pods(self, job: ManagedJob) -> JobPods:
         return self.observed.pods.get(job.name, JobPods())
@@ -126,21 +115,26 @@ class _State:
         run = self.runs.get(job.name)
         return run is not None and run.outcome == "Succeeded"
 
-    def remaining(self, job: ManagedJob) -> int:
-        """Return what a Job will still make: the ledger is the truth about what it made."""
+    def to_reserve(self, job: ManagedJob) -> int:
+        """Return what a Job has yet to reserve. What it has reserved is counted as seeding."""
         run = self.runs.get(job.name)
         if run is None:
             return job.count
         # A failed run of an active Job is tried again by the Job's next pod, unless the Job is being deleted.
-        if run.outcome == "Succeeded" or (run.outcome == "Failed" and job.deleting):
-            return 0
-        return max(0, job.count - run.campaigns)
+        return max(0, job.count - run.campaigns) if run.outcome == "Failed" and not job.deleting else 0
 
-    def by_owner(self, jobs: tuple[ManagedJob, ...]) -> dict[str, int]:
-        result: dict[str, int] = {}
-        for job in jobs:
-            result[job.owner] = result.get(job.owner, 0) + self.remaining(job)
-        return result
+    def can_take(self, job: ManagedJob) -> int:
+        """Return how many more campaigns a Job takes that has begun: it goes on while campaigns are lacking."""
+        run, current = self.runs.get(job.name), job.generation == self.observed.pool.generation
+        if run is None or run.outcome is not None or job.deleting or job.suspended or not current:
+            return 0
+        seeding = self.spec.seeding
+        return max(0, seeding.job_size - run.reserved) if seeding.linger_seconds else 0
+
+    def remaining(self, job: ManagedJob) -> int:
+        """Return what a Job will still make."""
+        run = self.runs.get(job.name)
+        return self.to_reserve(job) + (run.reserved if run is not None else 0)
 
 
 def plan(observed: Observed) -> Plan:
@@ -150,24 +144,23 @@ def plan(observed: Observed) -> Plan:
         return Plan()
     runs = {run.job: run for run in ledger.runs}
     active = tuple(job for job in observed.jobs if job.active)
-    state = _State(observed, spec, ledger, shares(spec), runs, active)
+    state = _State(observed, spec, ledger, runs, active)
     stopped = tuple(_stopped(state))
     ended = (*ended_runs(observed, ledger), *(item for item in stopped if isinstance(item, FinishRun)))
     failures = count_failures(observed, ledger, ended)
-    in_flight = state.by_owner(tuple(job for job in active if not _names(stopped, job)))
-    lacks = {
-        owner: lack
-        for owner, share in state.shares.items()
-        if (lack := share - state.there(owner) - in_flight.get(owner, 0)) > 0
-    }
+    working = [job for job in active if not _names(stopped, job)]
+    moved = min(ledger.totals.lack, _movable(state))
+    unreserved = max(0, ledger.totals.lack - moved - sum(state.to_reserve(job) for job in working))
+    taken = min(unreserved, sum(state.can_take(job) for job in working))
+    lacking = unreserved - taken
     copying, rolling = images.plan(observed), rollout.decide(observed)
     # What a person chose goes into service although the blueprint or the template is broken.
     chosen = [rolling.action] if isinstance(rolling.action, UseRevision) else []
     result = Plan(
         actions=(*ended, *chosen),
-        in_flight=in_flight,
-        suspended=state.by_owner(tuple(job for job in active if job.suspended)),
-        lacking=sum(lacks.values()),
+        in_flight=sum(state.remaining(job) for job in working),
+        suspended=sum(state.remaining(job) for job in working if job.suspended),
+        lacking=lacking,
         capped=sum(spec.targets().values()) > spec.max_size,
         failures=failures,
         obstacle=next(
@@ -189,14 +182,16 @@ def plan(observed: Observed) -> Plan:
         actions.append(rolling.action)
     seeds = not (spec.paused or failures.wait) and (observed.compiled is not None or _is_chosen(spec, ledger))
     if seeds:
-        actions += _creations(state, lacks)
-    surplus = [] if spec.paused else list(_surplus(state))
-    if seeds and not surplus and not failures.count and _is_full(state) and _outdated(state, lacks):
-        surplus = list(_early(state, lacks))
+        if taken:
+            actions.append(WakeSeeders(taken))
+        actions += _creations(state, lacking)
+    surplus: list[Action] = [] if spec.paused else list(_surplus(state, moved))
+    if seeds and not surplus and not failures.count and _is_full(state) and lacking and ledger.totals.outdated:
+        surplus = list(_early(state))
         rolling = rolling if surplus or rolling.stalled else replace(rolling, stalled=rollout.NO_ROOM)
     actions += surplus
-    held = sum(counts.held for counts in ledger.owners.values())
-    retiring = sum(counts.retiring for counts in ledger.owners.values()) - held
+    held = ledger.totals.held
+    retiring = ledger.totals.retiring - held
     if surplus or retiring:
         actions.append(Remove())
     if ledger.prunable:
@@ -263,68 +258,54 @@ def _is_chosen(spec: CampaignPoolSpec, ledger: Ledger) -> bool:
 
 def _room(state: _State) -> int:
     """Return for how many campaigns `maxSize` leaves room beside those that exist or were asked for from Jobs."""
-    spec, ledger = state.spec, state.ledger
-    # Rows that an active Job has reserved are counted as seeding; what it has yet to reserve is promised.
-    promised = 0
-    for job in state.active:
-        run = state.runs.get(job.name)
-        promised += max(0, state.remaining(job) - (run.reserved if run else 0))
-    unclaimed = sum(counts.seeding + counts.whole + counts.retiring for counts in ledger.owners.values())
+    totals, max_size = state.ledger.totals, state.spec.max_size
+    unclaimed = totals.seeding + totals.whole + totals.retiring + sum(state.to_reserve(job) for job in state.active)
     # What cannot be deleted takes no room, up to maxSize, as in `reserve` of the ledger.
-    return spec.max_size - unclaimed - promised + min(sum(ledger.held.values()), spec.max_size)
+    return max_size - unclaimed + min(sum(state.ledger.held.values()), max_size)
 
 
-def _creations(state: _State, lacks: Mapping[str, int]) -> Iterator[CreateJob]:
-    spec, ledger, room = state.spec, state.ledger, _room(state)
+def _creations(state: _State, lacking: int) -> Iterator[CreateJob]:
+    spec, ledger = state.spec, state.ledger
     slots = min(spec.max_concurrent, spec.database.max_connections)
     slots -= sum(1 for job in state.active if not state.seeded(job))
-    usable = {owner: state.counts(owner).claimable for owner in lacks}
-    for owner in sorted(lacks, key=lambda owner: (usable[owner] / state.shares[owner], owner)):
-        count = min(lacks[owner], room)
-        if slots <= 0 or count <= 0:
-            return
-        results = [job.number for job in state.observed.jobs if job.owner == owner]
-        results += [run.number for run in ledger.runs if run.owner == owner]
-        number = 1 + max([ledger.numbers.get(owner, 0), *results])
-        yield CreateJob(owner, number, count, f"{usable[owner]} of {state.shares[owner]} are ready")
+    left = min(lacking, _room(state))
+    number = max([ledger.number, *(job.number for job in state.observed.jobs)])
+    while slots > 0 and left > 0:
+        count, number = min(left, spec.seeding.job_size), number + 1
+        yield CreateJob(number, count, f"{ledger.totals.usable} of {ledger.totals.share} are ready")
         slots -= 1
-        room -= count
+        left -= count
 
 
-def _surplus(state: _State) -> Iterator[Retire]:
-    """Yield what to retire: what passes an owner's share, and what no claim may give."""
-    sizing = state.observed.sizing
-    for owner, counts in sorted(state.ledger.owners.items()):
-        usable, share = counts.claimable, state.shares.get(owner, 0)
-        if owner == MASTER and sizing is not None and sizing.applied is not None:
-            share = max(share, sizing.keep)  # claims may use up a surplus before it is retired
-        keep = min(usable, share)
-        if counts.ready > keep:
-            unusable = f", {counts.unusable} of them for no claim" if counts.unusable else ""
-            reason = f"{counts.ready} are ready{unusable}, {share} are wanted"
-            yield Retire(owner, keep, counts.ready - keep, reason)
+def _movable(state: _State) -> int:
+    """Return how many campaigns may be given to other owners than those they were made for."""
+    revision = state.ledger.revision
+    return 0 if state.spec.paused or revision is None or revision.uses_owner else state.ledger.totals.spare
+
+
+def _surplus(state: _State, moved: int) -> Iterator[Retire]:
+    """Yield what to retire: what passes the owners' shares and is not given to others, and what no claim may give."""
+    totals = state.ledger.totals
+    if totals.surplus > 0:
+        unusable = f", {totals.ready - totals.usable} of them for no claim" if totals.usable < totals.ready else ""
+        given = f", {moved} are given to other owners" if moved else ""
+        reason = f"{totals.ready} are ready{unusable}, {totals.share} are wanted{given}"
+        yield Retire(state.observed.keep, totals.surplus - moved, reason)
 
 
 def _is_full(state: _State) -> bool:
     """Return whether there is no room for new campaigns, and will be none by itself."""
-    counts = state.ledger.owners.values()
-    underway = any(item.seeding + item.imaging + item.retiring - item.held for item in counts)
+    totals = state.ledger.totals
+    underway = totals.seeding + totals.imaging + totals.retiring - totals.held
     return _room(state) <= 0 and not underway and not any(state.remaining(job) for job in state.active)
 
 
-def _outdated(state: _State, lacks: Mapping[str, int]) -> bool:
-    return any(state.counts(owner).outdated for owner in lacks)
-
-
-def _early(state: _State, lacks: Mapping[str, int]) -> Iterator[Retire]:
+def _early(state: _State) -> Iterator[Retire]:
     """Yield outdated campaigns to retire before new ones are made, as many as `minReady` allows."""
-    for owner, lack in sorted(lacks.items()):
-        counts = state.counts(owner)
-        least = ceil(share(state.spec.rollout.min_ready) * state.shares[owner])
-        count = min(lack, counts.outdated, counts.claimable - least)
-        if count > 0:
-            reason = f"maxSize leaves no room for new ones beside {counts.outdated} that are outdated"
-            yield Retire(owner, counts.ready - count, count, reason)
+    totals = state.ledger.totals
+    if totals.early:
+        reason = f"maxSize leaves no room for new ones beside {totals.outdated} that are outdated"
+        yield Retire(state.observed.keep, totals.early, reason, early=True)
 
 
 def _answers(observed: Observed, ledger: Ledger) -> Iterator[AnswerTemplateChanges]:
@@ -348,7 +329,7 @@ def _next_check(observed: Observed, failures: Failures, *, again: bool, held: bo
 
 def _expiry(observed: Observed, spec: CampaignPoolSpec, ledger: Ledger) -> float | None:
     """Return the seconds until the next ready campaign is too old."""
-    oldest = min((item.oldest_ready_at for item in ledger.owners.values() if item.oldest_ready_at), default=None)
+    oldest = ledger.totals.oldest_current_at
     if spec.max_age is None or oldest is None:
         return None
     return max(0.0, seconds(spec.max_age) - observed.database_age(oldest)) + EXPIRY_SECONDS

@@ -153,19 +153,21 @@ class Figures:
         self._counters[families.JOBS_CREATED, component] += 1
 
     def _take_runs(self, runs: tuple[Run, ...]) -> datetime | None:
-        """Count what runs made since the last look; return when the last of them ended, if any did."""
+        """Count what runs made since the last look; return when the last campaign was made, if any was."""
+        made_at: list[datetime] = []
         if self._runs is not None:
             for run in runs:
                 before = self._runs.get(run.job)
-                new = run.campaigns - (before.campaigns if before else 0)
-                self._counters[families.SEEDED, ""] += max(0, new)
+                new = max(0, run.campaigns - (before.campaigns if before else 0))
+                self._counters[families.SEEDED, ""] += new
+                made_at += [run.made_at] if new and run.made_at else []
         ended = [run for run in runs if run.outcome is not None and self._is_new(run)]
         for run in ended:
             self._counters[families.RUNS, run.outcome or ""] += 1
             if run.campaigns:
                 self._observe(families.SEED_DURATION, run.seconds)
         self._runs = {run.job: run for run in runs}
-        return max((run.finished_at for run in ended if run.finished_at), default=None)
+        return max(made_at, default=None)
 
     def _is_new(self, run: Run) -> bool:
         """Return whether a run had not ended by the last look; those of the first look ended before it."""
@@ -187,8 +189,7 @@ class Figures:
     def _take_refill(self, look: Look, activity: Activity, made_at: datetime) -> None:
         if self._refill is None:
             self._refill = Refill(look.at)
-        imaging = sum(counts.imaging for counts in self._ledger.owners.values())
-        became_ready = self._counters[families.SEEDED, ""] - imaging
+        became_ready = self._counters[families.SEEDED, ""] - self._ledger.totals.imaging
         lacking = look.status.desired - look.status.ready
         seconds = self._refill.step(became_ready, lacking, activity.last_claim_at, made_at)
         if seconds is not None:
@@ -228,11 +229,11 @@ class Figures:
             yield from self._image_samples(self._images)
 
     def _gauges(self, look: Look) -> Iterator[Sample]:
-        status, counts = look.status, self._ledger.owners.values()
+        status, totals = look.status, self._ledger.totals
         states = {
             "ready": status.ready,
             "seeding": status.seeding,
-            "retiring": sum(item.retiring for item in counts),
+            "retiring": totals.retiring,
             "failed": status.failed,
         }
         for state, count in states.items():
@@ -245,16 +246,15 @@ class Figures:
             yield families.REVISION, (), status.rollout.revision
             for phase in PHASES:
                 yield families.ROLLOUT, (phase,), status.rollout.phase == phase
-        yield families.HELD, (), sum(item.held for item in counts)
+        yield families.HELD, (), totals.held
         for condition in status.conditions:
             yield families.CONDITION, (condition.type, condition.reason), condition.status == "True"
         for component in COMPONENTS:
             yield families.JOBS, (component,), self._jobs.get(component, 0)
-        oldest = self.activity.oldest if self.activity else None
-        if oldest is not None:
-            if oldest.ready_at is not None:
-                yield families.OLDEST_READY, (), self._age(oldest.ready_at)
-            yield families.SEEDING_AGE, (), self._age(oldest.reserved_at)
+        if self._clock is not None:
+            if totals.oldest_ready_at is not None:
+                yield families.OLDEST_READY, (), self._age(totals.oldest_ready_at)
+            yield families.SEEDING_AGE, (), self._age(totals.oldest_reserved_at)
 
     def _image_samples(self, images: ImageTotals) -> Iterator[Sample]:
         for state, count in {"pending": images.pending, "copied": images.copied, "failed": images.failed}.items():

@@ -47,7 +47,7 @@ class LeadTimes:
             self._ordered[names[0]] = at
 
     def arrive(self, runs: Mapping[str, Run], active: Collection[str], *, imaging_until: datetime | None) -> None:
-        """Measure the refills that ended; those that failed, or were tried twice, say nothing.
+        """Measure the refills that are made; those that failed, or were tried twice, say nothing.
 
         Args:
             runs: The latest runs, by Job.
@@ -56,11 +56,11 @@ class LeadTimes:
         """
         for name, at in list(self._ordered.items()):
             run = runs.get(name)
-            if run is None or run.outcome is None:
+            if run is None or (run.outcome is None and (run.made_at is None or run.reserved)):
                 if run is None and name not in active:
                     del self._ordered[name]
                 continue
             del self._ordered[name]
-            ended = imaging_until or run.finished_at
-            if run.outcome == "Succeeded" and run.attempts == 1 and ended is not None:
+            ended = imaging_until or run.made_at
+            if run.outcome != "Failed" and run.attempts == 1 and ended is not None:
                 self._samples.append(max(_LEAST_SECONDS, (ended - at).total_seconds()))

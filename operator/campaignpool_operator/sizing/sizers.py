@@ -12,13 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import floor
 
-from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import CampaignPoolError, ConfigurationError
 from campaignpool.ledger import demand, pools
 from campaignpool.ledger.database import Connection, translated
-from campaignpool.ledger.pools import OwnerCounts
 from campaignpool.sizing.history import DAY
 from campaignpool.sizing.sizer import TICK, Decision, Event, Peak, Target
 from campaignpool_operator.facts import Fault, Observed, Pool, Sizing
@@ -123,13 +121,12 @@ class Sizers:
         now = observed.database_now or observed.now
         active = {job.name for job in observed.jobs if job.active}
         waits = spec.images.required_for_ready and spec.images.copies
-        imaging = ledger.owners.get(MASTER, OwnerCounts()).imaging
-        if not (waits and imaging):
+        if not (waits and ledger.totals.imaging):
             runs = {run.job: run for run in ledger.runs}
             state.leads.arrive(runs, active, imaging_until=now if waits else None)
         created = [action for action in todo.actions if isinstance(action, CreateJob)]
-        if created and all(action.owner == MASTER for action in created):
-            names = (seeding.job_name(observed.pool.name, MASTER, action.number) for action in created)
+        if created:
+            names = (seeding.job_name(observed.pool.name, action.number) for action in created)
             state.leads.order(names, now, active)
 
     def _is_due(self, state: _State, pool: Pool) -> bool:

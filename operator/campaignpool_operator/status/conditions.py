@@ -8,11 +8,11 @@ from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import MASTER, RETRY
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.api.status import CampaignPoolStatus, Condition
-from campaignpool.ledger.pools import Ledger, OwnerCounts
+from campaignpool.ledger.pools import Ledger
 from campaignpool_operator.facts import Fault, Observed
 from campaignpool_operator.plan.actions import InstallRevision, Retire
 from campaignpool_operator.plan.plan import Plan
-from campaignpool_operator.status import images, rollout, sizing, template
+from campaignpool_operator.status import images, owners, rollout, sizing, template
 from campaignpool_operator.status.judgement import ConditionStatus, Judgement
 from campaignpool_operator.text import most_frequent, sentence, stamp
 
@@ -28,9 +28,6 @@ class _Work:
     ledger: Ledger
     plan: Plan
 
-    def counts(self, owner: str) -> OwnerCounts:
-        return self.ledger.owners.get(owner, OwnerCounts())
-
 
 def conditions(observed: Observed, plan: Plan) -> list[Condition]:
     """Return all conditions, in the order in which the status lists them."""
@@ -42,6 +39,7 @@ def conditions(observed: Observed, plan: Plan) -> list[Condition]:
         images.KIND: images_degraded(observed, plan),
         template.KIND: template_current(observed),
         rollout.KIND: rollout_stalled(observed, plan),
+        owners.KIND: owners_useful(observed),
         **sizing.judgements(observed),
     }
     return [_condition(observed, kind, judgement) for kind, judgement in judgements.items()]
@@ -62,24 +60,20 @@ def ready(observed: Observed, plan: Plan) -> Judgement:
     work = _work(observed, plan)
     if isinstance(work, Fault):
         return "False", work.reason, sentence(work.message)
-    targets = work.spec.targets()
-    usable = {owner: work.counts(owner).claimable for owner in targets}
-    have = sum(min(usable[owner], target) for owner, target in targets.items())
-    desired = sum(targets.values())
-    if have >= desired:
-        return "True", Reason.FILLED, f"All {desired} campaigns are ready."
-    counted = f"{have} of {desired} campaigns are ready"
+    totals = work.ledger.totals
+    if totals.served >= totals.desired:
+        return "True", Reason.FILLED, f"All {totals.desired} campaigns are ready."
+    counted = f"{totals.served} of {totals.desired} campaigns are ready"
     before = find(observed.pool.status, "Ready")
     was_ready = before is not None and before.status == "True"
-    empty = [owner for owner, target in targets.items() if target and not usable[owner]]
-    status: ConditionStatus = "True" if was_ready and not empty else "False"
-    return (status, *_not_filled(work, status, counted, empty))
+    status: ConditionStatus = "True" if was_ready and not totals.empty else "False"
+    return (status, *_not_filled(work, status, counted))
 
 
-def _not_filled(work: _Work, status: ConditionStatus, counted: str, empty: list[str]) -> tuple[Reason, str]:
+def _not_filled(work: _Work, status: ConditionStatus, counted: str) -> tuple[Reason, str]:
     """Return why not all campaigns are ready."""
     plan, before = work.plan, find(work.observed.pool.status, "Ready")
-    if plan.capped and not any(plan.promised.values()):
+    if plan.capped and not plan.promised:
         return Reason.TARGETS_EXCEED_MAX_SIZE, f"{counted}; {_capped(work.spec)}"
     if work.spec.paused:
         return Reason.PAUSED, f"{counted}; set spec.paused to false to go on."
@@ -87,7 +81,7 @@ def _not_filled(work: _Work, status: ConditionStatus, counted: str, empty: list[
         return plan.obstacle.reason, f"{counted}; {sentence(plan.obstacle.message)}"
     if status == "True":
         return Reason.REPLENISHING, f"{counted}, at least one for every owner."
-    emptied = [owner for owner in empty if work.counts(owner).claimed]
+    emptied = [owner for owner, item in work.ledger.owners.items() if item.empty and item.claimed]
     if emptied and before is not None and (before.status == "True" or before.reason in (Reason.EMPTY, *_FILLED)):
         return Reason.EMPTY, f"{counted}; {_owners_named(emptied)} nothing to claim."
     if plan.failures.count:
@@ -109,7 +103,7 @@ def progressing(observed: Observed, plan: Plan) -> Judgement:
         return "True", Reason.INSTALLING, "The blueprint is being installed in the database."
     if plan.obstacle is not None:
         return "False", plan.obstacle.reason, sentence(plan.obstacle.message)
-    if any(plan.promised.values()):
+    if plan.promised:
         return "True", Reason.SEEDING, "Seeding Jobs are active."
     if any(isinstance(action, Retire) for action in plan.actions):
         return "True", Reason.RETIRING, "Campaigns that are no longer wanted are being removed."
@@ -119,7 +113,7 @@ def progressing(observed: Observed, plan: Plan) -> Judgement:
 def _idle(work: _Work) -> Judgement:
     """Return why no campaign is being made or removed."""
     plan = work.plan
-    if any(counts.imaging for counts in work.ledger.owners.values()):
+    if work.ledger.totals.imaging:
         return "True", Reason.IMAGING, "Campaigns have all their rows and wait for images that are required."
     if work.spec.paused:
         return "False", Reason.PAUSED, "No campaign is made or retired while the pool is paused."
@@ -176,6 +170,12 @@ def rollout_stalled(observed: Observed, plan: Plan) -> Judgement:
     """Judge whether a change waits for a person; where a fault hides it, as before."""
     unknown = (Reason.UNKNOWN, "The pool has not been reconciled yet.")
     return _or_before(observed, rollout.KIND, rollout.judge(observed, plan.rollout), unknown)
+
+
+def owners_useful(observed: Observed) -> Judgement:
+    """Judge whether owners gain by pools of their own; where a fault hides it, as before."""
+    unknown = (Reason.NOT_CHECKED, "No blueprint is installed yet.")
+    return _or_before(observed, owners.KIND, owners.judge(observed), unknown)
 
 
 def _or_before(observed: Observed, kind: str, judgement: Judgement | None, unknown: tuple[Reason, str]) -> Judgement:
@@ -236,10 +236,10 @@ def _changed(observed: Observed) -> str | None:
     )
 
 
-def _owners_named(owners: list[str]) -> str:
-    if owners == [MASTER]:
+def _owners_named(emptied: list[str]) -> str:
+    if emptied == [MASTER]:
         return "the master pool has"
-    return f"{len(owners)} owners have" if len(owners) > 1 else "one owner has"
+    return f"{len(emptied)} owners have" if len(emptied) > 1 else "one owner has"
 
 
 def _condition(observed: Observed, kind: str, judgement: Judgement) -> Condition:

@@ -10,7 +10,7 @@ from typing import Any
 from campaignpool.api.reasons import Reason, find
 from campaignpool.api.resource import MASTER
 from campaignpool.api.spec import CampaignPoolSpec
-from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnerStatus
+from campaignpool.api.status import STATUS_OWNERS, CampaignPoolStatus, Condition, LastSeed, OwnersSummary, OwnerStatus
 from campaignpool.ledger.pools import Ledger, OwnerCounts
 from campaignpool_operator.facts import Event, Observed
 from campaignpool_operator.jobs.seeding import selector
@@ -57,54 +57,61 @@ def _asked(plan: Plan, kind: type[Drain | Release]) -> str | None:
 
 
 def _counted(observed: Observed, plan: Plan, spec: CampaignPoolSpec, ledger: Ledger) -> dict[str, Any]:
-    owners = _owners(plan, spec, ledger)
-    counts = ledger.owners.values()
-    listed = owners[:STATUS_OWNERS]
+    totals, owners = ledger.totals, _owners(spec, ledger)
     return {
-        "ready": sum(count.claimable for count in counts),
-        "replicas": ledger.owners.get(MASTER, OwnerCounts()).claimable,
-        "seeding": sum(owner.seeding for owner in owners),
-        "claimed": sum(count.claimed for count in counts),
-        "failed": sum(count.failed for count in counts),
-        "stale": sum(count.stale for count in counts),
-        "owners": listed,
-        "owners_omitted": len(owners) - len(listed),
+        "desired": totals.desired,
+        "ready": totals.usable,
+        "replicas": ledger.owners.get(MASTER, OwnerCounts()).usable,
+        # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
+        "seeding": max(totals.seeding, plan.promised) + totals.imaging,
+        "claimed": totals.claimed,
+        "failed": totals.failed,
+        "stale": totals.stale,
+        "owners": owners,
+        "owners_omitted": totals.owners - len(owners),
+        "omitted": _summary(totals, owners),
+        "returning": totals.returning if spec.returning is not None else None,
         "last_seed": _last_seed(ledger) or observed.pool.status.last_seed,
     }
 
 
-def _owners(plan: Plan, spec: CampaignPoolSpec, ledger: Ledger) -> list[OwnerStatus]:
-    """Return how each owner stands, those that lack most first; owners that left are listed while they have any."""
-    targets = spec.targets()
+def _owners(spec: CampaignPoolSpec, ledger: Ledger) -> list[OwnerStatus]:
+    """Return how the owners stand that lack most; owners that left are listed while they have any."""
     names = {owner.id: owner.name or owner.id for owner in spec.owners}
     names[MASTER] = "master"
-    present = {owner for owner, item in ledger.owners.items() if item.whole or item.seeding}
-    asked = {owner for owner, count in plan.promised.items() if count}
-    result = []
-    for owner in {*targets, *present, *asked}:
-        value = ledger.owners.get(owner, OwnerCounts())
-        result.append(
-            OwnerStatus(
-                id=owner,
-                name=names.get(owner, owner),
-                desired=targets.get(owner, 0),
-                ready=value.claimable,
-                # Reserved by a run, or asked for from a Job that has not begun: the same campaigns, counted once.
-                seeding=max(value.seeding, plan.promised.get(owner, 0)) + value.imaging,
-                claimed=value.claimed,
-            )
+    result = [
+        OwnerStatus(
+            id=owner,
+            name=names.get(owner, owner),
+            desired=counts.desired,
+            ready=counts.usable,
+            seeding=counts.seeding + counts.imaging,
+            claimed=counts.claimed,
         )
-    return sorted(result, key=lambda value: (min(0, value.ready - value.desired), value.id))
+        for owner, counts in ledger.owners.items()
+    ]
+    return sorted(result, key=lambda value: (min(0, value.ready - value.desired), value.id))[:STATUS_OWNERS]
+
+
+def _summary(totals: OwnerCounts, listed: list[OwnerStatus]) -> OwnersSummary | None:
+    """Return how the owners stand together that are not listed."""
+    if totals.owners == len(listed):
+        return None
+    return OwnersSummary(
+        desired=totals.desired - sum(owner.desired for owner in listed),
+        ready=totals.usable - sum(owner.ready for owner in listed),
+        seeding=totals.seeding + totals.imaging - sum(owner.seeding for owner in listed),
+    )
 
 
 def _last_seed(ledger: Ledger) -> LastSeed | None:
-    done = [run for run in ledger.runs if run.outcome == "Succeeded" and run.finished_at and run.campaigns]
+    done = [run for run in ledger.runs if run.outcome != "Failed" and run.made_at and not run.reserved]
     if not done:
         return None
-    run = max(done, key=lambda run: run.finished_at or run.started_at)
+    run = max(done, key=lambda run: run.made_at or run.started_at)
     return LastSeed(
         job=run.job,
-        finished_at=stamp(run.finished_at or run.started_at),
+        finished_at=stamp(run.made_at or run.started_at),
         campaigns=run.campaigns,
         rows=run.rows,
         statements=run.statements,

@@ -23,14 +23,14 @@ def figures(observed: Observed, rolling: Rollout) -> RolloutStatus | None:
         return before
     if ledger.revision is None:
         return None
-    counts = ledger.owners.values()
-    stale = sum(item.stale for item in counts)
-    phase = _phase(observed.spec, rolling, stale, replaced=sum(item.outdated + item.unusable for item in counts))
+    totals = ledger.totals
+    stale, unusable = totals.stale, totals.ready - totals.usable
+    phase = _phase(observed.spec, rolling, stale, replaced=totals.outdated + unusable)
     same = before is not None and (before.revision, before.phase) == (ledger.revision.id, phase)
     return RolloutStatus(
         revision=ledger.revision.id,
         kept=list(ledger.kept),
-        updated=sum(item.ready for item in counts) - stale,
+        updated=totals.ready - stale,
         stale=stale,
         phase=phase,
         since=before.since if before is not None and same else stamp(observed.now),

@@ -69,7 +69,7 @@ async def test_a_ready_campaign_that_the_application_changed_is_replaced(connect
     status, reason, message = degraded(seen, todo)
     assert (status, reason, cause in message) == ("True", Reason.CAMPAIGNS_CHANGED, True)
 
-    assert (await pools.counts(connection, ledgers.POOL))[""].ready == 1
+    assert (await pools.counts(connection, ledgers.POOL))[0].ready == 1
     left = await connection.fetch("SELECT root_key FROM campaign_pool.campaign")
     assert [row["root_key"] for row in left] == [other]
     assert await connection.fetchval("SELECT count(*) FROM campaigns WHERE id::text = $1", key) == 0

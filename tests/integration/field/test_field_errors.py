@@ -10,7 +10,7 @@ from campaignpool.blueprint import compilation, install
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import retiring, seeding
 from campaignpool.ledger.database import Connection, translated
-from tests.support import field, ledgers
+from tests.support import field, ledgers, stock
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +55,7 @@ async def test_whatever_refuses_a_deletion_holds_that_campaign_alone(connection:
     keys = await field.made(connection, field.ROOT + TABLES, count=3)
     await connection.execute(f"DELETE FROM heroes WHERE campaign_id = '{keys[0]}'")
     await connection.execute(schema)
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     removed = await retiring.remove(connection, ledgers.POOL, 10)
     assert removed == (0 if case == "a publication" else 1)  # which refuses whatever the rows are
     assert await retiring.held(connection, ledgers.POOL) == {cause: 3 - removed}
@@ -66,7 +66,7 @@ async def test_what_says_nothing_about_a_campaign_is_raised(connection: Connecti
     await field.made(connection, field.ROOT + TABLES)
     body = "RAISE EXCEPTION 'no space' USING ERRCODE = '53100';"
     await connection.execute(TRIGGER.format(event="DELETE", body=body))
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     with pytest.raises(asyncpg.DiskFullError):
         await retiring.remove(connection, ledgers.POOL, 10)
     assert await retiring.held(connection, ledgers.POOL) == {}
@@ -149,7 +149,7 @@ async def test_a_run_that_is_refused_names_the_sequence(connection: Connection) 
         "INSERT INTO heroes SELECT 1000 + n, campaign_id FROM heroes, generate_series(1, 500) n WHERE id = 4"
     )
     await connection.execute("SELECT setval('heroes_id_seq', 1000)")
-    await seeding.reserve(connection, ledgers.POOL, "job", "", 1, 1, 1)
+    await stock.reserve(connection, ledgers.POOL, "job", 1)
     cause = await seeding.diagnose(connection, ledgers.POOL, "job")
     assert cause is not None
     assert "table public.heroes, row 1 of the template, constraint heroes_pkey" in cause
@@ -160,7 +160,7 @@ async def test_a_run_that_a_trigger_refuses_shows_its_text_and_no_value(connecti
     await connection.execute(HEROES)
     await field.put(connection, field.ROOT + TABLES)
     await connection.execute(TRIGGER.format(event="INSERT", body="RAISE EXCEPTION '% of hero is over', NEW.secret;"))
-    await seeding.reserve(connection, ledgers.POOL, "job", "", 1, 1, 1)
+    await stock.reserve(connection, ledgers.POOL, "job", 1)
     cause = await seeding.diagnose(connection, ledgers.POOL, "job")
     assert cause == "% of hero is over: raised by function guard() at line 3"
 

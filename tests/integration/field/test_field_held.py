@@ -3,12 +3,12 @@
 import pytest
 
 from campaignpool.api.reasons import Reason
-from campaignpool.ledger import pools, retiring, seeding
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool_operator.plan.actions import CreateJob
 from campaignpool_operator.plan.plan import plan
 from campaignpool_operator.status import conditions
-from tests.support import field, ledgers, resources
+from tests.support import field, ledgers, resources, stock
 from tests.support.pools import observed
 
 pytestmark = pytest.mark.integration
@@ -29,7 +29,7 @@ async def test_what_cannot_be_deleted_takes_no_room_and_is_named(connection: Con
     spec = field.spec(BLUEPRINT).model_copy(update={"max_size": 2, "size": 2, "owners": []})
     await resources.put(connection, ledgers.POOL, spec)
     await connection.execute("INSERT INTO fights (campaign_id) SELECT id FROM campaigns WHERE NOT is_master_template")
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == 0
 
     ledger = await pools.observe(connection, ledgers.POOL)
@@ -41,9 +41,9 @@ async def test_what_cannot_be_deleted_takes_no_room_and_is_named(connection: Con
     assert '"fights"' in message
     assert "2 campaigns" in message
 
-    assert await seeding.reserve(connection, ledgers.POOL, "again", "", 2, 3, 1) == 2
+    assert await stock.reserve(connection, ledgers.POOL, "again", 3, number=2) == 2
     # Not without a bound: what is held beyond maxSize counts.
     spec = spec.model_copy(update={"max_size": 1})
     await resources.put(connection, ledgers.POOL, spec)
     await connection.execute("DELETE FROM campaign_pool.campaign WHERE state = 'seeding'")
-    assert await seeding.reserve(connection, ledgers.POOL, "more", "", 3, 1, 1) == 0
+    assert await stock.reserve(connection, ledgers.POOL, "more", 1, number=3) == 0

@@ -97,7 +97,7 @@ async def test_campaigns_are_removed_although_tables_or_columns_are_gone(connect
         """)
     await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
     await connection.execute(migration)
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == 2
     assert {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in left} == left
 
@@ -106,7 +106,7 @@ async def test_a_campaign_that_a_renamed_table_refers_to_is_held_with_its_cause(
     await connection.execute(TWO)
     keys = await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
     await connection.execute(f"ALTER TABLE weapons RENAME TO arms; DELETE FROM arms WHERE campaign_id = '{keys[0]}'")
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == 1
     ((cause, count),) = (await retiring.held(connection, ledgers.POOL)).items()
     assert (count, "arms" in cause) == (1, True)
@@ -127,7 +127,7 @@ async def test_campaigns_are_removed_although_a_name_has_changed(connection: Con
     await field.made(connection, field.ROOT + "tables: [{name: heroes}, {name: weapons}]")
     await connection.execute(migration)
     await field.put(connection, f"{field.ROOT}tables: [{tables}]")
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == 2
     assert await connection.fetchval("SELECT count(*) FROM heroes") == 3
     assert await connection.fetchval("SELECT count(*) FROM campaigns") == 1
@@ -144,7 +144,7 @@ async def test_a_trigger_that_keeps_deleted_rows_holds_the_campaign(connection: 
         CREATE TRIGGER soft BEFORE DELETE ON heroes FOR EACH ROW EXECUTE FUNCTION soft();
     """)
     await field.made(connection, field.ROOT + "tables: [{name: heroes, references: {campaign_id: campaigns}}]")
-    await retiring.retire(connection, ledgers.POOL, None)
+    await retiring.retire(connection, ledgers.POOL)
     assert await retiring.remove(connection, ledgers.POOL, 10) == 0
     ((cause, count),) = (await retiring.held(connection, ledgers.POOL)).items()
     assert (count, "heroes" in cause) == (2, True)

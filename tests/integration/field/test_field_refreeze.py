@@ -15,7 +15,7 @@ from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.observe.template import Templates
 from campaignpool_operator.plan import rollout
-from tests.support import field, ledgers
+from tests.support import field, ledgers, stock
 from tests.support.pools import NOW, pool
 
 pytestmark = pytest.mark.integration
@@ -68,7 +68,7 @@ async def test_a_template_that_has_changed_is_frozen_again(connection: Connectio
     assert not await refrozen(connection)
     await connection.execute(statement)
 
-    await seeding.reserve(connection, ledgers.POOL, "refused", "", 2, 1, 1)
+    await stock.reserve(connection, ledgers.POOL, "refused", 1, number=2)
     with pytest.raises((asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)):
         await seeding.seed(connection, ledgers.POOL, "refused", 1)
     assert (await ledgers.claim(connection, "me"))["campaign_id"] == ready  # the pool goes on serving

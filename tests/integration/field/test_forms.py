@@ -178,6 +178,6 @@ async def test_a_form_is_cloned_and_deleted(connection: Connection, form: str) -
     for key in keys:
         assert await connection.fetchval(query, key)
     assert not set(before["worlds"]) - set((await everything(connection))["worlds"])
-    await retiring.retire(connection, ledgers.POOL, "", most=2)
+    await retiring.retire(connection, ledgers.POOL, 2)
     assert await retiring.remove(connection, ledgers.POOL, 2) == 2
     assert await everything(connection) == before

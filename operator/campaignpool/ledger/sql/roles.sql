@@ -43,11 +43,12 @@ BEGIN
         GRANT USAGE ON SCHEMA campaign_pool TO campaign_pool_seeder;
         GRANT EXECUTE ON FUNCTION
             campaign_pool.acquire_connection_slot(text, integer),
-            campaign_pool.reserve(text, text, text, integer, integer, bigint),
+            campaign_pool.reserve(text, text, integer, integer, bigint),
+            campaign_pool.reserve_more(text, text, integer),
             campaign_pool.seed(text, text, integer),
             campaign_pool.diagnose(text, text),
             campaign_pool.quarantine(text, text, text),
-            campaign_pool.finish_run(text, text, text, integer, integer, bigint, text, text, text),
+            campaign_pool.finish_run(text, text, integer, integer, bigint, text, text, text),
             campaign_pool.lease_image_set(text, interval),
             campaign_pool.renew_lease(uuid, interval, text, text, text, integer),
             campaign_pool.image_sources(uuid),

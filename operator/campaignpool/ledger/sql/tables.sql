@@ -49,6 +49,12 @@ CREATE TABLE campaign_pool.pool (
     max_concurrent   integer NOT NULL GENERATED ALWAYS AS ((settings ->> 'max_concurrent')::integer) STORED,
     time_zone        text NOT NULL GENERATED ALWAYS AS (settings ->> 'time_zone') STORED,
     availability     double precision NOT NULL GENERATED ALWAYS AS ((settings ->> 'availability')::double precision) STORED,
+    min_ready        double precision NOT NULL GENERATED ALWAYS AS ((settings ->> 'min_ready')::double precision) STORED,
+    returning_size   integer GENERATED ALWAYS AS ((settings #>> '{returning,size}')::integer) STORED,  -- NULL: none
+    returning_within interval GENERATED ALWAYS AS (
+                         make_interval(secs => (settings #>> '{returning,seconds}')::double precision)) STORED,
+    returning_most   integer GENERATED ALWAYS AS ((settings #>> '{returning,owners}')::integer) STORED,
+    returned_until   timestamptz NOT NULL DEFAULT '-infinity',    -- claims before are in `target`, where `returning` asks
     longest_lifetime interval NOT NULL DEFAULT '0',     -- the largest max_lifetime there ever was
     root_table       text,                              -- as the catalog writes it; NULL before the first revision
     revision_id      bigint,                            -- what new campaigns are made from
@@ -61,21 +67,25 @@ CREATE TABLE campaign_pool.pool (
     has_owners       boolean NOT NULL DEFAULT false,    -- there may be campaigns of other owners than the master owner
     has_images       boolean NOT NULL DEFAULT false,    -- a revision of it copied images
     counted_until    timestamptz NOT NULL DEFAULT '-infinity',    -- what was earlier is in claim_total and trend
+    counted_claims   bigint NOT NULL DEFAULT 0,         -- those claims, of all owners
     created_at       timestamptz NOT NULL DEFAULT now(),
     look_by          timestamptz NOT NULL DEFAULT now(),    -- the operator reads the resource again before this time
     closing_at       timestamptz,                       -- the resource is being deleted
     deleted_at       timestamptz                        -- the resource is gone; the records of claims stay
 );
 
--- What the resource wants, one row per owner; '' is the master owner.
+-- What the resource wants, one row per owner; '' is the master owner. Owners that it does not list are those of `returning`.
 CREATE TABLE campaign_pool.target (
     pool_id  integer NOT NULL REFERENCES campaign_pool.pool,
     owner    text NOT NULL,                             -- as the spec writes it
     normal   text NOT NULL,                             -- the same, by `normal_key` and the pool's claimant_type
     size     integer NOT NULL,
+    share    integer NOT NULL,                          -- what of it fits into max_size, together with all others
+    returned_at timestamptz,                            -- last claim of an owner that the resource does not list
     PRIMARY KEY (pool_id, owner)
 );
 CREATE INDEX target_normal ON campaign_pool.target (pool_id, normal);
+CREATE INDEX target_returned ON campaign_pool.target (pool_id, returned_at) WHERE returned_at IS NOT NULL;
 
 -- A blueprint compiled against the catalog, with the template's rows frozen: snapshot tables `r<id>_<table>`, a hash
 -- of each row in `r<id>_rows`, functions `clone_r<id>`, `on_claim_r<id>`, `on_release_r<id>`, `retire_r<id>`.
@@ -92,6 +102,8 @@ CREATE TABLE campaign_pool.revision (
     tables       jsonb NOT NULL,                        -- [{table, rows, nulled, dropped, hash, columns}], root first
     rows         bigint NOT NULL,                       -- of one campaign
     statements   integer NOT NULL,                      -- of one batch, whatever its size
+    uses_owner   boolean NOT NULL GENERATED ALWAYS AS (   -- else a campaign of one owner is as good for another
+                     strpos((blueprint - 'onClaim')::text, '$owner') > 0) STORED,
     left_out     text[] NOT NULL,                       -- tables that it does not name and that had rows of the template
     installed_at timestamptz NOT NULL DEFAULT now(),
     dropped_at   timestamptz                            -- its tables and functions are gone
@@ -136,9 +148,8 @@ CREATE INDEX campaign_run ON campaign_pool.campaign (pool_id, run);
 CREATE TABLE campaign_pool.run (
     pool_id      integer NOT NULL REFERENCES campaign_pool.pool,
     job          text NOT NULL,
-    owner        text NOT NULL,
-    number       integer NOT NULL,                      -- counts the Jobs of this owner
-    count        integer NOT NULL,                      -- campaigns asked for
+    number       integer NOT NULL,                      -- counts the Jobs of the pool
+    count        integer NOT NULL,                      -- most campaigns that it makes
     generation   bigint NOT NULL,                       -- of the resource that asked
     attempts     integer NOT NULL DEFAULT 1,            -- pods that began it
     started_at   timestamptz NOT NULL DEFAULT now(),
@@ -150,10 +161,11 @@ CREATE TABLE campaign_pool.run (
     rows         bigint NOT NULL DEFAULT 0,
     statements   integer NOT NULL DEFAULT 0,            -- of one batch
     seconds      double precision NOT NULL DEFAULT 0,   -- spent cloning
+    made_at      timestamptz,                           -- when the last of its campaigns was made
     PRIMARY KEY (pool_id, job),
     CHECK ((outcome IS NULL) = (finished_at IS NULL))
 );
-CREATE INDEX run_number ON campaign_pool.run (pool_id, owner, number);
+CREATE INDEX run_number ON campaign_pool.run (pool_id, number);
 CREATE INDEX run_started ON campaign_pool.run (pool_id, started_at);
 CREATE INDEX run_finished ON campaign_pool.run (pool_id, finished_at);
 

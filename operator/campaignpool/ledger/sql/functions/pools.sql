@@ -4,7 +4,7 @@
 -- being deleted or is gone: one that had the name before the present one, or whose deletion has begun. The resource is
 -- read again within `look_within`.
 CREATE OR REPLACE FUNCTION campaign_pool.put_pool(
-    pool text, uid text, settings jsonb, owners text[], sizes integer[], look_within interval
+    pool text, uid text, settings jsonb, owners text[], sizes integer[], shares integer[], look_within interval
 ) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -28,11 +28,20 @@ BEGIN
     IF p.tickets IS NULL THEN
         PERFORM campaign_pool.create_sequences(p.id);
     END IF;
-    DELETE FROM campaign_pool.target WHERE pool_id = p.id AND owner <> ALL (owners);
-    INSERT INTO campaign_pool.target AS t (pool_id, owner, normal, size)
-    SELECT p.id, w.owner, campaign_pool.normal_key(w.owner, p.claimant_type), w.size
-    FROM unnest(owners, sizes) AS w (owner, size)
-    ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size WHERE t.size <> excluded.size;
+    IF p.settings -> 'returning' IS DISTINCT FROM put_pool.settings -> 'returning'
+        OR ARRAY(SELECT o FROM unnest(owners) o ORDER BY o) <> ARRAY(
+            SELECT owner FROM campaign_pool.target WHERE pool_id = p.id AND returned_at IS NULL ORDER BY owner)
+    THEN
+        -- Users who claimed lately are found again.
+        DELETE FROM campaign_pool.target WHERE pool_id = p.id AND (owner <> ALL (owners) OR returned_at IS NOT NULL);
+        UPDATE campaign_pool.pool SET returned_until = '-infinity' WHERE id = p.id;
+    END IF;
+    INSERT INTO campaign_pool.target AS t (pool_id, owner, normal, size, share)
+    SELECT p.id, w.owner, campaign_pool.normal_key(w.owner, p.claimant_type), w.size, w.share
+    FROM unnest(owners, sizes, shares) AS w (owner, size, share)
+    ON CONFLICT (pool_id, owner) DO UPDATE SET size = excluded.size, share = excluded.share
+    WHERE (t.size, t.share) <> (excluded.size, excluded.share);
+    PERFORM campaign_pool.update_returning(p.id);
     RETURN true;
 END $$;
 

@@ -29,7 +29,12 @@ BEGIN
     FROM campaign_pool.claimed c WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < until
     GROUP BY c.owner
     ON CONFLICT (pool_id, owner) DO UPDATE SET claims = t.claims + excluded.claims;
-    UPDATE campaign_pool.pool SET counted_until = until WHERE id = p.id;
+    UPDATE campaign_pool.pool SET
+        counted_until = until, returned_until = least(returned_until, p.counted_until),
+        counted_claims = counted_claims + (
+            SELECT count(*) FROM campaign_pool.claimed c
+            WHERE c.pool_id = p.id AND c.claimed_at >= p.counted_until AND c.claimed_at < until)
+    WHERE id = p.id;
 END $$;
 
 -- Delete records of claims older than `age`, at most `most` of them, which were counted. Return how many.
@@ -46,8 +51,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FROM old;
 $$;
 
--- Delete what only explained something: failed campaigns after an hour, runs after a week but the last hundred of an owner,
--- hours of trends after `hours_age`, and rows of revisions that were dropped before `age`.
+-- Delete what only explained something: failed campaigns after an hour, runs after a week but the last hundred, hours of
+-- trends after `hours_age`, and rows of revisions that were dropped before `age`.
 CREATE OR REPLACE FUNCTION campaign_pool.prune(pool text, age interval, hours_age interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -57,7 +62,7 @@ BEGIN
     WHERE c.pool_id = the_pool AND c.state = 'failed' AND c.reserved_at < now() - interval '1 hour';
     DELETE FROM campaign_pool.run r
     WHERE r.pool_id = the_pool AND r.started_at < now() - interval '7 days' AND r.finished_at < now() - interval '7 days'
-      AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l WHERE l.pool_id = the_pool AND l.owner = r.owner);
+      AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l WHERE l.pool_id = the_pool);
     DELETE FROM campaign_pool.trend h WHERE h.pool_id = the_pool AND h.hour < now() - hours_age;
     DELETE FROM campaign_pool.revision r
     WHERE r.pool_id = the_pool AND r.dropped_at < now() - age

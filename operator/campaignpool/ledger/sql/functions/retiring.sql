@@ -1,29 +1,88 @@
 -- Retiring: unclaimed campaigns are deleted whole, and nothing else.
 
--- Take ready campaigns out of a pool until `keep` are ready, at most `most` of them: of one owner, or with NULL of all
--- owners, those that wait for images included. First those that no claim may give, then outdated ones. Under the pool's
--- lock, so that two operators that count at the same moment do not both retire; a campaign that a claim holds is passed over.
-CREATE OR REPLACE FUNCTION campaign_pool.retire(pool text, owner text, keep integer, most integer) RETURNS integer
+-- Take up to `most` campaigns out of a pool, whatever is wanted: those that wait for images too. First go those that no
+-- claim may give, then outdated ones. A campaign that a claim holds is passed over.
+CREATE OR REPLACE FUNCTION campaign_pool.retire(pool text, most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    p campaign_pool.pool;
-    states text[] := CASE WHEN owner IS NULL THEN ARRAY['ready', 'imaging'] ELSE ARRAY['ready'] END;
-    surplus bigint;
     retired integer;
 BEGIN
-    SELECT * INTO p FROM campaign_pool.pool q WHERE q.name = retire.pool FOR NO KEY UPDATE;
-    SELECT greatest(count(*) - keep, 0) INTO surplus FROM campaign_pool.campaign c
-    WHERE c.pool_id = p.id AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner);
     -- An array, because a subquery that is joined may run more than once, and lock more each time.
     UPDATE campaign_pool.campaign SET state = 'retiring'
     WHERE id = ANY (ARRAY(
-        SELECT c.id FROM campaign_pool.campaign c
-        WHERE c.pool_id = p.id AND c.state = ANY (states) AND c.owner = coalesce(retire.owner, c.owner)
+        SELECT c.id FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
+        WHERE p.name = retire.pool AND c.state IN ('ready', 'imaging')
         ORDER BY campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale) IS TRUE,
                  NOT campaign_pool.is_outdated(c, p), c.revision_id, c.slot
-        LIMIT least(surplus, most) FOR UPDATE SKIP LOCKED));
+        LIMIT most FOR UPDATE OF c SKIP LOCKED));
     GET DIAGNOSTICS retired = ROW_COUNT;
     RETURN retired;
+END $$;
+
+-- Take out of a pool what its owners have too much and no other owner lacks; the master pool keeps at least `keep`. First go those
+-- that no claim may give, then outdated ones. `early`: outdated ones go before those that replace them are made. Return how
+-- many were taken. Under the pool's lock, so that two operators that count at the same moment do not both retire; a campaign
+-- that a claim holds is passed over.
+CREATE OR REPLACE FUNCTION campaign_pool.retire_surplus(pool text, keep integer, early boolean) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    p campaign_pool.pool;
+    ids uuid[];
+    retired integer;
+BEGIN
+    SELECT q.* INTO p FROM campaign_pool.pool q WHERE q.name = retire_surplus.pool FOR NO KEY UPDATE;
+    PERFORM campaign_pool.move_spare(p, keep);
+    SELECT array_agg(c.id) INTO ids FROM (
+        SELECT x.id, s.goes, row_number() OVER (
+                   PARTITION BY x.owner
+                   ORDER BY campaign_pool.is_usable(x.revision_id, p.revision_id, p.allow_stale) IS TRUE,
+                            NOT campaign_pool.is_outdated(x, p), x.revision_id, x.slot) AS place
+        FROM (
+            SELECT o.owner, CASE WHEN retire_surplus.early THEN o.early ELSE o.surplus END AS goes
+            FROM campaign_pool.stock(p.id, keep) o) s
+        JOIN campaign_pool.campaign x ON x.owner = s.owner
+        WHERE s.goes > 0 AND x.pool_id = p.id AND x.state = 'ready') c
+    WHERE c.place <= c.goes;
+    UPDATE campaign_pool.campaign SET state = 'retiring'
+    WHERE id = ANY (ARRAY(
+        SELECT c.id FROM campaign_pool.campaign c WHERE c.id = ANY (ids) AND c.state = 'ready' FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS retired = ROW_COUNT;
+    RETURN retired;
+END $$;
+
+-- Move spare ready campaigns, the newest first, to the owners that lack most, where the blueprint uses $owner nowhere. Called
+-- under the pool's lock; a campaign that a claim holds is passed over.
+CREATE OR REPLACE FUNCTION campaign_pool.move_spare(p campaign_pool.pool, keep integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ids uuid[];
+    owners text[];
+BEGIN
+    WITH stock AS MATERIALIZED (
+        SELECT * FROM campaign_pool.stock(p.id, keep)
+    ), spare AS (
+        SELECT c.id, row_number() OVER (ORDER BY c.revision_id DESC, c.slot DESC) AS place FROM (
+            SELECT x.*, s.spare, row_number() OVER (PARTITION BY x.owner ORDER BY x.revision_id, x.slot) AS nth
+            FROM stock s JOIN campaign_pool.campaign x ON x.owner = s.owner
+            JOIN campaign_pool.revision r ON r.id = x.revision_id AND NOT r.uses_owner
+            WHERE s.spare > 0 AND x.pool_id = p.id AND x.state = 'ready'
+              AND campaign_pool.is_usable(x.revision_id, p.revision_id, p.allow_stale)
+              AND NOT campaign_pool.is_outdated(x, p)
+        ) c WHERE c.nth <= c.spare
+    ), lacking AS (
+        SELECT s.owner, row_number() OVER (ORDER BY had::double precision / s.share, s.owner) AS place
+        FROM stock s, generate_series(s.counting, s.share - 1) had
+    )
+    SELECT array_agg(spare.id), array_agg(lacking.owner) INTO ids, owners FROM spare JOIN lacking USING (place);
+    UPDATE campaign_pool.campaign c SET owner = m.owner, slot = nextval(p.slots)
+    FROM unnest(ids, owners) AS m (id, owner)
+    WHERE c.id = m.id AND c.id = ANY (ARRAY(
+        SELECT x.id FROM campaign_pool.campaign x WHERE x.id = ANY (ids) AND x.state = 'ready' FOR UPDATE SKIP LOCKED));
+    IF FOUND THEN
+        UPDATE campaign_pool.pool SET has_owners = true
+        WHERE id = p.id AND NOT has_owners AND EXISTS (SELECT FROM unnest(owners) o WHERE o <> '');
+        PERFORM pg_notify('campaign_pool_ready', p.name);
+    END IF;
 END $$;
 
 -- Return whether a foreign key to one of some tables acts on the referring rows when its target is deleted.

@@ -21,55 +21,80 @@ BEGIN
     RETURN true;
 END $$;
 
--- Begin a run, or continue it: reserve what it still lacks of `count`, never past the pool's max_size. Return how many
--- campaigns are left to make. Retiring campaigns whose deletion was refused count only where they are more than max_size.
---
--- Index scans mark the dead entries that they find, so the next one skips them. `IS TRUE` makes the planner use the index
--- by run: the index by state has an entry of every campaign there ever was while an old transaction is open.
+-- Begin a run of up to `count` campaigns, or continue it after its pod was replaced, and reserve what is lacking. Return how
+-- many campaigns are left to make.
 CREATE OR REPLACE FUNCTION campaign_pool.reserve(
-    pool text, job text, owner text, number integer, count integer, generation bigint
+    pool text, job text, number integer, count integer, generation bigint
 ) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     p campaign_pool.pool;
-    suffix bytea;
-    have integer;
-    room integer;
-    left_to_make integer;
+    done integer;
 BEGIN
-    SELECT * INTO p FROM campaign_pool.pool
-    WHERE name = reserve.pool AND deleted_at IS NULL AND closing_at IS NULL FOR NO KEY UPDATE;
+    SELECT q.* INTO p FROM campaign_pool.pool q
+    WHERE q.name = $1 AND q.deleted_at IS NULL AND q.closing_at IS NULL FOR NO KEY UPDATE;
     IF p.revision_id IS NULL THEN
-        RAISE EXCEPTION 'pool "%" has no clone plan', reserve.pool USING ERRCODE = 'CP001',
+        RAISE EXCEPTION 'pool "%" has no clone plan', $1 USING ERRCODE = 'CP001',
             HINT = 'The operator installs one when it reconciles the CampaignPool of this name.';
     END IF;
-    SELECT root_suffix INTO suffix FROM campaign_pool.revision WHERE id = p.revision_id;
-    UPDATE campaign_pool.pool SET has_owners = true WHERE id = p.id AND NOT has_owners AND reserve.owner <> '';
-
-    INSERT INTO campaign_pool.run AS r (pool_id, job, owner, number, count, generation)
-    VALUES (p.id, reserve.job, reserve.owner, reserve.number, reserve.count, reserve.generation)
+    INSERT INTO campaign_pool.run AS r (pool_id, job, number, count, generation) VALUES (p.id, $2, $3, $4, $5)
     ON CONFLICT (pool_id, job) DO UPDATE
-    SET attempts = r.attempts + 1, outcome = NULL, finished_at = NULL, reason = NULL, message = NULL;
+    SET attempts = r.attempts + 1, outcome = NULL, finished_at = NULL, reason = NULL, message = NULL
+    RETURNING r.campaigns INTO done;
+    RETURN campaign_pool.reserve_lacking(p, $2, $4 - done);
+END $$;
 
-    -- What is made already may be claimed by now, and then has left the table.
-    SELECT r.campaigns + (
-        SELECT count(*) FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE)
-    INTO have FROM campaign_pool.run r WHERE r.pool_id = p.id AND r.job = reserve.job;
-    -- What cannot be deleted takes no room, up to max_size.
-    SELECT p.max_size - count(*) FILTER (WHERE retry_at IS NULL)
-        - greatest(count(*) FILTER (WHERE retry_at IS NOT NULL) - p.max_size, 0)
-    INTO room FROM campaign_pool.campaign
-    WHERE pool_id = p.id AND state IN ('seeding', 'imaging', 'ready', 'retiring');
+-- Reserve up to `count` campaigns that are lacking for a run that has made all it had reserved. Return how many are left to
+-- make: none in a pool that is paused or being deleted.
+CREATE OR REPLACE FUNCTION campaign_pool.reserve_more(pool text, job text, count integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    p campaign_pool.pool;
+BEGIN
+    SELECT q.* INTO p FROM campaign_pool.pool q
+    WHERE q.name = $1 AND q.deleted_at IS NULL AND q.closing_at IS NULL FOR NO KEY UPDATE;
+    RETURN CASE WHEN p.revision_id IS NULL OR p.paused THEN 0 ELSE campaign_pool.reserve_lacking(p, $2, $3) END;
+END $$;
 
+-- Reserve campaigns until `count` of a run are to be made, for the owners that lack most of their share at this moment, and
+-- never past the pool's max_size. Return how many are to be made. Retiring campaigns whose deletion was refused count only
+-- where they are more than max_size. Called under the pool's lock.
+--
+-- Index scans mark the dead entries that they find, so the next one skips them. `IS TRUE` makes the planner use the index
+-- by run: the index by state has an entry of every campaign there ever was while an old transaction is open.
+CREATE OR REPLACE FUNCTION campaign_pool.reserve_lacking(p campaign_pool.pool, job text, count integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    suffix bytea := (SELECT root_suffix FROM campaign_pool.revision WHERE id = p.revision_id);
+    reserved integer;
+    added integer;
+BEGIN
+    SELECT count(*) INTO reserved FROM campaign_pool.campaign
+    WHERE pool_id = p.id AND run = reserve_lacking.job AND (state = 'seeding') IS TRUE;
+    IF reserved >= reserve_lacking.count THEN
+        RETURN reserved;
+    END IF;
+    WITH stock AS MATERIALIZED (
+        SELECT * FROM campaign_pool.stock(p.id)
+    ), room AS (
+        -- What cannot be deleted takes no room, up to max_size.
+        SELECT p.max_size - sum(ready + imaging + seeding + retiring - refused) - greatest(sum(refused) - p.max_size, 0) AS free
+        FROM stock
+    )
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
-    SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, reserve.owner, 'seeding', reserve.job
-    FROM generate_series(1, least(reserve.count - have, room));
-
-    SELECT count(*) INTO left_to_make FROM campaign_pool.campaign
-    WHERE pool_id = p.id AND run = reserve.job AND (state = 'seeding') IS TRUE;
-    RETURN left_to_make;
+    SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, n.owner, 'seeding', reserve_lacking.job
+    FROM (
+        SELECT s.owner FROM stock s, generate_series(s.counting, s.share - 1) had
+        ORDER BY had::double precision / s.share, s.owner
+        LIMIT greatest(0, least(reserve_lacking.count - reserved, (SELECT free FROM room)))
+    ) n;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    UPDATE campaign_pool.pool SET has_owners = true
+    WHERE id = p.id AND NOT has_owners AND EXISTS (
+        SELECT FROM campaign_pool.campaign WHERE pool_id = p.id AND run = reserve_lacking.job AND owner <> '');
+    RETURN reserved + added;
 END $$;
 
 -- Make up to `batch` of a run's reserved campaigns and publish them, in the caller's one transaction: a campaign that is
@@ -128,7 +153,7 @@ BEGIN
     seconds := extract(epoch FROM clock_timestamp() - began);
     UPDATE campaign_pool.run SET
         campaigns = run.campaigns + seed.campaigns, rows = run.rows + seed.rows,
-        statements = seed.statements, seconds = run.seconds + seed.seconds
+        statements = seed.statements, seconds = run.seconds + seed.seconds, made_at = clock_timestamp()
     WHERE pool_id = p.id AND job = seed.job;
     PERFORM pg_notify('campaign_pool_ready', p.name);
     PERFORM campaign_pool.notify_operator(p.id, p.name, p.changes);
@@ -288,13 +313,12 @@ $$;
 
 -- End a run; what it had reserved and not made is quarantined with the cause. A run that ended keeps its outcome.
 CREATE OR REPLACE FUNCTION campaign_pool.finish_run(
-    pool text, job text, owner text, number integer, count integer, generation bigint,
-    outcome text, reason text, message text
+    pool text, job text, number integer, count integer, generation bigint, outcome text, reason text, message text
 ) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO campaign_pool.run AS r
-        (pool_id, job, owner, number, count, generation, finished_at, outcome, reason, message)
-    SELECT p.id, finish_run.job, finish_run.owner, finish_run.number, finish_run.count, finish_run.generation, now(),
+        (pool_id, job, number, count, generation, finished_at, outcome, reason, message)
+    SELECT p.id, finish_run.job, finish_run.number, finish_run.count, finish_run.generation, now(),
            finish_run.outcome, finish_run.reason, finish_run.message
     FROM campaign_pool.pool p WHERE p.name = finish_run.pool
     ON CONFLICT (pool_id, job) DO UPDATE

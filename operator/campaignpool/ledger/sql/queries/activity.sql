@@ -15,9 +15,3 @@ SELECT c.source, width_bucket(extract(epoch FROM c.waited)::double precision - 5
 FROM campaign_pool.claimed c
 WHERE c.pool_id = (SELECT p.id FROM campaign_pool.pool p WHERE p.name = $1) AND c.claimed_at >= $2 AND c.claimed_at < $3
 GROUP BY 1, 2;
-
--- name: oldest
-SELECT min(c.ready_at) FILTER (WHERE c.state = 'ready') AS ready_at,
-       min(c.reserved_at) FILTER (WHERE c.state = 'seeding') AS reserved_at
-FROM campaign_pool.campaign c
-WHERE c.pool_id = (SELECT p.id FROM campaign_pool.pool p WHERE p.name = $1) AND c.state IN ('ready', 'seeding');

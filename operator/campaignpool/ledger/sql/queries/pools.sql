@@ -1,11 +1,12 @@
 -- Queries on pools, by name; `campaignpool.ledger.pools` has a function for each.
 
 -- name: put_pool
-SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5, $6);
+SELECT campaign_pool.put_pool($1, $2, $3::text::jsonb, $4, $5, $6, $7);
 
 -- name: get_pool
-SELECT p.id, p.root_table, p.deleted_at, p.refused::text AS refused, r.id AS revision_id, r.plan_hash, r.fingerprint, r.template, r.rows,
-       r.statements, r.installed_at,
+SELECT p.id, p.root_table, p.deleted_at, p.has_images, p.refused::text AS refused, r.id AS revision_id, r.plan_hash,
+       r.fingerprint, r.template, r.rows, r.statements, r.installed_at, r.uses_owner,
+       (SELECT max(l.number) FROM campaign_pool.run l WHERE l.pool_id = p.id) AS number,
        ARRAY(SELECT k.id FROM campaign_pool.revision k WHERE k.pool_id = p.id AND k.dropped_at IS NULL ORDER BY k.id) AS kept,
        ARRAY(SELECT t.id FROM campaign_pool.template_change t WHERE t.pool_id = p.id) AS template_changes
 FROM campaign_pool.pool p LEFT JOIN campaign_pool.revision r ON r.id = p.revision_id
@@ -31,41 +32,44 @@ SELECT clock_timestamp();
 -- name: begin_waiting
 SELECT campaign_pool.begin_waiting($1);
 
--- name: owners
--- Counts by owner. Claimed campaigns are counted apart: they are in another table.
-SELECT owner,
-       count(*) FILTER (WHERE state = 'ready') AS ready,
-       count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_stale(c, p)) AS stale,
-       count(*) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale))
-           AS unusable,
-       count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_usable(c.revision_id, p.revision_id, p.allow_stale)
-                        AND campaign_pool.is_outdated(c, p)) AS outdated,
-       min(c.ready_at) FILTER (WHERE state = 'ready' AND NOT campaign_pool.is_outdated(c, p)) AS oldest_ready_at,
-       count(*) FILTER (WHERE state = 'seeding') AS seeding,
-       count(*) FILTER (WHERE state = 'imaging') AS imaging,
-       count(*) FILTER (WHERE state = 'retiring') AS retiring,
-       count(*) FILTER (WHERE state = 'retiring' AND retry_at > clock_timestamp()) AS held,
-       count(*) FILTER (WHERE state = 'failed') AS failed
-FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
-WHERE p.name = $1
-GROUP BY owner;
+-- name: stock
+-- The sums over all owners (NULL), the master owner, and the owners that lack most, $3 with it. Claimed campaigns are
+-- counted apart: they are in another table.
+WITH s AS MATERIALIZED (
+    SELECT x.*, least(x.usable, x.desired) AS served, (x.desired > 0 AND x.usable = 0)::integer AS empty,
+           (x.wanted AND (x.desired > 0 OR NOT x.returned) OR x.ready + x.imaging + x.seeding > 0)::integer AS owners,
+           (x.returned AND x.desired > 0)::integer AS of_returning
+    FROM campaign_pool.pool p, LATERAL campaign_pool.stock(p.id, $2) x WHERE p.name = $1
+)
+SELECT NULL AS owner, sum(owners)::integer AS owners, sum(of_returning)::integer AS returning,
+       sum(desired)::integer AS desired, sum(share)::integer AS share,
+       sum(ready)::integer AS ready, sum(stale)::integer AS stale, sum(usable)::integer AS usable,
+       sum(outdated)::integer AS outdated, sum(early)::integer AS early,
+       sum(imaging)::integer AS imaging, sum(seeding)::integer AS seeding, sum(retiring)::integer AS retiring,
+       sum(held)::integer AS held, sum(failed)::integer AS failed, sum(served)::integer AS served, sum(empty)::integer AS empty,
+       sum(lack)::integer AS lack, sum(spare)::integer AS spare, sum(surplus)::integer AS surplus,
+       min(oldest_ready_at) AS oldest_ready_at, min(oldest_current_at) AS oldest_current_at,
+       min(oldest_reserved_at) AS oldest_reserved_at
+FROM s HAVING count(*) > 0
+UNION ALL (
+    SELECT owner, owners, of_returning, desired, share, ready, stale, usable, outdated, early, imaging, seeding, retiring,
+           held, failed, served, empty, lack, spare, surplus, oldest_ready_at, oldest_current_at, oldest_reserved_at
+    FROM s WHERE owners > 0 ORDER BY owner <> '', least(usable - desired, 0), owner LIMIT $3
+);
 
 -- name: runs
--- The latest runs, and for each how many of its campaigns are reserved and not made.
-SELECT r.job, r.owner, r.number, r.count, r.generation, r.attempts, r.started_at, r.finished_at, r.outcome, r.reason,
-       r.message, r.campaigns, r.rows, r.statements, r.seconds,
-       (SELECT count(*) FROM campaign_pool.campaign c
-        WHERE c.pool_id = r.pool_id AND c.run = r.job AND c.state = 'seeding') AS reserved
+-- The latest runs, and for each that is open how many of its campaigns are reserved and not made.
+SELECT r.job, r.number, r.count, r.generation, r.attempts, r.started_at, r.finished_at, r.outcome, r.reason,
+       r.message, r.campaigns, r.rows, r.statements, r.seconds, r.made_at,
+       CASE WHEN r.outcome IS NULL THEN (
+           SELECT count(*) FROM campaign_pool.campaign c
+           WHERE c.pool_id = r.pool_id AND c.run = r.job AND (c.state = 'seeding') IS TRUE) ELSE 0 END AS reserved
 FROM campaign_pool.run r JOIN campaign_pool.pool p ON p.id = r.pool_id
 WHERE p.name = $1
 ORDER BY r.started_at DESC LIMIT $2;
 
--- name: numbers
--- The highest number of a run, by owner: `runs` has only the latest.
-SELECT r.owner, max(r.number) AS number
-FROM campaign_pool.run r JOIN campaign_pool.pool p ON p.id = r.pool_id
-WHERE p.name = $1
-GROUP BY r.owner;
+-- name: wake_seeders
+SELECT pg_notify('campaign_pool_seeders', $1);
 
 -- name: prunable
 -- Whether there is something for `prune` to do; $2: days of records, $3: seconds after which claims are counted, and
@@ -78,9 +82,9 @@ SELECT EXISTS (SELECT FROM campaign_pool.campaign c
                WHERE a.pool_id = p.id AND a.at >= p.counted_until AND a.at < now() - make_interval(secs => 2 * $3))
     OR EXISTS (SELECT FROM campaign_pool.run r
                WHERE r.pool_id = p.id AND r.started_at < now() - interval '7 days' AND r.finished_at < now() - interval '7 days'
-                 AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l
-                                  WHERE l.pool_id = p.id AND l.owner = r.owner))
-    OR EXISTS (SELECT FROM campaign_pool.image_set s
+                 AND r.number <= (SELECT max(l.number) - 100 FROM campaign_pool.run l WHERE l.pool_id = p.id))
+    OR p.has_images AND EXISTS (
+               SELECT FROM campaign_pool.image_set s
                WHERE s.pool_id = p.id AND NOT s.pruned AND campaign_pool.is_spent(s))
     OR EXISTS (SELECT FROM campaign_pool.unused_revisions(p.name))
 FROM campaign_pool.pool p WHERE p.name = $1;

@@ -1,7 +1,10 @@
 -- Queries of retiring, by name; `campaignpool.ledger.retiring` has a function for each.
 
 -- name: retire
-SELECT campaign_pool.retire($1, $2, $3, $4);
+SELECT campaign_pool.retire($1, $2);
+
+-- name: retire_surplus
+SELECT campaign_pool.retire_surplus($1, $2, $3);
 
 -- name: remove
 SELECT campaign_pool.remove($1, $2, $3);

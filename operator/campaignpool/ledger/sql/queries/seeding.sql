@@ -1,7 +1,10 @@
 -- Queries of seeding, by name; `campaignpool.ledger.seeding` has a function for each.
 
 -- name: reserve
-SELECT campaign_pool.reserve($1, $2, $3, $4, $5, $6);
+SELECT campaign_pool.reserve($1, $2, $3, $4, $5);
+
+-- name: reserve_more
+SELECT campaign_pool.reserve_more($1, $2, $3);
 
 -- name: rows_of_campaign
 SELECT r.rows FROM campaign_pool.pool p JOIN campaign_pool.revision r ON r.id = p.revision_id WHERE p.name = $1;
@@ -26,7 +29,7 @@ SELECT campaign_pool.sequence_behind($1::text::regclass, $2);
 SELECT campaign_pool.quarantine($1, $2, $3);
 
 -- name: finish_run
-SELECT campaign_pool.finish_run($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT campaign_pool.finish_run($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: acquire_connection_slot
 SELECT campaign_pool.acquire_connection_slot($1, $2);
