@@ -394,6 +394,9 @@ async def test_every_function_looks_names_up_in_a_path_of_its_own(operator: Conn
         if row["proname"] in {"claims_lock", "notifies", "apply_on_claim"}:
             assert not row["prosecdef"]
             continue  # two name nothing, and one is called by claims alone, which pin it: once is enough
+        if row["proname"] in {"is_usable", "is_expired", "is_stale", "is_outdated"}:
+            assert not row["text"]
+            continue  # parsed when they were created; a path would keep Postgres from putting them in place of a call
         assert row["path"], row["proname"]
         assert row["path"].startswith("pg_catalog, "), row["proname"]
         assert row["path"].endswith("pg_temp"), row["proname"]

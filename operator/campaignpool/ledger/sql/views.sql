@@ -11,14 +11,16 @@ CROSS JOIN LATERAL (
 ) o
 LEFT JOIN campaign_pool.target t ON t.pool_id = p.id AND t.owner = o.owner
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE state = 'ready'
-                            AND campaign_pool.is_usable(revision_id, p.revision_id, p.allow_stale)) AS ready,
-           count(*) FILTER (WHERE state = 'ready' AND campaign_pool.is_stale(x, p)) AS stale,
+    -- As `is_usable` and `is_stale` have it: who reads a view may not call functions of ours.
+    SELECT count(*) FILTER (WHERE state = 'ready' AND (revision_id = p.revision_id
+                                                       OR p.allow_stale AND revision_id < p.revision_id)) AS ready,
+           count(*) FILTER (WHERE state = 'ready' AND (revision_id IS DISTINCT FROM p.revision_id
+                                                       OR ready_at < now() - p.max_age)) AS stale,
            count(*) FILTER (WHERE state = 'seeding') AS seeding,
            count(*) FILTER (WHERE state = 'retiring') AS retiring,
            count(*) FILTER (WHERE state = 'failed') AS failed,
            min(ready_at) FILTER (WHERE state = 'ready') AS oldest_ready_at
-    FROM campaign_pool.campaign x WHERE pool_id = p.id AND owner = o.owner
+    FROM campaign_pool.campaign WHERE pool_id = p.id AND owner = o.owner
 ) c ON true
 WHERE p.deleted_at IS NULL;
 COMMENT ON VIEW campaign_pool.owners IS
