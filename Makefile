@@ -72,6 +72,10 @@ helm: $(HELMS) ## download the Helm versions for the tests
 test: bytecode kubectl helm ## run all tests that need no cluster: unit, conformance, integration
 	@$(RUN)python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# One line of a schedule, or random ones: make perturb ARGS='--seed 7 --seconds 600'
+perturb: setup ## break the operator on purpose (SCHEDULE='refill: sql 12 after; watch Job 3 drop')
+	@PYTHONPATH=. $(RUN)python -m tests.perturbation $(if $(SCHEDULE),'$(SCHEDULE)') $(ARGS)
+
 lint: setup ## ruff, mypy, import-linter, vocabulary
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && PYTHONPATH=operator:jobs/seeder $(RUN)lint-imports && $(RUN)python tools/vocabulary.py
 
@@ -108,7 +112,7 @@ e2e: setup ## test the chart on a real cluster: KUBECONFIG, or kind with Docker
 	@$(RUN)python -m pytest -m e2e tests/e2e $(ARGS)
 
 soak: bytecode ## run the resilience tests for half an hour: 100,000 claims, 500 schemas, more kills and lost connections
-	@CAMPAIGNPOOL_SOAK=1 CAMPAIGNPOOL_EXAMPLES=500 $(RUN)python -m pytest -m "soak or long" tests/integration -s $(ARGS)
+	@CAMPAIGNPOOL_SOAK=1 CAMPAIGNPOOL_EXAMPLES=500 $(RUN)python -m pytest -m "soak or long" tests/integration tests/perturbation -s $(ARGS)
 	@$(RUN)python -m pytest -n auto --all-conformance tests/conformance
 
 lock: $(UV) ## resolve the dependencies again, from PyPI only
@@ -117,4 +121,4 @@ lock: $(UV) ## resolve the dependencies again, from PyPI only
 clean: ## remove everything that was installed or started here
 	rm -rf .tools .venv .local
 
-.PHONY: help setup bytecode demo kubectl helm test lint generate bench images e2e soak lock clean
+.PHONY: help setup bytecode demo kubectl helm test perturb lint generate bench images e2e soak lock clean

@@ -29,8 +29,11 @@ class Emulator:
 
     Port 0 is a free one. The `backoff` before each retry of a Job is one second at most; a real cluster takes 10.
     `images` are patterns of those that can be pulled; by default all can, but for those of hosts in `.invalid`.
-    Without `runs_pods` it is an API server alone, to which a node can be added.
+    Without `runs_pods` it is an API server alone, to which a node can be added. `registry`, once it is started, has
+    all objects and their history.
     """
+
+    registry: Registry
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Emulator:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            registry = Registry(Store())
+            self.registry = registry = Registry(Store())
             Collector(registry)
             JobController(registry, backoff=self._backoff)
             RoleAggregator(registry)
