@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from campaignpool.api import blueprint
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.resource import CONFIRM_SHRINK, DRAIN, REFRESH, RELEASE, RETRY, RETRY_IMAGES
-from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.spec import CampaignPoolSpec, SecretKeyRef
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
 from campaignpool_operator.cluster.client import Cluster
@@ -102,16 +102,20 @@ def _with_nul(value: object, path: str) -> Iterator[str]:
 
 
 async def read_url(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> str:
-    """Return the database's URL.
+    """Return the database's URL. Raises SecretError."""
+    return await read_secret(cluster, pool.namespace, spec.database.secret_ref)
+
+
+async def read_secret(cluster: Cluster, namespace: str, reference: SecretKeyRef) -> str:
+    """Return the database's URL from a Secret.
 
     Raises:
         SecretError: The Secret or its key is missing, or it holds no text.
     """
-    reference = spec.database.secret_ref
-    secret = await cluster.secret(pool.namespace, reference.name)
+    secret = await cluster.secret(namespace, reference.name)
     if secret is None:
         raise SecretError(
-            f"there is no Secret {reference.name} in namespace {pool.namespace}: create it, with the database's URL "
+            f"there is no Secret {reference.name} in namespace {namespace}: create it, with the database's URL "
             f"under the key {reference.key}"
         )
     if reference.key not in secret:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import yaml
 
@@ -18,6 +19,7 @@ from campaignpool.api.resource import PLURAL
 from campaignpool.client import Client
 from campaignpool_local.imagekit.pictures import picture
 from chiwar.demo import rollout, sizing
+from chiwar.demo.dashboard import dashboard
 from chiwar.demo.kube import Kube, secret
 from chiwar.demo.output import Output, StepError
 from chiwar.demo.stage import NAMESPACE, Stage, operator, stage
@@ -61,12 +63,23 @@ async def run(output: Output, arguments: argparse.Namespace) -> None:
                 await _images(output, running, connection)
                 change = rollout.run(output, running, connection, NAME, str(chiwar.NEW_USER_ID))
                 await asyncio.wait_for(change, TIMEOUT)
-                output.step("All checks passed.")
-                if not arguments.once:
-                    _next_steps(output, running)
-                    await _until_interrupted()
+                async with dashboard(running.kubeconfig) as page:
+                    await _look(page)
+                    output.step("All checks passed.")
+                    if not arguments.once:
+                        _next_steps(output, running)
+                        output.say(f"The dashboard: {page}")
+                        await _until_interrupted()
         finally:
             await connection.close()
+
+
+async def _look(page: str) -> None:
+    """Check that the dashboard answers and shows the demo's pools."""
+    async with aiohttp.ClientSession() as session, session.get(f"{page}api/v1/pools") as answer:
+        shown = [pool["pool"] for pool in (await answer.json()).get("pools", ())]
+        if f"{NAMESPACE}/{NAME}" not in shown:
+            raise StepError(f"the dashboard shows {', '.join(shown) or 'no pool'}")
 
 
 async def _upload_template_images(running: Stage, connection: "asyncpg.Connection[asyncpg.Record]") -> None:

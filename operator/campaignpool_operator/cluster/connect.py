@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
@@ -41,24 +42,35 @@ class KubernetesTransport:
         await self._client.close()  # type: ignore[no-untyped-call] # it has no types
 
 
-async def connect() -> Cluster:
+async def connect(kubeconfig: Path | None = None) -> Cluster:
     """Connect with the pod's service account, or outside of a pod with the kubeconfig.
+
+    Args:
+        kubeconfig: Use this one, wherever the process runs.
 
     Raises:
         ConfigurationError: There is neither.
     """
     configuration = Configuration()
+    if kubeconfig is None and _has_service_account(configuration):
+        return Cluster(KubernetesTransport(ApiClient(configuration)))
+    path = str(kubeconfig or os.environ.get("KUBECONFIG") or _KUBECONFIG)
+    try:
+        await config.load_kube_config(  # type: ignore[no-untyped-call] # it has no types
+            path, client_configuration=configuration, persist_config=False
+        )
+    except config.ConfigException as error:
+        raise ConfigurationError(
+            "there is neither a service account nor a kubeconfig: run in a cluster, or set KUBECONFIG",
+            reason="ClusterUnknown",
+        ) from error
+    return Cluster(KubernetesTransport(ApiClient(configuration)))
+
+
+def _has_service_account(configuration: Configuration) -> bool:
+    """Load the pod's service account; return whether there is one."""
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # no types
     except config.ConfigException:
-        path = os.environ.get("KUBECONFIG") or _KUBECONFIG
-        try:
-            await config.load_kube_config(  # type: ignore[no-untyped-call] # it has no types
-                path, client_configuration=configuration, persist_config=False
-            )
-        except config.ConfigException as error:
-            raise ConfigurationError(
-                "there is neither a service account nor a kubeconfig: run in a cluster, or set KUBECONFIG",
-                reason="ClusterUnknown",
-            ) from error
-    return Cluster(KubernetesTransport(ApiClient(configuration)))
+        return False
+    return True

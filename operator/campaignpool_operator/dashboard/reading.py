@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from campaignpool.errors import CampaignPoolError
+from pydantic import ValidationError
+
+from campaignpool.api.spec import SecretKeyRef
+from campaignpool.errors import CampaignPoolError, ConfigurationError
 from campaignpool.ledger import overview, pools, trends
 from campaignpool.ledger.database import CONNECTION_FAULTS, Connection, close, connect, translated
 from campaignpool.ledger.overview import Claim
@@ -19,7 +22,7 @@ from campaignpool.ledger.trends import Hour
 from campaignpool_operator.cluster.client import Cluster, Json
 from campaignpool_operator.dashboard import workloads
 from campaignpool_operator.dashboard.view import LedgerFacts
-from campaignpool_operator.resource import parse_spec, read_pool, read_url
+from campaignpool_operator.resource import read_secret
 
 POOL_SECONDS = 1.0
 LIST_SECONDS = 2.0
@@ -273,11 +276,17 @@ class Reader:
 
     async def _url(self, resource: Json) -> str:
         """Return the URL of a pool's database, from the Secret that it names. Raises CampaignPoolError."""
-        pool = read_pool(resource)
-        spec = parse_spec(pool)
-        reference = spec.database.secret_ref
-        key = ("url", pool.namespace, reference.name, reference.key)
-        return await self._shared.get(key, _URL_SECONDS, lambda: read_url(self._cluster, pool, spec))
+        # Not the whole spec: a blueprint takes milliseconds to be read, and there may be a hundred.
+        given = ((resource.get("spec") or {}).get("database") or {}).get("secretRef") or {}
+        try:
+            reference = SecretKeyRef.model_validate(given)
+        except ValidationError as error:
+            raise ConfigurationError(
+                "spec.database.secretRef is invalid: correct it", reason="SpecInvalid"
+            ) from error
+        namespace = resource["metadata"]["namespace"]
+        key = ("url", namespace, reference.name, reference.key)
+        return await self._shared.get(key, _URL_SECONDS, lambda: read_secret(self._cluster, namespace, reference))
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

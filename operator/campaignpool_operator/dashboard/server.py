@@ -161,4 +161,6 @@ def _headed(response: web.StreamResponse) -> web.StreamResponse:
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:
     text = model.model_dump_json(by_alias=True, exclude_none=True)
-    return web.Response(text=text, status=status, content_type="application/json")
+    response = web.Response(text=text, status=status, content_type="application/json")
+    response.enable_compression()
+    return response

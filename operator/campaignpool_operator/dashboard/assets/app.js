@@ -6,7 +6,7 @@ import { ROOT, call, get, listen } from "./wire.js";
 import { MARKS, answer, clock, count, duration, share, when } from "./words.js";
 
 const GROUPS = [
-  ["NeedYou", "Need you", "soonest trouble first"], ["AtWork", "At work", "nothing to do for you"],
+  ["NeedYou", "Need you", "soonest trouble first"], ["AtWork", "Active", "nothing to do for you"],
   ["Paused", "Paused on purpose", ""], ["Fine", "Fine", ""],
 ];
 const SILENT = 10_000, TRENDS = 20_000;
