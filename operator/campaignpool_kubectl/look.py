@@ -10,7 +10,7 @@ import yaml
 from campaignpool.cli.common import DONE, Subcommands, print_lines
 from campaignpool_kubectl import show
 from campaignpool_kubectl.options import command, of_kubectl, paint, pool_name
-from campaignpool_operator.dashboard.models import View
+from campaignpool_operator.dashboard.work_models import View
 
 WATCH_SECONDS = 2.0
 _CLEAR = "\x1b[H\x1b[J"

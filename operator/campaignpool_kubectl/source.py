@@ -10,9 +10,10 @@ from campaignpool_kubectl.options import not_found
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard import view, workloads
 from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends, View
+from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.openapi import PREFIX
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
+from campaignpool_operator.dashboard.work_models import View
 
 SERVICES = "campaignpool.dev/dashboard=true"
 """Label of the Services of operators that serve the API."""

@@ -1,20 +1,11 @@
 """What the API answers, as models; the OpenAPI document is made from them."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from campaignpool.api.model import Model
 from campaignpool.api.status import ImagesStatus, LastSeed, OwnerStatus, SizingStatus
-
-Time: TypeAlias = str
-"""A time as RFC 3339 writes it, in UTC."""
-
-
-class View(Model):
-    """What the API answers; fields that a later release added are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
+from campaignpool_operator.dashboard.work_models import EventView, JobView, RunView, Time, View
 
 
 class VerdictView(View):
@@ -53,124 +44,6 @@ class ConditionView(View):
     """What the reason means."""
     remedy: str | None = None
     """What a person does about it; absent where nothing is to be done."""
-
-
-class EventView(View):
-    """A Kubernetes Event."""
-
-    type: str
-    """Normal or Warning."""
-    reason: str
-    """Why, for machines."""
-    message: str
-    """What happened."""
-    count: int
-    """How often."""
-    at: Time
-    """When it happened last."""
-
-
-class ContainerView(View):
-    """A container of a pod."""
-
-    name: str
-    """Its name; `seeder` is ours."""
-    image: str | None = None
-    """Its image."""
-    state: str
-    """waiting, running or terminated."""
-    reason: str | None = None
-    """Why it waits or ended."""
-    message: str | None = None
-    """What the kubelet says of it."""
-    exit_code: int | None = None
-    """With which it ended."""
-    restarts: int = 0
-    """How often it was started again."""
-
-
-class PodView(View):
-    """A pod of a Job."""
-
-    name: str
-    """Its name."""
-    phase: str
-    """Pending, Running, Succeeded, Failed or Unknown."""
-    node: str | None = None
-    """Where it runs."""
-    reason: str | None = None
-    """Why it is in this phase."""
-    message: str | None = None
-    """The same for people; of a pod that no node takes, the scheduler's."""
-    created_at: Time
-    """When it was created."""
-    containers: list[ContainerView] = Field(default_factory=list)
-    """Its containers."""
-    events: list[EventView] = Field(default_factory=list)
-    """Warnings about a pod that does not start."""
-
-
-class Obstacle(View):
-    """What keeps a Job from running, or why it failed."""
-
-    reason: str
-    """As the troubleshooting page lists it."""
-    message: str
-    """A sentence that says what to change."""
-
-
-class JobView(View):
-    """A Job of a pool."""
-
-    name: str
-    """Its name."""
-    component: str
-    """seeder or images."""
-    count: int
-    """How many campaigns it was asked for."""
-    state: str
-    """Active, Suspended, Succeeded or Failed."""
-    created_at: Time
-    """When it was created."""
-    finished_at: Time | None = None
-    """When it ended."""
-    reason: str | None = None
-    """Why it failed, as Kubernetes says it."""
-    message: str | None = None
-    """The same for people."""
-    obstacle: Obstacle | None = None
-    """What keeps it from running."""
-    pods: list[PodView] = Field(default_factory=list)
-    """Its pods."""
-    events: list[EventView] = Field(default_factory=list)
-    """Warnings about a Job without a pod."""
-
-
-class RunView(View):
-    """A seeding run in the ledger, which outlives its Job."""
-
-    job: str
-    """Name of its Job."""
-    count: int
-    """How many campaigns it was asked for."""
-    attempts: int
-    """Pods that began it."""
-    started_at: Time
-    """When it began."""
-    finished_at: Time | None = None
-    """When it ended."""
-    outcome: str | None = None
-    """Succeeded or Failed; absent while it is open."""
-    reason: str | None = None
-    """Why it failed."""
-    message: str | None = None
-    """What refused it: table, row, constraint, SQLSTATE."""
-    campaigns: int
-    """Made so far."""
-    rows: int
-    """Inserted so far."""
-    seconds: float
-    """Spent cloning."""
 
 
 class ClaimsView(View):

@@ -8,16 +8,8 @@ from typing import Literal, TypeAlias
 
 from campaignpool.api import reasons
 from campaignpool.api.status import CampaignPoolStatus, Condition, OwnerStatus
-from campaignpool_operator.dashboard.models import (
-    ConditionView,
-    ContainerView,
-    EventView,
-    JobView,
-    Node,
-    PodView,
-    PoolView,
-    RunView,
-)
+from campaignpool_operator.dashboard.models import ConditionView, Node, PoolView
+from campaignpool_operator.dashboard.work_models import ContainerView, EventView, JobView, PodView, RunView
 
 State: TypeAlias = Literal["ok", "work", "wrong"]
 

@@ -17,18 +17,16 @@ from campaignpool_operator.dashboard.models import (
     ClaimsView,
     ClaimView,
     DayView,
-    EventView,
-    JobView,
     LedgerView,
     PoolSummary,
     PoolView,
-    RunView,
     StatusView,
     TrendHour,
     VerdictView,
 )
 from campaignpool_operator.dashboard.problem import described, problem
 from campaignpool_operator.dashboard.verdict import Verdict, verdict
+from campaignpool_operator.dashboard.work_models import EventView, JobView, RunView
 
 _DAY = 24
 _GROUPS = ("NeedYou", "AtWork", "Paused", "Fine")
