@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 import pytest
@@ -34,6 +36,9 @@ RULES = [
 REACH = [{"apiGroups": [""], "resources": ["services", "services/proxy"], "verbs": ["get", "list"]}]
 
 
+Run: TypeAlias = Callable[..., tuple[int, str]]
+
+
 @pytest.fixture
 def cluster() -> Iterator[Emulator]:
     with emulator_thread(backoff=0.2) as emulator:
@@ -57,7 +62,7 @@ def account(cluster: Emulator, kube: Kube, name: str, rules: list[dict[str, list
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     if not KUBECTL.exists():
         pytest.skip("there is no kubectl: make kubectl fetches it")
     monkeypatch.setenv("PATH", str(KUBECTL.parent), prepend=":")
@@ -84,13 +89,18 @@ def dashboard(user: str) -> Iterator[str]:
         process.communicate(timeout=20)
 
 
-def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
-    cluster: Emulator,
-    run: Callable[..., tuple[int, str]],
-    new_database: NewDatabase,
-    chiwar_template: str,
-    tmp_path: Path,
-) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """A pool of which one campaign was claimed; ann may change it and reach the operator's API, ben only looks."""
+
+    game: Game
+    ann: str
+    ben: str
+    claimed: str
+
+
+@pytest.fixture
+def setting(cluster: Emulator, new_database: NewDatabase, chiwar_template: str, tmp_path: Path) -> Iterator[Setting]:
     kube = Kube(cluster.kubeconfig(tmp_path / "admin"))
     kube.install(crd())
     game = Game(kube, new_database(chiwar_template))
@@ -104,62 +114,72 @@ def test_a_person_looks_at_pools_and_acts_on_them_without_a_database_password(
         game.put_secret()
         game.create()
         filled(game)
-        claimed = game.claim(game.users()[0])["campaign_id"]
-
-        # With a right to the operator's API there are figures of the database, without it what the cluster knows.
-        code, text = run("status", game.key, ann, "-o", "json")
-        assert code == 0, text
-        shown = json.loads(text)
-        assert shown["ledger"] == {"known": True}, shown["ledger"]
-        assert (shown["day"]["claims"], shown["hidden"]) == (1, [])
-        assert "hit rate 100 %" in run("status", "chiwar", "-n", game.namespace, ann)[1]
-        assert game.key in run("status", "-A", ann)[1]
-        code, text = run("status", game.key, ben)
-        assert code == 0, text
-        assert "DATABASE    not read" in text
-        assert "you may not list" in text
-        assert claimed in run("claims", game.key, ann)[1]
-        assert run("explain", game.key, ann)[1].startswith("- ") or "~" in run("explain", game.key, ann)[1]
-
-        code, text = run("pause", game.key, ann, "--dry-run")
-        assert (code, '"paused": true' in text) == (0, True), text
-        assert game.pool()["spec"].get("paused", False) is False
-        for words in (("pause",), ("drain",), ("resume",), ("refresh",), ("release", claimed), ("resize", "1")):
-            code, text = run(words[0], game.key, *words[1:], ann, "--wait", "--timeout=30s")
-            assert (code, text) == (0, f"{game.key}: {words[0]} is done\n")
-        assert game.count_events("Normal", "Drained") == 1
-        assert game.count_events("Normal", "Released") == 1
-        eventually(
-            lambda: game.states() == {"ready": 1}, "the pool is filled again, and the claimed campaign is gone"
-        )
-        assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
-
-        assert "revision 1 is in service" in run("rollout", "status", game.key, ann)[1]
-        assert run("rollout", "pin", game.key, "1", ann, "--wait")[0] == 0
-        assert game.pool()["spec"]["template"]["revision"] == 1
-        assert run("rollout", "unpin", game.key, ann, "--wait")[0] == 0
-        assert "revision" not in game.pool()["spec"]["template"]
-        assert "no earlier revision is kept" in run("rollout", "undo", game.key, ann)[1]
-
-        # The dashboard of this machine has ann's rights, and ben's.
-        for user, may_change in ((ann, True), (ben, False)):
-            with dashboard(user) as base:
-                page = httpx.get(base)
-                assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-                shown = httpx.get(f"{base}api/v1/pools/{game.key}").json()
-                assert (shown["mayChange"], shown["ledger"]["known"]) == (may_change, may_change)
-                assert httpx.get(base, headers={"Host": "elsewhere.example"}).status_code == 403
-                assert httpx.get(base.rsplit("/", 2)[0] + "/api/v1/pools").status_code == 404
-                changes = {"X-CSRF-Token": page.cookies["campaignpool-csrf"]}
-                asked = f"{base}actions/{game.key}/refresh"
-                answer = httpx.post(asked, json={}, headers=changes, cookies=dict(page.cookies))
-                assert answer.status_code == (200 if may_change else 403), answer.text
-
-        code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")
-        assert code == 0, text
-        assert game.count_events("Warning", "ReleaseRefused") == 1
-        code, text = run("pause", game.key, ben)
-        assert code == 1
-        assert "cannot patch" in text
-        assert run("status", f"{game.namespace}/none", ann)[0] == 2
+        yield Setting(game, ann, ben, game.claim(game.users()[0])["campaign_id"])
+        assert "Traceback" not in operator.log, operator.log
     kube.close()
+
+
+def test_a_person_looks_at_a_pool_and_changes_it_without_a_database_password(setting: Setting, run: Run) -> None:
+    game, ann, ben = setting.game, setting.ann, setting.ben
+    # With a right to the operator's API there are figures of the database, without it what the cluster knows.
+    code, text = run("status", game.key, ann, "-o", "json")
+    assert code == 0, text
+    shown = json.loads(text)
+    assert shown["ledger"] == {"known": True}, shown["ledger"]
+    assert (shown["day"]["claims"], shown["hidden"]) == (1, [])
+    code, text = run("status", game.key, ben)
+    assert code == 0, text
+    assert "DATABASE    not read" in text
+    assert "you may not list" in text
+
+    code, text = run("pause", game.key, ben)
+    assert (code, "cannot patch" in text) == (1, True), text
+    code, text = run("pause", game.key, ann, "--dry-run")
+    assert (code, '"paused": true' in text) == (0, True), text
+    assert game.pool()["spec"].get("paused", False) is False
+    code, text = run("drain", game.key, ann, "--wait", "--timeout=30s")
+    assert (code, text) == (0, f"{game.key}: drain is done\n")
+    assert game.count_events("Normal", "Drained") == 1
+    eventually(lambda: game.states() == {"ready": 2, "claimed": 1}, "the pool is filled again")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_every_command_of_the_plugin_does_what_it_says(setting: Setting, run: Run) -> None:
+    game, ann, ben = setting.game, setting.ann, setting.ben
+    assert "hit rate 100 %" in run("status", "chiwar", "-n", game.namespace, ann)[1]
+    assert game.key in run("status", "-A", ann)[1]
+    assert run("status", f"{game.namespace}/none", ann)[0] == 2
+    assert setting.claimed in run("claims", game.key, ann)[1]
+    assert f"{game.key} wants 2 campaigns" in run("explain", game.key, ann)[1]
+    actions = (("pause",), ("drain",), ("resume",), ("refresh",), ("release", setting.claimed), ("resize", "1"))
+    for name, *value in actions:
+        code, text = run(name, game.key, *value, ann, "--wait", "--timeout=30s")
+        assert (code, text) == (0, f"{game.key}: {name} is done\n")
+    assert game.count_events("Normal", "Released") == 1
+    eventually(lambda: game.states() == {"ready": 1}, "the pool is filled again, and the claimed campaign is gone")
+    assert "campaignpool.dev/paused-by" not in game.pool()["metadata"].get("annotations", {})
+    code, text = run("release", game.key, "0195f2a1-7c5e-7000-8000-00000000c0de", ann, "--wait")
+    assert code == 0, text
+    assert game.count_events("Warning", "ReleaseRefused") == 1
+
+    assert "revision 1 is in service" in run("rollout", "status", game.key, ann)[1]
+    assert run("rollout", "pin", game.key, "1", ann, "--wait")[0] == 0
+    assert game.pool()["spec"]["template"]["revision"] == 1
+    assert run("rollout", "unpin", game.key, ann, "--wait")[0] == 0
+    assert "revision" not in game.pool()["spec"]["template"]
+    assert "no earlier revision is kept" in run("rollout", "undo", game.key, ann)[1]
+
+    # The dashboard of this machine has ann's rights, and ben's.
+    for user, may_change in ((ann, True), (ben, False)):
+        with dashboard(user) as base:
+            page = httpx.get(base)
+            assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+            shown = httpx.get(f"{base}api/v1/pools/{game.key}").json()
+            assert (shown["mayChange"], shown["ledger"]["known"]) == (may_change, may_change)
+            assert httpx.get(base, headers={"Host": "elsewhere.example"}).status_code == 403
+            assert httpx.get(base.rsplit("/", 2)[0] + "/api/v1/pools").status_code == 404
+            changes = {"X-CSRF-Token": page.cookies["campaignpool-csrf"]}
+            asked = f"{base}actions/{game.key}/refresh"
+            answer = httpx.post(asked, json={}, headers=changes, cookies=dict(page.cookies))
+            assert answer.status_code == (200 if may_change else 403), answer.text

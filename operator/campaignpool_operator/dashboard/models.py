@@ -73,6 +73,25 @@ class ClaimsView(View):
     """How many of those from the pool are in each bucket, and beyond."""
 
 
+class ClaimView(View):
+    """The record of a claim, without its claimant."""
+
+    campaign: str
+    """Key of the campaign's row, which `release` takes."""
+    owner: str
+    """From whose pool; empty: the master pool."""
+    source: str
+    """owner, master or clone."""
+    at: Time
+    """When."""
+    seconds: float
+    """How long it took in the database."""
+    releasable_until: Time
+    """Until when it can be released."""
+    released_at: Time | None = None
+    """When it was released."""
+
+
 class DayView(View):
     """The claims of the last 24 hours."""
 
@@ -178,6 +197,8 @@ class PoolView(PoolSummary):
     """Whether the database was read, from which claims, runs and the day come."""
     claims: ClaimsView | None = None
     """Of the last hour."""
+    newest: list[ClaimView] | None = None
+    """The newest claims."""
     runs: list[RunView] | None = None
     """The latest seeding runs, the latest first."""
     jobs: list[JobView] | None = None
@@ -248,25 +269,6 @@ class Trends(View):
     """The hours, in their order."""
 
 
-class ClaimView(View):
-    """The record of a claim, without its claimant."""
-
-    campaign: str
-    """Key of the campaign's row, which `release` takes."""
-    owner: str
-    """From whose pool; empty: the master pool."""
-    source: str
-    """owner, master or clone."""
-    at: Time
-    """When."""
-    seconds: float
-    """How long it took in the database."""
-    releasable_until: Time
-    """Until when it can be released."""
-    released_at: Time | None = None
-    """When it was released."""
-
-
 class Claims(View):
     """The newest claims of a pool."""
 
@@ -281,10 +283,8 @@ class Live(View):
 
     pool: PoolView
     """The pool."""
-    newest: list[ClaimView] | None = None
-    """Its newest claims; absent where the database could not be read."""
     explanation: Node | None = None
-    """Why it is so, where something is wrong."""
+    """Its state and the causes, where something is wrong."""
 
 
 class Me(View):

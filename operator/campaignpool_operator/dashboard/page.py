@@ -32,8 +32,6 @@ CONTENT_SECURITY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
-CLAIMS_SHOWN = 8
-
 _SESSION_SECONDS = 8 * 3600
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 _LONGEST_TOKEN = 20_000
@@ -166,10 +164,7 @@ class Page:
 
     async def _live(self, viewer: Viewer, namespace: str, name: str) -> Live:
         pool = await self._backend.pool(viewer, namespace, name)
-        newest = None
-        with suppress(CampaignPoolError):
-            newest = (await self._backend.claims(viewer, namespace, name, CLAIMS_SHOWN)).claims
-        return Live(pool=pool, newest=newest, explanation=explain(pool) if pool.problem is not None else None)
+        return Live(pool=pool, explanation=explain(pool) if pool.problem is not None else None)
 
     async def live(self, request: web.Request, viewer: Viewer) -> web.Response:
         """Answer with a pool as its view shows it."""

@@ -32,6 +32,7 @@ TRENDS_SECONDS = 10.0
 _URL_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
 _RUNS_SHOWN = 20
+_CLAIMS_SHOWN = 8
 _AT_ONCE = 20
 _STATEMENT_SECONDS = 5
 
@@ -261,6 +262,7 @@ class Reader:
                 return LedgerFacts(
                     claims=await overview.claims(connection, key),
                     ten_minutes=(await overview.paces(connection, [key])).get(key),
+                    newest=await overview.newest(connection, key, _CLAIMS_SHOWN),
                     runs=await pools.latest_runs(connection, key, _RUNS_SHOWN),
                     day=await overview.days(connection, [key]),
                 )

@@ -40,6 +40,7 @@ class LedgerFacts:
     Attributes:
         claims: Of the last hour; None: it was not asked for.
         ten_minutes: Claims on the master pool in the last ten minutes; None: not known.
+        newest: The newest claims.
         runs: The latest, the latest first.
         day: The claims of the last 24 hours.
         message: Why nothing could be read; None: it was.
@@ -47,6 +48,7 @@ class LedgerFacts:
 
     claims: ClaimFigures | None = None
     ten_minutes: int | None = None
+    newest: Sequence[Claim] = ()
     runs: Sequence[Run] = ()
     day: Sequence[DayHour] = ()
     message: str | None = None
@@ -80,6 +82,7 @@ def pool_view(resource: Mapping[str, Any], ledger: LedgerFacts, cluster: Cluster
         rollout=raw_status.get("rollout"),
         ledger=LedgerView(known=readable, message=ledger.message),
         claims=claims_view(ledger.claims) if ledger.claims else None,
+        newest=[claim_view(claim) for claim in ledger.newest] if readable else None,
         runs=[run_view(run) for run in ledger.runs] if readable else None,
         jobs=None if cluster.jobs is None else [JobView.model_validate(job) for job in cluster.jobs],
         events=None if cluster.events is None else [EventView.model_validate(event) for event in cluster.events],

@@ -327,7 +327,7 @@ async function history() {
 
 async function showOne(live) {
   if (Date.now() - trendsAt > TRENDS) await history();
-  current = { ...live.pool, trends, newest: live.newest, explanation: live.explanation };
+  current = { ...live.pool, trends, explanation: live.explanation };
   announce([current]);
   state = () => (view ? sizing(current) : one(current));
   render();
