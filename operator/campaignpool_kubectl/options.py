@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from campaignpool.cli.common import FAULT, INTERRUPTED, UNREACHABLE, USAGE, Subcommands, described
@@ -44,8 +46,8 @@ def command(areas: Subcommands, name: str, summary: str, text: str, work: Work) 
 def run(work: Work, arguments: argparse.Namespace) -> int:
     """Run a command and return its exit code."""
     try:
-        return asyncio.run(work(arguments))
-    except KeyboardInterrupt:
+        return asyncio.run(_interruptible(work, arguments))
+    except (asyncio.CancelledError, KeyboardInterrupt):
         return INTERRUPTED
     except ConfigurationError as error:
         return _failed(error, USAGE)
@@ -53,6 +55,18 @@ def run(work: Work, arguments: argparse.Namespace) -> int:
         return _failed(error, FAULT if error.reason in ("Forbidden", "Invalid", "NotFound") else UNREACHABLE)
     except CampaignPoolError as error:
         return _failed(error, FAULT)
+
+
+async def _interruptible(work: Work, arguments: argparse.Namespace) -> int:
+    """Run a command that ends in order on Ctrl-C and on SIGTERM, also where a shell made it ignore Ctrl-C."""
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("a coroutine runs in a task")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Only the main thread may have handlers, and Windows has none.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work(arguments)
 
 
 def _failed(error: CampaignPoolError, code: int) -> int:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from campaignpool.api.crd import crd
+from campaignpool.cli.common import INTERRUPTED
 from campaignpool_kubectl.main import main
 from campaignpool_local.emulator import Emulator, emulator_thread
 from tests.integration.test_dashboard_api import address
@@ -84,9 +84,11 @@ def dashboard(user: str) -> Iterator[str]:
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
+        process.terminate()
+        assert process.wait(20) == INTERRUPTED
     finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.kill()
+        process.communicate()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """The text of the kubectl plugin, its completion, and the actions that it shares with the dashboard."""
 
 import argparse
+import asyncio
+import os
+import signal
 import subprocess
 from typing import Any
 
@@ -8,8 +11,9 @@ import pytest
 
 from campaignpool.api import actions
 from campaignpool.api.actions import ACTIONS, BY_NAME, Request
+from campaignpool.cli.common import INTERRUPTED
 from campaignpool.ledger.overview import ClaimFigures
-from campaignpool_kubectl import completion, main, show
+from campaignpool_kubectl import completion, main, options, show
 from campaignpool_kubectl.show import Paint
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.models import Node, PoolList, PoolView
@@ -114,6 +118,26 @@ def test_the_roll_out_is_shown_and_undone_to_the_revision_before() -> None:
     assert ready == "2 ready campaigns are of it, 1 of other revisions"
     assert kept == "kept: 4, 5, 6, 7"
     assert "no change is rolled out" in pinned
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_ends_in_order_when_it_is_interrupted(number: signal.Signals) -> None:
+    ended = []
+
+    async def work(_: argparse.Namespace) -> int:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    try:
+        assert options.run(work, argparse.Namespace()) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended == [True]
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
