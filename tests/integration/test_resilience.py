@@ -40,7 +40,7 @@ def url(server: EmbeddedPostgres) -> str:
     async def prepare(url: str) -> None:
         connection = await asyncpg.connect(url)
         await chiwar.load(connection, scale=0.3, campaigns=1)
-        await installed(connection, maxSize=1000)
+        await installed(connection, size=900, maxSize=1000, owners=[])
         await connection.close()
 
     url = server.create_database("game")
@@ -53,10 +53,12 @@ def request(url: str, job: str) -> SeedArgs:
         url=url,
         pool=POOL,
         job=job,
-        owner="",
         number=1,
         count=COUNT,
         generation=1,
+        job_size=COUNT,
+        linger_seconds=0,
+        work_seconds=300,
         batch_size=1,
         fallback="Bisect",
         max_connections=2,
