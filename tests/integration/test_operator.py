@@ -105,6 +105,17 @@ def test_a_claim_is_heard_and_replaced(game: Game) -> None:
     assert game.states() == {"ready": 3, "claimed": 1}
 
 
+def test_a_job_that_lingers_makes_up_for_claims(game: Game) -> None:
+    game.put_secret()
+    game.create(seeding={"lingerSeconds": 60})
+    filled(game)
+    for user in game.users()[:2]:
+        game.claim(user)
+        eventually(lambda: game.states()["ready"] == 2, "the claim is made up for")
+    (job,) = game.jobs()
+    assert not (job.get("status") or {}).get("completionTime"), "no other Job was needed"
+
+
 def test_a_connection_that_is_cut_is_opened_again(game: Game) -> None:
     game.put_secret()
     game.create()
