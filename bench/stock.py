@@ -55,7 +55,7 @@ FROM staging.claim((lpad(to_hex(:n::bigint), 16, '0') || :suffix::text)::uuid, {
 
 _REFILL = """\
 \\if (:i + :client_id * :shift) % :every = 0
-SELECT campaign_pool.reserve(:pool::text, :run::text || ' ' || :client_id::text || ' ' || :i::text, '', 1, :batch, 1);
+SELECT campaign_pool.reserve(:pool::text, :run::text || ' ' || :client_id::text || ' ' || :i::text, 1, :batch, 1);
 SELECT campaign_pool.seed(:pool::text, :run::text || ' ' || :client_id::text || ' ' || :i::text, :batch);
 \\endif
 """

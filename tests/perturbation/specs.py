@@ -50,7 +50,8 @@ def valid(chance: random.Random) -> Json:
     lifetime = spec.get("claims", {}).get("lifetime")
     if lifetime:  # the default must not exceed the maximum
         lifetime.update(default="1m", maximum="2h")
-    spec.get("seeding", {}).pop("image", None)
+    spec["seeding"] = {**spec.get("seeding", {}), "lingerSeconds": 0}  # at rest no Job is active
+    spec["seeding"].pop("image", None)
     spec["paused"] = chance.random() < 0.1
     return spec
 
@@ -74,6 +75,8 @@ def drawn(node: Json, name: str, chance: random.Random) -> Any:
             }
         case "string" if "[0-9]{1,6}h" in node.get("pattern", ""):
             return chance.choice(["1m", "90s", "1h30m"])
+        case "string" if "30)d" in node.get("pattern", ""):
+            return chance.choice(["1h", "30d"])
         case other:
             raise AssertionError(f"the sampler knows no values of {name}, a {other}: add one")
 

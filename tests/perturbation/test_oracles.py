@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from campaignpool.ledger import retiring
+from campaignpool.ledger import pools, retiring
 from campaignpool.ledger.database import Connection
 from campaignpool_local.store import Change, Store
 from campaignpool_operator import deletion, reconcile
@@ -60,12 +60,12 @@ def test_a_status_from_an_old_read(runner: Runner, monkeypatch: Patch) -> None:
 def test_a_retirement_that_takes_what_was_counted_before_the_lock(runner: Runner, monkeypatch: Patch) -> None:
     """Two operators take "two of four", and the pool is empty. It is filled again, so its end shows nothing."""
     runner.reference("shrink")
-    retire = retiring.retire
 
-    async def by_count(connection: Connection, pool: str, owner: str | None, **options: Any) -> int:
-        return await retire(connection, pool, owner, keep=0, most=options["keep"] or None)
+    async def by_count(connection: Connection, pool: str, keep: int = 0, **_: bool) -> int:
+        totals, _owners = await pools.counts(connection, pool, keep)
+        return await retiring.retire(connection, pool, totals.surplus)
 
-    monkeypatch.setattr(retiring, "retire", by_count)
+    monkeypatch.setattr(retiring, "retire_surplus", by_count)
     steps = range(1, 7)
     schedules = [parse(f"shrink: start 1 second; step {at} pause") for at in steps]
     assert "a retirement left" in str(first_refused(runner, *schedules))
@@ -174,11 +174,11 @@ def test_what_the_history_shows() -> None:
     for version in (pool("10", "True", 2), pool("11", "True", 2), pool("09", "False", 1)):
         store.put(world.POOLS, version)
     owner = {"uid": "u", "controller": True}
-    job = {"metadata": {"namespace": "game", "name": "small-master-1", "uid": "1", "ownerReferences": [owner]}}
+    job = {"metadata": {"namespace": "game", "name": "small-seed-1", "uid": "1", "ownerReferences": [owner]}}
     for number in range(2):
         store.history.append(Change(("batch", "jobs"), number, "ADDED", job, None))
     assert oracles.history(store) == [
-        "Job small-master-1 of u was created 2 times",
+        "Job small-seed-1 of u was created 2 times",
         "lastTransitionTime of Ready changed without its status",
         "observedGeneration went back",
         "lastTransitionTime of Ready went back",

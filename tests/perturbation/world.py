@@ -324,8 +324,9 @@ class World:
         return self.store.get(POOLS, NAMESPACE, NAME)
 
     async def create(self, **spec: object) -> None:
-        """Create the pool, small and without sizing, which looks at the demand again and again."""
-        await self.create_with(specs.base() | spec)
+        """Create the pool, small, with Jobs that do not linger, and without sizing: at rest nothing is active."""
+        seeding = {"lingerSeconds": 0, **dict(spec.pop("seeding", {}))}  # type: ignore[call-overload] # a mapping
+        await self.create_with(specs.base() | {"seeding": seeding} | spec)
 
     async def create_with(self, spec: Json) -> None:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": {"name": NAME}, "spec": spec}

@@ -27,7 +27,7 @@ from campaignpool_operator.rbac import Right
 APPLICATION = "campaignpool-operator"
 """The operator's name: of its connections in `pg_stat_activity`, as User-Agent and as field manager."""
 
-IDENTITY = (f"{GROUP}/owner-id", f"{GROUP}/number")
+IDENTITY = (f"{GROUP}/number",)
 """Annotations that say which Job of a pool a Job is."""
 
 Json: TypeAlias = dict[str, Any]
