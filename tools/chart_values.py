@@ -204,6 +204,13 @@ class Monitoring(Model):
     """The dashboards."""
 
 
+class Seeding(Model):
+    """The seeding Jobs of all pools."""
+
+    max_concurrent_total: int = Field(default=20, ge=1, le=1000)
+    """Most of them at once; pools that want more take turns."""
+
+
 class Values(Model):
     """All values of the chart."""
 
@@ -223,6 +230,8 @@ class Values(Model):
     """The operator's image."""
     image_pull_secrets: list[Json] = []
     """Pull secrets of the operator's pods and of its Jobs: `- name: registry`."""
+    seeding: Seeding = Seeding()
+    """The seeding Jobs of all pools."""
     seeder: Seeder = Seeder()
     """Defaults of all Jobs."""
     resync_seconds: int = Field(default=30, ge=1, le=3600)

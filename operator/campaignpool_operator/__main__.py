@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="networks from which these headers are accepted (default: this pod itself)",
     )
+    add("--max-jobs", metavar="N", help="seeding Jobs of all pools at once; pools take turns (default: 20)")
     add("--max-loops", metavar="N", help="pools looked at in the same moment (default: 64)")
     add("--json-logs", action="store_true", help="log one JSON object a line")
     add("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info; debug: kopf's log, too)")

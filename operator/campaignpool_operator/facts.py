@@ -180,6 +180,8 @@ class Observed:
         template: How the template stands to the revision in service; None: it was not compared.
         sizing: What sizing found, the size of `spec` among it; None: off, or it is not known yet.
         sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
+        free_jobs: Seeding Jobs that the pool may create beside those of all pools; None: no bound.
+        others_wait: Other pools wait until they may create a Job.
     """
 
     pool: Pool
@@ -203,6 +205,8 @@ class Observed:
     template: "TemplateFacts | None" = None
     sizing: Sizing | None = None
     sizing_fault: str = ""
+    free_jobs: int | None = None
+    others_wait: bool = False
 
     @property
     def keep(self) -> int:

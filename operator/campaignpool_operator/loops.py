@@ -42,7 +42,7 @@ class Loops:
         self._seen: dict[str, tuple[object, ...]] = {}
         self._listed_at: float | None = None
         self._listeners = Listeners(self.request)
-        self._reconciler = Reconciler(config, cluster, self._listeners, metrics)
+        self._reconciler = Reconciler(config, cluster, self._listeners, metrics, self.request)
         self._changed = changed
         metrics.connections = lambda: {**self._reconciler.connections(), "listening": self._listeners.connected}
         self._scheduler = Scheduler(

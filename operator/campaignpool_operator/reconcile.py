@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -42,6 +42,7 @@ from campaignpool_operator.status.conditions import find
 from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump, merge_patch
 from campaignpool_operator.trends import Trends
+from campaignpool_operator.turns import Turns
 
 TRANSIENT_SECONDS = (2.0, 60.0)
 CONFIGURATION_SECONDS = (5.0, 120.0)
@@ -65,9 +66,17 @@ class Reconciler:
         cluster: The Kubernetes API.
         listeners: What listens for notifications of ledgers.
         metrics: Where figures are counted.
+        request: Asks for the loop of another pool.
     """
 
-    def __init__(self, config: Config, cluster: Cluster, listeners: Listeners, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        cluster: Cluster,
+        listeners: Listeners,
+        metrics: Metrics,
+        request: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._config, self._cluster, self._listeners, self._metrics = config, cluster, listeners, metrics
         self._databases = Databases()
         self._sessions = Sessions(cluster, self._databases, listeners.want, config.resync_seconds)
@@ -75,6 +84,7 @@ class Reconciler:
         self._faults: dict[str, int] = {}
         self._audits: dict[str, float] = {}
         self._templates = Templates()
+        self._turns = Turns(config.max_jobs, request)
         self._trends = Trends()
 
     async def __call__(self, key: str) -> float | None:
@@ -132,6 +142,7 @@ class Reconciler:
         self._audits.pop(key, None)
         self._templates.forget(key)
         self._trends.forget(key)
+        self._turns.forget(key)
         return "gone", None
 
     async def _reconcile(self, pool: Pool) -> tuple[str, float]:
@@ -144,8 +155,10 @@ class Reconciler:
             last, image = self._metrics.activity(pool.key), self._config.seeder_image
             observed = await observe(session, self._cluster, image, self._templates, audits=audits, last=last)
             await self._trends.record(session, observed)
+            observed = self._turns.take(observed)
             todo = plan(observed)
             observed, todo = await self._apply(session, observed, todo)
+            self._turns.settle(observed, todo)
             self._sizers.measure(observed, todo)
         finally:
             await self._sessions.close(session)

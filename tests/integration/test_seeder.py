@@ -8,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -112,7 +113,10 @@ async def test_asked_to_stop_it_finishes_the_batch_and_leaves_the_rest(
     assert (await pools.observe(connection, POOL)).owners[""].ready == 20
 
 
-async def test_it_makes_what_is_lacking_again_while_it_lingers(connection: Connection, chiwar_url: str) -> None:
+@pytest.mark.parametrize("ends", ["the pod is stopped", "other pools wait for a Job"])
+async def test_it_makes_what_is_lacking_again_while_it_lingers(
+    connection: Connection, chiwar_url: str, ends: str
+) -> None:
     await stock.want(connection, POOL, 2)
     process = await start(chiwar_url, "--linger-seconds", "60", count=2)
     assert process.stdout
@@ -126,8 +130,13 @@ async def test_it_makes_what_is_lacking_again_while_it_lingers(connection: Conne
         elif batches == 2:
             await stock.want(connection, POOL, 1)
             await pools.wake_seeders(connection, POOL)
-        else:
+        elif ends == "the pod is stopped":
             process.send_signal(signal.SIGTERM)
+        else:
+            while process.returncode is None:
+                await pools.release_seeders(connection, POOL)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 0.1)
     assert await process.wait() == 0, "it has nothing left to make"
     (run_,) = (await pools.observe(connection, POOL)).runs
     assert (run_.outcome, run_.attempts, run_.campaigns) == ("Succeeded", 1, 4)

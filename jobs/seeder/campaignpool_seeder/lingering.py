@@ -34,15 +34,18 @@ async def lingering(
     if not request.linger_seconds:
         yield _none
         return
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    loop, changed, released = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
     def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-        if payload == request.pool:
+        if payload == f"{request.pool} end":
+            released.set()
+        if payload in (request.pool, f"{request.pool} end"):
             changed.set()
 
     async def more() -> int:
         until = min(end, loop.time() + request.linger_seconds)
-        while not stop.is_set():
+        released.clear()
+        while not (stop.is_set() or released.is_set()):
             changed.clear()
             with translated():
                 reserved = await seeding.reserve_more(connection, request.pool, request.job, request.job_size)

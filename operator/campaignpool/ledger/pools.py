@@ -269,6 +269,11 @@ async def wake_seeders(connection: Connection, pool: str) -> None:
     await connection.execute(_QUERY["wake_seeders"], pool)
 
 
+async def release_seeders(connection: Connection, pool: str) -> None:
+    """Notify the seeders that wait that they may end."""
+    await connection.execute(_QUERY["release_seeders"], pool)
+
+
 async def clock(connection: Connection) -> datetime:
     """Return the time by the database's clock."""
     now: datetime = await connection.fetchval(_QUERY["clock"])

@@ -15,7 +15,7 @@ MANY_ROWS = 100_000
 
 CHANNELS = ("campaign_pool", "campaign_pool_seeders")
 """Channels of the notifications that campaigns may be lacking: of changes, and of the operator's. The payload is the
-pool's name."""
+pool's name; with ` end` after it, seeders that wait are to end."""
 
 RUNS_SEEN = 50
 """How many of a pool's latest runs the operator looks at: enough to count consecutive failures."""

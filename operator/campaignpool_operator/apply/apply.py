@@ -30,6 +30,7 @@ from campaignpool_operator.plan.actions import (
     Prune,
     Quarantine,
     Release,
+    ReleaseSeeders,
     Remove,
     Retire,
     RetryImages,
@@ -91,6 +92,7 @@ class _Ledger:
         action: InstallRevision
         | UseRevision
         | WakeSeeders
+        | ReleaseSeeders
         | FinishRun
         | Retire
         | Quarantine
@@ -112,6 +114,8 @@ class _Ledger:
                 await seeding.finish_run(self._connection, self._pool, run, outcome, reason, message)
             case WakeSeeders():
                 await pools.wake_seeders(self._connection, self._pool)
+            case ReleaseSeeders():
+                await pools.release_seeders(self._connection, self._pool)
             case Retire(keep, early=early):
                 await retiring.retire_surplus(self._connection, self._pool, keep, early=early)
             case Quarantine(changed):

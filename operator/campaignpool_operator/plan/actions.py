@@ -47,6 +47,13 @@ class WakeSeeders:
 
 
 @dataclass(frozen=True)
+class ReleaseSeeders:
+    """Notify `count` seeders that wait for more to make that they may end: other pools wait for a Job."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class FinishRun:
     """End a run whose Job cannot end it any more: (job, number, count, generation)."""
 
@@ -143,6 +150,7 @@ Action: TypeAlias = (
     | UseRevision
     | CreateJob
     | WakeSeeders
+    | ReleaseSeeders
     | FinishRun
     | Retire
     | Quarantine

@@ -37,6 +37,7 @@ from campaignpool_operator.plan.actions import (
     Prune,
     Quarantine,
     Release,
+    ReleaseSeeders,
     Remove,
     Retire,
     UseRevision,
@@ -72,6 +73,8 @@ class Plan:
         in_flight: Campaigns that active Jobs will still make.
         suspended: Those of them that a suspended Job would make.
         lacking: Campaigns that owners lack and no Job makes yet.
+        waits: More Jobs would be created if those of other pools left room for them.
+        idle: Jobs that wait for more to make.
         capped: The targets together do not fit into `maxSize`.
         obstacle: Why an active Job does not run.
         next_check: Seconds until the next loop at the latest; 0: at once. None: whenever something happens.
@@ -83,6 +86,8 @@ class Plan:
     in_flight: int = 0
     suspended: int = 0
     lacking: int = 0
+    waits: bool = False
+    idle: int = 0
     capped: bool = False
     failures: Failures = field(default_factory=Failures)
     obstacle: Obstacle | None = None
@@ -122,6 +127,11 @@ class _State:
             return job.count
         # A failed run of an active Job is tried again by the Job's next pod, unless the Job is being deleted.
         return max(0, job.count - run.campaigns) if run.outcome == "Failed" and not job.deleting else 0
+
+    def is_idle(self, job: ManagedJob) -> bool:
+        """Return whether a Job waits for more to make."""
+        run = self.runs.get(job.name)
+        return run is not None and run.outcome is None and run.made_at is not None and not run.reserved
 
     def can_take(self, job: ManagedJob) -> int:
         """Return how many more campaigns a Job takes that has begun: it goes on while campaigns are lacking."""
@@ -181,10 +191,11 @@ def plan(observed: Observed) -> Plan:
     if rolling.action is not None:
         actions.append(rolling.action)
     seeds = not (spec.paused or failures.wait) and (observed.compiled is not None or _is_chosen(spec, ledger))
-    if seeds:
-        if taken:
-            actions.append(WakeSeeders(taken))
-        actions += _creations(state, lacking)
+    requests, queued = _seeding(state, taken, lacking) if seeds else ([], False)
+    actions += requests
+    idle = 0 if taken else sum(state.is_idle(job) and not job.deleting for job in working)
+    if idle and observed.others_wait:
+        actions.append(ReleaseSeeders(idle))
     surplus: list[Action] = [] if spec.paused else list(_surplus(state, moved))
     if seeds and not surplus and not failures.count and _is_full(state) and lacking and ledger.totals.outdated:
         surplus = list(_early(state))
@@ -205,7 +216,7 @@ def plan(observed: Observed) -> Plan:
     waits += [observed.template.next_in] if observed.template is not None else []
     waits.append(_expiry(observed, spec, ledger))
     next_check = min((wait for wait in waits if wait is not None), default=None)
-    return replace(result, actions=tuple(actions), next_check=next_check, rollout=rolling)
+    return replace(result, actions=tuple(actions), next_check=next_check, rollout=rolling, waits=queued, idle=idle)
 
 
 def _asked(observed: Observed) -> Iterator[Drain | Release]:
@@ -262,6 +273,13 @@ def _room(state: _State) -> int:
     unclaimed = totals.seeding + totals.whole + totals.retiring + sum(state.to_reserve(job) for job in state.active)
     # What cannot be deleted takes no room, up to maxSize, as in `reserve` of the ledger.
     return max_size - unclaimed + min(sum(state.ledger.held.values()), max_size)
+
+
+def _seeding(state: _State, taken: int, lacking: int) -> tuple[list[Action], bool]:
+    """Return what asks for campaigns, and whether the Jobs of other pools leave no room for all of it."""
+    wanted, free = list(_creations(state, lacking)), state.observed.free_jobs
+    actions: list[Action] = [WakeSeeders(taken)] if taken else []
+    return [*actions, *wanted[:free]], free is not None and len(wanted) > free
 
 
 def _creations(state: _State, lacking: int) -> Iterator[CreateJob]:

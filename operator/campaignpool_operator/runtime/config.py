@@ -72,6 +72,8 @@ class Config(BaseSettings):
     """Namespace of the Lease; by default the pod's own."""
     max_loops: int = Field(default=64, ge=1, le=1000)
     """Most pools that are reconciled at the same time; bounds memory and database connections."""
+    max_jobs: int = Field(default=20, ge=1, le=1000)
+    """Most seeding Jobs of all pools together; pools that want more take turns."""
 
     sizing_speed: float = Field(default=1.0, ge=1, le=10000)
     """How many seconds of demand sizing takes a second for: above 1 only in a demonstration, where a day of demand

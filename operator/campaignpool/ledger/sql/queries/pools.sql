@@ -71,6 +71,9 @@ ORDER BY r.started_at DESC LIMIT $2;
 -- name: wake_seeders
 SELECT pg_notify('campaign_pool_seeders', $1);
 
+-- name: release_seeders
+SELECT pg_notify('campaign_pool_seeders', $1 || ' end');
+
 -- name: prunable
 -- Whether there is something for `prune` to do; $2: days of records, $3: seconds after which claims are counted, and
 -- twice as long before they are worth a pruning.
