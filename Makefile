@@ -31,7 +31,7 @@ setup: .venv/.ready ## install everything into this folder
 	@touch $@
 
 bytecode: .venv/.bytecode
-	@$(RUN)python -m compileall -q operator jobs examples
+	@$(RUN)python -m compileall -q operator jobs examples/chiwar
 
 demo: bytecode ## run the demo on a local cluster (ARGS=--once: exit after the last step)
 	@$(RUN)python -m chiwar.demo $(ARGS)

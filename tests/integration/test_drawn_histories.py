@@ -44,4 +44,4 @@ async def lives(server: Server, steps: list[tuple[str, int]]) -> None:
 @example(steps=[("seed", 2), ("claim", 0), *((step, n) for n, step in enumerate(STEPS)), ("claim", 0), ("delete", 1)])
 @given(steps=histories)
 def test_campaigns_are_what_was_frozen(server: Server, steps: list[tuple[str, int]]) -> None:
-    server.runner.run(lives(server, steps))
+    server.run(lives(server, steps))

@@ -28,7 +28,7 @@ from tests.support.synchronous import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "50"))
 """The number of schemas: by default few and always the same ones; `make soak` tries 500."""
 
 POOL = "any/schema"
@@ -139,4 +139,4 @@ async def check_clones(connection: Connection, schema: Schema) -> None:
 @pytest.mark.timeout(3600)
 @given(schema=schemas())
 def test_clone_equals_template(server: Server, schema: Schema) -> None:
-    server.runner.run(check_schema(server.connection, schema))
+    server.run(check_schema(server.connection, schema))

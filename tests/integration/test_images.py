@@ -366,7 +366,8 @@ async def test_ten_jobs_share_one_bucket(world: World) -> None:
     sessions = [await asyncpg.connect(world.url) for _ in range(10)]
 
     async def take(session: "asyncpg.Connection[asyncpg.Record]") -> list[float]:
-        query = "SELECT extract(epoch FROM clock_timestamp())::float8 + campaign_pool.take_token('a', 50, 20)"
+        # The clock is read once the token is taken: to take it, a session may have to wait for the others.
+        query = "SELECT campaign_pool.take_token('a', 50, 20) + extract(epoch FROM clock_timestamp())::float8"
         return [await session.fetchval(query) for _ in range(12)]
 
     due = sorted(chain.from_iterable(await asyncio.gather(*(take(session) for session in sessions))))

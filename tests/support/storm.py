@@ -271,16 +271,14 @@ class Storm:
 
     async def _operate(self) -> None:
         version, wanted = 1, self._random_spec(1)
+        often = ["retire"] * 4 + ["shrink"] * 2 + ["remove"] * 12
+        operations = ["roll", "refuse", "go back", "age", "change", "delete", *often]
+        first = ["retire", "remove"]  # a short storm may not draw them
         async with self._connected() as connection:
             await small.put(connection, wanted)
             while not self.over:
                 await asyncio.sleep(self._rng.uniform(POLL_SECONDS, 10 * POLL_SECONDS))
-                operation = self._rng.choice(
-                    ["retire"] * 4
-                    + ["shrink"] * 2
-                    + ["remove"] * 12
-                    + ["roll", "refuse", "go back", "age", "change", "delete"]
-                )
+                operation = first.pop(0) if first else self._rng.choice(operations)
                 self.counts[operation] += 1
                 if operation in ("roll", "change"):
                     version += operation == "roll"

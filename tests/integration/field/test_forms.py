@@ -31,6 +31,25 @@ FORMS = {
         "- {name: events}\n- {name: echoes}",
         "SELECT count(*) = 2 FROM events e JOIN echoes USING (day) WHERE world_id = $1 AND event_id = e.id",
     ),
+    "a key of the campaign and a number from a sequence that no table owns": (
+        """
+        CREATE SEQUENCE numbers START 7;
+        CREATE TABLE rooms (
+            world_id uuid NOT NULL REFERENCES worlds, id bigint DEFAULT nextval('numbers'),
+            beside_world uuid, beside bigint,
+            PRIMARY KEY (world_id, id), FOREIGN KEY (beside_world, beside) REFERENCES rooms);
+        CREATE TABLE doors (id serial PRIMARY KEY, world_id uuid, room_id bigint,
+            FOREIGN KEY (world_id, room_id) REFERENCES rooms);
+        INSERT INTO rooms (world_id) SELECT id FROM worlds;
+        UPDATE rooms SET beside_world = world_id, beside = id;
+        INSERT INTO doors (world_id, room_id) SELECT world_id, id FROM rooms;
+        """,
+        "- {name: rooms}\n- {name: doors}",
+        """
+        SELECT count(*) = 1 FROM rooms r JOIN doors d ON d.world_id = r.world_id AND d.room_id = r.id
+        WHERE r.world_id = $1 AND (r.beside_world, r.beside) = (r.world_id, r.id)
+        """,
+    ),
     "a discriminator that is generated": (
         """
         CREATE TABLE items (id uuid DEFAULT gen_random_uuid(), kind text, world_id uuid NOT NULL REFERENCES worlds,

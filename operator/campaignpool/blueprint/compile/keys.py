@@ -67,7 +67,7 @@ def _kind(column: Column, uses: Uses, *, fresh: bool) -> KeyKind | None:
         fresh: Whether another column of the key is new in every clone. Then only what looks like an id of its own
             gets a new value: without a default it may be a reference that nobody declared.
     """
-    if fresh and not (column.sequence or (column.base == "uuid" and column.has_default)):
+    if fresh and not (column.sequence or column.draws or (column.base == "uuid" and column.has_default)):
         return None
     if column.base == "uuid":
         return KeyKind.SPLICED
