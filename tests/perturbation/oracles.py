@@ -46,12 +46,11 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION watching.whole();
 CREATE FUNCTION watching.kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO watching.violation
-    SELECT format('a retirement left %s of %s campaigns of owner "%s"', ready.number, t.size, t.owner)
+    SELECT format('a retirement left %s of %s campaigns of owner "%s"', ready.number, t.share, t.owner)
     FROM campaign_pool.pool p JOIN campaign_pool.target t ON t.pool_id = p.id AND t.owner = new.owner,
         LATERAL (SELECT count(*) AS number FROM campaign_pool.campaign c
                  WHERE c.pool_id = p.id AND c.owner = new.owner AND c.state = 'ready') ready
-    WHERE p.id = new.pool_id AND p.closing_at IS NULL AND new.revision_id = p.revision_id AND ready.number < t.size
-      AND p.max_size >= (SELECT sum(size) FROM campaign_pool.target o WHERE o.pool_id = p.id)
+    WHERE p.id = new.pool_id AND p.closing_at IS NULL AND new.revision_id = p.revision_id AND ready.number < t.share
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;

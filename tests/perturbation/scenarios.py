@@ -29,6 +29,15 @@ async def refill(world: World, rest: Rest) -> None:
 
 
 async def linger(world: World, rest: Rest) -> None:
+    """A Job waits for more to make, and does so when a campaign is claimed; then it ends."""
+    await world.create(size=2, seeding={"lingerSeconds": 20})
+    await world.run_for(5)
+    await world.claim("anna")
+    await world.run_for(5)
+    await rest("full again")
+
+
+async def accompany(world: World, rest: Rest) -> None:
     """Jobs whose pods have a container that goes on; a claim comes while they do."""
     await world.create(size=2, maxConcurrent=1, seeding=SIDECAR)
     await rest("full")
@@ -117,7 +126,43 @@ async def refuse(world: World, rest: Rest) -> None:
     await rest("full")
 
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.__name__: scenario
-    for scenario in (fill, refill, linger, shrink, delete, recreate, revise, fail, pause, owners, cap, refuse)
-}
+async def undo(world: World, rest: Rest) -> None:
+    """A revision is rolled out, and a person goes back to the one before."""
+    await world.create(size=2)
+    await rest("full")
+    first = await world.connection.fetchval("SELECT min(id) FROM campaign_pool.revision WHERE dropped_at IS NULL")
+    await world.patch(blueprint={"inline": small.blueprint(2)})
+    await rest("rolled out")
+    await world.patch(template={"revision": first})
+    await rest("undone")
+
+
+async def canary(world: World, rest: Rest) -> None:
+    """A revision fails its check and does not go into service; the next one passes."""
+    await world.create(size=2)
+    await rest("full")
+    await world.patch(blueprint={"inline": small.blueprint(2)}, rollout={"verify": "SELECT 1"})
+    await rest("refused")
+    await world.patch(blueprint={"inline": small.blueprint(3)}, rollout={"verify": None})
+    await rest("rolled out")
+
+
+async def returning(world: World, rest: Rest) -> None:
+    """A user who has claimed gets a pool."""
+    await world.create(size=2, returning={"size": 1})
+    await rest("full")
+    await world.claim("anna")
+    await rest("full again")
+
+
+async def expire(world: World, rest: Rest) -> None:
+    """Campaigns that were ready for an hour are replaced."""
+    await world.create(size=2, maxAge="1h")
+    await rest("full")
+    await world.run_for(3700)
+    await rest("replaced")
+
+
+_ALL = (fill, refill, linger, accompany, shrink, delete, recreate, revise, fail, pause, owners, cap, refuse)
+_ROLL_OUTS = (undo, canary, returning, expire)
+SCENARIOS: dict[str, Scenario] = {scenario.__name__: scenario for scenario in (*_ALL, *_ROLL_OUTS)}

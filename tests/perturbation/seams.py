@@ -47,7 +47,7 @@ LATE_SECONDS = 5.0
 
 _WRITERS = (
     "put_pool|begin_waiting|finish_run|retire|remove|prune|prune_claimed|prune_images|count_claims|close_pool|"
-    "finish_deletion|quarantine|install|drop_revision|requeue|answer"
+    "finish_deletion|quarantine|use_revision|write_apply|drop_revision|requeue|answer"
 )
 _STATEMENTS = "INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|REVOKE|COMMENT"
 _WRITES = re.compile(rf"^({_STATEMENTS})\b|campaign_pool\.({_WRITERS})\w*\(", re.IGNORECASE)
@@ -289,7 +289,7 @@ class Seams:
         listen = kind.add_listener
 
         async def add_listener(connection: Any, channel: str, callback: Callable[..., None]) -> None:
-            if (actor := ACTOR.get()) is not None:
+            if (actor := ACTOR.get()) is not None and actor.is_operator:
                 actor.listening.append(connection)
             await self.run(lambda: listen(connection, channel, self._listener(callback)))
 

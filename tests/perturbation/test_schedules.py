@@ -8,7 +8,9 @@ from tests.perturbation.schedules import Schedule, ScheduleError, parse
 from tests.support.profile import LONG
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
-ALONE = tuple(SCENARIOS) if LONG else ("linger", "pause", "refuse")
+ALONE = (
+    tuple(SCENARIOS) if LONG else ("linger", "accompany", "pause", "refuse", "undo", "canary", "returning", "expire")
+)
 """In the default suite those that no other test runs; the others are run there once without a fault, too."""
 
 LINES = (
