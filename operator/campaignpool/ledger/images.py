@@ -138,9 +138,9 @@ async def observe(connection: Connection, pool: str) -> ImageTotals:
     )
 
 
-async def finished(connection: Connection, pool: str, after: datetime) -> tuple[Finished, ...]:
-    """Return the image sets that ended after a moment, the earliest first."""
-    return tuple(Finished(**row) for row in await connection.fetch(_QUERY["finished"], pool, after))
+async def finished(connection: Connection, pool: str, after: datetime, until: datetime) -> tuple[Finished, ...]:
+    """Return the image sets that ended after a moment and until another, the earliest first."""
+    return tuple(Finished(**row) for row in await connection.fetch(_QUERY["finished"], pool, after, until))
 
 
 async def requeue(connection: Connection, pool: str, campaign_id: str | None = None) -> int:

@@ -31,10 +31,12 @@ async def observe_images(cluster: Cluster, connection: Connection, observed: Obs
     reported = pool.status.images.last_finished_at if pool.status.images else None
     since = datetime.fromisoformat(reported) if reported else pool.created_at
     last = ledger.images.last_finished_at
+    # Not what ended since the totals were read: the status says `last`, and the next loop would tell of it again.
+    ended = await images.finished(connection, pool.key, since, last) if last and last > since else ()
     return replace(
         observed,
         images_fault=fault,
-        images_finished=await images.finished(connection, pool.key, since) if last and last > since else (),
+        images_finished=ended,
         images_settings=images_jobs.settings(pool.ref, spec, image),
     )
 

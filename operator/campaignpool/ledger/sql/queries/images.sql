@@ -49,14 +49,14 @@ FROM campaign_pool.account s JOIN (
 ORDER BY s.name;
 
 -- name: finished
--- Image sets that ended after a moment, the earliest first, with the commonest cause of what failed.
+-- Image sets that ended after a moment and until another, the earliest first, with the commonest cause of what failed.
 SELECT coalesce(k.campaign_id, c.root_key) AS campaign_id, a.images, a.copied, a.failed, a.queued_at, a.finished_at,
        (SELECT i.cause FROM campaign_pool.image i WHERE i.campaign = a.campaign AND i.state = 'failed'
         GROUP BY i.cause ORDER BY count(*) DESC, i.cause LIMIT 1) AS cause
 FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
 LEFT JOIN campaign_pool.claimed k ON k.id = a.campaign
 LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
-WHERE p.name = $1 AND NOT a.pruned AND a.state IN ('done', 'partial') AND a.finished_at > $2
+WHERE p.name = $1 AND NOT a.pruned AND a.state IN ('done', 'partial') AND a.finished_at > $2 AND a.finished_at <= $3
 ORDER BY a.finished_at, a.campaign;
 
 -- name: causes
