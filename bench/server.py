@@ -90,9 +90,9 @@ FROM campaign_pool.pool p WHERE p.name = $1 AND t.pool_id = p.id
 """
 
 
-async def want(connection: Connection, count: int) -> None:
+async def want(connection: Connection, count: int, pool: str = POOL) -> None:
     """Let the master pool lack `count` campaigns, and no owner any."""
-    await connection.execute(_WANT, POOL, count)
+    await connection.execute(_WANT, pool, count)
 
 
 async def reserve(connection: Connection, job: str, count: int) -> int:
@@ -101,12 +101,24 @@ async def reserve(connection: Connection, job: str, count: int) -> int:
     return await seeding.reserve(connection, POOL, job, 1, count, 1)
 
 
+async def seed(connection: Connection, pool: str, job: str, batch: int) -> int:
+    """Create a batch of a run's campaigns and return how many they are.
+
+    Raises:
+        CampaignPoolError: The run has none left.
+    """
+    campaigns = (await seeding.seed(connection, pool, job, batch)).campaigns
+    if not campaigns:
+        raise CampaignPoolError(f"run {job} of pool {pool} has no campaigns left to create")
+    return campaigns
+
+
 async def fill(connection: Connection, job: str, count: int, say: Callable[[str], None]) -> None:
     """Create and publish campaigns in the pool, in batches."""
     left = await reserve(connection, job, count) if count > 0 else 0
     while left > 0:
         say(f"{count - left} of {count} campaigns")
-        left -= (await seeding.seed(connection, POOL, job, _FILL_BATCH)).campaigns
+        left -= await seed(connection, POOL, job, _FILL_BATCH)
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from itertools import count
 
 from bench import pgbench, server
 from bench.pgbench import Burst, Script
-from bench.server import reserve
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import pools, seeding
 from campaignpool.ledger.database import Connection, connected
@@ -161,6 +160,7 @@ class Stock:
         """Create and fill the pools, the claimants and the limit's ledger; call it once per database."""
         for pool in (POOL, BESIDE):
             await server.put_pool(self._operator, pool, max_size=_UNLIMITED_SIZE, root_alone=True)
+            await server.want(self._operator, _UNLIMITED_SIZE, pool)
         await self._operator.execute(_STAGING.replace("$claimants", str(CLAIMANTS)))
         self._suffix = str(await self._operator.fetchval(_SUFFIX, POOL))
         await self._stage(self.size)
@@ -223,10 +223,10 @@ class Stock:
         """Create campaigns until `size` are ready."""
         missing = size - int(await self._operator.fetchval(_READY, POOL))
         job = f"fill-{next(self._runs)}"
-        left = await reserve(self._operator, job, missing) if missing > 0 else 0
+        left = await seeding.reserve(self._operator, POOL, job, 1, missing, 1) if missing > 0 else 0
         while left > 0:
             say(f"{size - left} of {size} campaigns")
-            left -= (await seeding.seed(self._operator, POOL, job, _BATCH)).campaigns
+            left -= await server.seed(self._operator, POOL, job, _BATCH)
 
     async def _stage(self, campaigns: int) -> None:
         await self._operator.execute(_STAGE, POOL, self._staged + 1, self._staged + campaigns, self._suffix)

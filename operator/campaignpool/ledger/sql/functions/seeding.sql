@@ -86,7 +86,7 @@ BEGIN
     INSERT INTO campaign_pool.campaign (id, pool_id, revision_id, owner, state, run)
     SELECT campaign_pool.new_id(suffix), p.id, p.revision_id, n.owner, 'seeding', reserve_lacking.job
     FROM (
-        SELECT s.owner FROM stock s, generate_series(s.counting, s.share - 1) had
+        SELECT s.owner FROM stock s, generate_series(s.counting, least(s.share, s.counting + reserve_lacking.count) - 1) had
         ORDER BY had::double precision / s.share, s.owner
         LIMIT greatest(0, least(reserve_lacking.count - reserved, (SELECT free FROM room)))
     ) n;
