@@ -131,6 +131,58 @@ async def test_numbers_and_tokens_beside_the_key_are_the_clones_own(connection: 
     await field.removed(connection, keys)
 
 
+DRAWN = {
+    "a function in standard SQL": (
+        "CREATE FUNCTION next() RETURNS bigint VOLATILE RETURN nextval('numbers');",
+        "next()",
+    ),
+    "a function whose name is quoted": (
+        """CREATE FUNCTION "newCode"() RETURNS text LANGUAGE sql AS $$ SELECT md5(random()::text) $$;""",
+        '"newCode"()',
+    ),
+    "a function that calls another": (
+        """
+        CREATE FUNCTION letters(n integer) RETURNS text LANGUAGE sql AS $$ SELECT left(md5(random()::text), n) $$;
+        CREATE FUNCTION code() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 'C-' || public.letters (9); END $$;
+        """,
+        "code()",
+    ),
+    "a value that cannot be sorted": ("", "point(random(), random())"),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+async def test_whatever_a_default_draws_is_the_clones_own(connection: Connection, kind: str) -> None:
+    functions, default = DRAWN[kind]
+    await connection.execute(f"""
+        {field.CAMPAIGNS} CREATE SEQUENCE numbers; {functions}
+        CREATE TABLE tickets (id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+            campaign_id uuid NOT NULL REFERENCES campaigns);
+    """)
+    kind_of = await connection.fetchval(f"SELECT pg_typeof({default})::text")
+    await connection.execute(f"""
+        ALTER TABLE tickets ADD drawn {kind_of} NOT NULL DEFAULT {default};
+        INSERT INTO tickets (campaign_id) SELECT id FROM campaigns, generate_series(1, 3);
+    """)
+    await field.made(connection, field.ROOT + "tables: [{name: tickets}]")
+    assert await connection.fetchval("SELECT count(*) = 9 AND count(DISTINCT drawn::text) = 9 FROM tickets")
+
+
+async def test_defaults_of_domains_draw_keys_and_values(connection: Connection) -> None:
+    await connection.execute(f"""
+        {field.CAMPAIGNS} CREATE SEQUENCE numbers;
+        CREATE DOMAIN number AS bigint DEFAULT nextval('numbers');
+        CREATE DOMAIN token AS text DEFAULT md5(random()::text);
+        CREATE DOMAIN plain AS token DEFAULT 'plain';
+        CREATE TABLE tickets (id number PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns,
+            token token NOT NULL, plain plain NOT NULL, set_by_column token DEFAULT 'fixed');
+        INSERT INTO tickets (campaign_id, plain) SELECT id, 'edited' FROM campaigns, generate_series(1, 3);
+    """)
+    await field.made(connection, field.ROOT + "tables: [{name: tickets}]")
+    query = "SELECT count(*), count(DISTINCT token), array_agg(DISTINCT plain || ' ' || set_by_column) FROM tickets"
+    assert tuple(await connection.fetchrow(query) or ()) == (9, 9, ["edited fixed"])
+
+
 async def test_values_of_the_applications_types_do_not_depend_on_the_session(connection: Connection) -> None:
     """A snapshot has them as text; the seeder may read it with other settings than the operator wrote it with."""
     await connection.execute(f"""

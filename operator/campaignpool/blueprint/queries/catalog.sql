@@ -13,6 +13,12 @@ WITH RECURSIVE parts (root, oid) AS (
     FROM pg_policy p
     WHERE p.polrelid = ANY ($1::oid[])
       AND EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE'))
+), functions AS MATERIALIZED (
+    -- Functions of people's making that may give another value each time, and how a text calls them.
+    SELECT f.oid, coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) AS body,
+           '(^|\W)"?' || regexp_replace(f.proname, '\W', '\\\&', 'g') || '"?\s*\(' AS call
+    FROM pg_proc f
+    WHERE f.pronamespace <> 'pg_catalog'::regnamespace AND f.provolatile = 'v' AND f.prokind = 'f'
 )
 SELECT t.oid, jsonb_build_object(
     'oid', t.oid::bigint,
@@ -35,23 +41,30 @@ SELECT t.oid, jsonb_build_object(
             'own', b.own OR a.attcollation NOT IN (SELECT o.oid FROM pg_collation o
                                                    WHERE o.collnamespace = 'pg_catalog'::regnamespace UNION SELECT 0),
             'not_null', a.attnotnull,
-            'has_default', a.atthasdef OR a.attidentity <> '',
+            'has_default', e.given IS NOT NULL OR a.attidentity <> '',
             'default', CASE
                 WHEN a.attidentity <> '' THEN format(
                     'nextval(%L)', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname))
-                ELSE pg_get_expr(d.adbin, d.adrelid) END,
+                ELSE e.given END,
             'identity', a.attidentity,
             'generated', a.attgenerated,
             'sequence', pg_get_serial_sequence(format('%I.%I', n.nspname, t.relname), a.attname),
             'draws', a.attidentity <> '' OR coalesce(a.attgenerated = '' AND y.typcategory <> 'D' AND (
-                pg_get_expr(d.adbin, d.adrelid) ~* '\m(nextval|\w*random\w*|uuid_generate_v\w+|uuidv\d)\s*\('
+                e.given ~* '\m(nextval|\w*random\w*|uuid_generate_v\w+|uuidv\d)\s*\('
                 OR EXISTS (
-                    SELECT FROM pg_proc f
-                    WHERE f.pronamespace <> 'pg_catalog'::regnamespace AND f.provolatile = 'v'
-                      AND position(f.proname || '(' IN pg_get_expr(d.adbin, d.adrelid)) > 0
-                      AND f.prosrc ~* 'random|nextval|uuid|ulid')), false)
+                    -- The functions that the default calls, and those that they call by what their bodies say.
+                    WITH RECURSIVE called (oid, body) AS (
+                        SELECT f.oid, f.body
+                        FROM pg_depend p JOIN functions f ON f.oid = p.refobjid
+                        WHERE p.refclassid = 'pg_proc'::regclass AND (p.classid, p.objid) IN (
+                            ('pg_attrdef'::regclass, d.oid), ('pg_type'::regclass, CASE WHEN d.oid IS NULL THEN u.oid END))
+                        UNION
+                        SELECT f.oid, f.body
+                        FROM called JOIN functions f ON called.body ~ f.call)
+                    SELECT FROM called WHERE body ~* 'random|nextval|uuid_generate|uuidv\d|ulid|nanoid|ksuid')), false)
         ) ORDER BY a.attnum)
-        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
+        FROM pg_attribute a JOIN pg_type u ON u.oid = a.atttypid
+        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
         LATERAL (
             -- What the type is a domain over; whether it, or its elements' type, may be altered or dropped.
             WITH RECURSIVE domain (oid, typmod) AS (
@@ -62,6 +75,9 @@ SELECT t.oid, jsonb_build_object(
             SELECT domain.oid, domain.typmod, y.typnamespace <> 'pg_catalog'::regnamespace AS own
             FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype <> 'd') b
         JOIN pg_type y ON y.oid = b.oid
+        CROSS JOIN LATERAL (
+            -- The column's own default, or that of its domain.
+            SELECT coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(u.typdefaultbin, 0)) AS given) e
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'foreign_keys', coalesce((
         SELECT jsonb_agg(jsonb_build_object(

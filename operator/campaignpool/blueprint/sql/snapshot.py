@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from campaignpool.blueprint.catalog import Column
+from campaignpool.blueprint.compile.keys import INTEGERS
 from campaignpool.blueprint.compile.plan import Alternative, ClonePlan, KeyKind, Link, TablePlan, anchor_targets
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql.joins import Joins, cast, of_type
@@ -137,7 +138,7 @@ def places(plan: ClonePlan) -> Iterator[str]:
             *(name for name, kind in table.keys.items() if kind is KeyKind.DEFAULT),
             *table.drawn,
         ]
-        order = [ident(name) for name in dict.fromkeys([*drawn, *table.facts.primary_key])]
+        order = [_sorted(table, name) for name in dict.fromkeys([*drawn, *table.facts.primary_key])]
         suffixes = [_suffix(table, name) for name in table.spliced]
         columns = [ROW, f"row_number() OVER (ORDER BY {', '.join([*order, ROW])}) AS {ORD}", *suffixes]
         yield (
@@ -145,6 +146,12 @@ def places(plan: ClonePlan) -> Iterator[str]:
             f"SELECT {', '.join(columns)} FROM {member(table.position)} WHERE {IN}"
         )
         yield f"ANALYZE {place(table.position)}"
+
+
+def _sorted(table: TablePlan, name: str) -> str:
+    """Return what rows are sorted by: some types, such as `json` and `point`, have no order."""
+    numbers = name in table.numbers and table.facts.column[name].base not in (*INTEGERS, "numeric", "uuid")
+    return f"CAST({ident(name)} AS text)" if numbers else ident(name)
 
 
 def _suffix(table: TablePlan, name: str) -> str:
