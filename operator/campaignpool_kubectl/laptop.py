@@ -9,7 +9,7 @@ from campaignpool_kubectl.kubectl import Connection
 from campaignpool_kubectl.source import Source
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends
 from campaignpool_operator.rbac import Right, Rule
 
 _PATCH = Rule(GROUP, PLURAL, ("patch",), "Change pools.")
@@ -61,6 +61,10 @@ class Laptop:
     async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:  # noqa: ARG002
         """Return the newest claims of a pool."""
         return await self._source.claims(namespace, name, most)
+
+    async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:  # noqa: ARG002
+        """Check a pool's database."""
+        return await self._source.checks(namespace, name)
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:  # noqa: ARG002
         """Return True: events have names only, of pools that the user may list."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from campaignpool.cli import main as cli
 from campaignpool.cli.common import Subcommands
-from campaignpool_kubectl import act, completion, dashboard, look, rollout
+from campaignpool_kubectl import act, completion, dashboard, doctor, look, rollout
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -25,4 +25,5 @@ def _add(areas: Subcommands) -> None:
     act.add(areas)
     rollout.add(areas)
     dashboard.add(areas)
+    doctor.add(areas)
     completion.add(areas, parser)

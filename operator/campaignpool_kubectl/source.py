@@ -10,7 +10,7 @@ from campaignpool_kubectl.options import not_found
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard import view, workloads
 from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.openapi import PREFIX
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
 from campaignpool_operator.dashboard.work_models import View
@@ -75,6 +75,10 @@ class Source:
     async def trends(self, namespace: str, name: str, hours: int) -> Trends:
         """Return the last hours of a pool. Raises CampaignPoolError: only the database knows them."""
         return await self._ask(f"/pools/{namespace}/{name}/trends?hours={hours}", Trends)
+
+    async def checks(self, namespace: str, name: str) -> Checks:
+        """Have the operator's pod check a pool's database. Raises CampaignPoolError."""
+        return await self._ask(f"/pools/{namespace}/{name}/checks", Checks)
 
     async def resource(self, namespace: str, name: str) -> Json:
         """Return a CampaignPool. Raises ConfigurationError where there is none, and ClusterError."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any, TypeAlias
 
 import pytest
 import yaml
+from yarl import URL
 
 from campaignpool.cli import checks, main
 from campaignpool.cli.checks import CHECKS
 from campaignpool.ledger import pools, retiring, seeding
-from campaignpool.ledger.database import Connection
+from campaignpool.ledger.database import Connection, connected
 from tests.support import resources, small
 from tests.support.bouncer import pooler
 from tests.support.small import POOL, filled
@@ -81,6 +83,23 @@ async def test_a_database_without_a_ledger_is_a_note(doctor: Doctor) -> None:
     assert code == 0
     assert found["ledger"][0][0] == "note"
     assert "the operator creates it" in found["ledger"][0][1]
+
+
+async def test_a_database_in_which_no_function_can_be_written_is_to_be_fixed(
+    doctor: Doctor, database_url: str
+) -> None:
+    role = f"poor_{secrets.token_hex(4)}"
+    async with connected(database_url, "test") as admin:
+        await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'poor'")
+        try:
+            await admin.execute("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+            code, found = await doctor(url=str(URL(database_url).with_user(role).with_password("poor")))
+            assert (code, found["extensions"][0][0]) == (1, "fix")
+            assert f"GRANT USAGE ON LANGUAGE plpgsql TO {role}" in found["extensions"][0][1]
+            await admin.execute("DROP EXTENSION plpgsql")
+            assert "CREATE EXTENSION plpgsql" in (await doctor())[1]["extensions"][0][1]
+        finally:
+            await admin.execute(f"DROP ROLE {role}")
 
 
 async def test_a_ledger_of_another_release_is_told_apart(connection: Connection, doctor: Doctor) -> None:

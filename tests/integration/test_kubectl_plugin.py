@@ -15,9 +15,11 @@ import pytest
 import yaml
 
 from campaignpool.api.crd import crd
+from campaignpool.cli.checks import CHECKS
 from campaignpool.cli.common import INTERRUPTED
 from campaignpool_kubectl.main import main
 from campaignpool_local.emulator import Emulator, emulator_thread
+from campaignpool_operator.runtime.config import VERSION
 from tests.integration.test_dashboard_api import address
 from tests.support.accounts import kubeconfig_of
 from tests.support.clusters import needs_emulator
@@ -143,6 +145,51 @@ def test_a_person_looks_at_a_pool_and_changes_it_without_a_database_password(set
     assert (code, text) == (0, f"{game.key}: drain is done\n")
     assert game.count_events("Normal", "Drained") == 1
     eventually(lambda: game.states() == {"ready": 2, "claimed": 1}, "the pool is filled again")
+
+    # The operator's pod checks the database; a user who may not reach its API hears what the cluster knows.
+    code, lines = checked(run, ann)
+    assert code == 0, lines
+    assert lines["definition"][0][0] == "note"
+    assert ("ok", f"{game.key}: the server's clock and the operator's agree within 10 s") in lines["clock"]
+    assert [status for status, _ in lines["clock"]] == ["ok"] * 3
+    assert lines.keys() >= set(CHECKS)
+    admin = f"--kubeconfig={game.kube.kubeconfig}"
+    code, lines = checked(run, admin, "-n", game.namespace)
+    assert (code, lines["operator"][0][0], lines["definition"][0][0]) == (1, "fix", "ok"), lines
+    assert "the operator's pod reaches the database, and a seeder did at" in lines["connection"][0][1]
+    install_operator(game.kube)
+    game.patch(template={"where": "false"})
+    game.has("Degraded", "True", "TemplateNotFound")
+    code, lines = checked(run, admin, "-n", game.namespace)
+    assert (code, lines["operator"][0][0], lines["leader"][0][0]) == (1, "ok", "fix"), lines
+    assert "TemplateNotFound" in lines["pools"][0][1]
+
+
+def checked(run: Run, *words: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    """Return the exit code of `doctor`, and (status, message) by check."""
+    code, text = run("doctor", "-o", "json", *words)
+    lines: dict[str, list[tuple[str, str]]] = {}
+    for item in json.loads(text)["checks"]:
+        lines.setdefault(item["check"], []).append((item["status"], item["message"]))
+    return code, lines
+
+
+def install_operator(kube: Kube) -> None:
+    """Create the chart's Deployment, whose pods are ready, and the Lease of a leader that is gone."""
+    labels = {"app.kubernetes.io/part-of": "campaignpool"}
+    variables = [{"name": "CAMPAIGNPOOL_LEASE_NAME", "value": "operator"}]
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "operator", "image": f"operator:{VERSION}", "env": variables}]},
+    }
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    deployments = "/apis/apps/v1/namespaces/default/deployments"
+    kube.create(deployments, {"metadata": {"name": "operator", "labels": labels}, "spec": spec})
+    kube.patch(f"{deployments}/operator/status", {"status": {"replicas": 1, "readyReplicas": 1}})
+    held = {"holderIdentity": "gone_1", "leaseDurationSeconds": 12, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    kube.create(
+        "/apis/coordination.k8s.io/v1/namespaces/default/leases", {"metadata": {"name": "operator"}, "spec": held}
+    )
 
 
 @pytest.mark.soak

@@ -387,7 +387,8 @@ def troubleshooting() -> str:
         "",
         "`kubectl campaignpool explain NAME` leads from a condition to a pod's Event or to what Postgres refused:",
         "[See pools and change them](how-to/see-and-change-pools.md).",
-        "`campaignpool doctor` checks the database of a pool, and what is left there of pools that are gone.",
+        "`kubectl campaignpool doctor` checks the cluster, the operator and the databases of its pools. With",
+        "`--database-url-file url` it checks that database, and what is left there of pools that are gone.",
     ]
     for group, heading in HEADINGS.items():
         lines += ["", f"## {heading}", "", "| reason | what it means | what to do |", "| --- | --- | --- |"]

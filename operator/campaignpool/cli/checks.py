@@ -6,11 +6,13 @@ A new check is a function here and its line in `CHECKS`.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal, TypeAlias
 
 from campaignpool.cli.resources import Resource
+from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import doctor, retiring
-from campaignpool.ledger.database import Connection
+from campaignpool.ledger.database import Connection, close, connect, translated
 from campaignpool.ledger.seeding import HALT
 
 OLDEST_SERVER = 14
@@ -38,11 +40,15 @@ class Subject:
         connection: To the database.
         connect: Opens another connection, which the caller closes.
         resources: The CampaignPools that exist; None: not known.
+        pool: The only pool that findings may name; None: all.
+        machine: What the findings call the machine that this program runs on.
     """
 
     connection: Connection
     connect: Callable[[], Awaitable[Connection]]
     resources: tuple[Resource, ...] | None = None
+    pool: str | None = None
+    machine: str = "this machine"
 
 
 Found: TypeAlias = AsyncIterator[tuple[Status, str]]
@@ -91,9 +97,10 @@ async def clock(subject: Subject) -> Found:
     after = datetime.now(UTC)
     skew = max(before - server.now, server.now - after, timedelta())
     if skew > SKEW:
-        yield fix(f"the server's clock and this machine's differ by {skew.total_seconds():.0f} s: check NTP on both")
+        differ = f"the server's clock and {subject.machine}'s differ by {skew.total_seconds():.0f} s"
+        yield fix(f"{differ}: check NTP on both")
     else:
-        yield ok(f"the server's clock and this machine's agree within {SKEW.total_seconds():.0f} s")
+        yield ok(f"the server's clock and {subject.machine}'s agree within {SKEW.total_seconds():.0f} s")
 
 
 async def pooler(subject: Subject) -> Found:
@@ -147,12 +154,24 @@ async def roles(subject: Subject) -> Found:
             yield ok(f"{role.name} has its rights")
 
 
+async def extensions(subject: Subject) -> Found:
+    """Report whether functions can be written in PL/pgSQL, the only extension that is needed."""
+    match await doctor.language(subject.connection):
+        case "absent":
+            yield fix("there is no PL/pgSQL in this database: CREATE EXTENSION plpgsql, as its owner")
+        case "forbidden":
+            server = await doctor.server(subject.connection)
+            yield fix(f"{server.role} may not write functions: GRANT USAGE ON LANGUAGE plpgsql TO {server.role}")
+        case "usable":
+            yield ok("PL/pgSQL is there, and no other extension is needed")
+
+
 async def connections(subject: Subject) -> Found:
     """Report whether the server has room for the connections that pools may use."""
     most, free = await doctor.connections(subject.connection)
     listed = await _pools(subject)
     for pool in listed:
-        if pool.max_connections > most // 2:
+        if _concerns(subject, pool.pool) and pool.max_connections > most // 2:
             yield note(
                 f"{pool.pool}: spec.database.maxConnections is {pool.max_connections}, and seeders use "
                 f"half of the server's {most} at most"
@@ -169,7 +188,11 @@ async def connections(subject: Subject) -> Found:
 
 async def orphans(subject: Subject) -> Found:
     """Report pools whose CampaignPool is gone; without `resources`, those that no operator reconciles any more."""
-    listed = [pool for pool in await _pools(subject) if not pool.deleted or pool.unclaimed or pool.revisions]
+    listed = [
+        pool
+        for pool in await _pools(subject)
+        if _concerns(subject, pool.pool) and (not pool.deleted or pool.unclaimed or pool.revisions)
+    ]
     if subject.resources is not None:
         gone = [pool for pool in listed if Resource(pool.pool, pool.uid) not in subject.resources]
         why = "its CampaignPool is gone"
@@ -187,6 +210,7 @@ async def orphans(subject: Subject) -> Found:
 async def halted(subject: Subject) -> Found:
     """Report pools whose seeding fails again and again."""
     stopped = await doctor.halted(subject.connection, HALT) if await _installed(subject) else []
+    stopped = [item for item in stopped if _concerns(subject, item.pool)]
     for item in stopped:
         yield fix(
             f"{item.pool}: {item.failures} runs in a row failed ({item.cause.rstrip('.')}); fix the cause, then give "
@@ -200,6 +224,8 @@ async def held(subject: Subject) -> Found:
     """Report campaigns that the database refuses to delete."""
     refused = False
     for item in await _pools(subject):
+        if not _concerns(subject, item.pool):
+            continue
         causes = await retiring.held(subject.connection, item.pool) if item.unclaimed else {}
         refused = refused or bool(causes)
         for cause, campaigns in causes.items():
@@ -216,6 +242,7 @@ CHECKS: dict[str, Check] = {
     "version": version,
     "clock": clock,
     "pooler": pooler,
+    "extensions": extensions,
     "ledger": ledger,
     "roles": roles,
     "connections": connections,
@@ -224,6 +251,36 @@ CHECKS: dict[str, Check] = {
     "held": held,
 }
 """The checks in the order of their report, by name."""
+
+
+async def examine(
+    url: str,
+    resources: tuple[Resource, ...] | None = None,
+    *,
+    pool: str | None = None,
+    machine: str = "this machine",
+) -> list[Finding]:
+    """Return what all checks of a database found; without a connection, only that. For the rest see `Subject`."""
+    open_one = partial(connect, url, "campaignpool-doctor")
+    try:
+        connected = await open_one()
+    except CampaignPoolError as error:
+        return [Finding("connection", "fix", error.message)]
+    subject, findings = Subject(connected, open_one, resources, pool, machine), list[Finding]()
+    try:
+        for name, check in CHECKS.items():
+            try:
+                with translated():
+                    findings += [Finding(name, status, message) async for status, message in check(subject)]
+            except CampaignPoolError as error:
+                findings.append(Finding(name, "fix", f"cannot be checked: {error.message}"))
+    finally:
+        await close(connected)
+    return findings
+
+
+def _concerns(subject: Subject, pool: str) -> bool:
+    return subject.pool in (None, pool)
 
 
 async def _installed(subject: Subject) -> bool:

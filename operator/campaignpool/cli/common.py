@@ -52,11 +52,16 @@ def group(areas: Subcommands, name: str, summary: str, text: str) -> Subcommands
 def command(commands: Subcommands, name: str, summary: str, text: str, run: Command) -> argparse.ArgumentParser:
     """Add a command that works on a database; its help ends with how to name one."""
     parser = described(commands.add_parser, name, f"{text}\n{DATABASE}", summary)
-    database = parser.add_mutually_exclusive_group()
-    database.add_argument("--database-url", metavar="URL", help="postgresql://user:password@host:5432/database")
-    database.add_argument("--database-url-file", metavar="FILE", help="a file that holds the URL")
+    database(parser)
     parser.set_defaults(command=run)
     return parser
+
+
+def database(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a database."""
+    arguments = parser.add_mutually_exclusive_group()
+    arguments.add_argument("--database-url", metavar="URL", help="postgresql://user:password@host:5432/database")
+    arguments.add_argument("--database-url-file", metavar="FILE", help="a file that holds the URL")
 
 
 def template(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -73,13 +78,13 @@ def template_from(arguments: argparse.Namespace) -> Template | None:
     return Template(where=arguments.template_where, key=arguments.template_key)
 
 
-def url_from(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Return the database's URL and the name of its source; empty for a command that needs no database.
+def names_database(arguments: argparse.Namespace) -> bool:
+    """Return whether a database is named."""
+    return bool(arguments.database_url or arguments.database_url_file or os.environ.get(URL_VARIABLE))
 
-    Raises ConfigurationError where there is none.
-    """
-    if getattr(arguments, "trace", None) or not hasattr(arguments, "database_url"):
-        return "", ""
+
+def url_from(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Return the database's URL and the name of its source. Raises ConfigurationError where there is none."""
     if arguments.database_url:
         return arguments.database_url, "--database-url"
     if arguments.database_url_file:

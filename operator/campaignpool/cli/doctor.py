@@ -3,13 +3,12 @@
 import argparse
 import asyncio
 import json
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 
-from campaignpool.cli.checks import CHECKS, Finding, Subject
+from campaignpool.cli.checks import CHECKS, Finding, examine
 from campaignpool.cli.common import DONE, FAULT, Subcommands, command, print_lines, read, reworded, url_from
-from campaignpool.cli.resources import Resource, resources
-from campaignpool.errors import CampaignPoolError
-from campaignpool.ledger.database import close, connect, translated
+from campaignpool.cli.resources import resources
 
 _DOCTOR = """\
 Check what campaignpool needs, and say what to do about what is wrong. Nothing is changed.
@@ -23,6 +22,7 @@ Each line is a check and its result:
   version      Postgres is recent enough
   clock        the server's clock and this machine's agree
   pooler       nothing in between assigns sessions by transaction
+  extensions   PL/pgSQL is there, which functions are written in
   ledger       the schema campaign_pool is of this program's release
   roles        applications and seeders have their rights
   connections  the server has room for what pools may use (spec.database.maxConnections)
@@ -46,44 +46,35 @@ It exits with 1 if anything is to be fixed, also if there is no connection.
 
 def add(areas: Subcommands) -> None:
     """Add the command."""
-    parser = command(areas, "doctor", "check the database and the pools, and say what to do", _DOCTOR, _doctor)
+    parser = command(areas, "doctor", "check the database and the pools, and say what to do", _DOCTOR, check_database)
+    arguments(parser)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that do not name a database."""
     parser.add_argument(
         "--resources", metavar="FILE", help="existing CampaignPools, as kubectl prints them; - is stdin"
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="format (default: text)")
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
+def check_database(arguments: argparse.Namespace) -> int:
+    """Check the database that is named, print what was found and return the exit code."""
     url, source = url_from(arguments)
     listed = tuple(resources(read(arguments.resources))) if arguments.resources else None
-    findings = [
-        Finding(item.check, item.status, reworded(item.message, source)) for item in asyncio.run(examine(url, listed))
-    ]
+    findings = asyncio.run(examine(url, listed))
+    return report(
+        [replace(item, message=reworded(item.message, source)) for item in findings], arguments.output, list(CHECKS)
+    )
+
+
+def report(findings: Sequence[Finding], output: str, names: Sequence[str]) -> int:
+    """Print what checks with these names found, as text or as JSON, and return the exit code."""
     wrong = any(item.status == "fix" for item in findings)
-    if arguments.output == "json":
+    if output == "json":
         checks = [{"check": item.check, "status": item.status, "message": item.message} for item in findings]
         print_lines(json.dumps({"ok": not wrong, "checks": checks}, indent=2))
     else:
-        width = max(map(len, CHECKS))
+        width = max(map(len, names))
         print_lines(*(f"{item.status:<4}  {item.check:<{width}}  {item.message}" for item in findings))
     return FAULT if wrong else DONE
-
-
-async def examine(url: str, listed: tuple[Resource, ...] | None) -> list[Finding]:
-    """Return what all checks found; without a connection, only that."""
-    open_one = partial(connect, url, "campaignpool-doctor")
-    try:
-        connection = await open_one()
-    except CampaignPoolError as error:
-        return [Finding("connection", "fix", error.message)]
-    subject, findings = Subject(connection, open_one, listed), list[Finding]()
-    try:
-        for name, check in CHECKS.items():
-            try:
-                with translated():
-                    findings += [Finding(name, status, message) async for status, message in check(subject)]
-            except CampaignPoolError as error:
-                findings.append(Finding(name, "fix", f"cannot be checked: {error.message}"))
-    finally:
-        await close(connection)
-    return findings

@@ -59,8 +59,10 @@ def main(words: Sequence[str] | None = None, root: argparse.ArgumentParser | Non
     arguments = (root or parser()).parse_args(words)
     command: Command = arguments.command
     try:
-        url, source = url_from(arguments)
         run = command(arguments)
+        if isinstance(run, int):
+            return run
+        url, source = url_from(arguments)
     except BlueprintError as error:
         return _print_errors(error.faults, FAULT)
     except ConfigurationError as error:
@@ -87,9 +89,7 @@ def _exit_code(error: CampaignPoolError) -> int:
     return UNREACHABLE if isinstance(error, UnreachableError) else FAULT
 
 
-async def _connected(url: str, run: Run | int) -> int:
-    if isinstance(run, int):
-        return run
+async def _connected(url: str, run: Run) -> int:
     async with connected(url, "campaignpool-cli") as connection:
         return await run(connection)
 
@@ -100,7 +100,7 @@ def parser(
     """Return the parser of the whole command line.
 
     Args:
-        before: Adds commands that stand before those of this package.
+        before: Adds commands that stand before those of this package, and `doctor` if it checks more.
         prog: How the program was called.
     """
     root = argparse.ArgumentParser(
@@ -109,7 +109,8 @@ def parser(
     areas = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
     before(areas)
     blueprint.add(areas)
-    doctor.add(areas)
+    if "doctor" not in areas.choices:
+        doctor.add(areas)
     images.add(areas)
     purge.add(areas)
     size.add(areas)

@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from campaignpool.ledger import migrate, sql
 from campaignpool.ledger.database import Connection
 
 Standing: TypeAlias = Literal["absent", "older", "current", "newer", "different"]
+Language: TypeAlias = Literal["absent", "forbidden", "usable"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ async def standing(connection: Connection) -> Standing:
     if row["release"] > wanted.release or versions.keys() > ours.keys():
         return "newer"
     return "current" if await migrate.is_current(connection) else "older"
+
+
+async def language(connection: Connection) -> Language:
+    """Return whether this role may write functions in PL/pgSQL."""
+    return cast("Language", await connection.fetchval(_QUERY["language"]))
 
 
 async def roles(connection: Connection) -> list[Role]:

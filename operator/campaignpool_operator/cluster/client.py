@@ -97,6 +97,10 @@ class Cluster:
         """End the connection."""
         await self._transport.close()
 
+    async def at(self, path: str, query: Mapping[str, str] | None = None) -> Json | None:
+        """Return what is at a path."""
+        return await self._find("GET", path, query)
+
     async def pool(self, namespace: str, name: str) -> Json | None:
         """Return a CampaignPool."""
         return await self._find("GET", _pool(namespace, name))
@@ -345,7 +349,7 @@ def _refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:
 def _resource(path: str) -> str:
     """Return the resource of a path, with its subresource: `campaignpools/status`."""
     parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
-    if parts[0] == "namespaces" and len(parts) > 2:
+    if len(parts) > 2 and parts[0] == "namespaces":
         parts = parts[2:]
     return "/".join(parts[::2])
 

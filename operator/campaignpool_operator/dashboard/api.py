@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from campaignpool_operator.dashboard.backend import Backend
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Claims, Me, Node, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, Claims, Me, Node, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.problem import explain
 
 MOST_HOURS = 400 * 24
@@ -78,17 +78,22 @@ def routes(backend: Backend) -> tuple[Route, ...]:
     async def trends(request: web.Request, viewer: Viewer) -> Trends:
         return await backend.trends(viewer, *_named(request), HOURS.of(request))
 
+    async def checks(request: web.Request, viewer: Viewer) -> Checks:
+        return await backend.checks(viewer, *_named(request))
+
     async def claims(request: web.Request, viewer: Viewer) -> Claims:
         return await backend.claims(viewer, *_named(request), LIMIT.of(request))
 
     one = "/pools/{namespace}/{name}"
     by_the_hour = "Return what happened in a pool, by the hour."
+    checked = "Check a pool's database from the operator's pod: connection, clock, pooler, ledger, roles and more."
     listed = "Return the pools that you may list, those that need somebody first."
     return (
         Route("/me", "me", "Return who asks.", Me, me),
         Route("/pools", "pools", listed, PoolList, pools),
         Route(one, "pool", "Return everything that is known of a pool and that you may see.", PoolView, pool),
         Route(f"{one}/explain", "explain", "Return the state of a pool and its causes, as a tree.", Node, explained),
+        Route(f"{one}/checks", "checks", checked, Checks, checks),
         Route(f"{one}/trends", "trends", by_the_hour, Trends, trends, (HOURS,)),
         Route(f"{one}/claims", "claims", "Return the newest claims, without claimants.", Claims, claims, (LIMIT,)),
     )

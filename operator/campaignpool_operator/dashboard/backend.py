@@ -10,7 +10,7 @@ from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster.client import Json
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.identity import Identity, RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, CheckView, Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.reading import PoolFacts, Reader
 from campaignpool_operator.dashboard.view import ClusterFacts
 
@@ -36,6 +36,10 @@ class Backend(Protocol):
 
     async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:
         """Return the newest claims of a pool."""
+        ...
+
+    async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:
+        """Check a pool's database."""
         ...
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
@@ -105,6 +109,15 @@ class InCluster:
         if listed is None:
             raise _not_found(namespace, name)
         return Claims(pool=f"{namespace}/{name}", claims=[view.claim_view(claim) for claim in listed])
+
+    async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:
+        """Check a pool's database."""
+        await self._identity.require(viewer, "get", namespace, name)
+        findings = await self._reader.checks(namespace, name)
+        if findings is None:
+            raise _not_found(namespace, name)
+        listed = [CheckView(check=item.check, status=item.status, message=item.message) for item in findings]
+        return Checks(pool=f"{namespace}/{name}", at=view.time(datetime.now(UTC)), checks=listed)
 
     async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
         """Return whether a viewer may get a pool."""

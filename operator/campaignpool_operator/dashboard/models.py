@@ -278,6 +278,28 @@ class Claims(View):
     """The newest first."""
 
 
+class CheckView(View):
+    """What a check of a pool's database found."""
+
+    check: str
+    """Its name, as `campaignpool doctor` lists it."""
+    status: Literal["ok", "note", "fix"]
+    """As it should be; may be meant so; wrong."""
+    message: str
+    """What was found, and what to do."""
+
+
+class Checks(View):
+    """What the operator's pod found out about a pool's database."""
+
+    pool: str
+    """Namespace and name."""
+    at: Time
+    """When it answered, by its clock."""
+    checks: list[CheckView]
+    """What was found, in the order of the checks."""
+
+
 class Live(View):
     """A pool as the page shows it: sent whenever it changed."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from campaignpool.api.spec import SecretKeyRef
+from campaignpool.cli.checks import Finding, examine
 from campaignpool.errors import CampaignPoolError, ConfigurationError
 from campaignpool.ledger import overview, pools, trends
 from campaignpool.ledger.database import CONNECTION_FAULTS, Connection, close, connect, translated
@@ -27,6 +28,7 @@ from campaignpool_operator.resource import read_secret
 POOL_SECONDS = 1.0
 LIST_SECONDS = 2.0
 TRENDS_SECONDS = 10.0
+CHECKS_SECONDS = 5.0
 """For so long, all who look get what was read for the first of them."""
 
 _URL_SECONDS = 30.0
@@ -203,6 +205,17 @@ class Reader:
 
         key = ("claims", namespace, name, most)
         return await self._shared.get(key, POOL_SECONDS, lambda: self._of(namespace, name, read))
+
+    async def checks(self, namespace: str, name: str) -> list[Finding] | None:
+        """Check a pool's database; None: there is no such pool. Raises CampaignPoolError."""
+
+        async def check() -> list[Finding] | None:
+            resource = await self._cluster.pool(namespace, name)
+            if resource is None:
+                return None
+            return await examine(await self._url(resource), pool=f"{namespace}/{name}", machine="the operator")
+
+        return await self._shared.get(("checks", namespace, name), CHECKS_SECONDS, check)
 
     async def _resources(self) -> list[Json]:
         listed = [await self._cluster.pools(namespace) for namespace in self._namespaces or (None,)]

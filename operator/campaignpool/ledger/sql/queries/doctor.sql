@@ -13,6 +13,11 @@ SELECT to_regclass('campaign_pool.migration') IS NOT NULL AND to_regclass('campa
 SELECT (SELECT coalesce(max(d.release), 0) FROM campaign_pool.definition d) AS release,
        (SELECT json_object_agg(m.version, m.checksum)::text FROM campaign_pool.migration m) AS versions;
 
+-- name: language
+-- PL/pgSQL is an extension, which can be dropped, and a language, whose use can be revoked.
+SELECT coalesce((SELECT CASE WHEN has_language_privilege(l.oid, 'USAGE') THEN 'usable' ELSE 'forbidden' END
+                 FROM pg_language l WHERE l.lanname = 'plpgsql'), 'absent');
+
 -- name: roles
 -- The roles to grant, whether they may do the one thing that they are for, and how many roles are members.
 SELECT w.name, r.oid IS NOT NULL AS present,
