@@ -110,9 +110,20 @@ async def test_what_lies_far_above_the_ticket_is_found_and_the_tickets_follow(co
     await filled(connection, 60)
     await connection.execute("UPDATE campaign_pool.campaign SET state = 'retiring' WHERE slot <= 40")
     assert await claim(connection) == "master"
-    assert await connection.fetchval(TICKETS, POOL) == 41
+    assert await connection.fetchval(TICKETS, POOL) == 40
+    assert (await slots(connection))[40:] == list(range(41, 60)), "the newest went"
+    for count in (1, 2):
+        assert await claim(connection) == "master"
+        assert (await slots(connection))[40:] == list(range(41 + count, 60)), "the lowest go"
+        assert await connection.fetchval(TICKETS, POOL) == 40 + count
+
+
+async def test_what_lies_near_the_ticket_is_found_and_the_tickets_follow(connection: Connection) -> None:
+    await filled(connection, 20)
+    await connection.execute("UPDATE campaign_pool.campaign SET state = 'retiring' WHERE slot <= 6")
     assert await claim(connection) == "master"
-    assert await connection.fetchval(TICKETS, POOL) == 42
+    assert await connection.fetchval(TICKETS, POOL) == 7
+    assert (await slots(connection))[6:] == list(range(8, 21))
 
 
 async def test_a_campaign_that_another_claim_holds_is_passed_over(connection: Connection, other: Connection) -> None:

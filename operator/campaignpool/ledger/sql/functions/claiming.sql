@@ -52,7 +52,7 @@ BEGIN
             DELETE FROM campaign_pool.campaign x WHERE x.ctid = (
                 SELECT y.ctid FROM campaign_pool.campaign y
                 WHERE y.pool_id = p.id AND y.owner = '' AND y.revision_id = p.revision_id AND y.state = 'ready'
-                  AND y.slot >= ticket
+                  AND y.slot >= ticket AND y.slot < ticket + 8   -- an open range would read the whole page of the index
                 ORDER BY y.slot LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING x.* INTO c;
             IF c.slot > ticket THEN
@@ -66,7 +66,7 @@ BEGIN
                   AND campaign_pool.is_usable(y.revision_id, p.revision_id, p.allow_stale)
                 ORDER BY y.revision_id DESC, y.slot DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING x.* INTO c;
-            PERFORM campaign_pool.rewind_tickets(p.id);
+            PERFORM campaign_pool.move_tickets(p.id);
         END IF;
         IF c.id IS NULL THEN                                                                 -- 4. empty
             c := campaign_pool.when_empty(p.id, wait);                                       -- CP001, CP002, CP005
@@ -171,7 +171,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHERE t.pool_id = $1 AND t.normal = campaign_pool.normal_key($2, $3) LIMIT 1), $2)
 $$;
 
--- Move the tickets to a slot far above them, so that the next claim does not search the gap again.
+-- Move the tickets to the slot of a claim that passed over some, so that the next claims do not pass over them too.
 CREATE OR REPLACE FUNCTION campaign_pool.advance_tickets(tickets regclass, slot bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -180,12 +180,22 @@ BEGIN
     END IF;
 END $$;
 
--- Move the tickets back to the last slot, so that claims on an empty pool do not run ahead of the slots to come.
-CREATE OR REPLACE FUNCTION campaign_pool.rewind_tickets(pool_id integer) RETURNS void
+-- Move the tickets after a claim that found nothing near its own: over a gap to the next ready slot; where there is none,
+-- back to the last slot, so that claims on an empty pool do not run ahead of the slots to come.
+CREATE OR REPLACE FUNCTION campaign_pool.move_tickets(pool_id integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM setval(p.tickets, coalesce(pg_sequence_last_value(p.slots), 0)) FROM campaign_pool.pool p
-    WHERE p.id = rewind_tickets.pool_id AND pg_sequence_last_value(p.tickets) > coalesce(pg_sequence_last_value(p.slots), 0);
+    PERFORM setval(p.tickets, moved.ticket)
+    FROM campaign_pool.pool p, LATERAL (
+        SELECT coalesce(pg_sequence_last_value(p.tickets), 0) AS ticket, coalesce(pg_sequence_last_value(p.slots), 0) AS slot
+    ) last, LATERAL (
+        SELECT coalesce((
+            SELECT c.slot - 1 FROM campaign_pool.campaign c
+            WHERE c.pool_id = p.id AND c.owner = '' AND c.revision_id = p.revision_id AND c.state = 'ready'
+              AND c.slot > last.ticket
+            ORDER BY c.slot LIMIT 1), least(last.ticket, last.slot)) AS ticket
+    ) moved
+    WHERE p.id = move_tickets.pool_id AND moved.ticket <> last.ticket;
 END $$;
 
 -- Clone a campaign for a claim from an empty pool, or raise why there is none; NULL: the claimant is to wait.
