@@ -14,6 +14,7 @@ from campaignpool.blueprint.discover.discovery import ClaimRow, Discovery, Note,
 from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds, Pair, TypeName
 from campaignpool.blueprint.discover.render import render
 from campaignpool.blueprint.discover.walk import meant, walk
+from campaignpool.blueprint.sql import census
 from tests.support import schemas
 
 USERS = schemas.table(1, "users", "id uuid", "email text!", "campaign_id uuid", keys=[("campaign_id", 2)])
@@ -368,3 +369,9 @@ def test_people_are_those_whom_a_table_pairs_with_campaigns() -> None:
     result = decide(facts(USERS, ownerless, kinds, MEMBERS, pairs=()))
     assert [row.table for row in result.claim_rows] == ["members"]
     assert result.claim == ()
+
+
+def test_texts_are_searched_letter_by_letter_whatever_their_collation() -> None:
+    """Postgres refuses regular expressions on collations that are not deterministic."""
+    query = census.values(USERS, "email", ["true"], inside=True)
+    assert 'regexp_matches(v COLLATE "C", ' in query

@@ -55,7 +55,7 @@ class Table(Model):
     via: list[ColumnName] | None = Field(default=None, min_length=1, max_length=8)
     """Columns of the references that make a row part of the campaign. By default: the reference to the root
     where there is one, else every required reference to a table of the blueprint, else the polymorphic
-    ones, else the remaining ones."""
+    ones, else the remaining ones. Where all of several may be NULL, one that is not is enough."""
     set_: dict[ColumnName, Expression] = Field(default_factory=dict, alias="set", max_length=64)
     """Columns that are not copied but set, each to an SQL expression."""
     references: dict[ReferenceName, TableName] = Field(default_factory=dict, max_length=32)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaignpool.blueprint.queries import CATALOG, SIGNATURE
+from campaignpool.blueprint.quote import ident
 from campaignpool.ledger.database import Connection
 
 TEXT_KEY = 24
@@ -107,6 +108,11 @@ class Index(_Fact):
     predicate: str | None
     definition: str
 
+    def whole_row(self, table: "TableFacts") -> bool:
+        """Whether an expression of it reads the row as a whole, which nothing but a row of the table is."""
+        names = (f"{table.relation}.*", f"{ident(table.relation)}.*")
+        return any(name in text for text in (*self.keys, self.predicate or "") for name in names)
+
 
 class Trigger(_Fact):
     """A trigger that is enabled; `source` is the text of its function."""
@@ -147,6 +153,12 @@ class TableFacts(_Fact):
     """Of the table and its partitions, those that a crash of the server empties."""
     foreign_parts: tuple[str, ...] = ()
     """Partitions that are foreign tables."""
+    partition_of: str | None = None
+    """The partitioned table, where it is a partition itself."""
+    part_keys: tuple[ForeignKey, ...] = ()
+    """Foreign keys that single partitions have."""
+    exclusions: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Indexes of exclusion constraints, with their columns."""
     row_security: bool = False
     """Whether row level security applies to the role."""
     hidden: tuple[str, ...] = ()
@@ -156,6 +168,11 @@ class TableFacts(_Fact):
     def rows(self) -> str:
         """The table's own rows, for FROM: those of tables that inherit from it are these tables' own."""
         return f"ONLY {self.name}" if self.children else self.name
+
+    @property
+    def told_by_rows(self) -> bool:
+        """Whether only rows themselves show that two campaigns cannot stand side by side."""
+        return bool(self.exclusions) or any(index.whole_row(self) for index in self.indexes)
 
     @property
     def on_insert(self) -> tuple[str, ...]:
@@ -249,7 +266,9 @@ def described(catalog: Catalog) -> dict[str, Any]:
     names = {facts.oid: facts.name for facts in catalog.tables.values()}
     tables = {name: facts.model_dump(mode="json") for name, facts in sorted(catalog.tables.items())}
     for table in tables.values():
-        del table["oid"], table["indexes"]
+        # Nor on what only decides whether there is a plan at all.
+        for name in ("oid", "indexes", "partition_of", "part_keys", "exclusions"):
+            del table[name]
         table["children"] = sorted(table["children"].values())
         # A trigger of DELETE or UPDATE changes no clone.
         table["triggers"] = [item for item in table["triggers"] if item["insert"]]

@@ -118,13 +118,8 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
             if rows and not link.required:
                 columns = ", ".join(link.nulls)
                 yield f"rows of {name} where {columns} becomes NULL because what it refers to is left out: {rows:,}"
-        query = snapshot.partly(plan, table)
-        rows = await connection.fetchval(query) if query else 0
-        if rows:
-            yield (
-                f"rows of {name} that refer to the template by one of {', '.join(table.anchors)} and not by all, and "
-                f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
-            )
+        async for text in _uncopied(connection, plan, table):
+            yield text
         if table.where or survey.dropped:
             for text in _counters(plan, table):
                 yield text
@@ -132,6 +127,26 @@ async def warnings(connection: Connection, plan: ClonePlan, surveys: Sequence[Su
             yield f"triggers of {name} fire for every row that is inserted: {', '.join(table.facts.on_insert)}"
     async for text in _of_catalog(connection, plan):
         yield text
+
+
+async def _uncopied(connection: Connection, plan: ClonePlan, table: TablePlan) -> AsyncIterator[str]:
+    """Return rows that refer to the template by one column, and that another keeps out of the campaign."""
+    name, anchors = table.facts.name, ", ".join(table.anchors)
+    query = snapshot.partly(plan, table)
+    rows = await connection.fetchval(query) if query else 0
+    if rows:
+        yield (
+            f"rows of {name} that refer to the template by one of {anchors} and not by all, and "
+            f"so are not copied: {rows:,}; name under `via` those that make a row part of a campaign"
+        )
+    query = snapshot.unanchored(plan, table)
+    rows = await connection.fetchval(query) if query else 0
+    if rows:
+        others = dict.fromkeys(name for link in table.links if not link.anchor for name in link.columns)
+        yield (
+            f"rows of {name} that refer to the template by one of {', '.join(others)}, and are not copied because "
+            f"{anchors} is NULL: {rows:,}; fill it, or name under `via` those that make a row part of a campaign"
+        )
 
 
 def _counters(plan: ClonePlan, table: TablePlan) -> Iterator[str]:

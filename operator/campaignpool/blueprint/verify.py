@@ -59,12 +59,14 @@ async def verify(
         revision: The revision, whose functions exist.
         suffix: Of the root's key, as the ledger has it.
         condition: What chooses the template; a clone must not match it too.
-        campaigns: How many are cloned.
+        campaigns: How many are cloned, at least; two where only rows show that two cannot stand side by side.
         retire: Delete the clones again, and warn where that is refused.
     """
     transaction = connection.transaction()
     await transaction.start()
     try:
+        if any(table.facts.told_by_rows for table in revision.plan.tables):
+            campaigns = max(campaigns, 2)
         ids, owners = await new_ids(connection, suffix, campaigns), [""] * campaigns
         await connection.execute(verification.rehearse(revision, condition))
         query = f"SELECT * FROM {function('rehearse', revision.number)}($1, $2)"  # noqa: S608 (a name of ours)
@@ -195,11 +197,13 @@ async def _refused(
     ]
     by = f" (fired: {', '.join(fired)})" if fired else ""
     raised = await raised_text(connection, getattr(error, "context", None))
-    remedy = await _remedy(connection, place, error)
+    remedy = await _remedy(connection, revision, place, error)
     return f"a clone of the template is refused{where}: {described(error, raised)}{by}: {remedy}"
 
 
-async def _remedy(connection: Connection, table: TablePlan | None, error: asyncpg.PostgresError) -> str:
+async def _remedy(
+    connection: Connection, revision: Revision, table: TablePlan | None, error: asyncpg.PostgresError
+) -> str:
     """Return what a person can do about a refusal."""
     constraint = getattr(error, "constraint_name", None)
     if isinstance(error, asyncpg.UniqueViolationError) and table is not None and constraint:
@@ -208,6 +212,21 @@ async def _remedy(connection: Connection, table: TablePlan | None, error: asyncp
             return f"the sequence draws numbers that rows have: {statement}"
     if isinstance(error, asyncpg.SequenceGeneratorLimitExceededError):
         return "let the column and its sequence be of type bigint: ALTER TABLE ... ALTER COLUMN ... TYPE bigint"
+    if isinstance(error, asyncpg.ExclusionViolationError) and table is not None:
+        columns = ", ".join(sorted({name for item in table.facts.exclusions.values() for name in item}))
+        return (
+            f"every campaign would hold what the constraint lets one have: set one of {columns}, or leave the table "
+            "out"
+        )
+    if isinstance(error, asyncpg.CheckViolationError) and table is not None:
+        counts = revision.surveys[table.position].nulled
+        links = zip(table.links, counts, strict=True)
+        gone = [", ".join(link.nulls) for link, rows in links if rows and link.nulls]
+        if gone:
+            return (
+                f"{', '.join(gone)} becomes NULL where what it refers to is left out: let the filter keep those "
+                "rows, or set the column"
+            )
     if isinstance(error, asyncpg.UndefinedObjectError) and Refusal.of(error).function:
         return (
             "give the role in the URL the setting with ALTER ROLE ... SET, or let the function read it with "

@@ -4,6 +4,7 @@ import pytest
 
 from campaignpool.api import blueprint
 from campaignpool.api.spec import Template
+from campaignpool.blueprint import compilation, install
 from campaignpool.blueprint.discover import MARK, discover
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
@@ -86,3 +87,36 @@ async def test_class_names_irregular_plurals_and_what_may_hold_keys(connection: 
     assert f"{MARK}: number gets a new value from its default in every clone" in text
     await field.put(connection, text, "is_template")
     await ledgers.filled(connection, "", 1)
+
+
+SHAPES = """
+CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, email text,
+                     code text GENERATED ALWAYS AS (campaign_id || 'x') STORED UNIQUE);
+CREATE TABLE items (id serial PRIMARY KEY, hero_id integer NOT NULL REFERENCES heroes,
+                    campaign_id uuid REFERENCES campaigns, name text);
+CREATE TABLE notes (id serial PRIMARY KEY, hero_id integer REFERENCES heroes, item_id integer REFERENCES items);
+INSERT INTO heroes (campaign_id) SELECT id FROM campaigns;
+INSERT INTO items (hero_id, campaign_id, name) SELECT id, campaign_id, 'new' FROM heroes;
+INSERT INTO items (hero_id, name) SELECT id, 'old' FROM heroes;
+INSERT INTO notes (hero_id) SELECT id FROM heroes;
+INSERT INTO notes (item_id) SELECT id FROM items WHERE name = 'new';
+"""
+
+
+async def test_rows_that_a_null_keeps_out_are_counted_and_the_way_out_copies_them(connection: Connection) -> None:
+    await connection.execute(field.CAMPAIGNS + SHAPES)
+    text = await discover(connection, "campaigns", Template(where="is_master_template"))
+    assert f"{MARK}: it does not compile" not in text
+    assert f"{MARK}: 1 row with campaign_id NULL left out, though hero_id says whose: `via: [hero_id]` copies" in text
+    assert f"{MARK}: belongs to the campaign by hero_id or item_id alone, which may be NULL" in text
+    wanted = field.spec(text)
+    assert wanted.blueprint.inline
+    compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
+    (warning,) = [text for text in await install.warnings(connection, compiled) if "is NULL" in text]
+    assert "rows of public.items that refer to the template by one of hero_id" in warning
+    (key,) = await field.made(connection, text.replace("- name: items", "- via: [hero_id]\n    name: items"), count=1)
+    query = (
+        "SELECT array_agg(i.name ORDER BY i.id) FROM items i JOIN heroes h ON h.id = hero_id WHERE h.campaign_id = $1"
+    )
+    assert await connection.fetchval(query, key) == ["new", "old"]
+    assert await connection.fetchval("SELECT count(*) FROM notes") == 4

@@ -52,6 +52,28 @@ CASES = {
         f"{HEROES} CREATE RULE gone AS ON INSERT TO heroes WHERE NEW.name = 'h2' DO INSTEAD NOTHING",
         r"rules of public.heroes rewrite INSERT \(gone\)",
     ),
+    "a partition": (
+        f"""
+        {PARTS} ALTER TABLE part SET LOGGED;
+        ALTER TABLE heroes RENAME TO all_heroes; ALTER TABLE part RENAME TO heroes
+        """,
+        r"heroes is a partition of public.all_heroes, .* name public.all_heroes, with a `where`",
+    ),
+    "a foreign key of one partition": (
+        f"""
+        {PARTS} ALTER TABLE part SET LOGGED;
+        ALTER TABLE heroes ADD leader integer; ALTER TABLE part ADD FOREIGN KEY (leader) REFERENCES heroes
+        """,
+        r"key part_leader_fkey of a partition of public.heroes .* under `references` \(leader: public.heroes\)",
+    ),
+    "an exclusion that two campaigns would violate": (
+        """
+        CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, slot int4range,
+                             EXCLUDE USING gist (slot WITH &&) WHERE (id > 1));
+        INSERT INTO heroes (campaign_id, slot) SELECT id, '[1,2)' FROM campaigns;
+        """,
+        r"exclusion constraint .*heroes_slot_excl.* one have: set one of slot, or leave the table out",
+    ),
     "large objects that a trigger deletes": (
         HEROES + UNLINK,
         "column file of public.heroes holds large objects, and trigger unlink",

@@ -147,6 +147,13 @@ DRAWN = {
         """,
         "code()",
     ),
+    "a table that counts": (
+        """
+        CREATE TABLE counted AS SELECT 0::bigint AS n;
+        CREATE FUNCTION next_one() RETURNS bigint LANGUAGE sql AS $$ UPDATE counted SET n = n + 1 RETURNING n $$;
+        """,
+        "next_one()",
+    ),
     "a value that cannot be sorted": ("", "point(random(), random())"),
 }
 

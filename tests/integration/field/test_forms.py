@@ -164,6 +164,94 @@ FORMS = {
            AND (SELECT count(*) FROM jewels j JOIN ONLY kings k ON k.id = king_id WHERE world_id = $1) = 2
         """,
     ),
+    "one of several owners, by foreign keys of which the others are NULL": (
+        """
+        CREATE TABLE heroes (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds);
+        CREATE TABLE places (id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds);
+        CREATE TABLE comments (
+            id serial PRIMARY KEY, hero_id integer REFERENCES heroes, place_id uuid REFERENCES places, body text,
+            reply_id integer REFERENCES comments, CHECK (num_nonnulls(hero_id, place_id) > 0));
+        CREATE TABLE votes (comment_id integer NOT NULL REFERENCES comments);
+        INSERT INTO heroes (world_id) SELECT id FROM worlds, generate_series(1, 2);
+        INSERT INTO places SELECT gen_random_uuid(), id FROM worlds;
+        INSERT INTO comments (hero_id, body) SELECT id, 'hero' FROM heroes;
+        INSERT INTO comments (place_id, body) SELECT id, 'place' FROM places;
+        INSERT INTO comments (hero_id, place_id, body, reply_id)
+            SELECT h.id, p.id, 'both', c.id
+            FROM heroes h JOIN places p USING (world_id) JOIN comments c ON place_id = p.id;
+        INSERT INTO votes SELECT id FROM comments;
+        """,
+        "- {name: heroes}\n- {name: places}\n- {name: comments}\n- {name: votes}",
+        """
+        SELECT array_agg(body ORDER BY c.id) = '{hero,hero,place,both,both}' AND count(c.reply_id) = 2
+        FROM votes JOIN comments c ON c.id = comment_id
+        LEFT JOIN heroes h ON h.id = hero_id LEFT JOIN places p ON p.id = place_id
+        WHERE coalesce(h.world_id, $1) = $1 AND coalesce(p.world_id, $1) = $1
+          AND coalesce(h.world_id, p.world_id) = $1
+        """,
+    ),
+    "tables that refer to each other by nothing that is required": (
+        """
+        CREATE TABLE heroes (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds);
+        CREATE TABLE teams (id serial PRIMARY KEY, hero_id integer REFERENCES heroes, camp_id integer);
+        CREATE TABLE camps (id serial PRIMARY KEY, hero_id integer REFERENCES heroes,
+                            team_id integer REFERENCES teams ON DELETE SET NULL);
+        ALTER TABLE teams ADD FOREIGN KEY (camp_id) REFERENCES camps;
+        INSERT INTO heroes (world_id) SELECT id FROM worlds;
+        INSERT INTO teams (hero_id) SELECT id FROM heroes;
+        INSERT INTO camps (hero_id, team_id) SELECT hero_id, id FROM teams;
+        INSERT INTO camps (team_id) SELECT id FROM teams;
+        UPDATE teams SET camp_id = (SELECT id FROM camps WHERE team_id = teams.id AND hero_id IS NOT NULL);
+        """,
+        "- {name: heroes}\n- {name: teams}\n- {name: camps}",
+        """
+        SELECT count(*) = 2 FROM heroes h JOIN teams t ON t.hero_id = h.id JOIN camps o ON o.id = t.camp_id
+        JOIN camps c ON c.team_id = t.id WHERE h.world_id = $1
+        """,
+    ),
+    "a reference to one partition": (
+        """
+        CREATE TABLE beings (
+            id bigserial, kind text, world_id uuid NOT NULL REFERENCES worlds, PRIMARY KEY (id, kind)
+        ) PARTITION BY LIST (kind);
+        CREATE TABLE heroes PARTITION OF beings FOR VALUES IN ('hero');
+        CREATE TABLE others PARTITION OF beings DEFAULT;
+        CREATE TABLE pets (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, hero_id bigint,
+                           kind text DEFAULT 'hero', FOREIGN KEY (hero_id, kind) REFERENCES heroes (id, kind));
+        INSERT INTO beings (kind, world_id) SELECT k, id FROM worlds, (VALUES ('hero'), ('ogre')) v (k);
+        INSERT INTO pets (world_id, hero_id) SELECT world_id, id FROM heroes;
+        """,
+        "- {name: beings}\n- {name: pets}",
+        "SELECT count(*) = 1 FROM pets p JOIN heroes h ON h.id = hero_id WHERE p.world_id = $1 AND h.world_id = $1",
+    ),
+    "references that a check or a domain requires, to a row left out": (
+        """
+        CREATE DOMAIN required AS integer NOT NULL;
+        CREATE TABLE heroes (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, open boolean);
+        CREATE TABLE pets (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds,
+            hero_id integer REFERENCES heroes, CONSTRAINT given CHECK (hero_id IS NOT NULL) NOT VALID);
+        CREATE TABLE toys (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds,
+            hero_id required REFERENCES heroes);
+        INSERT INTO heroes (world_id, open) SELECT id, n = 1 FROM worlds, generate_series(1, 2) n;
+        INSERT INTO pets (world_id, hero_id) SELECT world_id, id FROM heroes;
+        INSERT INTO toys (world_id, hero_id) SELECT world_id, id FROM heroes;
+        """,
+        "- {name: heroes, where: open}\n- {name: pets}\n- {name: toys}",
+        """
+        SELECT count(*) = 1 FROM heroes h JOIN pets p ON p.hero_id = h.id JOIN toys t ON t.hero_id = h.id
+        WHERE h.world_id = $1 AND p.world_id = $1 AND t.world_id = $1
+        """,
+    ),
+    "a unique index that reads the row as a whole": (
+        """
+        CREATE TABLE "Heroes" (id serial PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, name text);
+        CREATE FUNCTION named(h "Heroes") RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT h.world_id || h.name $$;
+        CREATE UNIQUE INDEX ON "Heroes" (named("Heroes"));
+        INSERT INTO "Heroes" (world_id, name) SELECT id, 'h' FROM worlds;
+        """,
+        "- {name: '\"Heroes\"'}",
+        "SELECT count(*) = 1 FROM \"Heroes\" WHERE world_id = $1 AND name = 'h'",
+    ),
     "a trigger that numbers rows": (
         """
         CREATE TABLE heroes (id uuid PRIMARY KEY, world_id uuid NOT NULL REFERENCES worlds, seen integer);
@@ -179,7 +267,7 @@ FORMS = {
 
 async def everything(connection: Connection) -> dict[str, list[str]]:
     """All rows of all tables."""
-    query = "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
+    query = "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'"
     names = [row["name"] for row in await connection.fetch(query)]
     return {
         name: sorted(row["row"] for row in await connection.fetch(f"SELECT t::text AS row FROM {name} t"))

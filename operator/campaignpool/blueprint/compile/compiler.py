@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from campaignpool.api.blueprint import Blueprint, ImageTables, Polymorphic, Table
 from campaignpool.blueprint.catalog import Catalog, Column, ForeignKey, TableFacts
-from campaignpool.blueprint.compile import documents, graph, suitable
+from campaignpool.blueprint.compile import anchors, documents, graph, suitable
 from campaignpool.blueprint.compile.expressions import SET_VARIABLES, VARIABLES, calls, mentioned, variables_of
 from campaignpool.blueprint.compile.images import image_plan
 from campaignpool.blueprint.compile.keys import Uses, keys, leaving
@@ -20,7 +20,6 @@ from campaignpool.blueprint.compile.plan import (
     PolymorphicReference,
     Reference,
     TablePlan,
-    anchor_targets,
     step,
 )
 from campaignpool.blueprint.quote import ident
@@ -91,10 +90,12 @@ class _Compiler:
         claimed = tuple(self._claimed())
         partly = [self._table(place, both) for place, both in enumerate(zip(declared, results, strict=True))]
         self._refuse()
+        partly, faults = anchors.reachable(partly)
+        self.faults += faults
+        self._refuse()
         self._circles(partly)
         self._refuse()
         tables = tuple(self._keyed(table, partly) for table in partly)
-        self._reachable(tables)
         self._generated(tables)
         self.faults += [fault for table in tables for fault in suitable.shared_files(table)]
         self._refuse()
@@ -118,13 +119,18 @@ class _Compiler:
     def _table(self, place: int, both: tuple[Table, TableFacts]) -> TablePlan:
         """Return the plan of a table, as far as it can be without the others: no keys, nothing copied."""
         table, facts = both
-        self.faults += [*suitable.faults(facts), *suitable.typed(table)]
+        self.faults += [
+            *suitable.faults(facts),
+            *suitable.typed(table),
+            *suitable.undeclared(table, facts, self.positions),
+        ]
         self._columns_exist(table, facts)
         sets = {**table.set_, **documents.remapped(table, facts)}
         self._variables(f"table {facts.name}", sets, SET_VARIABLES)
         self._calls(f"table {facts.name}", sets)
         references, polymorphic = list(self._references(table, facts)), list(self._polymorphic(table, facts))
-        anchored = self._anchored(place, table, facts, references, polymorphic)
+        anchored, faults = anchors.chosen(place, table, facts, references, polymorphic)
+        self.faults += faults
         self.faults += suitable.anchored_to_itself(facts, place, anchored)
         return TablePlan(
             place,
@@ -196,37 +202,6 @@ class _Compiler:
             return position, facts.primary_key[0]
         return None
 
-    def _anchored(
-        self,
-        place: int,
-        table: Table,
-        facts: TableFacts,
-        references: list[Reference],
-        polymorphic: list[PolymorphicReference],
-    ) -> list[Reference | PolymorphicReference]:
-        """Return the references that make a row part of a campaign."""
-        if place == 0:
-            return []
-        others = [reference for reference in references if reference.target != place]
-        if table.via:
-            named = [other for other in others if set(other.columns) <= set(table.via)]
-            pairs = [item for item in polymorphic if item.column in table.via]
-            result = {name for item in named for name in item.columns} | {pair.column for pair in pairs}
-            self.faults += [
-                f"table {facts.name}: `via` names {name}, which is no reference to another table of the blueprint"
-                for name in table.via
-                if name in facts.column and name not in result
-            ]
-            return [*named, *pairs]
-        to_root = sorted((other for other in others if other.target == 0), key=lambda each: not each.required)
-        chosen = to_root[:1] or [other for other in others if other.required] or polymorphic[:1] or others[:1]
-        if not chosen:
-            self.faults.append(
-                f"table {facts.name} has no reference to another table of the blueprint: remove it, or declare one "
-                "under `references` or `polymorphic`"
-            )
-        return list(chosen)
-
     def _circles(self, tables: list[TablePlan]) -> None:
         """No column may hold, by way of references, what it holds itself: nothing would say which value it has."""
         for table in tables:
@@ -281,8 +256,8 @@ class _Compiler:
                 f"root table {facts.name} needs a primary key of one column, uuid or with a default, that is neither "
                 "set nor a reference"
             )
-        anchors = [reference for reference in table.references if reference.anchor]
-        if table.trigger_rows == "Keep" and any(len(anchor.columns) > 1 for anchor in anchors):
+        wide = any(item.anchor and len(item.columns) > 1 for item in table.references)
+        if table.trigger_rows == "Keep" and wide:
             self.faults.append(f"table {facts.name}: `triggerRows: Keep` needs references of one column to anchor it")
         if table.restore and not facts.primary_key:
             self.faults.append(f"table {facts.name}: `restore` needs a primary key to find the rows by")
@@ -319,19 +294,6 @@ class _Compiler:
                         self.names[name] = target[0]
             except ValueError as error:
                 self.faults.append(f"{where}, column {column}: {error}")
-
-    def _reachable(self, tables: tuple[TablePlan, ...]) -> None:
-        """Every table must belong to the root by its anchors."""
-        reached, size = {0}, 0
-        while size != len(reached):
-            size = len(reached)
-            reached |= {table.position for table in tables if table.anchors and anchor_targets(table) <= reached}
-        for table in tables:
-            if table.position not in reached and table.anchors:
-                self.faults.append(
-                    f"table {table.facts.name} does not belong to the root by {', '.join(table.anchors)}: "
-                    "name other columns under `via`"
-                )
 
     def _generated(self, tables: tuple[TablePlan, ...]) -> None:
         """What a generated column holds can be referred to only while it is the same in every campaign."""

@@ -191,6 +191,13 @@ class TablePlan:
         return tuple(dict.fromkeys([*plain, *(item.column for item in self.polymorphic if item.anchor)]))
 
     @cached_property
+    def either(self) -> bool:
+        """Whether one anchor is enough to make a row part of a campaign: there are several, and each may be NULL."""
+        anchors = [link for link in self.links if link.anchor]
+        column = self.facts.column
+        return len(anchors) > 1 and not any(all(column[name].not_null for name in link.columns) for link in anchors)
+
+    @cached_property
     def mentioned(self) -> tuple[str, ...]:
         """Columns that expressions of `sets` may read from the template's row, beside those copied."""
         others = [column.name for column in self.facts.columns if column.name not in self.copied]

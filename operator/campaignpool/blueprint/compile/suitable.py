@@ -1,6 +1,6 @@
 """Which tables a clone can be made in: what the catalog says against one. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from campaignpool.api.blueprint import Table
 from campaignpool.blueprint.catalog import Catalog, TableFacts
@@ -23,6 +23,11 @@ def faults(facts: TableFacts) -> Iterator[str]:
             f"table {name} is UNLOGGED{what}, so a crash of the server empties it, ready campaigns included: "
             f"ALTER TABLE {facts.unlogged[0]} SET LOGGED, or leave the table out"
         )
+    if facts.partition_of:
+        yield (
+            f"table {name} is a partition of {facts.partition_of}, and rows are cloned by way of that: name "
+            f"{facts.partition_of}, with a `where` that holds for the rows you want"
+        )
     if facts.foreign_parts:
         yield (
             f"partitions of {name} are foreign tables ({', '.join(facts.foreign_parts)}): rows of another server "
@@ -34,6 +39,19 @@ def faults(facts: TableFacts) -> Iterator[str]:
             f"inserted: write them as triggers, or leave {name} out"
         )
     yield from hidden(facts, ("SELECT", "INSERT", "DELETE"))
+
+
+def undeclared(table: Table, facts: TableFacts, inside: Mapping[int, int]) -> Iterator[str]:
+    """Yield a fault for every foreign key into the blueprint that only a partition has: it may hold for no other."""
+    settled = {*table.set_, *table.references, *(name for key in facts.foreign_keys for name in key.columns)}
+    settled |= {name for pair in table.polymorphic for name in (pair.id, pair.type)}
+    for key in facts.part_keys:
+        if key.target in inside and not set(key.columns) <= settled:
+            names = ", ".join(key.columns)
+            yield (
+                f"foreign key {key.name} of a partition of {facts.name} says what {names} refers to, and the others "
+                f"have none: declare it under `references` ({key.columns[0]}: {key.target_name}), or set {names}"
+            )
 
 
 def typed(table: Table) -> Iterator[str]:

@@ -108,10 +108,18 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     polymorphic, notes = _polymorphic(facts, own, inside)
     notes += settings.notes(facts, own, inside, out, {item.column for item in result})
     if table.loose:
-        column = table.hangs[0].columns[0]
+        several = " or ".join(hang.columns[0] for hang in table.hangs)
         notes.insert(
-            0, Note(f"belongs to the campaign by {column} alone, which may be NULL: is it template?", look=True)
+            0, Note(f"belongs to the campaign by {several} alone, which may be NULL: is it template?", look=True)
         )
+    if own.oid in facts.unanchored:
+        columns, rows = facts.unanchored[own.oid]
+        anchor = " and ".join(hang.columns[0] for hang in table.hangs)
+        text = (
+            f"{names.counted(rows, 'row')} with {anchor} NULL left out, though {', '.join(columns)} says "
+            f"whose: `via: [{', '.join(columns)}]` copies them"
+        )
+        notes.insert(0, Note(text, look=True))
     if why and not where:
         notes.insert(0, Note(why, look=True))
     happens = [column for column in names.happenings(own) if counted.filled.get(column)]

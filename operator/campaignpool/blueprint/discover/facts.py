@@ -105,6 +105,8 @@ class Facts:
         implied: By oid of the table: columns that hold keys of another without a foreign key, and that table's oid.
         usual: By oid of the table: the most frequent value of columns that are required and have no default, of
             tables that may say who belongs to a campaign.
+        unanchored: By oid of the table: columns that tie rows to the campaign which a NULL keeps out of it, and how
+            many rows these are.
     """
 
     catalog: Catalog
@@ -120,6 +122,7 @@ class Facts:
     loose: tuple[LooseIds, ...]
     implied: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     usual: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    unanchored: Mapping[int, tuple[tuple[str, ...], int]] = field(default_factory=dict)
 
     @property
     def campaigns(self) -> int:

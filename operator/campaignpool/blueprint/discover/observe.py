@@ -53,6 +53,8 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
             for item in await _loose(connection, reached, oid, key, open_, pairs)
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
+        readable = {oid: reached.reached[oid] for oid in existing}
+        unanchored = {oid: rows for oid in existing if (rows := await _unanchored(connection, readable, oid, key))}
         usual = {oid: await _usual(connection, reached.reached[oid].facts) for oid in existing}
     flags = [column.name for column in root.columns if column.base == "boolean"]
     return Facts(
@@ -69,6 +71,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         loose=tuple(loose),
         implied=implied,
         usual=usual,
+        unanchored=unanchored,
     )
 
 
@@ -219,6 +222,15 @@ async def _census(connection: Connection, reached: Walk, oid: int, template: str
     true = dict(zip(flags, sums[2:], strict=False))
     filled = dict(zip([column.name for column in facts.columns], sums[2 + len(flags) :], strict=True))
     return Census(total, sums[0], sums[1], true, filled)
+
+
+async def _unanchored(
+    connection: Connection, reached: Mapping[int, Reached], oid: int, template: str
+) -> tuple[tuple[str, ...], int] | None:
+    """Return how many rows a NULL keeps out of the campaign, and the columns that tie them to it all the same."""
+    asked = queries.unanchored(reached, oid, template)
+    rows = await connection.fetchval(asked[1]) if asked else 0
+    return (tuple(asked[0]), rows) if asked and rows else None
 
 
 async def _loose(

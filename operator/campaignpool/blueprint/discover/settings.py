@@ -23,7 +23,7 @@ def of_root(facts: Facts, owner: str | None) -> list[Setting]:
         *_times(root),
         *_owner(root, owner),
     ]
-    return _first([*results, *_unique(root, set(root.primary_key) | _fresh(results)), *_secrets(root)])
+    return _first(root, [*results, *_unique(root, set(root.primary_key) | _fresh(results)), *_secrets(root)])
 
 
 def of_table(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int]) -> list[Setting]:
@@ -38,7 +38,7 @@ def of_table(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int]) -
     items = list(_pointers(facts, table, out))
     types = {pair.type_column for pair in facts.pairs if pair.table == table.oid}
     new = _new(facts, table, inside) | _fresh(items)
-    return _first([*items, *_unique(table, new, types), *_secrets(table)])
+    return _first(table, [*items, *_unique(table, new, types), *_secrets(table)])
 
 
 def notes(facts: Facts, table: TableFacts, inside: Set[int], out: Set[int], settled: Set[str]) -> list[Note]:
@@ -188,10 +188,12 @@ def _new(facts: Facts, table: TableFacts, inside: Set[int]) -> set[str]:
 
 def _unique(table: TableFacts, new: Set[str], fixed: Set[str] = frozenset()) -> Iterator[Setting]:
     """Yield a new value for each unique index that would refuse a clone; columns in `fixed` keep theirs."""
+    new = {*new, *(column.name for column in table.columns if column.generated and new & _words(column.default))}
     for index in table.indexes:
         if not index.unique or new & set(index.columns) or _mentions(index, new):
             continue
         columns = [table.column[name] for name in index.columns if name and name not in fixed]
+        columns = [column for column in columns if not column.generated]
         if any(column.draws for column in columns):
             continue
         free = next((column for column in columns if not column.not_null), None)
@@ -229,7 +231,11 @@ def _suffixed(column: Column) -> str:
 
 
 def _mentions(index: Index, new: Set[str]) -> bool:
-    return None in index.columns and bool(new & set(re.findall(r"\w+", index.definition.partition("USING")[2])))
+    return None in index.columns and bool(new & _words(index.definition.partition("USING")[2]))
+
+
+def _words(expression: str | None) -> set[str]:
+    return set(re.findall(r"\w+", expression or ""))
 
 
 def _secrets(table: TableFacts) -> Iterator[Setting]:
@@ -239,10 +245,10 @@ def _secrets(table: TableFacts) -> Iterator[Setting]:
             yield Setting(column.name, value, "by its name a secret: no two campaigns may share it", look=True)
 
 
-def _first(found: list[Setting]) -> list[Setting]:
-    """Keep the first proposal for each column."""
+def _first(table: TableFacts, found: list[Setting]) -> list[Setting]:
+    """Keep the first proposal for each column that can be set."""
     chosen: dict[str, Setting] = {}
-    for item in found:
+    for item in (item for item in found if not (column := table.column.get(item.column)) or not column.generated):
         chosen.setdefault(item.column, item)
     return list(chosen.values())
 

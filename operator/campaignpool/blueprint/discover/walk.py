@@ -12,7 +12,7 @@ def walk(tables: Mapping[int, TableFacts], root: int, pairs: Sequence[Pair]) -> 
     """Follow references backwards from the root, to every table that can have rows of a campaign.
 
     A table belongs to the root by its reference to it; else by all required references to tables that belong to it;
-    else by polymorphic references; else by a nullable one. This is how a blueprint reads, too.
+    else by polymorphic references; else by any of the nullable ones. This is how a blueprint reads, too.
     """
     inside = _closure(tables, root, pairs)
     reached: dict[int, Reached] = {root: Reached(tables[root])}
@@ -60,7 +60,8 @@ def _needed(
     if any(hang.target == root for hang in result):
         return {root}
     required = {hang.target for hang in result if hang.required}
-    return required or {hang.target for hang in _typed(facts, inside, pairs, tables)}
+    typed = {hang.target for hang in _typed(facts, inside, pairs, tables)}
+    return required or typed or {hang.target for hang in result}
 
 
 def _hangs(facts: TableFacts, reached: Mapping[int, Reached], root: int, pairs: Sequence[Pair]) -> list[Hang]:
@@ -68,7 +69,7 @@ def _hangs(facts: TableFacts, reached: Mapping[int, Reached], root: int, pairs: 
     to_root = [hang for hang in result if hang.target == root]
     required = [hang for hang in result if hang.required]
     existing = {oid: item.facts for oid, item in reached.items()}
-    return to_root[:1] or required or list(_typed(facts, reached, pairs, existing)) or result[:1]
+    return to_root[:1] or required or list(_typed(facts, reached, pairs, existing)) or result
 
 
 def _references(facts: TableFacts, targets: Mapping[int, object] | set[int]) -> list[Hang]:

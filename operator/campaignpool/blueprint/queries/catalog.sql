@@ -13,6 +13,21 @@ WITH RECURSIVE parts (root, oid) AS (
     FROM pg_policy p
     WHERE p.polrelid = ANY ($1::oid[])
       AND EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE'))
+), keys AS (
+    -- Foreign keys. A reference to a partition is one to the table that it is a partition of.
+    SELECT c.conrelid AS relation, jsonb_build_object(
+            'name', c.conname,
+            'columns', (SELECT jsonb_agg(a.attname ORDER BY k.n)
+                        FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, n)
+                        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum),
+            'target', coalesce(pg_partition_root(c.confrelid)::oid, c.confrelid)::bigint,
+            'target_columns', (SELECT jsonb_agg(a.attname ORDER BY k.n)
+                               FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, n)
+                               JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
+            'target_name', c.confrelid::regclass::text,
+            'match_full', c.confmatchtype = 'f') AS key
+    FROM pg_constraint c JOIN (SELECT DISTINCT oid FROM parts) p ON p.oid = c.conrelid
+    WHERE c.contype = 'f' AND c.conparentid = 0
 ), functions AS MATERIALIZED (
     -- Functions of people's making that may give another value each time, and how a text calls them.
     SELECT f.oid, coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) AS body,
@@ -40,7 +55,11 @@ SELECT t.oid, jsonb_build_object(
             'domain', b.oid <> a.atttypid,
             'own', b.own OR a.attcollation NOT IN (SELECT o.oid FROM pg_collation o
                                                    WHERE o.collnamespace = 'pg_catalog'::regnamespace UNION SELECT 0),
-            'not_null', a.attnotnull,
+            -- Also by a domain, or by a check as migrations without a long lock add it.
+            'not_null', a.attnotnull OR b.not_null OR EXISTS (
+                SELECT FROM pg_constraint k
+                WHERE k.conrelid = t.oid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+                  AND pg_get_expr(k.conbin, t.oid) = format('(%I IS NOT NULL)', a.attname)),
             'has_default', e.given IS NOT NULL OR a.attidentity <> '',
             'default', CASE
                 WHEN a.attidentity <> '' THEN format(
@@ -61,18 +80,18 @@ SELECT t.oid, jsonb_build_object(
                         UNION
                         SELECT f.oid, f.body
                         FROM called JOIN functions f ON called.body ~ f.call)
-                    SELECT FROM called WHERE body ~* 'random|nextval|uuid_generate|uuidv\d|ulid|nanoid|ksuid')), false)
+                    SELECT FROM called WHERE body ~* 'random|nextval|uuid_generate|uuidv\d|ulid|nanoid|ksuid|\m(insert|update)\M')), false)
         ) ORDER BY a.attnum)
         FROM pg_attribute a JOIN pg_type u ON u.oid = a.atttypid
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum,
         LATERAL (
-            -- What the type is a domain over; whether it, or its elements' type, may be altered or dropped.
-            WITH RECURSIVE domain (oid, typmod) AS (
-                SELECT a.atttypid, a.atttypmod
+            -- What the type is a domain over; whether a domain forbids NULL; whether the type may be altered or dropped.
+            WITH RECURSIVE domain (oid, typmod, not_null) AS (
+                SELECT a.atttypid, a.atttypmod, false
                 UNION ALL
-                SELECT y.typbasetype, y.typtypmod
+                SELECT y.typbasetype, y.typtypmod, domain.not_null OR y.typnotnull
                 FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype = 'd')
-            SELECT domain.oid, domain.typmod, y.typnamespace <> 'pg_catalog'::regnamespace AS own
+            SELECT domain.oid, domain.typmod, domain.not_null, y.typnamespace <> 'pg_catalog'::regnamespace AS own
             FROM domain JOIN pg_type y ON y.oid = domain.oid WHERE y.typtype <> 'd') b
         JOIN pg_type y ON y.oid = b.oid
         CROSS JOIN LATERAL (
@@ -80,19 +99,10 @@ SELECT t.oid, jsonb_build_object(
             SELECT coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(u.typdefaultbin, 0)) AS given) e
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'foreign_keys', coalesce((
-        SELECT jsonb_agg(jsonb_build_object(
-            'name', c.conname,
-            'columns', (SELECT jsonb_agg(a.attname ORDER BY k.n)
-                        FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, n)
-                        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum),
-            'target', c.confrelid::bigint,
-            'target_columns', (SELECT jsonb_agg(a.attname ORDER BY k.n)
-                               FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, n)
-                               JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
-            'target_name', c.confrelid::regclass::text,
-            'match_full', c.confmatchtype = 'f'
-        ) ORDER BY c.conname)
-        FROM pg_constraint c WHERE c.conrelid = t.oid AND c.contype = 'f' AND c.conparentid = 0), '[]'),
+        SELECT jsonb_agg(k.key ORDER BY k.key ->> 'name') FROM keys k WHERE k.relation = t.oid), '[]'),
+    'part_keys', coalesce((
+        SELECT jsonb_agg(k.key ORDER BY k.key ->> 'name') FROM parts p JOIN keys k ON k.relation = p.oid
+        WHERE p.root = t.oid AND p.oid <> t.oid), '[]'),
     'indexes', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', x.relname,
@@ -109,6 +119,12 @@ SELECT t.oid, jsonb_build_object(
         ) ORDER BY x.relname)
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         WHERE i.indrelid = t.oid AND (i.indisvalid OR i.indisready)), '[]'),
+    'exclusions', coalesce((
+        SELECT jsonb_object_agg(i.indexrelid::regclass::text, (
+            SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]') FROM pg_attribute a
+            WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)))
+        FROM (SELECT DISTINCT oid FROM parts WHERE root = t.oid) p JOIN pg_index i ON i.indrelid = p.oid
+        WHERE i.indisexclusion), '{}'),
     'triggers', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', g.tgname, 'definition', pg_get_triggerdef(g.oid), 'source', f.prosrc,
@@ -127,6 +143,7 @@ SELECT t.oid, jsonb_build_object(
         SELECT jsonb_agg(p.oid::regclass::text ORDER BY p.oid::regclass::text)
         FROM parts p JOIN pg_class c ON c.oid = p.oid
         WHERE p.root = t.oid AND c.relpersistence <> 'p' AND c.relkind <> 'p'), '[]'),
+    'partition_of', CASE WHEN t.relispartition THEN pg_partition_root(t.oid)::text END,
     'foreign_parts', coalesce((
         SELECT jsonb_agg(p.oid::regclass::text ORDER BY p.oid::regclass::text)
         FROM parts p JOIN pg_class c ON c.oid = p.oid WHERE p.root = t.oid AND c.relkind = 'f'), '[]'),

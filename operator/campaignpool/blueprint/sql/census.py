@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from campaignpool.blueprint.catalog import TableFacts
 from campaignpool.blueprint.compile.keys import INTEGERS
 from campaignpool.blueprint.quote import ident, literal
+from campaignpool.blueprint.sql.snapshot import exclusive
 
 IDS = 200
 """How many ids are looked up to tell which table they are keys of."""
@@ -46,7 +47,7 @@ class Reached:
     Attributes:
         facts: The table.
         hangs: By which all of its rows of a campaign are found; empty for the root alone.
-        loose: Whether nothing but nullable columns ties it to the campaign.
+        loose: Whether nothing but nullable columns ties it to the campaign, any of which is enough.
     """
 
     facts: TableFacts
@@ -66,6 +67,8 @@ def branches(reached: Mapping[int, Reached], oid: int, template: str, depth: int
         key = table.facts.column[table.facts.primary_key[0]]
         return [f"t{depth}.{ident(key.name)} = CAST({literal(template)} AS {key.base})"]
     plain = [_within(reached, hang, template, depth) for hang in table.hangs if not hang.type_column]
+    if plain and table.loose:
+        return exclusive(plain)
     if plain:
         return [" AND ".join(plain)]
     return [_within(reached, hang, template, depth) for hang in table.hangs]
@@ -81,6 +84,28 @@ def _within(reached: Mapping[int, Reached], hang: Hang, template: str, depth: in
     inner = " OR ".join(f"({branch})" for branch in branches(reached, hang.target, template, below))
     typed = f"t{depth}.{ident(hang.type_column)} = {literal(hang.type_name)} AND " if hang.type_column else ""
     return f"{typed}({own}) IN (SELECT {keys} FROM {target.facts.name} t{below} WHERE {inner})"
+
+
+def unanchored(reached: Mapping[int, Reached], oid: int, template: str) -> tuple[list[str], str] | None:
+    """Return the query that counts rows which a NULL keeps out of the campaign, and the columns that tie them to it.
+
+    None where there can be none. What a blueprint finds of them is `snapshot.unanchored`.
+    """
+    table = reached[oid]
+    able = [n for hang in table.hangs for n in hang.columns if not table.facts.column[n].not_null]
+    anchors = {(hang.columns, hang.target) for hang in table.hangs}
+    others = [
+        Hang(key.columns, key.target, key.target_columns, required=False)
+        for key in table.facts.foreign_keys
+        if key.target in reached and key.target != oid and (key.columns, key.target) not in anchors
+    ]
+    if not able or not others:
+        return None
+    word = " AND " if table.loose else " OR "
+    null = word.join(f"t0.{ident(name)} IS NULL" for name in able)
+    tied = " OR ".join(f"({_within(reached, hang, template, 0)})" for hang in others)
+    names = [name for hang in others for name in hang.columns]
+    return names, f"SELECT count(*) FROM {table.facts.name} t0 WHERE ({null}) AND ({tied})"
 
 
 def census(table: TableFacts, condition: str, kept: str | None) -> str:
@@ -194,4 +219,8 @@ def values(table: TableFacts, column: str, conditions: Iterable[str], *, inside:
         return f"SELECT DISTINCT v AS id FROM {sample} LIMIT {IDS}"
     pattern = f"({_UUID}|{_WORD})" if texts else f"({_UUID})"
     value = f"CASE WHEN m[1] ~ '^{_UUID}$' THEN lower(m[1]) ELSE m[1] END"
-    return f"SELECT DISTINCT {value} AS id FROM {sample}, regexp_matches(v, '{pattern}', 'g') m LIMIT {IDS}"
+    # Case matters, whatever the collation of the column.
+    return (
+        f"SELECT DISTINCT {value} AS id FROM {sample}, "
+        f"regexp_matches(v COLLATE \"C\", '{pattern}', 'g') m LIMIT {IDS}"
+    )

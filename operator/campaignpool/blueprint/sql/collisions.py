@@ -18,7 +18,7 @@ _TWO = (
 
 def collision(plan: ClonePlan, table: TablePlan, index: Index) -> str | None:
     """Return a query for whether two clones would meet in a unique index; None where that is plainly not so."""
-    if not index.unique or _fresh(plan, table, index):
+    if not index.unique or index.whole_row(table.facts) or _fresh(plan, table, index):
         return None
     generated = [column for column in table.facts.columns if column.generated]
     if any(mentioned(" ".join(index.keys), [name]) for name in table.drawn):

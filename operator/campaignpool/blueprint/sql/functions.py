@@ -138,10 +138,11 @@ def hanging(revision: Revision, table: TablePlan) -> str | None:
     conditions = []
     for link in (link for link in table.links if link.anchor):
         results = [_hangs(revision, table, link, alternative) for alternative in link.alternatives]
-        if not any(results):
+        if any(results):
+            conditions.append(f"({' OR '.join(result for result in results if result)})")
+        elif not table.either:
             return None
-        conditions.append(f"({' OR '.join(result for result in results if result)})")
-    return " AND ".join(conditions)
+    return f"({' OR '.join(conditions)})" if table.either and conditions else " AND ".join(conditions) or None
 
 
 def _hangs(revision: Revision, table: TablePlan, link: Link, each: Alternative) -> str | None:

@@ -15,7 +15,7 @@ from campaignpool.blueprint.sql import images
 from campaignpool.blueprint.sql.functions import PREFIXES, Revision, keys_of, written
 from campaignpool.blueprint.sql.joins import cast, of_type
 from campaignpool.blueprint.sql.naming import lo, ref
-from campaignpool.blueprint.sql.snapshot import downwards
+from campaignpool.blueprint.sql.snapshot import downwards, exclusive
 from campaignpool.blueprint.sql.values import spliced
 
 CAMPAIGNS = "unnest($1, campaignpool_prefixes) AS c (campaignpool_id, campaignpool_hi)"
@@ -182,6 +182,9 @@ def _located(revision: Revision, table: TablePlan) -> list[tuple[str, str]]:
         columns = revision.values.columns(table)
         return [(own, " AND ".join(f"t.{ident(name)} = {columns[name]}" for name in exact))]
     several = [list(_parts(revision, link)) for link in table.links if link.anchor]
+    if table.either:
+        one = [_by_anchors(revision, table, (part,)) for parts in several for part in parts]
+        return [("", condition) for condition in exclusive(one)]
     return [("", _by_anchors(revision, table, chosen)) for chosen in product(*several)]
 
 
@@ -267,7 +270,7 @@ def _by_parents(revision: Revision, table: TablePlan) -> str:
             typed = f"{of_type(link, alternative.types, 't')} AND " if link.type_column else ""
             results.append(f"{typed}t.{ident(own)} = ANY ({keys})")
         conditions.append(f"({' OR '.join(results)})")
-    return " AND ".join(conditions)
+    return f"({' OR '.join(conditions)})" if table.either else " AND ".join(conditions)
 
 
 def _again(revision: Revision, each: Derived, origin: Origin) -> str:

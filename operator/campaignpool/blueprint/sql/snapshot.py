@@ -75,9 +75,20 @@ def _conditions(plan: ClonePlan, table: TablePlan, template: str) -> list[str]:
         key = table.facts.column[table.facts.primary_key[0]]
         return [f"t.{ident(key.name)} = CAST({literal(template)} AS {key.base})"]
     anchors = sorted((link for link in table.links if link.anchor), key=lambda link: link.type_column is None)
-    first, *rest = ([_holds(plan, table, link, alternative) for alternative in link.alternatives] for link in anchors)
+    parts = [[_holds(plan, table, link, alternative) for alternative in link.alternatives] for link in anchors]
+    if table.either:
+        return exclusive([condition for part in parts for condition in part])
+    first, *rest = parts
     others = [f"({' OR '.join(item)})" for item in rest]
     return [" AND ".join([condition, *others]) for condition in first]
+
+
+def exclusive(conditions: list[str]) -> list[str]:
+    """Return conditions of which at most one holds for a row: each holds where none before it does."""
+    return [
+        " AND ".join([condition, *(f"({before}) IS NOT TRUE" for before in conditions[:n])])
+        for n, condition in enumerate(conditions)
+    ]
 
 
 def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> str:
@@ -91,13 +102,31 @@ def _holds(plan: ClonePlan, table: TablePlan, link: Link, each: Alternative) -> 
 def partly(plan: ClonePlan, table: TablePlan) -> str | None:
     """Return the query that counts rows which point at the template by some of their anchors, and not by all."""
     anchors = [link for link in table.links if link.anchor]
-    if len(anchors) < 2:
+    if len(anchors) < 2 or table.either:
         return None
-    results = [f"({' OR '.join(_holds(plan, table, link, a) for a in link.alternatives)})" for link in anchors]
+    results = [_refers(plan, table, link) for link in anchors]
     return (
         f"SELECT count(*) FROM {table.facts.rows} t "
         f"WHERE ({' OR '.join(results)}) AND ({' AND '.join(results)}) IS NOT TRUE"
     )
+
+
+def unanchored(plan: ClonePlan, table: TablePlan) -> str | None:
+    """Return the query that counts rows whose anchors are NULL, and that refer to the template by something else."""
+    anchors = [link for link in table.links if link.anchor]
+    others = [link for link in table.links if not link.anchor]
+    able = [name for link in anchors for name in link.columns if not table.facts.column[name].not_null]
+    if not able or not others:
+        return None
+    word = " AND " if table.either else " OR "
+    return (
+        f"SELECT count(*) FROM {table.facts.rows} t WHERE ({word.join(f't.{ident(name)} IS NULL' for name in able)}) "
+        f"AND ({' OR '.join(_refers(plan, table, link) for link in others)})"
+    )
+
+
+def _refers(plan: ClonePlan, table: TablePlan, link: Link) -> str:
+    return f"({' OR '.join(_holds(plan, table, link, alternative) for alternative in link.alternatives)})"
 
 
 def drops(plan: ClonePlan) -> list[str]:
