@@ -30,12 +30,15 @@ async def _dashboard(arguments: argparse.Namespace) -> int:
     from campaignpool_kubectl.laptop import Laptop, OneViewer  # noqa: PLC0415
     from campaignpool_kubectl.source import Source  # noqa: PLC0415
     from campaignpool_operator.dashboard.hub import Hub  # noqa: PLC0415
+    from campaignpool_operator.dashboard.mirror import Mirror  # noqa: PLC0415
     from campaignpool_operator.dashboard.server import DashboardServer  # noqa: PLC0415
 
     async with connected(of_kubectl(arguments)) as connection:
         backend = Laptop(connection, Source(connection, arguments.operator))
         root = f"/{secrets.token_urlsafe(24)}/"
-        hub, viewers = Hub(lambda: connection.cluster.pools(None)), OneViewer(connection.user)
+        hub, viewers = Hub(), OneViewer(connection.user)
+        mirror = Mirror(connection.cluster, (), hub.changed)
+        mirror.start()
         server = DashboardServer(backend, viewers, hub, root=root, signs_in=False)
         port = await server.start("127.0.0.1", arguments.port)
         server.accept((f"127.0.0.1:{port}", f"localhost:{port}"))
@@ -45,4 +48,5 @@ async def _dashboard(arguments: argparse.Namespace) -> int:
             await asyncio.Event().wait()
         finally:
             await server.close()
+            await mirror.close()
     return DONE

@@ -10,7 +10,7 @@ from campaignpool_kubectl import site
 from campaignpool_kubectl.kubectl import Connection
 from campaignpool_kubectl.site import Operator
 from campaignpool_kubectl.source import Source
-from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.view import LedgerFacts
 from campaignpool_operator.rbac import Right

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,17 @@ import aiohttp
 from yarl import URL
 
 from campaignpool.errors import ClusterError, ConfigurationError
-from campaignpool_operator.cluster.client import Answer, Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Answer, Json
 
 MANAGER = "kubectl-campaignpool"
 """Whose changes these are, for the API server."""
 
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.01
+
+_LINE_BYTES = 2**21
+"""No resource is longer."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,15 @@ class SocketTransport:
         url = URL(f"http://localhost{path}", encoded=True)
         async with self._session.request(method, url, headers=headers, data=data) as response:
             return Answer(response.status, response.headers, await response.read())
+
+    @asynccontextmanager
+    async def lines(
+        self, path: str, headers: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[tuple[int, AsyncIterable[bytes]]]:
+        """Begin a GET that is answered line by line; see `Transport`."""
+        url, timeout = URL(f"http://localhost{path}", encoded=True), aiohttp.ClientTimeout(total=seconds)
+        async with self._session.get(url, headers=headers, timeout=timeout, read_bufsize=_LINE_BYTES) as response:
+            yield response.status, response.content
 
     async def close(self) -> None:
         """End the connection."""

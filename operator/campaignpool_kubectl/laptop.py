@@ -7,9 +7,9 @@ from campaignpool.api.resource import GROUP, PLURAL
 from campaignpool.errors import ClusterError, ConfigurationError
 from campaignpool_kubectl.kubectl import Connection
 from campaignpool_kubectl.source import Source
-from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolSummary, PoolView, Trends
 from campaignpool_operator.rbac import Right, Rule
 
 _PATCH = Rule(GROUP, PLURAL, ("patch",), "Change pools.")
@@ -46,7 +46,12 @@ class Laptop:
         ]
         return listed.model_copy(update={"pools": changed})
 
-    async def pool(self, viewer: Viewer, namespace: str, name: str) -> PoolView:  # noqa: ARG002
+    async def listed(self, viewer: Viewer, namespace: str, name: str) -> PoolSummary | None:
+        """Return a pool as the list shows it; None: there is none."""
+        listed = (await self.pools(viewer)).pools
+        return next((pool for pool in listed if (pool.namespace, pool.name) == (namespace, name)), None)
+
+    async def pool(self, viewer: Viewer, namespace: str, name: str, *, wait: bool = True) -> PoolView:  # noqa: ARG002
         """Return everything of a pool."""
         try:
             shown = await self._source.pool(namespace, name)
@@ -65,10 +70,6 @@ class Laptop:
     async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:  # noqa: ARG002
         """Check a pool's database."""
         return await self._source.checks(namespace, name)
-
-    async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:  # noqa: ARG002
-        """Return True: events have names only, of pools that the user may list."""
-        return True
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:  # noqa: ARG002
         """Return nothing that differs: there is one viewer."""

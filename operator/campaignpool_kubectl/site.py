@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from campaignpool.api.crd import crd
 from campaignpool.api.resource import GROUP, PLURAL, VERSION
 from campaignpool.cli.checks import SKEW, Status, fix, note, ok
-from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard.models import PoolSummary
 from campaignpool_operator.rbac import Rule
 from campaignpool_operator.runtime.config import VERSION as RELEASE

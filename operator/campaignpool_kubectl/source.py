@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from campaignpool.errors import CampaignPoolError, ClusterError, ConfigurationError
 from campaignpool_kubectl.kubectl import Connection
 from campaignpool_kubectl.options import not_found
-from campaignpool_operator.cluster.client import Json
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard import view, workloads
 from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends

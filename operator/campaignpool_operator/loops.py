@@ -7,7 +7,8 @@ from typing import Any
 
 from campaignpool.api.resource import KIND
 from campaignpool.errors import ClusterError
-from campaignpool_operator.cluster.client import Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.reconcile import Reconciler
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.listener import Listeners

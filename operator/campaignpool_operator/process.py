@@ -12,9 +12,8 @@ import kopf
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import connect
 from campaignpool_operator.dashboard.backend import InCluster
-from campaignpool_operator.dashboard.hub import Hub
 from campaignpool_operator.dashboard.identity import Identity, Proxy
-from campaignpool_operator.dashboard.reading import Reader
+from campaignpool_operator.dashboard.reading import Reader, followed
 from campaignpool_operator.dashboard.server import DashboardServer
 from campaignpool_operator.handlers import registry
 from campaignpool_operator.loops import Loops
@@ -125,7 +124,7 @@ class Operator:
 
     async def _lead(self, cluster: Cluster, rights: Rights) -> None:
         """Reconcile until the Lease is lost."""
-        changed = self._dashboard.hub.changed if self._dashboard is not None else None
+        changed = self._dashboard.reader.touch if self._dashboard is not None else None
         self._loops = loops = Loops(self._config, cluster, self._metrics, changed)
         loops.start()
         self._metrics.leader.set(1)
@@ -188,9 +187,9 @@ class Operator:
 class Dashboard:
     """The dashboard's server, with a connection to the Kubernetes API of its own: every replica serves it."""
 
-    def __init__(self, cluster: Cluster, reader: Reader, hub: Hub, server: DashboardServer) -> None:
-        self._cluster, self._reader, self._server = cluster, reader, server
-        self.hub = hub
+    def __init__(self, cluster: Cluster, reader: Reader, server: DashboardServer) -> None:
+        self._cluster, self._server = cluster, server
+        self.reader = reader
 
     @classmethod
     async def start(cls, config: Config, metrics: Metrics) -> "Dashboard":
@@ -199,18 +198,16 @@ class Dashboard:
         cluster.require_secret_label = config.require_secret_label
         cluster.on_request = metrics.request_sent
         proxy = Proxy(config.dashboard_user_header, config.dashboard_groups_header, config.dashboard_trusted_proxies)
-        reader, identity = Reader(cluster, config.namespaces), Identity(cluster, proxy)
-        hub = Hub(reader.resources)
-        hub.on_change = reader.forget
+        identity, (reader, hub) = Identity(cluster, proxy), followed(cluster, config.namespaces)
         signs_in = not config.dashboard_user_header
         server = DashboardServer(InCluster(reader, identity), identity, hub, signs_in=signs_in)
         await server.start(config.http_host, config.dashboard_port)
-        return cls(cluster, reader, hub, server)
+        return cls(cluster, reader, server)
 
     async def close(self) -> None:
         """Serve no more."""
         await self._server.close()
-        await self._reader.close()
+        await self.reader.close()
         await self._cluster.close()
 
 

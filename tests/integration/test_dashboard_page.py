@@ -1,5 +1,6 @@
 """The page's server: who may change what from where, its files, its policy, and the events that keep it live."""
 
+import asyncio
 import contextlib
 import json
 import random
@@ -16,7 +17,7 @@ from campaignpool_operator.dashboard import hub as hubs
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.hub import Hub
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolSummary, PoolView, Trends
 from campaignpool_operator.dashboard.page import CSRF, CSRF_HEADER, SESSION, assets
 from campaignpool_operator.dashboard.server import DashboardServer
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
@@ -44,8 +45,12 @@ class Game:
         assert viewer.name == "ann"
         return PoolList(at=view.time(NOW), pools=[view.summary(self.pool_resource, LedgerFacts(), NOW)])
 
-    async def pool(self, viewer: Viewer, namespace: str, name: str) -> PoolView:
-        if not await self.may_see(viewer, namespace, name):
+    async def listed(self, viewer: Viewer, namespace: str, name: str) -> PoolSummary | None:
+        listed = (await self.pools(viewer)).pools
+        return next((pool for pool in listed if (pool.namespace, pool.name) == (namespace, name)), None)
+
+    async def pool(self, viewer: Viewer, namespace: str, name: str, *, wait: bool = True) -> PoolView:
+        if (viewer.name, namespace, name) != ("ann", "game", "chiwar"):
             raise RefusedError(404, "NotFound", f"there is no CampaignPool {name} in namespace {namespace}")
         return view.pool_view(self.pool_resource, LedgerFacts(), ClusterFacts(), NOW)
 
@@ -55,14 +60,14 @@ class Game:
     async def claims(self, viewer: Viewer, namespace: str, name: str, most: int) -> Claims:
         raise ClusterError(f"{viewer.name} {namespace} {name} {most}")
 
-    async def may_see(self, viewer: Viewer, namespace: str, name: str) -> bool:
-        return (viewer.name, namespace, name) == ("ann", "game", "chiwar")
+    async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:
+        raise ClusterError(f"{viewer.name} {namespace} {name}")
 
-    async def rights(self, viewer: Viewer, namespace: str, name: str) -> tuple[str, ...]:
-        return (viewer.name, namespace, name)
+    async def rights(self, viewer: Viewer, namespace: str, name: str) -> tuple[str, ...] | None:
+        return (viewer.name,) if namespace == "game" and name in ("", "chiwar") else None
 
     async def resource(self, viewer: Viewer, namespace: str, name: str) -> dict[str, Any]:
-        assert await self.may_see(viewer, namespace, name)
+        assert await self.rights(viewer, namespace, name)
         return self.pool_resource
 
     async def change(self, viewer: Viewer, namespace: str, name: str, patch: Mapping[str, Any]) -> None:
@@ -77,13 +82,8 @@ def game() -> Game:
 
 
 @pytest.fixture
-def hub(game: Game, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    monkeypatch.setattr(hubs, "POLL_SECONDS", 0.01)
-
-    async def resources() -> list[dict[str, Any]]:
-        return [game.pool_resource]
-
-    return Hub(resources)
+def hub() -> Hub:
+    return Hub()
 
 
 @pytest.fixture
@@ -208,25 +208,25 @@ async def test_the_page_loads_nothing_from_elsewhere_and_its_files_are_kept(brow
 
 
 async def test_a_viewer_hears_of_the_pools_that_they_may_see(
-    browser: aiohttp.ClientSession, game: Game, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    browser: aiohttp.ClientSession, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hubs, "TICK_SECONDS", 0.05)
     async with browser.get("events") as stream:
         assert stream.headers["Content-Type"] == "text/event-stream"
         events = _events(stream)
         assert await anext(events) == ("tick", {})
-        hub.changed("game/hidden")
+        hub.changed("other/hidden")
+        hub.changed("game/gone")
         hub.changed("game/chiwar")
         heard = await anext(data async for name, data in events if name == "pool")
         assert (heard["pool"], heard["status"]["ready"]) == ("game/chiwar", 3)
-        # A replica that does not lead sees it in the resource.
-        version = 0
-        async for name, _ in _events(stream):
-            if name == "pool":
-                break
-            version += 1
-            game.pool_resource["metadata"]["resourceVersion"] = str(version)
-    assert version > 0
+        assert await anext(events) == ("gone", {"pool": "game/gone"})
+        # What is not current any more is not called alive.
+        assert await anext(events) == ("tick", {})
+        hub.current = lambda: False
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await anext(events)
     async with browser.get("events?pool=chiwar") as answer:
         assert answer.status == 400
 
@@ -236,8 +236,8 @@ async def test_viewers_with_equal_rights_cost_one_reading(
 ) -> None:
     read = []
 
-    async def pool(viewer: Viewer, namespace: str, name: str) -> PoolView:
-        read.append(viewer.name)
+    async def pool(viewer: Viewer, namespace: str, name: str, *, wait: bool = True) -> PoolView:
+        read.append((viewer.name, wait))
         return await Game.pool(game, viewer, namespace, name)
 
     monkeypatch.setattr(game, "pool", pool)
@@ -249,7 +249,7 @@ async def test_viewers_with_equal_rights_cost_one_reading(
         for stream in streams:
             heard = await anext(data async for name, data in _events(stream) if name == "pool")
             assert heard["pool"]["pool"] == "game/chiwar"
-    assert read == ["ann"]
+    assert read == [("ann", False)]
 
 
 async def test_whatever_is_asked_the_answer_is_one_that_the_openapi_document_declares(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from campaignpool_operator.cluster.connect import connect
 from campaignpool_operator.dashboard.backend import InCluster
-from campaignpool_operator.dashboard.hub import Hub
 from campaignpool_operator.dashboard.identity import Identity, Proxy, Viewer
-from campaignpool_operator.dashboard.reading import Reader
+from campaignpool_operator.dashboard.reading import followed
 from campaignpool_operator.dashboard.server import DashboardServer
 
 
@@ -29,9 +28,7 @@ class _Administrator(Identity):
 async def dashboard(kubeconfig: Path) -> AsyncIterator[str]:
     """Serve the dashboard of a cluster for the length of a block, and yield its address, which holds a secret."""
     cluster = await connect(kubeconfig)
-    reader, identity = Reader(cluster, ()), _Administrator(cluster, Proxy())
-    hub = Hub(reader.resources)
-    hub.on_change = reader.forget
+    identity, (reader, hub) = _Administrator(cluster, Proxy()), followed(cluster, ())
     root = f"/{secrets.token_urlsafe(16)}/"
     server = DashboardServer(InCluster(reader, identity), identity, hub, root=root, signs_in=False)
     port = await server.start("127.0.0.1", 0)

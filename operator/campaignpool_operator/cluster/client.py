@@ -10,18 +10,18 @@ import binascii
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
 
 from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
 from campaignpool.errors import ClusterError, SecretError
+from campaignpool_operator.cluster.transport import Json, Transport
 from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
@@ -30,10 +30,11 @@ APPLICATION = "campaignpool-operator"
 IDENTITY = (f"{GROUP}/number",)
 """Annotations that say which Job of a pool a Job is."""
 
-Json: TypeAlias = dict[str, Any]
-
 REQUEST_SECONDS = 20.0
 """Bound of one request; an API server that takes longer is taken for one that does not answer."""
+
+WATCH_SECONDS = 60.0
+"""A watch ends after this long, and is begun again: a connection that died in silence is noticed by then."""
 
 _POOLS = f"/apis/{GROUP}/{VERSION}"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -42,27 +43,6 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 (no password)
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
-
-
-class Transport(Protocol):
-    """Sends requests to an API server, with somebody's credentials."""
-
-    async def send(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> Answer:
-        """Send a request and return the answer, whatever its status. Raises OSError, aiohttp.ClientError."""
-        ...
-
-    async def close(self) -> None:
-        """End the connection."""
-        ...
 
 
 class Cluster:
@@ -107,8 +87,32 @@ class Cluster:
 
     async def pools(self, namespace: str | None) -> list[Json]:
         """Return the CampaignPools of a namespace, or of all."""
-        where = f"/namespaces/{quote(namespace)}" if namespace else ""
-        return _items(await self._send("GET", f"{_POOLS}{where}/{PLURAL}"))
+        return (await self.pools_at(namespace))[0]
+
+    async def pools_at(self, namespace: str | None) -> tuple[list[Json], str]:
+        """Return the CampaignPools of a namespace, or of all, and the version of the list, from which to watch."""
+        answer = await self._send("GET", _pools(namespace))
+        return _items(answer), str(answer["metadata"]["resourceVersion"])
+
+    async def watch_pools(self, namespace: str | None, version: str) -> AsyncIterator[Json]:
+        """Yield the changes of CampaignPools since a version of the list (`type`, `object`), for a minute.
+
+        Raises:
+            ClusterError: The API refused, did not answer, or no longer has the changes since then.
+        """
+        path, headers = _pools(namespace), {"Accept": "application/json", "User-Agent": APPLICATION}
+        query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        what, query["timeoutSeconds"] = f"watch {path}", f"{WATCH_SECONDS:.0f}"
+        try:
+            whole, seconds = f"{path}?{urlencode(query)}", WATCH_SECONDS + REQUEST_SECONDS
+            async with self._transport.lines(whole, headers, seconds) as (status, lines):
+                async for line in lines:
+                    event = json.loads(line)
+                    if status >= 400 or event["type"] == "ERROR":
+                        raise _refusal(what, status, event.get("object", event))
+                    yield event
+        except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError, ValueError) as error:
+            raise ClusterError(f"the Kubernetes API ended {what}: {type(error).__name__}") from error
 
     async def patch_status(self, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]) -> None:
         """Merge a patch into a pool's status. A pool that is gone needs none.
@@ -360,6 +364,10 @@ def _items(answer: Mapping[str, Any]) -> list[Json]:
 
 def _pool(namespace: str, name: str) -> str:
     return f"{_POOLS}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}"
+
+
+def _pools(namespace: str | None) -> str:
+    return f"{_POOLS}/namespaces/{quote(namespace)}/{PLURAL}" if namespace else f"{_POOLS}/{PLURAL}"
 
 
 def _jobs(namespace: str) -> str:

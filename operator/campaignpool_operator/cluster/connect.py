@@ -1,14 +1,17 @@
 """Connect to the Kubernetes API by service account or kubeconfig: the only module that imports `kubernetes`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import ClientResponse
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from campaignpool.errors import ConfigurationError
-from campaignpool_operator.cluster.client import APPLICATION, REQUEST_SECONDS, Answer, Cluster, Json
+from campaignpool_operator.cluster.client import APPLICATION, REQUEST_SECONDS, Cluster
+from campaignpool_operator.cluster.transport import Answer, Json
 
 _KUBECONFIG = os.path.expanduser("~/.kube/config")  # noqa: PTH111 (the client takes text)
 
@@ -22,6 +25,20 @@ class KubernetesTransport:
 
     async def send(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> Answer:
         """Send a request; see `Transport`."""
+        response = await self._begin(method, path, headers, body, REQUEST_SECONDS)
+        return Answer(response.status, response.headers, await response.read())
+
+    @asynccontextmanager
+    async def lines(
+        self, path: str, headers: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[tuple[int, AsyncIterable[bytes]]]:
+        """Begin a GET that is answered line by line; see `Transport`."""
+        async with await self._begin("GET", path, headers, None, seconds) as response:
+            yield response.status, response.content
+
+    async def _begin(
+        self, method: str, path: str, headers: Mapping[str, str], body: Json | None, seconds: float
+    ) -> ClientResponse:
         try:
             prepared = await self._client.param_serialize(
                 method,
@@ -31,11 +48,11 @@ class KubernetesTransport:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
-            data = await response.read()  # type: ignore[no-untyped-call] # it has no types
+            answer = await self._client.call_api(*prepared, _request_timeout=seconds)
         except ApiException as error:
             raise OSError(type(error).__name__) from error
-        return Answer(response.status, response.headers, data)
+        response: ClientResponse = answer.response
+        return response
 
     async def close(self) -> None:
         """End the connection."""

@@ -1,50 +1,54 @@
 """Send viewers the names of pools that changed, as server-sent events: they ask for nothing until then."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-
-from campaignpool.errors import CampaignPoolError
-from campaignpool_operator.cluster.client import Json
+from dataclasses import dataclass, field
 
 TICK_SECONDS = 5.0
 """A viewer hears at least this often that the connection is alive."""
 
 TOGETHER_SECONDS = 0.25
-"""Changes that follow each other faster are sent together: a busy pool is read four times a second at most."""
+"""Changes that follow each other faster are sent together: a busy pool is drawn four times a second at most."""
 
-POLL_SECONDS = 1.0
-"""How often resources are compared while somebody looks. A replica that leads says at once what it changed."""
+
+@dataclass(frozen=True)
+class Change:
+    """What a viewer hears of at once.
+
+    Attributes:
+        number: Grows with each change; viewers who hear of the same one get the same answers.
+        pools: Names of pools that changed; none: the connection is alive.
+    """
+
+    number: int
+    pools: frozenset[str]
+
+
+@dataclass(eq=False)
+class _Listener:
+    only: str
+    number: int = 0
+    pools: set[str] = field(default_factory=set)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Hub:
-    """Keeps who listens.
+    """Keeps who listens."""
 
-    Args:
-        resources: Returns all CampaignPools, current.
-    """
-
-    def __init__(self, resources: Callable[[], Awaitable[Iterable[Json]]]) -> None:
-        self._resources = resources
-        self._pending: dict[asyncio.Event, set[str]] = {}
+    def __init__(self) -> None:
+        self.current: Callable[[], bool] = lambda: True
+        """Returns whether what viewers see is current; while it is not, they hear nothing."""
+        self._listeners: set[_Listener] = set()
         self._changed: set[str] = set()
+        self._number = 0
         self._told_at = -TOGETHER_SECONDS
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.on_change: Callable[[str], None] = lambda _: None
-        """Called with the name of a pool before viewers hear that it changed."""
 
-    def start(self) -> None:
-        """Begin to compare resources."""
-        self._task = asyncio.create_task(self._poll(), name="dashboard events")
-
-    async def close(self) -> None:
-        """End, and with it every stream."""
+    def close(self) -> None:
+        """Send no more."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def changed(self, pool: str) -> None:
         """Send the name of a pool that changed: at once, or together with what changes in the next moment."""
@@ -56,49 +60,31 @@ class Hub:
     def _tell(self) -> None:
         self._timer, self._told_at = None, asyncio.get_running_loop().time()
         changed, self._changed = self._changed, set()
-        for pool in changed:
-            self.on_change(pool)
-        for woken, pools in self._pending.items():
-            pools.update(changed)
-            woken.set()
+        self._number += 1
+        for listener in self._listeners:
+            if pools := changed & {listener.only} if listener.only else changed:
+                listener.pools |= pools
+                listener.number = self._number
+                listener.woken.set()
 
-    async def events(self) -> AsyncIterator[set[str]]:
-        """Yield the names of pools that changed, together; an empty set after a while without a change."""
-        woken, pools = asyncio.Event(), set[str]()
-        self._pending[woken] = pools
+    async def changes(self, only: str = "") -> AsyncIterator[Change]:
+        """Yield what changes of one pool, or of all; now and then that nothing did."""
+        listener = _Listener(only)
+        self._listeners.add(listener)
         try:
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK_SECONDS):
-                        await woken.wait()
-                names = set(pools)
-                pools.clear()
-                woken.clear()
-                yield names
+                        await listener.woken.wait()
+                change = Change(listener.number, frozenset(listener.pools))
+                listener.pools.clear()
+                listener.woken.clear()
+                if change.pools or self.current():
+                    yield change
         finally:
-            del self._pending[woken]
-
-    async def _poll(self) -> None:
-        before: Mapping[str, str] | None = None
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not self._pending:
-                before = None
-                continue
-            with suppress(CampaignPoolError):
-                now = {
-                    _key(resource): resource["metadata"]["resourceVersion"] for resource in await self._resources()
-                }
-                if before is not None:
-                    for pool in {pool for pool, _ in now.items() ^ before.items()}:
-                        self.changed(pool)
-                before = now
+            self._listeners.discard(listener)
 
 
 def event(name: str, data: str = "{}") -> bytes:
     """Return an event in the form of a stream; its data are JSON in one line."""
     return f"event: {name}\ndata: {data}\n\n".encode()
-
-
-def _key(resource: Json) -> str:
-    return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"

@@ -4,15 +4,19 @@ A viewer is who a bearer token authenticates (TokenReview), or whom a trusted pr
 is asked about whatever they see or do (SubjectAccessReview). Tokens are kept as hashes only, and answers for seconds.
 """
 
+import asyncio
 import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from campaignpool.api.resource import GROUP, PLURAL
-from campaignpool_operator.cluster.client import Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
+from campaignpool_operator.dashboard.board import Shared
 
 TOKEN_SECONDS = 60.0
 """A token that was authenticated is not asked about again for so long."""
@@ -23,6 +27,9 @@ RIGHT_SECONDS = 30.0
 
 _KEPT = 10_000
 """Answers that are kept at most."""
+
+_AT_ONCE = 20
+"""Rights that are asked about at the same time at most; who asks about the same one waits for the same answer."""
 
 FORWARDED_TOKEN = "X-Forwarded-Access-Token"  # noqa: S105 (no password)
 """Header in which a token comes where the API server's service proxy, or oauth2-proxy, is in between."""
@@ -53,7 +60,7 @@ class Viewer:
         """The user's name."""
         return str(self.user.get("username", ""))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Text that differs between users with different rights."""
         return repr(
@@ -131,6 +138,7 @@ class Identity:
         self._cluster, self._proxy = cluster, proxy
         self._users: _Kept[Json | None] = _Kept(clock)
         self._rights: _Kept[bool] = _Kept(clock)
+        self._asking, self._slots = Shared(), asyncio.Semaphore(_AT_ONCE)
 
     async def viewer(self, headers: Mapping[str, str], peer: str | None) -> Viewer:
         """Return who asks.
@@ -179,9 +187,7 @@ class Identity:
         cached = self._rights.get(key)
         if cached is not None:
             return cached[0]
-        allowed = await self._cluster.user_may(viewer.user, attributes)
-        self._rights.put(key, allowed, RIGHT_SECONDS)
-        return allowed
+        return await self._asking.get(key, 0.0, lambda: self._ask(viewer, attributes, key))
 
     async def require(self, viewer: Viewer, verb: str, namespace: str, name: str) -> None:
         """Raise RefusedError unless a viewer may do something to a CampaignPool."""
@@ -190,6 +196,12 @@ class Identity:
                 f"{viewer.name} may not {verb} CampaignPool {name} in namespace {namespace}: ask for a role that may"
             )
             raise RefusedError(403, "Forbidden", message)
+
+    async def _ask(self, viewer: Viewer, attributes: Mapping[str, str], key: str) -> bool:
+        async with self._slots:
+            allowed = await self._cluster.user_may(viewer.user, attributes)
+        self._rights.put(key, allowed, RIGHT_SECONDS)
+        return allowed
 
     async def _user_of(self, token: str) -> Json | None:
         key = sha256(token.encode()).hexdigest()

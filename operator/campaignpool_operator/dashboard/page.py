@@ -1,8 +1,9 @@
 """The page: its files, the sessions of viewers who sign in with a token, actions, and events that keep it live."""
 
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -16,11 +17,13 @@ from aiohttp import web
 from campaignpool.api.actions import BY_NAME, Action, Request
 from campaignpool.errors import CampaignPoolError
 from campaignpool_operator.dashboard.backend import Backend
-from campaignpool_operator.dashboard.hub import TOGETHER_SECONDS, Hub, event
+from campaignpool_operator.dashboard.board import Shared
+from campaignpool_operator.dashboard.documents import Documents
+from campaignpool_operator.dashboard.hub import Change, Hub, event
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
-from campaignpool_operator.dashboard.models import Live
+from campaignpool_operator.dashboard.models import Live, PoolView
 from campaignpool_operator.dashboard.problem import explain
-from campaignpool_operator.dashboard.reading import Shared
+from campaignpool_operator.dashboard.work_models import View
 
 SESSION, CSRF = "campaignpool-session", "campaignpool-csrf"
 """Cookies: the token of a viewer, which scripts cannot read; and a text that a change repeats in a header."""
@@ -32,6 +35,10 @@ CONTENT_SECURITY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
+RIGHTS_SECONDS = 5.0
+"""How long a stream goes on without asking whether its viewer still may see what it shows."""
+
+_RENDERED_SECONDS = 5.0
 _SESSION_SECONDS = 8 * 3600
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 _LONGEST_TOKEN = 20_000
@@ -71,7 +78,7 @@ class Page:
 
     def __init__(self, backend: Backend, hub: Hub, root: str, *, signs_in: bool) -> None:
         self._backend, self._hub, self._root, self._signs_in = backend, hub, root, signs_in
-        self._shared = Shared()
+        self._shared, self._documents = Shared(), Documents()
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with the page; what it shows, it asks of the API."""
@@ -109,7 +116,6 @@ class Page:
         _check(action, value)
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self._backend.change(viewer, namespace, name, action.patch(Request(stamp, viewer.name, value)))
-        self._hub.changed(f"{namespace}/{name}")
         return web.json_response({"stamp": stamp})
 
     async def state(self, request: web.Request, viewer: Viewer) -> web.Response:
@@ -135,41 +141,44 @@ class Page:
         return response
 
     async def _stream(self, viewer: Viewer, only: str) -> AsyncIterator[bytes]:
+        """Yield events: a pool as its view shows it, or of each pool what the list shows."""
+        rights: dict[str, tuple[float, Hashable]] = {}
         yield event("tick")
-        async for pools in self._hub.events():
-            for pool in sorted(pools & {only} if only else pools):
+        async for change in self._hub.changes(only):
+            now = asyncio.get_running_loop().time()
+            events = []
+            for pool in sorted(change.pools):
                 namespace, _, name = pool.partition("/")
+                where = only or namespace
                 try:
-                    if await self._backend.may_see(viewer, namespace, name):
-                        yield await self._rendered(viewer, namespace, name, whole=bool(only))
+                    if where not in rights or now - rights[where][0] > RIGHTS_SECONDS:
+                        rights[where] = (now, await self._backend.rights(viewer, namespace, name if only else ""))
+                    if rights[where][1] is not None:
+                        events.append(await self._rendered(viewer, pool, rights[where][1], change, whole=bool(only)))
                 except (RefusedError, CampaignPoolError):
-                    yield event("gone", json.dumps({"pool": pool}))
-            yield event("tick")
+                    events.append(event("gone", json.dumps({"pool": pool})))
+            yield b"".join(events) or event("tick")
 
-    async def _rendered(self, viewer: Viewer, namespace: str, name: str, *, whole: bool) -> bytes:
+    async def _rendered(self, viewer: Viewer, pool: str, rights: Hashable, change: Change, *, whole: bool) -> bytes:
         """Return the event of a pool that changed; those with equal rights get the same bytes."""
-        rights = await self._backend.rights(viewer, namespace, name)
+        namespace, _, name = pool.partition("/")
 
         async def render() -> bytes:
+            shown: View | None
             if whole:
-                live = await self._live(viewer, namespace, name)
-                return event("pool", live.model_dump_json(by_alias=True, exclude_none=True))
-            listed = (await self._backend.pools(viewer)).pools
-            summary = next((pool for pool in listed if (pool.namespace, pool.name) == (namespace, name)), None)
-            if summary is None:
-                return event("gone", json.dumps({"pool": f"{namespace}/{name}"}))
-            return event("pool", summary.model_dump_json(by_alias=True, exclude_none=True))
+                shown = _live(await self._backend.pool(viewer, namespace, name, wait=False))
+            else:
+                shown = await self._backend.listed(viewer, namespace, name)
+            if shown is None:
+                return event("gone", json.dumps({"pool": pool}))
+            return event("pool", shown.model_dump_json(by_alias=True, exclude_none=True))
 
-        return await self._shared.get((namespace, name, rights, whole), TOGETHER_SECONDS, render)
-
-    async def _live(self, viewer: Viewer, namespace: str, name: str) -> Live:
-        pool = await self._backend.pool(viewer, namespace, name)
-        return Live(pool=pool, explanation=explain(pool) if pool.problem is not None else None)
+        return await self._shared.get((change.number, pool, rights, whole), _RENDERED_SECONDS, render)
 
     async def live(self, request: web.Request, viewer: Viewer) -> web.Response:
         """Answer with a pool as its view shows it."""
-        live = await self._live(viewer, request.match_info["namespace"], request.match_info["name"])
-        return web.json_response(text=live.model_dump_json(by_alias=True, exclude_none=True))
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        return self._documents.response(request, _live(await self._backend.pool(viewer, namespace, name)))
 
     def _set(
         self, request: web.Request, response: web.Response, name: str, value: str, *, readable: bool = False
@@ -184,6 +193,10 @@ class Page:
             secure=secure,
             samesite="Strict",
         )
+
+
+def _live(pool: PoolView) -> Live:
+    return Live(pool=pool, explanation=explain(pool) if pool.problem is not None else None)
 
 
 def require_csrf(request: web.Request) -> None:

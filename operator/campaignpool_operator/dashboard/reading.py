@@ -18,15 +18,21 @@ from campaignpool.cli.checks import Finding, examine
 from campaignpool.errors import CampaignPoolError, ConfigurationError
 from campaignpool.ledger import overview, pools, trends
 from campaignpool.ledger.database import CONNECTION_FAULTS, Connection, close, connect, translated
-from campaignpool.ledger.overview import Claim
-from campaignpool.ledger.trends import Hour
-from campaignpool_operator.cluster.client import Cluster, Json
-from campaignpool_operator.dashboard import workloads
+from campaignpool.ledger.overview import Claim, DayHour
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
+from campaignpool_operator.dashboard import view, workloads
+from campaignpool_operator.dashboard.board import Board, Shared
+from campaignpool_operator.dashboard.hub import Hub
+from campaignpool_operator.dashboard.mirror import Mirror
+from campaignpool_operator.dashboard.models import Trends
 from campaignpool_operator.dashboard.view import LedgerFacts
 from campaignpool_operator.resource import read_secret
 
 POOL_SECONDS = 1.0
 LIST_SECONDS = 2.0
+"""What is not in the resource, of one pool and of all, is read this often at most, and only while somebody looks."""
+
 TRENDS_SECONDS = 10.0
 CHECKS_SECONDS = 5.0
 """For so long, all who look get what was read for the first of them."""
@@ -38,7 +44,18 @@ _CLAIMS_SHOWN = 8
 _AT_ONCE = 20
 _STATEMENT_SECONDS = 5
 
+NOT_READ = LedgerFacts(message="the database has not been read yet")
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is known of a pool beside its resource."""
+
+    ledger: LedgerFacts
+    jobs: Sequence[Json]
+    events: Sequence[Json]
 
 
 @dataclass(frozen=True)
@@ -46,46 +63,8 @@ class PoolFacts:
     """Everything that was read of one pool; who asks may not see all of it."""
 
     resource: Json
-    ledger: LedgerFacts
-    jobs: Sequence[Json]
-    events: Sequence[Json]
+    details: Details
     at: datetime
-
-
-class Shared:
-    """Answers that are computed once for all who ask at the same time, and kept for some seconds."""
-
-    def __init__(self) -> None:
-        self._answers: dict[object, tuple[float, asyncio.Task[Any]]] = {}
-
-    async def get(self, key: object, seconds: float, compute: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer for a key; raise what computing it raises."""
-        now = time.monotonic()
-        cached = self._answers.get(key)
-        if cached is None or cached[0] <= now:
-            for old in [old for old, (until, task) in self._answers.items() if until <= now and task.done()]:
-                del self._answers[old]
-            task = asyncio.ensure_future(compute())
-            task.add_done_callback(_seen)
-            cached = self._answers[key] = (now + seconds, task)
-        # A viewer who goes away does not end it for the others.
-        result: T = await asyncio.shield(cached[1])
-        return result
-
-    def keys(self, *beginning: str) -> list[object]:
-        """Return the keys that begin with these words."""
-        return [key for key in self._answers if isinstance(key, tuple) and key[: len(beginning)] == beginning]
-
-    def drop(self, *keys: object) -> None:
-        """Compute these again the next time."""
-        for key in keys:
-            self._answers.pop(key, None)
-
-    def close(self) -> None:
-        """End what is being computed."""
-        for _, task in self._answers.values():
-            task.cancel()
-        self._answers.clear()
 
 
 @dataclass
@@ -150,25 +129,40 @@ class Reader:
     Args:
         cluster: The Kubernetes API.
         namespaces: Those that are served; none: the whole cluster.
+        changed: Called with the name of a pool that looks different from before.
     """
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str]) -> None:
-        self._cluster, self._namespaces = cluster, namespaces
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str], changed: Callable[[str], None]) -> None:
+        self._cluster, self._told = cluster, changed
         self._ledgers, self._shared = Ledgers(), Shared()
+        self._mirror = Mirror(cluster, namespaces, self._resource_changed)
+        self._details: Board[Details | None] = Board(self._read_details, self._details_changed, POOL_SECONDS)
+        self._days: Board[Mapping[str, LedgerFacts]] = Board(self._read_days, self._days_changed, LIST_SECONDS)
+        self.version = 0
+        """Grows whenever something changes that a list of pools shows."""
+
+    def start(self) -> None:
+        """Begin to follow the pools."""
+        self._mirror.start()
 
     async def close(self) -> None:
         """Close the connections to databases."""
-        self._shared.close()
+        await self._mirror.close()
+        for part in (self._details, self._days, self._shared):
+            part.close()
         await self._ledgers.close()
 
-    def forget(self, pool: str) -> None:
-        """Read a pool again the next time: it has changed."""
-        namespace, _, name = pool.partition("/")
-        of_pool = [key for part in ("claims", "trends") for key in self._shared.keys(part, namespace, name)]
-        self._shared.drop("resources", "pools", ("pool", namespace, name), *of_pool)
+    def current(self) -> bool:
+        """Return whether the pools are as the API server has them."""
+        return self._mirror.current
+
+    def touch(self, pool: str) -> None:
+        """Take note that a pool was reconciled: its Jobs and its ledger may have changed."""
+        self._details.touch(pool)
+        self._days.touch("")
 
     async def resource(self, namespace: str, name: str) -> Json | None:
-        """Return a CampaignPool, current. Raises ClusterError."""
+        """Return a CampaignPool, as the API server has it now. Raises ClusterError."""
         return await self._cluster.pool(namespace, name)
 
     async def change(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Json | None:
@@ -177,22 +171,41 @@ class Reader:
 
     async def resources(self) -> list[Json]:
         """Return all CampaignPools. Raises ClusterError."""
-        return await self._shared.get("resources", LIST_SECONDS, self._resources)
+        return await self._mirror.pools()
 
-    async def pools(self) -> list[tuple[Json, LedgerFacts]]:
-        """Return all pools, each with its claims of the day. Raises ClusterError."""
-        return await self._shared.get("pools", LIST_SECONDS, self._pools)
+    async def days(self) -> Mapping[str, LedgerFacts]:
+        """Return the claims of the day of all pools. Raises ClusterError."""
+        return await self._days.fresh("")
 
-    async def pool(self, namespace: str, name: str) -> PoolFacts | None:
-        """Return everything of one pool; None: there is none. Raises ClusterError."""
-        return await self._shared.get(("pool", namespace, name), POOL_SECONDS, lambda: self._pool(namespace, name))
+    async def listed(self, namespace: str, name: str) -> tuple[Json, LedgerFacts] | None:
+        """Return a pool and its claims of the day, as last read; None: there is none. Raises ClusterError."""
+        resource = await self._mirror.pool(namespace, name)
+        if resource is None:
+            return None
+        return resource, (await self._days.known("")).get(name_of(resource), NOT_READ)
 
-    async def trends(self, namespace: str, name: str, hours: int) -> list[Hour] | None:
+    async def pool(self, namespace: str, name: str, *, wait: bool) -> PoolFacts | None:
+        """Return everything of one pool; None: there is none. Raises ClusterError.
+
+        Args:
+            namespace: Its namespace.
+            name: Its name.
+            wait: What is not in the resource is read first, where something happened since it was read.
+        """
+        key = f"{namespace}/{name}"
+        if await self._mirror.pool(namespace, name) is None:
+            return None
+        details = await (self._details.fresh(key) if wait else self._details.known(key))
+        resource = await self._mirror.pool(namespace, name)
+        return PoolFacts(resource, details, datetime.now(UTC)) if resource and details else None
+
+    async def trends(self, namespace: str, name: str, hours: int) -> Trends | None:
         """Return the last hours of a pool; None: there is none. Raises CampaignPoolError."""
 
-        async def read(connection: Connection) -> list[Hour]:
+        async def read(connection: Connection) -> Trends:
             since = await pools.clock(connection) - timedelta(hours=hours)
-            return await trends.read(connection, f"{namespace}/{name}", since)
+            listed = await trends.read(connection, f"{namespace}/{name}", since)
+            return Trends(pool=f"{namespace}/{name}", hours=[view.trend_view(hour) for hour in listed])
 
         key = ("trends", namespace, name, hours)
         return await self._shared.get(key, TRENDS_SECONDS, lambda: self._of(namespace, name, read))
@@ -203,26 +216,35 @@ class Reader:
         async def read(connection: Connection) -> list[Claim]:
             return await overview.newest(connection, f"{namespace}/{name}", most)
 
-        key = ("claims", namespace, name, most)
-        return await self._shared.get(key, POOL_SECONDS, lambda: self._of(namespace, name, read))
+        return await self._of(namespace, name, read)
 
     async def checks(self, namespace: str, name: str) -> list[Finding] | None:
         """Check a pool's database; None: there is no such pool. Raises CampaignPoolError."""
 
         async def check() -> list[Finding] | None:
-            resource = await self._cluster.pool(namespace, name)
+            resource = await self._mirror.pool(namespace, name)
             if resource is None:
                 return None
             return await examine(await self._url(resource), pool=f"{namespace}/{name}", machine="the operator")
 
         return await self._shared.get(("checks", namespace, name), CHECKS_SECONDS, check)
 
-    async def _resources(self) -> list[Json]:
-        listed = [await self._cluster.pools(namespace) for namespace in self._namespaces or (None,)]
-        return [resource for resources in listed for resource in resources]
+    def _resource_changed(self, pool: str) -> None:
+        self.version += 1
+        self._told(pool)
+        self.touch(pool)
 
-    async def _pools(self) -> list[tuple[Json, LedgerFacts]]:
-        resources = await self.resources()
+    def _details_changed(self, pool: str, _before: object, _now: object) -> None:
+        self._told(pool)
+
+    def _days_changed(self, _: str, before: Mapping[str, LedgerFacts], now: Mapping[str, LedgerFacts]) -> None:
+        self.version += 1
+        for pool, facts in now.items():
+            if facts != before.get(pool):
+                self._told(pool)
+
+    async def _read_days(self, _: str) -> Mapping[str, LedgerFacts]:
+        resources = await self._mirror.pools()
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def url(resource: Json) -> str | CampaignPoolError:
@@ -236,29 +258,29 @@ class Reader:
         facts: dict[str, LedgerFacts] = {}
         by_url: dict[str, list[str]] = {}
         for resource, address in zip(resources, urls, strict=True):
-            key = _key(resource)
+            key = name_of(resource)
             if isinstance(address, CampaignPoolError):
                 facts[key] = LedgerFacts(message=address.message)
             else:
                 by_url.setdefault(address, []).append(key)
-        for part in await asyncio.gather(*(self._days(address, keys) for address, keys in by_url.items())):
+        for part in await asyncio.gather(*(self._days_of(address, keys) for address, keys in by_url.items())):
             facts |= part
-        return [(resource, facts[_key(resource)]) for resource in resources]
+        return facts
 
-    async def _days(self, url: str, keys: Sequence[str]) -> dict[str, LedgerFacts]:
+    async def _days_of(self, url: str, keys: Sequence[str]) -> dict[str, LedgerFacts]:
         try:
             async with self._ledgers.connection(url) as connection:
                 days = await overview.days(connection, keys)
                 paces = await overview.paces(connection, keys)
         except CampaignPoolError as error:
             return {key: LedgerFacts(message=error.message) for key in keys}
-        return {
-            key: LedgerFacts(day=[hour for hour in days if hour.pool == key], ten_minutes=paces.get(key))
-            for key in keys
-        }
+        by_pool: dict[str, list[DayHour]] = {key: [] for key in keys}
+        for hour in days:
+            by_pool[hour.pool].append(hour)
+        return {key: LedgerFacts(day=by_pool[key], ten_minutes=paces.get(key)) for key in keys}
 
-    async def _pool(self, namespace: str, name: str) -> PoolFacts | None:
-        resource = await self._cluster.pool(namespace, name)
+    async def _read_details(self, pool: str) -> Details | None:
+        resource = await self._mirror.pool(*pool.split("/", 1))
         if resource is None:
             return None
         jobs, events, ledger = await asyncio.gather(
@@ -266,10 +288,10 @@ class Reader:
             workloads.read_events(self._cluster, resource),
             self._ledger(resource),
         )
-        return PoolFacts(resource, ledger, jobs, events, datetime.now(UTC))
+        return Details(ledger, jobs, events)
 
     async def _ledger(self, resource: Json) -> LedgerFacts:
-        key = _key(resource)
+        key = name_of(resource)
         try:
             async with self._ledgers.connection(await self._url(resource)) as connection:
                 return LedgerFacts(
@@ -283,7 +305,7 @@ class Reader:
             return LedgerFacts(message=error.message)
 
     async def _of(self, namespace: str, name: str, read: Callable[[Connection], Awaitable[T]]) -> T | None:
-        resource = await self._cluster.pool(namespace, name)
+        resource = await self._mirror.pool(namespace, name)
         if resource is None:
             return None
         async with self._ledgers.connection(await self._url(resource)) as connection:
@@ -304,11 +326,15 @@ class Reader:
         return await self._shared.get(key, _URL_SECONDS, lambda: read_secret(self._cluster, namespace, reference))
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Take note of a failure that nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()
+def followed(cluster: Cluster, namespaces: Sequence[str]) -> tuple[Reader, Hub]:
+    """Return what reads the pools of a cluster, begun, and what says which of them changed."""
+    hub = Hub()
+    reader = Reader(cluster, namespaces, hub.changed)
+    hub.current = reader.current
+    reader.start()
+    return reader, hub
 
 
-def _key(resource: Json) -> str:
+def name_of(resource: Json) -> str:
+    """Return the name of a pool, as a claim takes it."""
     return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"

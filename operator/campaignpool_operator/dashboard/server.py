@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from campaignpool.errors import CampaignPoolError
 from campaignpool_operator.dashboard.api import Route, routes
 from campaignpool_operator.dashboard.backend import Backend
+from campaignpool_operator.dashboard.documents import Documents
 from campaignpool_operator.dashboard.hub import Hub
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Refusal
@@ -61,6 +61,7 @@ class DashboardServer:
         signs_in: bool = True,
     ) -> None:
         self._viewers, self._hub, self._hosts = viewers, hub, set(hosts)
+        self._documents = Documents()
         self._page = page = Page(backend, hub, root, signs_in=signs_in)
         application = web.Application(middlewares=[self._guarded], client_max_size=64 * 1024)
         listed = routes(backend)
@@ -88,7 +89,6 @@ class DashboardServer:
 
     async def start(self, host: str | None, port: int) -> int:
         """Serve; return the port, which is a free one where 0 was asked for."""
-        self._hub.start()
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         bound = int(self._runner.addresses[0][1])
@@ -101,12 +101,12 @@ class DashboardServer:
 
     async def close(self) -> None:
         """Serve no more."""
-        await self._hub.close()
+        self._hub.close()
         await self._runner.cleanup()
 
     def _api(self, route: Route) -> Handler:
         async def answer(request: web.Request, viewer: Viewer) -> web.StreamResponse:
-            return _json(await route.answer(request, viewer))
+            return self._documents.response(request, await route.answer(request, viewer))
 
         return self._known(answer)
 
@@ -126,21 +126,24 @@ class DashboardServer:
         """Answer every failure as a Refusal, and set the headers that every answer has."""
         if self._hosts and request.host not in self._hosts:
             # A page elsewhere that let its name lead here must not act with this user's rights.
-            return _headed(_json(Refusal(reason="Forbidden", message="the header Host names another host"), 403))
+            return _headed(self._refused(request, "Forbidden", "the header Host names another host", 403))
         try:
             response = await handler(request)
         except RefusedError as error:
-            response = _json(Refusal(reason=error.reason, message=error.message), error.status)
+            response = self._refused(request, error.reason, error.message, error.status)
         except CampaignPoolError as error:
-            response = _json(Refusal(reason="Unavailable", message=error.message), 503)
+            response = self._refused(request, "Unavailable", error.message, 503)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
             reason = "NotFound" if error.status == 404 else "Invalid"
             message = f"{request.method} {request.path} is not part of the API: see {PREFIX}/openapi.json"
-            response = _json(Refusal(reason=reason, message=message), error.status)
+            response = self._refused(request, reason, message, error.status)
             response.headers.extend({key: value for key, value in error.headers.items() if key == "Allow"})
         return response if response.prepared else _headed(response)
+
+    def _refused(self, request: web.Request, reason: str, message: str, status: int) -> web.Response:
+        return self._documents.response(request, Refusal(reason=reason, message=message), status)
 
 
 def _credentials(request: web.Request) -> Mapping[str, str]:
@@ -156,11 +159,4 @@ def _headed(response: web.StreamResponse) -> web.StreamResponse:
         response.headers["WWW-Authenticate"] = "Bearer"
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    return response
-
-
-def _json(model: BaseModel, status: int = 200) -> web.Response:
-    text = model.model_dump_json(by_alias=True, exclude_none=True)
-    response = web.Response(text=text, status=status, content_type="application/json")
-    response.enable_compression()
     return response

@@ -63,17 +63,27 @@ class ClusterFacts:
     hidden: Sequence[str] = field(default_factory=tuple)
 
 
-def summary(resource: Mapping[str, Any], facts: LedgerFacts, now: datetime) -> PoolSummary:
+def summary(
+    resource: Mapping[str, Any], facts: LedgerFacts, now: datetime, *, may_change: bool = False
+) -> PoolSummary:
     """Return a pool as a list shows it."""
-    return PoolSummary(**_summary(resource, facts, now))
+    return PoolSummary(**_summary(resource, facts, now), may_change=may_change)
 
 
-def pool_view(resource: Mapping[str, Any], ledger: LedgerFacts, cluster: ClusterFacts, now: datetime) -> PoolView:
+def pool_view(
+    resource: Mapping[str, Any],
+    ledger: LedgerFacts,
+    cluster: ClusterFacts,
+    now: datetime,
+    *,
+    may_change: bool = False,
+) -> PoolView:
     """Return everything that is known of a pool."""
     metadata, raw_status = resource["metadata"], resource.get("status") or {}
     readable = ledger.message is None
     return PoolView(
         **_summary(resource, ledger, now),
+        may_change=may_change,
         uid=metadata["uid"],
         created_at=metadata["creationTimestamp"],
         at=time(now),
@@ -168,7 +178,7 @@ def _sentence(status: CampaignPoolStatus, *, paused: bool) -> str:
 
 def verdict_view(answer: Verdict) -> VerdictView:
     """Return a verdict as the API shows it."""
-    values = {**asdict(answer), "until": time(answer.until) if answer.until else None}
+    values = {**vars(answer), "until": time(answer.until) if answer.until else None}
     return VerdictView(**values)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from campaignpool_operator.cluster.client import Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.jobs import managed, pods
 from campaignpool_operator.jobs.managed import ManagedJob
 from campaignpool_operator.text import stamp

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from campaignpool_operator.cluster.client import Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.facts import Pool
 from campaignpool_operator.jobs import managed
 from campaignpool_operator.jobs.managed import ManagedJob

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from campaignpool.errors import ClusterError
-from campaignpool_operator.cluster.client import Cluster, Json
+from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Json
 
 LEASE_SECONDS = 12
 RENEW_SECONDS = 3.0
