@@ -29,6 +29,7 @@ from campaignpool.blueprint.verify import verify
 from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.event_triggers import obeyed
 from campaignpool.ledger.migrate import is_current, migrate
 
 
@@ -123,7 +124,7 @@ async def check(
     compiled = await compilation.compile_blueprint(connection, spec, blueprint)
     plan = compiled.plan
     async with rolled_back(connection):
-        async with rolled_back(connection):
+        async with obeyed(connection), rolled_back(connection):
             surveys = await install.collect(connection, plan, compiled.template)
             if faults := [fault async for fault in findings.collisions(connection, plan)]:
                 raise BlueprintError(faults)
@@ -243,6 +244,8 @@ async def _ledger(connection: Connection) -> None:
         try:
             await migrate(connection)
         except asyncpg.InsufficientPrivilegeError as error:
+            if not str(error.args[0]).startswith("permission denied for database"):
+                raise
             raise CredentialsError(
                 f"a dry run makes the schema campaign_pool in its transaction, but {error.args[0]}: grant the role "
                 "CREATE on the database, or check with --no-dry-run",

@@ -21,6 +21,7 @@ from campaignpool.blueprint.sql.snapshot import Survey
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.event_triggers import obeyed
 
 _QUERY = sql.queries("revisions")
 _FUNCTIONS = (functions.clone, claims.on_claim, claims.on_release)
@@ -48,9 +49,10 @@ async def install(
 
     Raises:
         BlueprintError: Clones would violate a unique index, each named with the columns that could be set.
+        ConfigurationError: An event trigger of the database refuses what is created.
     """
     number = None
-    async with connection.transaction(isolation="repeatable_read"):
+    async with obeyed(connection), connection.transaction(isolation="repeatable_read"):
         held = await connection.fetchrow(_QUERY["lock_pool"], pool)
         if held is not None and (held["plan_hash"] != compiled.plan_hash or held["revision_id"] == replaces):
             number = await _install(connection, pool, compiled, canary or Canary())
@@ -185,7 +187,8 @@ async def drop_unused(connection: Connection, pool: str) -> int:
     """
     dropped = 0
     for row in await connection.fetch(_QUERY["unused_revisions"], pool):
-        dropped += bool(await connection.fetchval(_QUERY["drop_revision"], row["id"]))
+        async with obeyed(connection):
+            dropped += bool(await connection.fetchval(_QUERY["drop_revision"], row["id"]))
     return dropped
 
 

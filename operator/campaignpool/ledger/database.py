@@ -101,6 +101,8 @@ async def configure(connection: Connection, application_name: str) -> None:
 _SETTINGS = {
     "default_transaction_isolation": "read committed",  # whatever the database's or the role's is
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",  # names of types are compared
+    "array_nulls": "on",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": "60s",
@@ -108,8 +110,16 @@ _SETTINGS = {
     "tcp_keepalives_interval": str(KEEPALIVE_SECONDS),
     "tcp_keepalives_count": "3",
 }
-_CONFIGURE = "SELECT set_config('application_name', $1, false), " + ", ".join(
-    f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+_LATER_SETTINGS = {"transaction_timeout": "0"}  # since Postgres 17
+_CONFIGURE = ", ".join(
+    [
+        "SELECT set_config('application_name', $1, false)",
+        *(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()),
+        *(
+            f"CASE WHEN current_setting('{name}', true) IS NOT NULL THEN set_config('{name}', '{value}', false) END"
+            for name, value in _LATER_SETTINGS.items()
+        ),
+    ]
 )
 
 

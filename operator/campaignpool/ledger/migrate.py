@@ -5,6 +5,7 @@ import asyncpg
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger import sql
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.event_triggers import obeyed
 from campaignpool.ledger.sql import Schema
 
 MIGRATION_LOCK_SECONDS = 2
@@ -16,6 +17,13 @@ SELECT bool_or(CASE WHEN r.oid IS NULL THEN may.create_roles ELSE
 FROM unnest(ARRAY['campaign_pool_app', 'campaign_pool_seeder', 'campaign_pool_operator']) AS name
 LEFT JOIN pg_roles r ON r.rolname = name
 CROSS JOIN (SELECT rolcreaterole OR rolsuper AS create_roles FROM pg_roles WHERE rolname = current_user) may
+"""
+_TAKEN = """
+SELECT string_agg(name, ', ' ORDER BY name) FROM (
+    SELECT relname FROM pg_class WHERE relnamespace = 'campaign_pool'::regnamespace
+    UNION SELECT proname || '()' FROM pg_proc WHERE pronamespace = 'campaign_pool'::regnamespace
+    ORDER BY 1 LIMIT 5) AS o (name)
+WHERE to_regclass('campaign_pool.migration') IS NULL
 """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('campaign_pool.migrate', 0))"
 
@@ -33,11 +41,12 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
         schema: What to apply; by default that of this release.
 
     Raises:
-        ConfigurationError: An applied version of the tables differs from this release's.
+        ConfigurationError: An applied version of the tables differs from this release's, the schema has objects of
+            others, or an event trigger refuses what is created.
         asyncpg.LockNotAvailableError: A long transaction is in the way; try again.
     """
     wanted = schema or sql.schema()
-    async with connection.transaction():
+    async with obeyed(connection), connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
         await connection.execute(_LOCK)
         # Functions may name what a later file creates.
@@ -45,6 +54,12 @@ async def migrate(connection: Connection, schema: Schema | None = None) -> list[
         # IF NOT EXISTS requires the right to create the schema even where it exists.
         if not await connection.fetchval("SELECT to_regnamespace('campaign_pool') IS NOT NULL"):
             await connection.execute("CREATE SCHEMA campaign_pool")
+        elif taken := await connection.fetchval(_TAKEN):
+            raise ConfigurationError(
+                f"the schema campaign_pool has objects that are not the ledger's ({taken}), and the ledger needs it "
+                "for itself: rename that schema, or drop it if it is left over",
+                reason="LedgerIncompatible",
+            )
         applied = [*await _versions(connection, wanted), *await _definitions(connection, wanted)]
         # A dump holds no roles, so that after a restore into another server they are missing, or have no rights.
         if applied or await connection.fetchval(_LACKS_ROLES):
