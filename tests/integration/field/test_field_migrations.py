@@ -1,7 +1,9 @@
 """The application changes its schema under a pool: nothing of ours stands in the way, and clones go on."""
 
+import asyncpg
 import pytest
 
+from campaignpool.blueprint import install
 from campaignpool.ledger import retiring
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
@@ -115,6 +117,17 @@ async def test_a_campaign_that_a_renamed_table_refers_to_is_held_with_its_cause(
 RENAMED = {
     "a table": ("ALTER TABLE weapons RENAME TO arms", "{name: heroes}, {name: arms}"),
     "a column": ("ALTER TABLE weapons RENAME COLUMN campaign_id TO world_id", "{name: heroes}, {name: weapons}"),
+    "the type of the key": (
+        """
+        ALTER TABLE heroes DROP CONSTRAINT heroes_campaign_id_fkey;
+        ALTER TABLE weapons DROP CONSTRAINT weapons_campaign_id_fkey;
+        ALTER TABLE campaigns ALTER id TYPE text; ALTER TABLE heroes ALTER campaign_id TYPE text;
+        ALTER TABLE weapons ALTER campaign_id TYPE text;
+        ALTER TABLE heroes ADD FOREIGN KEY (campaign_id) REFERENCES campaigns;
+        ALTER TABLE weapons ADD FOREIGN KEY (campaign_id) REFERENCES campaigns
+        """,
+        "{name: heroes}, {name: weapons}",
+    ),
     "a schema": ("CREATE SCHEMA game; ALTER TABLE weapons SET SCHEMA game", "{name: heroes}, {name: game.weapons}"),
 }
 
@@ -168,3 +181,22 @@ async def test_the_databases_owner_reads_all_of_ours_after_every_revision(connec
     finally:
         await connection.execute(f"RESET ROLE; ALTER DATABASE {name} OWNER TO CURRENT_USER; DROP OWNED BY {owner}")
         await connection.execute(f"DROP ROLE {owner}")
+
+
+async def test_a_dump_that_reads_an_old_revision_keeps_no_claim_waiting(
+    connection: Connection, database_url: str
+) -> None:
+    await connection.execute(TWO)
+    await field.put(connection, field.ROOT + "tables: [{name: heroes}]")
+    await field.made(connection, field.ROOT + "tables: [{name: weapons}]", count=1)
+    # A wait for the dump would be an error.
+    await connection.execute("SET lock_timeout = '1s'")
+    dump = await asyncpg.connect(database_url)
+    async with dump.transaction():
+        await dump.execute("LOCK TABLE campaign_pool.r1_1 IN ACCESS SHARE MODE")
+        assert await install.drop_unused(connection, ledgers.POOL) == 0
+        assert (await ledgers.claim(connection, "me"))["source"] == "master"
+        assert await connection.fetchval("SELECT to_regclass('campaign_pool.r1_0') IS NOT NULL")
+    await dump.close()
+    assert await install.drop_unused(connection, ledgers.POOL) == 1
+    assert await connection.fetchval("SELECT to_regclass('campaign_pool.r1_0') IS NULL")

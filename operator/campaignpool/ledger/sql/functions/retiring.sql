@@ -133,7 +133,11 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || current_revision) USING ids, keys;
-    EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
+    BEGIN
+        EXECUTE format('SELECT campaign_pool.%I($1, $2)', 'retire_r' || revision) USING ids, keys;
+    EXCEPTION WHEN undefined_function THEN
+        -- The key has another type now: there is nothing left that it could find.
+    END;
     SET CONSTRAINTS ALL IMMEDIATE;
     RETURN true;
 EXCEPTION WHEN OTHERS THEN

@@ -55,7 +55,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Drop the tables and functions of a revision that nothing needs any more; return whether they are gone. A claim that is
--- under way may use the revision: then nothing is dropped this time.
+-- under way may use the revision, or a dump read its tables: then nothing is dropped this time, and no claim waits.
 CREATE OR REPLACE FUNCTION campaign_pool.drop_revision(revision bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -65,13 +65,17 @@ BEGIN
             FROM campaign_pool.revision r JOIN campaign_pool.pool p ON p.id = r.pool_id WHERE r.id = $1) THEN
         RETURN false;
     END IF;
-    UPDATE campaign_pool.revision SET dropped_at = now() WHERE id = $1 AND dropped_at IS NULL;
-    FOR name IN
-        SELECT c.oid::regclass FROM pg_class c
-        WHERE c.relnamespace = 'campaign_pool'::regnamespace AND c.relkind = 'r' AND c.relname ~ ('^r' || $1 || '_[a-z0-9]+$')
-    LOOP
+    SELECT string_agg(c.oid::regclass::text, ', ') INTO name FROM pg_class c
+    WHERE c.relnamespace = 'campaign_pool'::regnamespace AND c.relkind = 'r' AND c.relname ~ ('^r' || $1 || '_[a-z0-9]+$');
+    IF name IS NOT NULL THEN
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', name);
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN false;
+        END;
         EXECUTE 'DROP TABLE ' || name;
-    END LOOP;
+    END IF;
+    UPDATE campaign_pool.revision SET dropped_at = now() WHERE id = $1 AND dropped_at IS NULL;
     FOR name IN
         SELECT f.oid::regprocedure FROM pg_proc f
         WHERE f.pronamespace = 'campaign_pool'::regnamespace AND f.proname ~ ('^[a-z_]+_r' || $1 || '$')
