@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from campaignpool_operator.alerts import ALERTS, miss_rate
 from campaignpool_operator.runtime.families import OPERATOR_FAMILIES, POOL_FAMILIES, Family
-from tools.alerts import ALERTS, miss_rate
 from tools.dashboards import DASHBOARDS
 from tools.grafana import Dashboard
 

@@ -1,6 +1,6 @@
 """The panels of claims, seeding and images, which both dashboards have, and those of the operator."""
 
-from tools.alerts import miss_rate
+from campaignpool_operator.alerts import miss_rate
 from tools.grafana import Panel, Query
 
 _RATE = "$__rate_interval"

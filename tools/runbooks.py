@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.alerts import ALERTS, HEADER, Alert
+from campaignpool_operator.alerts import ALERTS, Alert
+from tools.alerts import HEADER
 from tools.dashboards import panels_of
 
 RUNBOOKS = Path("docs/runbooks")

@@ -56,6 +56,18 @@ class JsonFormatter(_Formatter):
         return json.dumps({**head, "message": record.getMessage(), **_facts(record), **trace}, default=str)
 
 
+def readable(line: str) -> str:
+    """Return a line of a `JsonFormatter` as a `TextFormatter` writes it, without traceback; any other unchanged."""
+    try:
+        record = json.loads(line)
+        head = f"{record.pop('time')} {record.pop('level').upper()} {record.pop('message')}"
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return line
+    for key in ("logger", "exception"):
+        record.pop(key, None)
+    return head + "".join(f" {key}={value}" for key, value in record.items())
+
+
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

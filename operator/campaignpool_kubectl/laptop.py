@@ -10,6 +10,7 @@ from campaignpool_kubectl.source import Source
 from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolSummary, PoolView, Trends
+from campaignpool_operator.dashboard.work_models import Logs
 from campaignpool_operator.rbac import Right, Rule
 
 _PATCH = Rule(GROUP, PLURAL, ("patch",), "Change pools.")
@@ -70,6 +71,10 @@ class Laptop:
     async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:  # noqa: ARG002
         """Check a pool's database."""
         return await self._source.checks(namespace, name)
+
+    async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:  # noqa: ARG002
+        """Return the last lines that a pool's Jobs wrote, as far as the user may read them."""
+        return await self._source.logs(namespace, name, lines)
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:  # noqa: ARG002
         """Return nothing that differs: there is one viewer."""

@@ -13,13 +13,16 @@ from campaignpool_kubectl.options import command, of_kubectl, paint, pool_name
 from campaignpool_operator.dashboard.work_models import View
 
 WATCH_SECONDS = 2.0
+LINES = 3
+"""Lines of each log that are shown."""
 _CLEAR = "\x1b[H\x1b[J"
 
 _STATUS = """\
 Show whether people can claim, and what goes on: without NAME a table of pools, those that
 need somebody first; with NAME one screen about one pool: what is wrong and what to do, the
-stock and how long it lasts, the last hour's claims (hit rate, p50, p99), the recommended
-size, images, owners that lack campaigns, Jobs and why they do not run.
+alerts whose condition is true, the stock and how long it lasts, the last hour's claims (hit
+rate, p50, p99), the recommended size, images, owners that lack campaigns, Jobs, why they do
+not run and the last lines that they wrote, failed runs, and the last Events.
 
 examples:
   kubectl campaignpool status
@@ -29,9 +32,9 @@ examples:
 """
 
 _EXPLAIN = """\
-Show the state of a pool and its causes, as a tree: from its conditions by way of Jobs and pods to the
-Event or to what the database refused. Lines that begin with x are causes of what is wrong,
-and lines that begin with ~ are work under way.
+Show the state of a pool and its causes, as a tree: from its conditions and alerts by way of Jobs
+and pods to the Event, to the last lines of a log, or to what the database refused. Lines that
+begin with x are causes of what is wrong, and lines that begin with ~ are work under way.
 
 examples:
   kubectl campaignpool explain chiwar -n game
@@ -87,6 +90,7 @@ async def _status(arguments: argparse.Namespace) -> int:
         async def once() -> list[str]:
             if arguments.name:
                 pool = await source.pool(*pool_name(arguments, connection.namespace))
+                pool = await source.with_logs(pool, LINES)
                 return _printed(arguments.output, pool, lambda: show.screen(pool, paint()))
             pools = await source.pools(None if arguments.all_namespaces else connection.namespace)
             return _printed(arguments.output, pools, lambda: show.table(pools, paint()))
@@ -101,7 +105,8 @@ async def _explain(arguments: argparse.Namespace) -> int:
 
     async with connected(of_kubectl(arguments)) as connection:
         source = Source(connection, arguments.operator)
-        node = explain(await source.pool(*pool_name(arguments, connection.namespace)))
+        pool = await source.pool(*pool_name(arguments, connection.namespace))
+        node = explain(await source.with_logs(pool, LINES))
     print_lines(*_printed(arguments.output, node, lambda: show.tree(node, paint())))
     return DONE
 

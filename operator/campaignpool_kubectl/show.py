@@ -11,6 +11,8 @@ _ANSWERS = {"Yes": _GREEN, "Until": _AMBER, "Slower": _AMBER, "No": _RED, "Unkno
 _MARKS = {"ok": ("-", ""), "work": ("~", _AMBER), "wrong": ("x", _RED)}
 _SENTENCE = 70
 _OWNERS_SHOWN = 8
+_SHOWN = 3
+"""Failed runs and Events, the latest."""
 
 
 class Paint:
@@ -86,7 +88,7 @@ def screen(pool: PoolView, paint: Paint) -> list[str]:
     """Return everything about a pool that kubectl's table cannot say."""
     head = paint(verdict(pool.verdict), f"{_BOLD};{_ANSWERS[pool.verdict.answer]}")
     lines = [f"{paint(pool.pool, _BOLD)}: can people claim? {head}", f"  {pool.verdict.detail}"]
-    for title, text in (*_wrong(pool), *_stock(pool), *_claims(pool), *_work(pool)):
+    for title, text in (*_wrong(pool), *_stock(pool), *_claims(pool), *_work(pool), *_history(pool)):
         lines.append(f"{paint(f'{title:<11}', _RED if title == 'WRONG' else _DIM)} {text}")
     return lines
 
@@ -96,6 +98,8 @@ def _wrong(pool: PoolView) -> Iterator[tuple[str, str]]:
         yield "WRONG", f"{pool.problem.reason} since {local(pool.problem.since)}: {pool.problem.message}"
         if pool.problem.remedy:
             yield "WHAT TO DO", pool.problem.remedy.replace("`", "")
+    for alert in pool.alerts:
+        yield "ALERT", f"{alert.name} ({alert.severity}), fires after {alert.fires_after}: {alert.meaning}"
     if pool.paused:
         yield "PAUSED", f"by {pool.paused_by}" if pool.paused_by else "spec.paused is true"
 
@@ -156,10 +160,22 @@ def _work(pool: PoolView) -> Iterator[tuple[str, str]]:
         yield "OWNER", f"{owner.name} has {owner.ready} of {owner.desired}, {owner.seeding} are being made"
     if len(lacking) > _OWNERS_SHOWN:
         yield "OWNER", f"and {len(lacking) - _OWNERS_SHOWN} more lack campaigns"
+
+
+def _history(pool: PoolView) -> Iterator[tuple[str, str]]:
+    """Yield Jobs with what they wrote, failed runs and Events."""
     for job in pool.jobs or ():
-        if job.state in ("Active", "Suspended") or job.obstacle:
+        if job.state != "Succeeded":
             why = f": {job.obstacle.reason}: {job.obstacle.message}" if job.obstacle else ""
             yield "JOB", f"{job.name} ({job.component}) is {job.state} since {local(job.created_at)}{why}"
+            for line in job.log or ():
+                yield "", f"| {line}"
+    for run in [run for run in pool.runs or () if run.outcome == "Failed"][:_SHOWN]:
+        when = local(run.finished_at or run.started_at)
+        yield "RUN", f"{run.job} failed at {when}: {run.reason or 'Unknown'}: {run.message or 'no message'}"
+    for event in (pool.events or [])[:_SHOWN]:
+        times = f", {event.count} times" if event.count > 1 else ""
+        yield "EVENT", f"{local(event.at)} {event.reason}{times}: {event.message}"
     if pool.hidden:
         yield "HIDDEN", f"you may not list {', '.join(pool.hidden)} in namespace {pool.namespace}"
 

@@ -13,7 +13,7 @@ from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.openapi import PREFIX
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
-from campaignpool_operator.dashboard.work_models import View
+from campaignpool_operator.dashboard.work_models import Logs, LogView, View
 
 SERVICES = "campaignpool.dev/dashboard=true"
 """Label of the Services of operators that serve the API."""
@@ -79,6 +79,23 @@ class Source:
     async def checks(self, namespace: str, name: str) -> Checks:
         """Have the operator's pod check a pool's database. Raises CampaignPoolError."""
         return await self._ask(f"/pools/{namespace}/{name}/checks", Checks)
+
+    async def logs(self, namespace: str, name: str, lines: int) -> Logs:
+        """Return the last lines that a pool's Jobs wrote, with the user's own rights. Raises ClusterError."""
+        resource, hidden = await self.resource(namespace, name), list[str]()
+        written = await _allowed(
+            lambda: workloads.read_logs(self._connection.cluster, resource, lines), "pods/log", hidden
+        )
+        logs = [LogView.model_validate(log) for log in written or ()]
+        return Logs(pool=f"{namespace}/{name}", logs=logs, hidden=hidden)
+
+    async def with_logs(self, pool: PoolView, lines: int) -> PoolView:
+        """Return a pool with the last lines of its Jobs. Raises ClusterError."""
+        if not pool.jobs:
+            return pool
+        logs = {log.job: log.lines for log in (await self.logs(pool.namespace, pool.name, lines)).logs}
+        jobs = [job.model_copy(update={"log": logs.get(job.name)}) for job in pool.jobs]
+        return pool.model_copy(update={"jobs": jobs})
 
     async def resource(self, namespace: str, name: str) -> Json:
         """Return a CampaignPool. Raises ConfigurationError where there is none, and ClusterError."""

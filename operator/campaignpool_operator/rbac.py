@@ -82,6 +82,11 @@ DASHBOARD_RULES = (
 )
 """In the whole cluster, with the dashboard only."""
 
+LOG_RULES = (
+    Rule("", "pods/log", ("get",), "Show the last lines of a Job's log to users of the dashboard who may read them."),
+)
+"""In every namespace whose pools are served, with the dashboard only."""
+
 
 def rights(namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False) -> Iterator[Right]:
     """Yield every right of an operator.
@@ -97,3 +102,5 @@ def rights(namespaces: Sequence[str], lease_namespace: str | None, *, dashboard:
         yield from (Right(rule, verb, lease_namespace) for rule in LEASE_RULES for verb in rule.verbs)
     if dashboard:
         yield from (Right(rule, verb, "") for rule in DASHBOARD_RULES for verb in rule.verbs)
+        for namespace in namespaces or ("",):
+            yield from (Right(rule, verb, namespace) for rule in LOG_RULES for verb in rule.verbs)

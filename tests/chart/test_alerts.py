@@ -1,19 +1,28 @@
 """Each alert fires on what it is for, and none on a pool that is well; with the real promtool where there is one."""
 
+import random
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
+from campaignpool.api.status import CampaignPoolStatus
+from campaignpool.ledger.images import ImageTotals
+from campaignpool.ledger.overview import LATE_SECONDS, Recent
+from campaignpool.ledger.pools import Ledger
+from campaignpool_operator.alerts import ALERTS, Facts
 from campaignpool_operator.runtime.families import FAMILIES
-from tools.alerts import ALERTS, rules
+from campaignpool_operator.runtime.figures import Figures, Look
+from tools.alerts import rules
 from tools.grafana import RUNBOOK_URL
 
 ROOT = Path(__file__).parents[2]
+STAMP = "2026-03-05T12:00:00Z"
 POOL = 'namespace="game", pool="chiwar"'
 OF_POOL = {"namespace": "game", "pool": "chiwar"}
 
@@ -189,6 +198,89 @@ def test_every_alert_fires_when_it_should_and_is_silent_otherwise(tmp_path: Path
     for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "tests.yaml"]):
         done = subprocess.run([promtool, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+REASONS = ("Filled", "DatabaseUnreachable", "Unavailable", "SecretMissing")
+DRAWN = 60
+
+
+def drawn(draw: random.Random) -> Facts:
+    """Return facts of a pool; counts of claims are those of a steady pace, so that any window has the same share."""
+    reason = draw.choice(REASONS)
+    conditions = {"Ready": (str(reason == "Filled"), reason), "RolloutStalled": (draw.choice(["True", "False"]), "X")}
+    asked, missed, slow = draw.randint(0, 40), draw.randint(0, 3), draw.randint(0, 2)
+    slow = min(slow, asked)
+    status = {
+        **{name: draw.randint(0, 5) for name in ("ready", "desired", "seeding", "failed", "stale")},
+        "images": {"pending": 0, "copied": 0, "failed": draw.randint(0, 1)} if draw.random() < 0.7 else None,
+        "rollout": {"revision": 1, "phase": draw.choice(["Progressing", "Complete"]), "since": STAMP},
+        "conditions": [
+            {"type": kind, "status": status, "reason": why, "message": "", "lastTransitionTime": STAMP}
+            for kind, (status, why) in conditions.items()
+        ],
+    }
+    recent = Recent((asked + missed) * 30, missed * 30, asked * 15, slow * 15, draw.random() < 0.5)
+    return Facts(CampaignPoolStatus.model_validate(status), recent)
+
+
+def exposed(facts: Facts, pool: str) -> dict[str, str]:
+    """Return the series that the operator exposes of these facts, over five hours."""
+    recent, at = facts.recent, datetime(2026, 3, 5, 12, tzinfo=UTC)
+    assert recent is not None
+    waited = timedelta(seconds=LATE_SECONDS + (100 if recent.images_late else -100))
+    totals = ImageTotals(
+        failed=facts.status.images.failed if facts.status.images else 0,
+        oldest_queued_at=at - waited,
+    )
+    figures = Figures()
+    figures.take(Look(at, facts.status, ledger=Ledger(images=totals)))
+    series = {}
+    for family, labels, value in figures.samples():
+        if family.kind == "gauge":
+            named = zip(family.labels, ("game", pool, *labels), strict=True)
+            matchers = ", ".join(f'{key}="{text}"' for key, text in named)
+            series[f"{family.name}{{{matchers}}}"] = f"{value:f}x300"
+    of_pool = f'namespace="game", pool="{pool}"'
+    found, cloned = (recent.asked - recent.missed) // 30, recent.missed // 30
+    counters = {
+        f'campaignpool_claims_total{{{of_pool}, source="master"}}': found,
+        f'campaignpool_claims_total{{{of_pool}, source="clone"}}': cloned,
+        f'campaignpool_misses_total{{{of_pool}, outcome="cloned"}}': cloned,
+        f'campaignpool_misses_total{{{of_pool}, outcome="unserved"}}': 0,
+    }
+    bucket = f'campaignpool_claim_duration_seconds_bucket{{{of_pool}, source="master", le='
+    counters |= {f'{bucket}"0.1"}}': (recent.timed - recent.slow) // 15} | {
+        f'{bucket}"{bound}"}}': recent.timed // 15 for bound in ("0.25", "+Inf")
+    }
+    return series | {name: f"0+{slope}x300" for name, slope in counters.items()}
+
+
+def test_what_the_dashboard_says_of_a_pool_is_what_prometheus_evaluates(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("there is no promtool: Debian's package `prometheus` has it")
+    draw = random.Random(1)
+    pools = {f"p{number}": drawn(draw) for number in range(DRAWN)}
+    series = {key: value for pool, facts in pools.items() for key, value in exposed(facts, pool).items()}
+    tests = [
+        {
+            "expr": f"count by (pool) ({alert.expr})",
+            "eval_time": "4h",
+            "exp_samples": [
+                {"labels": f'{{pool="{pool}"}}', "value": 1} for pool, facts in pools.items() if alert.holds(facts)
+            ],
+        }
+        for alert in ALERTS
+        if alert.holds is not None
+    ]
+    assert sum(bool(test["exp_samples"]) for test in tests) == 11
+    listed = [{"series": key, "values": values} for key, values in series.items()]
+    group = {"interval": "1m", "input_series": listed, "promql_expr_test": tests}
+    (tmp_path / "alerts.yaml").write_text(rules())
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["alerts.yaml"], "tests": [group]}))
+    command = [promtool, "test", "rules", "tests.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_has_a_case_and_a_page() -> None:

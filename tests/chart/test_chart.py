@@ -12,9 +12,9 @@ import yaml
 
 from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator
+from campaignpool_operator.alerts import ALERTS
 from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES
 from tests.support.helm import CHART, HELMS, NAMESPACE, Helm, helms
-from tools.alerts import ALERTS
 from tools.dashboards import DASHBOARDS
 
 pytestmark = pytest.mark.integration

@@ -11,6 +11,7 @@ import pytest
 from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator, emulator_thread
 from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.work_models import Logs
 from tests.support.clusters import needs_emulator
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, OperatorProcess, filled, running
@@ -53,7 +54,7 @@ def test_viewers_see_what_the_api_server_lets_them_see(
     kube.install(crd())
     game, other = Game(kube, new_database(chiwar_template)), Game(kube, "postgresql://nobody@127.0.0.1:1/none")
     everything = ["campaignpools", "jobs", "pods", "events"]
-    ann = viewer(kube, "ann", game.namespace, get=everything, list=everything)
+    ann = viewer(kube, "ann", game.namespace, get=[*everything, "pods/log"], list=everything)
     ben = viewer(kube, "ben", other.namespace, get=["campaignpools"], list=["campaignpools"])
     options = ("--dashboard", "--dashboard-port=0")
     with running(kube.kubeconfig, tmp_path / "log", *options) as operator, httpx.Client() as client:
@@ -86,6 +87,18 @@ def test_viewers_see_what_the_api_server_lets_them_see(
         trends = Trends.model_validate(get(f"{mine}/trends?hours=2", ann)).hours
         assert (sum(hour.master for hour in trends), min(hour.lowest_ready or 0 for hour in trends)) == (1, 0)
         assert sum(hour.campaigns for hour in trends) >= 2
+        jobs = {job.name for job in pool.jobs or ()}
+        logs = eventually(
+            lambda: (
+                (read := Logs.model_validate(get(f"{mine}/logs?lines=5", ann))).hidden
+                or ({log.job for log in read.logs} >= jobs and read)
+            ),
+            "each Job has written something",
+        )
+        assert isinstance(logs, Logs)
+        assert all(0 < len(log.lines) <= 5 for log in logs.logs)
+        assert " INFO " in logs.logs[0].lines[-1]
+        assert pool.alerts == []
         (claim,) = Claims.model_validate(get(f"{mine}/claims", ann)).claims
         assert claim.campaign == claimed["campaign_id"]
 
@@ -96,6 +109,10 @@ def test_viewers_see_what_the_api_server_lets_them_see(
         blind = PoolView.model_validate(get(path, ben))
         assert (blind.ledger.known, blind.jobs, blind.events) == (False, None, None)
         assert blind.hidden == ["jobs.batch", "pods", "events"]
+        assert get(f"{path}/logs", ben)["hidden"] == ["jobs.batch", "pods", "pods/log"]
+        (unreachable,) = get(f"{path}/checks", ben)["checks"]
+        assert (unreachable["check"], unreachable["status"]) == ("connection", "fix")
+        assert "CampaignPoolDatabaseUnreachable" in [alert.name for alert in blind.alerts]
         assert blind.problem is not None
         assert blind.problem.reason == "DatabaseUnreachable"
         assert get(f"{path}/trends", ben, 503)["reason"] == "Unavailable"

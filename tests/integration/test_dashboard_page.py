@@ -49,7 +49,7 @@ class Game:
         listed = (await self.pools(viewer)).pools
         return next((pool for pool in listed if (pool.namespace, pool.name) == (namespace, name)), None)
 
-    async def pool(self, viewer: Viewer, namespace: str, name: str, *, wait: bool = True) -> PoolView:
+    async def pool(self, viewer: Viewer, namespace: str, name: str, *, wait: bool = True) -> PoolView:  # noqa: ARG002
         if (viewer.name, namespace, name) != ("ann", "game", "chiwar"):
             raise RefusedError(404, "NotFound", f"there is no CampaignPool {name} in namespace {namespace}")
         return view.pool_view(self.pool_resource, LedgerFacts(), ClusterFacts(), NOW)

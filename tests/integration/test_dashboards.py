@@ -22,6 +22,7 @@ from campaignpool.api.crd import crd
 from campaignpool.api.reasons import Reason
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_local.postgres import EmbeddedPostgres
+from campaignpool_operator.alerts import ALERTS
 from campaignpool_operator.runtime.families import FAMILIES
 from tests.support import clusters
 from tests.support.imagekits import imagekit_thread
@@ -29,7 +30,7 @@ from tests.support.images_game import IMAGES, PREPARE, ImagesGame
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, OperatorProcess, running
 from tests.support.prometheus import Prometheus, binary, groupings, matches, scraping, selectors
-from tools.alerts import ALERTS, rules
+from tools.alerts import rules
 from tools.dashboards import DASHBOARDS
 
 pytestmark = [

@@ -35,7 +35,7 @@ RULES = [
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]},
     {"apiGroups": [""], "resources": ["events", "pods"], "verbs": ["list"]},
 ]
-REACH = [{"apiGroups": [""], "resources": ["services", "services/proxy"], "verbs": ["get", "list"]}]
+REACH = [{"apiGroups": [""], "resources": ["pods/log", "services", "services/proxy"], "verbs": ["get", "list"]}]
 
 
 Run: TypeAlias = Callable[..., tuple[int, str]]
@@ -131,8 +131,10 @@ def test_a_person_looks_at_a_pool_and_changes_it_without_a_database_password(set
     shown = json.loads(text)
     assert shown["ledger"] == {"known": True}, shown["ledger"]
     assert (shown["day"]["claims"], shown["hidden"]) == (1, [])
+    assert max(len(job.get("log", ())) for job in shown["jobs"]) == 3
     code, text = run("status", game.key, ben)
     assert code == 0, text
+    assert "EVENT" not in text
     assert "DATABASE    not read" in text
     assert "you may not list" in text
 

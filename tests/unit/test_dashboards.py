@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tools.alerts import ALERTS
+from campaignpool_operator.alerts import ALERTS
 from tools.dashboards import DASHBOARDS, generated, panels_of
 from tools.grafana import RUNBOOK_URL
 

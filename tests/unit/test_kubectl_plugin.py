@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from campaignpool.api import actions
 from campaignpool.api.actions import ACTIONS, BY_NAME, Request
 from campaignpool.cli.common import INTERRUPTED
 from campaignpool.ledger.overview import ClaimFigures
+from campaignpool.ledger.seeding import Run
 from campaignpool_kubectl import completion, main, options, show
 from campaignpool_kubectl.show import Paint
 from campaignpool_operator.dashboard import view
 from campaignpool_operator.dashboard.models import Node, PoolList, PoolView
+from campaignpool_operator.dashboard.problem import explain
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
+from campaignpool_operator.dashboard.work_models import EventView, JobView
 from tests.unit.test_dashboard import NOW, resource
 
 PLAIN, COLOURED = Paint(colours=False), Paint(colours=True)
@@ -47,6 +51,28 @@ def test_one_screen_says_what_is_wrong_first_and_then_figures() -> None:
     assert "you may not list pods in namespace game" in text
     assert "\x1b" not in text
     assert "\x1b[31m" in "\n".join(show.screen(shown, COLOURED))
+
+
+def test_alerts_what_jobs_wrote_failed_runs_and_events_are_shown() -> None:
+    at = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    run = Run("chiwar-7", 7, 3, 1, 1, at, at, "Failed", "Refused", "cards_name_key, 23505", 0, 0, 0, 0.1, None, 0)
+    shown = pool(LedgerFacts(runs=[run]), status={"ready": 0, "replicas": 0, "failed": 1})
+    job = {"component": "seeder", "count": 3, "state": "Failed", "createdAt": "2026-03-05T12:00:00Z"}
+    jobs = [JobView.model_validate({"name": "chiwar-7", **job, "log": ["one", "two"]})]
+    event = {"type": "Warning", "reason": "SeedingFailed", "message": "no", "count": 2, "at": "2026-03-05T12:00:00Z"}
+    shown = shown.model_copy(update={"jobs": jobs, "events": [EventView.model_validate(event)]})
+    lines = show.screen(shown, PLAIN)
+    alerts = [line.split()[1] for line in lines if line.startswith("ALERT")]
+    assert alerts[0] == "CampaignPoolEmpty"
+    assert set(alerts) == {f"CampaignPool{name}" for name in ("Empty", "Low", "SeedingFailing", "SeedingStalled")}
+    at_job = next(number for number, line in enumerate(lines) if line.startswith("JOB"))
+    assert [line.strip() for line in lines[at_job + 1 : at_job + 3]] == ["| one", "| two"]
+    text = "\n".join(lines)
+    assert "Refused: cards_name_key, 23505" in text
+    assert "SeedingFailed, 2 times: no" in text
+    told = "\n".join(show.tree(explain(shown), PLAIN))
+    assert "the condition of alert CampaignPoolEmpty (critical) is true; it fires after 2m" in told
+    assert "- the last lines of its log" in told
 
 
 def test_a_table_has_a_line_for_each_pool() -> None:

@@ -3,7 +3,9 @@
 import json
 import logging
 
-from campaignpool.log import JsonFormatter, TextFormatter
+import pytest
+
+from campaignpool.log import JsonFormatter, TextFormatter, readable
 
 
 def record(**facts: object) -> logging.LogRecord:
@@ -26,3 +28,12 @@ def test_json_has_the_facts_as_fields() -> None:
         "message": "1 of 2 ready",
         "rows": 5,
     }
+
+
+def test_a_line_for_machines_is_shown_to_people_as_text() -> None:
+    assert readable(JsonFormatter().format(record(rows=5))) == TextFormatter().format(record(rows=5))
+
+
+@pytest.mark.parametrize("line", ["", "Killed", "3", "[1]", '"text"', "{}", '{"time": 1, "level": 2}'])
+def test_a_line_that_is_not_ours_is_shown_as_it_is(line: str) -> None:
+    assert readable(line) == line

@@ -45,6 +45,12 @@
   resources: ["events"]
   verbs: ["create"]
 {{- end }}
+{{- define "campaignpool.logRules" -}}
+# Show the last lines of a Job's log to users of the dashboard who may read them.
+- apiGroups: [""]
+  resources: ["pods/log"]
+  verbs: ["get"]
+{{- end }}
 {{- define "campaignpool.leaseRules" -}}
 # Create the Lease of the leader election.
 - apiGroups: ["coordination.k8s.io"]

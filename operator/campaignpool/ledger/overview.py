@@ -14,6 +14,13 @@ MOST_CLAIMS = 50_000
 """The last claims that figures are computed from at most, so that they cost milliseconds on any pool."""
 
 
+SLOW_SECONDS = 0.1
+"""A claim of a ready campaign that takes longer is slow."""
+
+LATE_SECONDS = 1800.0
+"""Images that a campaign has waited longer for are late."""
+
+
 @dataclass(frozen=True)
 class ClaimFigures:
     """Claims of a time.
@@ -52,6 +59,25 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Recent:
+    """What alerts ask of the ledger about a pool.
+
+    Attributes:
+        asked: Claims in the last half hour, those that got no campaign included.
+        missed: Those of them that found no ready campaign.
+        timed: Claims in the last 15 minutes that found one.
+        slow: Those of them that took more than `SLOW_SECONDS`.
+        images_late: A campaign has waited more than `LATE_SECONDS` for its images to be copied or deleted.
+    """
+
+    asked: int
+    missed: int
+    timed: int
+    slow: int
+    images_late: bool
+
+
+@dataclass(frozen=True)
 class DayHour:
     """Claims of one pool in one hour; see `campaignpool.ledger.trends.Hour`."""
 
@@ -72,6 +98,14 @@ async def claims(connection: Connection, pool: str, seconds: float = HOUR_SECOND
     for bucket in await connection.fetch(_QUERY["durations"], pool, seconds, MOST_CLAIMS, list(CLAIM_SECONDS)):
         durations[bucket["bucket"]] += bucket["claims"]
     return ClaimFigures(**row, durations=tuple(durations))
+
+
+async def recent(connection: Connection, pool: str) -> Recent:
+    """Return what alerts ask about a pool, of the last `MOST_CLAIMS` claims at most."""
+    row = await connection.fetchrow(_QUERY["recent"], pool, SLOW_SECONDS, MOST_CLAIMS, LATE_SECONDS)
+    if row is None:
+        raise AssertionError("an aggregate has a row")
+    return Recent(**row)
 
 
 async def newest(connection: Connection, pool: str, most: int) -> list[Claim]:

@@ -36,6 +36,9 @@ REQUEST_SECONDS = 20.0
 WATCH_SECONDS = 60.0
 """A watch ends after this long, and is begun again: a connection that died in silence is noticed by then."""
 
+LOG_BYTES = 64 * 1024
+"""Most of a log that is read at once."""
+
 _POOLS = f"/apis/{GROUP}/{VERSION}"
 _MERGE_PATCH = "application/merge-patch+json"
 _LEASES = "/apis/coordination.k8s.io/v1"
@@ -189,6 +192,17 @@ class Cluster:
         where = f"/api/v1/namespaces/{quote(namespace)}/pods"
         return _items(await self._send("GET", where, {"labelSelector": selector}))
 
+    async def log(self, namespace: str, pod: str, container: str, lines: int) -> str | None:
+        """Return the last lines that a container wrote; None where it has not begun, or is gone."""
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
+        where = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        try:
+            return str((await self._send("GET", where, query, plain=True))["text"])
+        except ClusterError as error:
+            if error.reason in ("NotFound", "BadRequest"):
+                return None
+            raise
+
     async def events(self, namespace: str, uid: str, kind: str = "") -> list[Json]:
         """Return the Events on an object, or those of a kind: `Normal` or `Warning`."""
         where = f"/api/v1/namespaces/{quote(namespace)}/events"
@@ -302,8 +316,12 @@ class Cluster:
         body: Json | None = None,
         kind: str = "application/json",
         headers: Mapping[str, str] | None = None,
+        plain: bool = False,
     ) -> Json:
-        """Send one request and give the answer; raises ClusterError with the API's own reason for a refusal."""
+        """Send one request and give the answer; raises ClusterError with the API's own reason for a refusal.
+
+        A `plain` answer is no JSON, and is given as `text`.
+        """
         what = f"{method} {path}"
         if method in ("POST", "PATCH"):
             query = {**(query or {}), "fieldManager": self.manager}
@@ -332,7 +350,7 @@ class Cluster:
             self.forbidden.set()
         if response.status >= 400:
             raise _refusal(what, response.status, answer)
-        return dict(answer)
+        return {"text": response.data.decode(errors="replace")} if plain else dict(answer)
 
 
 def _is_same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -11,9 +11,11 @@ from campaignpool_operator.dashboard.backend import Backend
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Checks, Claims, Me, Node, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.problem import explain
+from campaignpool_operator.dashboard.work_models import Logs
 
 MOST_HOURS = 400 * 24
 MOST_CLAIMS = 1000
+MOST_LINES = 200
 
 Answer: TypeAlias = Callable[[web.Request, Viewer], Awaitable[BaseModel]]
 
@@ -57,6 +59,7 @@ class Route:
 
 
 HOURS = Parameter("hours", 24, MOST_HOURS, "How many hours back; 9600 are 13 months.")
+LINES = Parameter("lines", 20, MOST_LINES, "How many lines of each log at most.")
 LIMIT = Parameter("limit", 20, MOST_CLAIMS, "How many claims at most.")
 
 
@@ -81,6 +84,9 @@ def routes(backend: Backend) -> tuple[Route, ...]:
     async def checks(request: web.Request, viewer: Viewer) -> Checks:
         return await backend.checks(viewer, *_named(request))
 
+    async def logs(request: web.Request, viewer: Viewer) -> Logs:
+        return await backend.logs(viewer, *_named(request), LINES.of(request))
+
     async def claims(request: web.Request, viewer: Viewer) -> Claims:
         return await backend.claims(viewer, *_named(request), LIMIT.of(request))
 
@@ -94,6 +100,7 @@ def routes(backend: Backend) -> tuple[Route, ...]:
         Route(one, "pool", "Return everything that is known of a pool and that you may see.", PoolView, pool),
         Route(f"{one}/explain", "explain", "Return the state of a pool and its causes, as a tree.", Node, explained),
         Route(f"{one}/checks", "checks", checked, Checks, checks),
+        Route(f"{one}/logs", "logs", "Return the last lines that each Job wrote.", Logs, logs, (LINES,)),
         Route(f"{one}/trends", "trends", by_the_hour, Trends, trends, (HOURS,)),
         Route(f"{one}/claims", "claims", "Return the newest claims, without claimants.", Claims, claims, (LIMIT,)),
     )

@@ -16,6 +16,7 @@ from campaignpool_operator.dashboard.identity import Identity, RefusedError, Vie
 from campaignpool_operator.dashboard.models import Checks, CheckView, Claims, PoolList, PoolSummary, PoolView, Trends
 from campaignpool_operator.dashboard.reading import LIST_SECONDS, NOT_READ, Details, Reader, name_of
 from campaignpool_operator.dashboard.view import ClusterFacts
+from campaignpool_operator.dashboard.work_models import Logs, LogView
 
 _log = logging.getLogger(__name__)
 _PARTS = ("jobs.batch", "pods", "events")
@@ -47,6 +48,10 @@ class Backend(Protocol):
 
     async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:
         """Check a pool's database."""
+        ...
+
+    async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:
+        """Return the last lines that a pool's Jobs wrote, as far as a viewer may read them."""
         ...
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
@@ -151,6 +156,20 @@ class InCluster:
             raise _not_found(namespace, name)
         listed = [CheckView(check=item.check, status=item.status, message=item.message) for item in findings]
         return Checks(pool=f"{namespace}/{name}", at=view.time(datetime.now(UTC)), checks=listed)
+
+    async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:
+        """Return the last lines that a pool's Jobs wrote, as far as a viewer may read them."""
+        await self._identity.require(viewer, "get", namespace, name)
+        hidden = [
+            part
+            for verb, part in (("list", "jobs.batch"), ("list", "pods"), ("get", "pods/log"))
+            if not await self._identity.may(viewer, verb, part, namespace)
+        ]
+        written = [] if hidden else await self._reader.logs(namespace, name, lines)
+        if written is None:
+            raise _not_found(namespace, name)
+        logs = [LogView.model_validate(log) for log in written]
+        return Logs(pool=f"{namespace}/{name}", logs=logs, hidden=hidden)
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
         """Return what distinguishes viewers: those with equal rights see the same; None: they see nothing."""

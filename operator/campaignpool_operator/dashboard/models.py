@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from campaignpool.api.status import ImagesStatus, LastSeed, OwnerStatus, SizingStatus
-from campaignpool_operator.dashboard.work_models import EventView, JobView, RunView, Time, View
+from campaignpool_operator.dashboard.work_models import AlertView, EventView, JobView, RunView, Time, View
 
 
 class VerdictView(View):
@@ -205,6 +205,8 @@ class PoolView(PoolSummary):
     """Its Jobs that are active or failed, and the latest others; absent for viewers who may not list Jobs."""
     events: list[EventView] | None = None
     """The latest Events on the resource; absent for viewers who may not list Events."""
+    alerts: list[AlertView] = Field(default_factory=list)
+    """Alerts whose condition is true now, the critical ones first."""
     hidden: list[str] = Field(default_factory=list)
     """What the viewer may not see."""
 

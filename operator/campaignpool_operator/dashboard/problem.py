@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from campaignpool.api import reasons
 from campaignpool.api.status import CampaignPoolStatus, Condition, OwnerStatus
 from campaignpool_operator.dashboard.models import ConditionView, Node, PoolView
-from campaignpool_operator.dashboard.work_models import ContainerView, EventView, JobView, PodView, RunView
+from campaignpool_operator.dashboard.work_models import AlertView, ContainerView, EventView, JobView, PodView, RunView
 
 State: TypeAlias = Literal["ok", "work", "wrong"]
 
@@ -53,6 +53,7 @@ def explain(pool: PoolView) -> Node:
     ledger = [] if pool.ledger.known else [_node(f"the database was not read: {pool.ledger.message}", "work")]
     children = [
         *_conditions(pool),
+        *_alerts(pool.alerts),
         *_owners(status.owners),
         *_jobs(pool.jobs or ()),
         *_runs(pool.runs or ()),
@@ -74,6 +75,13 @@ def _conditions(pool: PoolView) -> Iterator[Node]:
             yield _condition(condition, "wrong")
         elif (condition.condition, condition.status) in (("Paused", "True"), ("TemplateCurrent", "False")):
             yield _condition(condition, "work")
+
+
+def _alerts(alerts: Sequence[AlertView]) -> Iterator[Node]:
+    for alert in alerts:
+        steps = [_node(f"what to do: {step}", "ok") for step in alert.steps]
+        text = f"the condition of alert {alert.name} ({alert.severity}) is true; it fires after {alert.fires_after}"
+        yield _node(text, "wrong", [_node(alert.meaning, "wrong"), *steps])
 
 
 def _condition(condition: ConditionView, state: State) -> Node:
@@ -101,6 +109,8 @@ def _jobs(jobs: Sequence[JobView]) -> Iterator[Node]:
         if job.obstacle:
             children.append(_node(f"{job.obstacle.reason}: {job.obstacle.message}", "wrong"))
         children += [_pod(pod) for pod in job.pods] or [_node("it has no pod", state)]
+        if job.log:
+            children.append(_node("the last lines of its log", "ok", [_node(line, "ok") for line in job.log]))
         yield _node(f"{job.component} Job {job.name}{asked} is {job.state}{reason}", state, children)
 
 

@@ -35,6 +35,7 @@ LIST_SECONDS = 2.0
 
 TRENDS_SECONDS = 10.0
 CHECKS_SECONDS = 5.0
+LOGS_SECONDS = 2.0
 """For so long, all who look get what was read for the first of them."""
 
 _URL_SECONDS = 30.0
@@ -229,6 +230,15 @@ class Reader:
 
         return await self._shared.get(("checks", namespace, name), CHECKS_SECONDS, check)
 
+    async def logs(self, namespace: str, name: str, lines: int) -> list[Json] | None:
+        """Return the last lines that a pool's Jobs wrote; None: there is no such pool. Raises ClusterError."""
+
+        async def read() -> list[Json] | None:
+            resource = await self._mirror.pool(namespace, name)
+            return None if resource is None else await workloads.read_logs(self._cluster, resource, lines)
+
+        return await self._shared.get(("logs", namespace, name, lines), LOGS_SECONDS, read)
+
     def _resource_changed(self, pool: str) -> None:
         self.version += 1
         self._told(pool)
@@ -300,6 +310,7 @@ class Reader:
                     newest=await overview.newest(connection, key, _CLAIMS_SHOWN),
                     runs=await pools.latest_runs(connection, key, _RUNS_SHOWN),
                     day=await overview.days(connection, [key]),
+                    recent=await overview.recent(connection, key),
                 )
         except CampaignPoolError as error:
             return LedgerFacts(message=error.message)

@@ -1,5 +1,6 @@
 """Put facts of the cluster and of the ledger together into what the API answers, purely."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 from campaignpool.api.resource import PAUSED_BY
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.ledger.activity import CLAIM_SECONDS
-from campaignpool.ledger.overview import Claim, ClaimFigures, DayHour
+from campaignpool.ledger.overview import Claim, ClaimFigures, DayHour, Recent
 from campaignpool.ledger.seeding import Run
 from campaignpool.ledger.trends import Hour
+from campaignpool_operator.alerts import Alert, Facts, holding
 from campaignpool_operator.dashboard.models import (
     ClaimsView,
     ClaimView,
@@ -26,10 +28,11 @@ from campaignpool_operator.dashboard.models import (
 )
 from campaignpool_operator.dashboard.problem import described, problem
 from campaignpool_operator.dashboard.verdict import Verdict, verdict
-from campaignpool_operator.dashboard.work_models import EventView, JobView, RunView
+from campaignpool_operator.dashboard.work_models import AlertView, EventView, JobView, RunView
 
 _DAY = 24
 _GROUPS = ("NeedYou", "AtWork", "Paused", "Fine")
+_LINK = re.compile(r"\[(.*?)\]\(.*?\)")
 _ANSWERS = ("No", "Slower", "Until", "Unknown", "Yes")
 
 
@@ -43,6 +46,7 @@ class LedgerFacts:
         newest: The newest claims.
         runs: The latest, the latest first.
         day: The claims of the last 24 hours.
+        recent: What alerts ask; None: it was not read.
         message: Why nothing could be read; None: it was.
     """
 
@@ -51,6 +55,7 @@ class LedgerFacts:
     newest: Sequence[Claim] = ()
     runs: Sequence[Run] = ()
     day: Sequence[DayHour] = ()
+    recent: Recent | None = None
     message: str | None = None
 
 
@@ -96,6 +101,7 @@ def pool_view(
         runs=[run_view(run) for run in ledger.runs] if readable else None,
         jobs=None if cluster.jobs is None else [JobView.model_validate(job) for job in cluster.jobs],
         events=None if cluster.events is None else [EventView.model_validate(event) for event in cluster.events],
+        alerts=[alert_view(alert) for alert in holding(Facts(_status(resource), ledger.recent))],
         hidden=list(cluster.hidden),
     )
 
@@ -220,6 +226,17 @@ def day_view(day: Sequence[DayHour], now: datetime) -> DayView:
         failed=failed,
         hit_rate=_rate(asked - missed, asked),
         hours=hours,
+    )
+
+
+def alert_view(alert: Alert) -> AlertView:
+    """Return an alert whose condition is true as the API shows it."""
+    return AlertView(
+        name=alert.name,
+        severity=alert.severity,
+        fires_after=alert.wait,
+        meaning=alert.meaning,
+        steps=[_LINK.sub(r"\1", step) for step in alert.steps],
     )
 
 

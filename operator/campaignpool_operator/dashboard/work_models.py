@@ -80,6 +80,21 @@ class Obstacle(View):
     """A sentence that says what to change."""
 
 
+class AlertView(View):
+    """An alert of the chart whose condition is true of a pool now."""
+
+    name: str
+    """Its name, which its runbook has too."""
+    severity: str
+    """critical or warning."""
+    fires_after: str
+    """It fires once the condition was true for so long."""
+    meaning: str
+    """What is the matter, and who notices."""
+    steps: list[str]
+    """What to do, in order."""
+
+
 class JobView(View):
     """A Job of a pool."""
 
@@ -105,6 +120,30 @@ class JobView(View):
     """Its pods."""
     events: list[EventView] = Field(default_factory=list)
     """Warnings about a Job without a pod."""
+    log: list[str] | None = None
+    """The last lines that its newest pod wrote; absent where they were not asked for, or may not be seen."""
+
+
+class LogView(View):
+    """The last lines that a pod wrote."""
+
+    job: str
+    """Name of its Job."""
+    pod: str
+    """Its name."""
+    lines: list[str]
+    """The last ones, in their order."""
+
+
+class Logs(View):
+    """The last lines that the Jobs of a pool wrote."""
+
+    pool: str
+    """Namespace and name."""
+    logs: list[LogView]
+    """Of the newest pod of each Job that wrote something, the latest Job first."""
+    hidden: list[str] = Field(default_factory=list)
+    """What you may not see."""
 
 
 class RunView(View):

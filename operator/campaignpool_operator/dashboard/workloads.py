@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from campaignpool.log import readable
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.jobs import managed, pods
 from campaignpool_operator.jobs.managed import ManagedJob
+from campaignpool_operator.jobs.pod import CONTAINER
 from campaignpool_operator.text import stamp
 
 EVENTS_SHOWN = 20
@@ -41,6 +43,22 @@ async def read_jobs(cluster: Cluster, pool: Mapping[str, Any], *, with_pods: boo
             for uid_of_object in pods.wants_events(job, mine):
                 warnings += await cluster.events(namespace, uid_of_object, kind="Warning")
         result.append(_job(job, mine, warnings, judged=with_pods))
+    return result
+
+
+async def read_logs(cluster: Cluster, pool: Mapping[str, Any], lines: int) -> list[Json]:
+    """Return the last lines of each Job of a pool, of its newest pod, the latest Job first. Raises ClusterError."""
+    listed = await read_jobs(cluster, pool, with_pods=True, with_events=False)
+    namespace, result = pool["metadata"]["namespace"], []
+    for job in listed:
+        begun = [pod for pod in job["pods"] if any(item["name"] == CONTAINER for item in pod["containers"])]
+        newest = max(begun, key=lambda pod: str(pod["createdAt"]), default=None)
+        if newest is None:
+            continue
+        text = await cluster.log(namespace, newest["name"], CONTAINER, lines)
+        if text:
+            last = [readable(line) for line in text.splitlines()[-lines:]]
+            result.append({"job": job["name"], "pod": newest["name"], "lines": last})
     return result
 
 

@@ -32,6 +32,29 @@ FROM (
 ) recent
 GROUP BY 1;
 
+-- name: recent
+-- Claims of the last half hour and misses among them; claims of the last 15 minutes that found a campaign, and those that took more
+-- than $2 seconds; and whether images have waited for more
+-- than $4 seconds.
+WITH half_hour AS (
+    SELECT source, claimed_at, extract(epoch FROM waited) AS seconds FROM campaign_pool.claimed
+    WHERE pool_id = (SELECT id FROM campaign_pool.pool WHERE name = $1) AND claimed_at >= now() - interval '30 minutes'
+    ORDER BY claimed_at DESC LIMIT $3
+), missed AS (
+    SELECT coalesce(sum(attempts), 0)::bigint AS unserved FROM campaign_pool.miss
+    WHERE pool_id = (SELECT id FROM campaign_pool.pool WHERE name = $1) AND counted_at >= now() - interval '30 minutes'
+)
+SELECT count(h.source) + m.unserved AS asked, count(*) FILTER (WHERE h.source = 'clone') + m.unserved AS missed,
+       count(*) FILTER (WHERE h.source <> 'clone' AND h.claimed_at >= now() - interval '15 minutes') AS timed,
+       count(*) FILTER (WHERE h.source <> 'clone' AND h.claimed_at >= now() - interval '15 minutes'
+                          AND h.seconds > $2::double precision) AS slow,
+       EXISTS (SELECT FROM campaign_pool.image_set a
+               WHERE a.pool_id = (SELECT id FROM campaign_pool.pool WHERE name = $1) AND NOT a.pruned
+                 AND a.state IN ('pending', 'copying', 'deleting')
+                 AND a.queued_at < clock_timestamp() - make_interval(secs => $4)) AS images_late
+FROM missed m LEFT JOIN half_hour h ON true
+GROUP BY m.unserved;
+
 -- name: newest
 SELECT campaign_id, owner, source, claimed_at, extract(epoch FROM waited)::double precision AS seconds, released_at,
        releasable_until
