@@ -113,7 +113,6 @@ class TemplateFacts:
         changes: What differs.
         answers: The calls of `template_changed` that were made before it began.
         refresh: The annotation's value at that time.
-        next_in: Seconds until the next comparison is due; None: when somebody asks for it.
     """
 
     plan_hash: str
@@ -121,7 +120,6 @@ class TemplateFacts:
     changes: Changes
     answers: tuple[int, ...] = ()
     refresh: str = ""
-    next_in: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +176,7 @@ class Observed:
         changed: Ready campaigns that an audit found different from what was cloned, with the cause; None without one.
         activity: What happened since the last loop, for metrics.
         template: How the template stands to the revision in service; None: it was not compared.
+        compare_in: Seconds until the template is compared next; None: when somebody asks for it.
         sizing: What sizing found, the size of `spec` among it; None: off, or it is not known yet.
         sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
         free_jobs: Seeding Jobs that the pool may create beside those of all pools; None: no bound.
@@ -203,6 +202,7 @@ class Observed:
     changed: Mapping[UUID, str] | None = None
     activity: Activity | None = None
     template: "TemplateFacts | None" = None
+    compare_in: float | None = None
     sizing: Sizing | None = None
     sizing_fault: str = ""
     free_jobs: int | None = None

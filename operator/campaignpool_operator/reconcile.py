@@ -83,7 +83,7 @@ class Reconciler:
         self._sizers = Sizers(config.sizing_speed, time.monotonic)
         self._faults: dict[str, int] = {}
         self._audits: dict[str, float] = {}
-        self._templates = Templates()
+        self._templates = Templates(time.monotonic)
         self._turns = Turns(config.max_jobs, request)
         self._trends = Trends()
 

@@ -1,6 +1,7 @@
 """What the operator makes of bad input: each fault has its reason and says how to fix it, and none tells a secret."""
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -195,7 +196,7 @@ async def look(fake: Fake, the_pool: Pool) -> Fault | None:
     sessions = Sessions(fake, Databases(), listen, 30)
     session = await apply_spec(await sessions.prepare(the_pool), 30)
     assert session.connection is None
-    observed = await observe(session, fake, "seeder:1", Templates())
+    observed = await observe(session, fake, "seeder:1", Templates(time.monotonic))
     assert observed.ledger is None
     return observed.fault
 

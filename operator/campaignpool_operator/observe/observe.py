@@ -97,7 +97,8 @@ async def observe(
             observed = replace(observed, orphans=await _orphans(cluster, observed, facts))
             if audits:
                 observed = replace(observed, changed=await _changed(connection, pool, session.compiled))
-            observed = replace(observed, template=await templates.observe(connection, observed))
+            template, compare_in = await templates.observe(connection, observed)
+            observed = replace(observed, template=template, compare_in=compare_in)
             observed = await observe_images(cluster, connection, observed, image)
             observed = replace(observed, activity=await activity.observe(connection, pool.key, last))
     except CampaignPoolError as error:

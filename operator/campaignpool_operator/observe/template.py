@@ -2,9 +2,8 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from campaignpool.api.reasons import Reason
 from campaignpool.api.resource import seconds
@@ -45,7 +44,7 @@ class Templates:
         clock: Returns the seconds of a monotonic clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[str, _Known] = {}
 
@@ -53,11 +52,14 @@ class Templates:
         """Forget a pool that is gone."""
         self._known.pop(key, None)
 
-    async def observe(self, connection: Connection, observed: Observed) -> TemplateFacts | None:
-        """Return the last comparison that holds, after a new one where one is due. A failure is only logged."""
+    async def observe(self, connection: Connection, observed: Observed) -> tuple[TemplateFacts | None, float | None]:
+        """Return the last comparison that holds, after a new one where one is due, and the seconds until the next.
+
+        A failure is only logged. Without seconds, there is no next one until somebody asks for it.
+        """
         spec, compiled, ledger, pool = observed.spec, observed.compiled, observed.ledger, observed.pool
         if spec is None or compiled is None or ledger is None or ledger.revision is None:
-            return None
+            return None, None
         last = _about(self._known.get(pool.key), compiled, ledger.revision.id)
         refused = _refused(ledger.runs)
         asked = bool(ledger.template_changes) or pool.refresh not in ("", pool.status.refreshed)
@@ -79,10 +81,8 @@ class Templates:
                 before = last.refused if last is not None else None
                 last = _Known(facts, began + PAUSE_SECONDS, before, failed=True)
             self._known[pool.key] = last
-        if last.facts is None:
-            return None
         wait = max(0.0, last.due_at - self._clock())
-        return replace(last.facts, next_in=wait if math.isfinite(wait) else None)
+        return last.facts, wait if math.isfinite(wait) else None
 
 
 def _refused(runs: Sequence[Run]) -> str | None:

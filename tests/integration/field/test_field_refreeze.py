@@ -1,5 +1,6 @@
 """Clones of what was frozen are refused, because the template or its types have changed since: it is frozen again."""
 
+import time
 from dataclasses import replace
 from typing import cast
 
@@ -53,7 +54,7 @@ async def refrozen(connection: Connection) -> bool:
     compiled = await compilation.compile_blueprint(connection, spec, spec.blueprint.inline)
     ledger = await pools.observe(connection, ledgers.POOL)
     seen = Observed(pool(namespace="game", name="chiwar"), NOW, spec=spec, compiled=compiled, ledger=ledger)
-    facts = await Templates().observe(connection, seen)
+    facts, _ = await Templates(time.monotonic).observe(connection, seen)
     action = rollout.decide(replace(seen, template=facts)).action
     nowhere = cast("Cluster", None)  # actions in the ledger use no cluster
     done = apply([action] if action else [], seen.pool, spec, nowhere, connection, "seeder")
