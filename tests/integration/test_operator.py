@@ -422,7 +422,7 @@ def test_what_is_mended_heals(game: Game) -> None:
 def test_sizes_above_max_size_are_filled_as_far_as_it_allows(game: Game) -> None:
     game.put_secret()
     game.create(size=2, maxSize=3, owners=[{"id": "someone", "size": 4}])
-    ready = game.has("Ready", "False", "TargetsExceedMaxSize")
+    ready = game.has("Ready", "True", "TargetsExceedMaxSize")
     assert "add up to 6, maxSize is 3" in ready["message"]
     assert game.states() == {"ready": 3}
     game.patch(maxSize=10)

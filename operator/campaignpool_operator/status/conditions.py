@@ -53,7 +53,8 @@ def find(status: CampaignPoolStatus, kind: str) -> Condition | None:
 def ready(observed: Observed, plan: Plan) -> Judgement:
     """Judge whether campaigns can be claimed.
 
-    Once every owner had its target, the pool stays Ready while each owner has at least one campaign to claim.
+    Once every owner had its target, or its share where `maxSize` leaves no room for the targets, the pool stays Ready
+    while each owner has at least one campaign to claim.
     """
     if observed.pool.deleting:
         return "False", Reason.DELETING, "The pool is being deleted: its campaigns cannot be claimed."
@@ -66,7 +67,8 @@ def ready(observed: Observed, plan: Plan) -> Judgement:
     counted = f"{totals.served} of {totals.desired} campaigns are ready"
     before = find(observed.pool.status, "Ready")
     was_ready = before is not None and before.status == "True"
-    status: ConditionStatus = "True" if was_ready and not totals.empty else "False"
+    has_shares = plan.capped and not (totals.lack or totals.seeding or totals.imaging)
+    status: ConditionStatus = "True" if (was_ready or has_shares) and not totals.empty else "False"
     return (status, *_not_filled(work, status, counted))
 
 
