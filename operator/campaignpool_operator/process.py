@@ -23,7 +23,7 @@ from campaignpool_operator.runtime.leader import LEASE_SECONDS, Election
 from campaignpool_operator.runtime.metrics import Metrics
 from campaignpool_operator.runtime.rights import Rights
 
-_AGAIN_SECONDS = 3.0
+AGAIN_SECONDS = 3.0
 """Pause after the watches ended with an error."""
 
 _STOP_SECONDS = 5.0
@@ -120,7 +120,7 @@ class Operator:
             except Exception as error:  # noqa: BLE001 (kopf exports no class of errors; the watches begin again)
                 _log.error("the watches ended and begin again: %s", error)
                 cluster.forbidden.set()
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _lead(self, cluster: Cluster, rights: Rights) -> None:
         """Reconcile until the Lease is lost."""
@@ -176,7 +176,7 @@ class Operator:
             return self._rights.missing
         if self._loops is not None:
             return self._loops.unready()
-        if self._election is None:
+        if self._election is None or self._election.leads():
             return "the watches are being opened again"
         silence = self._election.silence()
         if silence > LEASE_SECONDS:

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.handlers import RetriesAreWarnings, configure
 from campaignpool_operator.loops import Loops
+from campaignpool_operator.process import Operator
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.health import HealthServer
+from campaignpool_operator.runtime.leader import Election
 from campaignpool_operator.runtime.metrics import Metrics
 
 
@@ -84,6 +87,18 @@ async def test_probes_answer_with_what_is_wrong() -> None:
         assert (await client.get("/livez")).status_code == 503
         assert "campaignpool_build_info" in (await client.get("/metrics")).text
     await server.close()
+
+
+async def test_a_leader_is_not_ready_while_nothing_is_watched() -> None:
+    operator, client = Operator(Config()), ApiClient()
+    operator._election = election = Election(Cluster(KubernetesTransport(client)), "game", "operator", "me")
+    election._answered_at = time.monotonic()
+    assert operator._unready() is None, "it waits for the lease, as it should"
+    election._held_until = time.monotonic() + 60
+    assert operator._unready() == "the watches are being opened again"
+    operator._loops = Loops(Config(), election._cluster, Metrics("9"))
+    assert operator._unready() == "the pools have not been listed yet"
+    await client.close()
 
 
 class Asked(Loops):
