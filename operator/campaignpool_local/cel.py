@@ -37,7 +37,13 @@ def _duration(text: Value) -> Value:
 
 
 def _evaluate(expression: str, value: Value, old: Value) -> Value:
-    bindings = {"self": adapter.json_to_cel(value), "oldSelf": adapter.json_to_cel(old)}
+    return _evaluated(expression, json.dumps(value), json.dumps(old if "oldSelf" in expression else None))
+
+
+@lru_cache(maxsize=4096)
+def _evaluated(expression: str, value: str, old: str) -> Value:
+    """Return what an expression gives for values as JSON: most writes leave most of an object as it is."""
+    bindings = {"self": adapter.json_to_cel(json.loads(value)), "oldSelf": adapter.json_to_cel(json.loads(old))}
     return _program(expression).evaluate(bindings)
 
 
