@@ -81,6 +81,8 @@ SELECT c.campaign_id AS id, md5(w::text || (
     SELECT string_agg(t::text, '' ORDER BY t.id) FROM things t WHERE t.world_id = w.id)) AS hash
 FROM campaign_pool.claimed c LEFT JOIN worlds w ON w.id::text = c.campaign_id WHERE c.released_at IS NULL
 """
+_IMAGE_SETS = "SELECT state, count(*)::int AS number FROM campaign_pool.image_set GROUP BY state"
+_IMAGES = ("pending", "copied", "failed")
 _FIGURES = ("desired", "ready", "replicas", "seeding", "claimed", "stale")
 
 
@@ -103,6 +105,9 @@ async def snapshot(world: World) -> dict[str, Any]:
         "campaigns": {(row["owner"], row["state"]): row["number"] for row in rows},
         "pool": dict(settings) if settings else None,
         "worlds": await world.connection.fetchval("SELECT count(*) FROM worlds"),
+        "images": status.get("images") and {name: status["images"][name] for name in _IMAGES},
+        "image sets": {row["state"]: row["number"] for row in await world.connection.fetch(_IMAGE_SETS)},
+        "files": len([file for file in world.images.files if file.path != "/template"]) if world.images else 0,
         "active Jobs": sum(1 for job in world.store.list(JOBS, NAMESPACE) if not _ended(job)),
     }
 
@@ -156,22 +161,26 @@ def reasons(store: Store) -> Counter[tuple[str, str, str]]:
     return Counter((item["type"], item["status"], item["reason"]) for item in conditions)
 
 
-def history(store: Store, *, clocks_agree: bool = True) -> list[str]:
+def history(store: Store, begun: set[str], *, clocks_agree: bool = True) -> list[str]:
     """Return what does not hold over all versions of all objects.
 
     Args:
         store: With the whole history.
+        begun: Uids of the Jobs whose runs the ledger knows: no other Job may have the name of such a one after it.
         clocks_agree: Nobody set a clock, so times of transitions never go back.
     """
     versions: dict[str, list[Json]] = {}
-    names: Counter[str] = Counter()
+    last: dict[str, str] = {}
+    result = []
     for change in store.history:
         if change.key == POOLS:
             versions.setdefault(change.object["metadata"]["uid"], []).append(change.object)
         elif change.key == JOBS and change.type == "ADDED":
-            owner = change.object["metadata"]["ownerReferences"][0]["uid"]
-            names[f"{change.object['metadata']['name']} of {owner}"] += 1
-    result = [f"Job {name} was created {count} times" for name, count in names.items() if count > 1]
+            metadata = change.object["metadata"]
+            name = f"{metadata['name']} of {metadata['ownerReferences'][0]['uid']}"
+            if last.get(name) in begun:
+                result.append(f"Job {name} was created again")
+            last[name] = metadata["uid"]
     for objects in versions.values():
         for before, after in pairwise(objects):
             result += _steps(before.get("status") or {}, after.get("status") or {}, clocks_agree=clocks_agree)

@@ -14,6 +14,7 @@ from campaignpool_local.store import Change, name_of
 from campaignpool_local.values import Json, stamp
 from campaignpool_seeder import arguments
 from campaignpool_seeder.exits import exit_code
+from campaignpool_seeder.images import __main__ as images
 from campaignpool_seeder.run import run
 from tests.perturbation.schedules import Fault
 from tests.perturbation.seams import ACTOR, LATE_SECONDS, Actor, Seams
@@ -34,12 +35,13 @@ class Pods:
         self._registry, self._store, self._seams = registry, registry.store, seams
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._actors: dict[str, Actor] = {}
+        self._jobs: dict[str, str] = {}
         self._store.listeners.append(self._notice)
 
     @property
-    def active(self) -> int:
-        """How many seeders run."""
-        return sum(1 for task in self._tasks.values() if not task.done())
+    def begun(self) -> set[str]:
+        """Uids of the Jobs whose runs the ledger knows."""
+        return {self._jobs[uid] for uid, actor in self._actors.items() if actor.reserved}
 
     async def close(self) -> None:
         self._store.listeners.remove(self._notice)
@@ -70,6 +72,7 @@ class Pods:
         actor = self._actors[uid] = Actor(f"pod {self._seams.counts['pod']}")
         if fault is not None and fault.action == "kill":
             actor.killed_after = int(fault.arguments[0]) if fault.arguments else 2
+        self._jobs[uid] = pod["metadata"]["ownerReferences"][0]["uid"]
         actor.on_death = lambda: self._died(pod)
         token = ACTOR.set(actor)
         try:
@@ -99,10 +102,14 @@ class Pods:
         container = next(item for item in pod["spec"]["containers"] if item["name"] == SEEDER)
         if container["image"] == FAILS:
             return 1
-        url = variables_of(pod, container, self._store)[arguments.URL_VARIABLE]
-        request = arguments.parse(container["args"], url)
+        variables, stop = variables_of(pod, container, self._store), asyncio.Event()
+        url = variables[arguments.URL_VARIABLE]
         try:
-            await run(request, asyncio.Event())
+            if container["command"][-1] == "campaignpool_seeder.images":
+                key = variables.get(images.arguments.KEY_VARIABLE, "")
+                await images._work(images.arguments.parse(container["args"], url, key), stop)
+            else:
+                await run(arguments.parse(container["args"], url), stop)
         except CampaignPoolError as error:
             return exit_code(error)
         return 0

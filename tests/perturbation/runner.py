@@ -14,7 +14,7 @@ import asyncpg
 from campaignpool.ledger.migrate import migrate
 from campaignpool_local.postgres import EmbeddedPostgres
 from tests.perturbation import oracles
-from tests.perturbation.scenarios import SCENARIOS
+from tests.perturbation.scenarios import ELECTING, SCENARIOS
 from tests.perturbation.schedules import Fault, Schedule
 from tests.perturbation.world import RESYNC_SECONDS, World
 from tests.support import small
@@ -161,10 +161,11 @@ async def _perform(world: World, reference: Report | None) -> Report:
 
         seams.counting = True
         await seams.meet(seams.cross("start", schedule.scenario))
+        world.elects = schedule.scenario in ELECTING
         world.start_operator()
         await SCENARIOS[schedule.scenario](world, rest)
         clocks_agree = all(fault.action != "jump" for fault in schedule.faults)
-        report.violations += oracles.history(world.store, clocks_agree=clocks_agree)
+        report.violations += oracles.history(world.store, world.pods.begun, clocks_agree=clocks_agree)
         report.counts, report.trace, report.observed = seams.counts, seams.trace, world.observed
         report.reasons = oracles.reasons(world.store)
         report.met = len(seams.injected) == len(schedule.faults)
@@ -196,16 +197,17 @@ async def _still(world: World) -> list[str]:
 # --- which schedules there are --------------------------------------------------------------------------------------
 
 ACTIONS: dict[str, tuple[str, ...]] = {
-    "api": ("after", "before", "lost", "409", "429", "500", "pause", "touch"),
+    "api": ("after", "before", "lost", "403", "409", "429", "500", "pause", "touch"),
     "sql": ("after", "before", "inside", "lost", "cut", "40001", "pause"),
     "inside": ("after", "cut", "40001"),
-    "watch Pool": ("drop", "double", "late"),
-    "watch Job": ("drop", "double", "late"),
-    "notify": ("drop", "double", "late"),
-    "list Jobs": ("old 1", "old 3"),
-    "get Pool": ("old 1", "old 3"),
+    "watch Pool": ("drop", "double", "late", "swap", "denied"),
+    "watch Job": ("drop", "double", "late", "swap", "denied"),
+    "notify": ("drop", "double", "late", "swap"),
+    "list Jobs": ("old 1", "old 3", "403", "500"),
+    "get Pool": ("old 1", "old 3", "403", "500"),
     "pod": ("kill 2", "kill 5", "late", "delete", "lose"),
     "step": ("pause", "before"),
+    "store": ("fail", "lost", "pause"),
 }
 
 

@@ -163,6 +163,29 @@ async def expire(world: World, rest: Rest) -> None:
     await rest("replaced")
 
 
+async def images(world: World, rest: Rest) -> None:
+    """Images are copied for a campaign that is claimed, and for the one that follows; then the pool is deleted."""
+    await world.create_images()
+    await rest("copied")
+    await world.claim("anna")
+    await rest("copied again")
+    await world.delete()
+    await rest("gone")
+
+
+async def hand_over(world: World, rest: Rest) -> None:
+    """The replica that leads is stopped, and another one goes on, with what was claimed meanwhile."""
+    world.start_operator()
+    await world.create(size=2)
+    await rest("full")
+    await world.stop_leader()
+    await world.claim("anna")
+    world.start_operator()
+    await rest("full again")
+
+
 _ALL = (fill, refill, linger, accompany, shrink, delete, recreate, revise, fail, pause, owners, cap, refuse)
-_ROLL_OUTS = (undo, canary, returning, expire)
-SCENARIOS: dict[str, Scenario] = {scenario.__name__: scenario for scenario in (*_ALL, *_ROLL_OUTS)}
+_LATER = (undo, canary, returning, expire, images, hand_over)
+SCENARIOS: dict[str, Scenario] = {scenario.__name__.replace("_", " "): scenario for scenario in (*_ALL, *_LATER)}
+ELECTING = ("hand over",)
+"""Scenarios whose operators elect a leader; in the others an operator leads without asking."""

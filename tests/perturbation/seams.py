@@ -52,7 +52,7 @@ _WRITERS = (
 _STATEMENTS = "INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|REVOKE|COMMENT"
 _WRITES = re.compile(rf"^({_STATEMENTS})\b|campaign_pool\.({_WRITERS})\w*\(", re.IGNORECASE)
 _INSIDE = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE \w+)", re.IGNORECASE)
-_REFUSALS = {"409": "Conflict", "429": "TooManyRequests", "500": "InternalError"}
+_REFUSALS = {"403": "Forbidden", "409": "Conflict", "429": "TooManyRequests", "500": "InternalError"}
 _COMMENTS = re.compile(r"--[^\n]*\n")
 
 
@@ -65,9 +65,16 @@ class Actor:
     connections: "list[asyncpg.Connection[asyncpg.Record]]" = field(default_factory=list)
     listening: "list[asyncpg.Connection[asyncpg.Record]]" = field(default_factory=list)
     statements: int = 0
+    reserved: bool = False
+    """The ledger knows the run of a pod's Job."""
     killed_after: int | None = None
     """A pod is killed after so many statements."""
     on_death: Callable[[], None] = lambda: None
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Not set while the process is stopped."""
+
+    def __post_init__(self) -> None:
+        self.awake.set()
 
     @property
     def is_operator(self) -> bool:
@@ -105,6 +112,8 @@ class Seams:
         self.notified = 0
         self.delayed = 0
         """Events that are to come later."""
+        self._held: dict[str, Callable[[], None]] = {}
+        """Events that change places with the next one of their seam."""
 
     # --- crossings -------------------------------------------------------------------------------------------------
 
@@ -130,12 +139,23 @@ class Seams:
         if fault.action == "before" and actor is not None:
             await self.die(actor)
         if fault.action == "pause":
-            await asyncio.sleep(float(fault.arguments[0]) if fault.arguments else PAUSE_SECONDS)
+            await self._pause(actor, float(fault.arguments[0]) if fault.arguments else PAUSE_SECONDS)
             return None
         if fault.action in self.generic:
             await self.generic[fault.action](*fault.arguments)
             return None
         return fault
+
+    @staticmethod
+    async def _pause(actor: Actor | None, seconds: float) -> None:
+        """Stop the actor, which renews no lease meanwhile."""
+        if actor is not None:
+            actor.awake.clear()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if actor is not None:
+                actor.awake.set()
 
     @staticmethod
     async def die(actor: Actor) -> None:
@@ -164,6 +184,7 @@ class Seams:
         actor.statements += 1
         if not actor.is_operator:
             result = await self.run(call)
+            actor.reserved |= "campaign_pool.reserve(" in query
             if actor.killed_after == actor.statements:
                 await self.die(actor)
             return result
@@ -232,7 +253,7 @@ class Seams:
 
     def deliver(self, seam: str, what: str, call: Callable[[], None]) -> None:
         """Hand on an event, or do with it what a fault says."""
-        fault, loop = self.cross(seam, what), asyncio.get_running_loop()
+        fault, loop, held = self.cross(seam, what), asyncio.get_running_loop(), self._held.pop(seam, None)
         match fault.action if fault else "":
             case "":
                 call()
@@ -243,20 +264,34 @@ class Seams:
                 self._later(0.05, call)
             case "late":
                 self._later(LATE_SECONDS, call)
+            case "swap":
+                self._held[seam] = self._later(LATE_SECONDS, call)
             case _:
                 call()
                 loop.create_task(self.meet(fault))
+        if held is not None:
+            held()
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+    def _later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Hand on an event after so many seconds; return what hands it on before."""
         self.delayed += 1
 
         def now() -> None:
-            self.delayed -= 1
-            call()
+            if not timer.cancelled():
+                timer.cancel()
+                self.delayed -= 1
+                call()
 
-        asyncio.get_running_loop().call_later(seconds, now)
+        timer = asyncio.get_running_loop().call_later(seconds, now)
+        return now
 
     # --- wrappers --------------------------------------------------------------------------------------------------
+
+    def _prepare(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def prepare(connection: Any, query: str, **options: Any) -> Any:
+            return await self.run(lambda: original(connection, query, **options))
+
+        return prepare
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -298,6 +333,7 @@ class Seams:
             for name in ("execute", "fetch", "fetchrow", "fetchval"):
                 stack.enter_context(mock.patch.object(kind, name, wrapped(getattr(kind, name))))
             stack.enter_context(mock.patch.object(kind, "add_listener", add_listener))
+            stack.enter_context(mock.patch.object(kind, "prepare", self._prepare(kind.prepare)))
             yield
 
 
@@ -327,6 +363,8 @@ class PerturbedCluster(Cluster):
             return await super()._send(method, path, query, body=body, kind=kind, headers=headers)
         if not actor.alive:
             raise ClusterError("the process has ended")
+        if "/leases" in path:
+            await actor.awake.wait()
         event = path.endswith("/events") and body
         what = f"{method} {'Event ' + body['reason'] if event and body else '/'.join(path.split('/')[-2:])}"
 

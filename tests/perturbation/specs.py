@@ -1,23 +1,39 @@
-"""A sampler over the CRD's own schema: valid specs, and for each bound a spec that is one step outside of it."""
+"""A sampler over the CRD's own schema: valid specs with random values of its fields; and specs that only the operator
+can refuse. What the API server refuses is in `tests.support.admission`.
+"""
 
-import copy
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from campaignpool.api.crd import crd
+from campaignpool.ledger.database import Connection
 from tests.support import small
+from tests.support.admission import fits
 
 Json = dict[str, Any]
 
 SCHEMA: Json = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 USERS = ("a", "b", "master")
 
-LEFT_OUT = ("images", "sizing", "database", "template", "blueprint", "size", "maxSize", "owners", "maxConcurrent")
-"""Fields whose values have to fit each other or the database: `valid` chooses these itself, the schema the others."""
+TEXTS = ("0s", "1h", "3h30m", "30d", "0%", "100%", "42%", "99.9%", "a name")
+"""For texts: some of these match each pattern."""
 
-_SMALL = {"batchSize": 4, "backoffLimit": 2}
+TEXTS_OF = {"verify": ("SELECT 1 WHERE false",), "timeZone": ("UTC", "Europe/Berlin"), "labels": ("blue", "")}
+"""For texts of which the schema does not say all."""
+
+QUANTITIES = ("1", 2, "100m", "128Mi")
+POD_SPECS: tuple[Json, ...] = (
+    {},
+    {"nodeSelector": {"disk": "fast"}},
+    {"tolerations": [{"key": "spot", "operator": "Exists"}], "priorityClassName": None},
+    {"containers": [{"name": "seeder", "env": [{"name": "TZ", "value": "UTC"}]}]},
+)
+CHOSEN = ("database", "template", "blueprint", "images", "size", "maxSize", "owners", "maxConcurrent", "paused")
+"""Fields of which `valid` chooses some values itself: they have to fit each other or the database."""
+
+SMALL = 8
+"""Numbers are drawn near their least value or below this, but for times: many campaigns or Jobs show nothing new."""
 
 
 def base() -> Json:
@@ -27,6 +43,7 @@ def base() -> Json:
         "template": {"where": "is_template", "checkInterval": "0s"},
         "blueprint": {"inline": small.blueprint()},
         "sizing": {"mode": "Off"},
+        "seeding": {"lingerSeconds": 0},  # at rest no Job is active
         "size": 2,
         "maxSize": 8,
     }
@@ -34,26 +51,53 @@ def base() -> Json:
 
 def valid(chance: random.Random) -> Json:
     """Return a spec that the API takes and that a pool can reach."""
-    max_size = chance.randint(0, 8)
-    spec = base() | {
+    spec, max_size = base(), chance.randint(0, SMALL)
+    for name, node in SCHEMA["properties"].items():
+        if name not in CHOSEN and chance.random() < 0.6:
+            spec[name] = drawn(node, name, chance)
+    spec |= {
         "size": chance.randint(0, min(4, max_size)),
         "maxSize": max_size,
         "maxConcurrent": chance.randint(1, 4),
         "blueprint": {"inline": small.blueprint(chance.randint(1, 2))},
-        "owners": [
-            {"id": user, "size": chance.randint(0, 3)} for user in chance.sample(USERS, chance.randint(0, len(USERS)))
-        ],
+        "paused": chance.random() < 0.1,
     }
-    for name, node in SCHEMA["properties"].items():
-        if name not in LEFT_OUT and chance.random() < 0.6:
-            spec[name] = drawn(node, name, chance)
-    lifetime = spec.get("claims", {}).get("lifetime")
-    if lifetime:  # the default must not exceed the maximum
-        lifetime.update(default="1m", maximum="2h")
-    spec["seeding"] = {**spec.get("seeding", {}), "lingerSeconds": 0}  # at rest no Job is active
-    spec["seeding"].pop("image", None)
-    spec["paused"] = chance.random() < 0.1
+    if chance.random() < 0.7:
+        owners = chance.sample(USERS, chance.randint(0, len(USERS)))
+        spec["owners"] = [{"id": user, "size": chance.randint(0, 3)} for user in owners]
+    if spec["size"] + sum(owner["size"] for owner in spec.get("owners", ())) >= max_size:
+        # Else what is outdated may have to stay, because new ones have no room beside it.
+        spec["rollout"] = {**spec.get("rollout", {}), "minReady": "0%"}
+    if chance.random() < 0.5:
+        spec["template"] |= {"maxShrink": chance.choice(["0%", "100%"])}
+    lifetime = spec.get("claims", {}).get("lifetime", {})
+    if "maximum" in lifetime:  # the default must not exceed it
+        lifetime["default"] = min(lifetime["maximum"], lifetime.get("default", "1h"))
+    _sized(spec, max_size)
+    _seeded(spec["seeding"])
     return spec
+
+
+def _seeded(seeding: Json) -> None:
+    """Make `spec.seeding` one whose Jobs are at rest after a time, in pods that there can be."""
+    seeding["lingerSeconds"] = 0
+    seeding.pop("image", None)
+    if len(resources := seeding.get("resources", {})) > 1:
+        resources["limits"] = resources["requests"]
+
+
+def _sized(spec: Json, max_size: int) -> None:
+    """Make the sizing of a spec fit the rest of it: its sizes in order, none decided anew, which never rests."""
+    sizing = spec["sizing"]
+    sizing.pop("schedules", None)  # a pool without demand has their size from when they begin
+    sizing["mode"] = "Off"
+    for name in ("maxSize", "minSize"):
+        if name in sizing:
+            sizing[name] = min(sizing[name], max_size)
+    if not sizing.get("maxSize", 1):
+        del sizing["maxSize"]
+    if "maxSize" in sizing:
+        sizing["minSize"] = min(sizing.get("minSize", 1), sizing["maxSize"])
 
 
 def drawn(node: Json, name: str, chance: random.Random) -> Any:
@@ -64,156 +108,115 @@ def drawn(node: Json, name: str, chance: random.Random) -> Any:
         case "boolean":
             return chance.random() < 0.5
         case "integer":
-            low, high = node.get("minimum", 0), node.get("maximum", 100)
-            return chance.choice([low, min(high, low + 1), min(high, _SMALL.get(name, high))])
+            low, high = node.get("minimum", 0), node.get("maximum", SMALL)
+            return chance.choice([low, low + 1, high if name.endswith("econds") else min(high, SMALL)])
         case "object" if "properties" in node:
-            required = node.get("required", ())
-            return {
-                key: drawn(item, key, chance)
-                for key, item in node["properties"].items()
-                if key in required or (key != "podTemplate" and key != "resources" and chance.random() < 0.5)
-            }
-        case "string" if "[0-9]{1,6}h" in node.get("pattern", ""):
-            return chance.choice(["1m", "90s", "1h30m"])
-        case "string" if "30)d" in node.get("pattern", ""):
-            return chance.choice(["1h", "30d"])
-        case other:
-            raise AssertionError(f"the sampler knows no values of {name}, a {other}: add one")
-
-
-BAD: dict[str, Json] = {
-    "SecretNotFound": {"database": {"secretRef": {"name": "absent"}}},
-    "SecretKeyMissing": {"database": {"secretRef": {"name": "database", "key": "absent"}}},
-    "TemplateNotFound": {"template": {"where": "false", "checkInterval": "0s"}},
-    "BlueprintInvalid": {"blueprint": {"inline": {**small.blueprint(), "tables": [{"name": "dragons"}]}}},
-    "ConfigMapNotFound": {"blueprint": {"configMapRef": {"name": "absent"}}},
-    "SpecInvalid": {"seeding": {"podTemplate": {"spec": {"containers": [None]}}}},
-}
-"""What only the operator can refuse, by the reason of its condition."""
+            wanted = [key for key in node["properties"] if key in node.get("required", ()) or chance.random() < 0.5]
+            return {key: drawn(node["properties"][key], key, chance) for key in wanted}
+        case "object" if node.get("x-kubernetes-preserve-unknown-fields"):
+            return chance.choice(POD_SPECS)
+        case "object":
+            return {key: drawn(node["additionalProperties"], name, chance) for key in ("cpu", "memory")}
+        case "array":
+            return [drawn(node["items"], name, chance) for _ in range(chance.randint(node.get("minItems", 0), 2))]
+        case "string":
+            return chance.choice(TEXTS_OF.get(name) or [text for text in TEXTS if fits(text, node)])
+        case _:
+            assert node.get("x-kubernetes-int-or-string"), f"the sampler knows no values of {name}: {node}"
+            return chance.choice(QUANTITIES)
 
 
 @dataclass(frozen=True)
-class Outside:
-    """A spec that is one step outside of one bound.
+class Bad:
+    """What only the operator can refuse.
 
     Attributes:
-        path: Of the field, as the API server writes it.
-        bound: The bound's name in the schema.
-        spec: The whole spec.
+        changes: To a good spec, by the name of the field.
+        reason: Of the condition.
+        kind: The condition.
+        status: Of the condition.
     """
 
-    path: str
-    bound: str
-    spec: Json
+    changes: Json
+    reason: str
+    kind: str = "Degraded"
+    status: str = "True"
 
 
-def outside() -> Iterator[Outside]:
-    """Yield a spec for every bound of the schema."""
-    yield from _outside(SCHEMA, (), "spec")
+def _where(condition: str) -> Json:
+    return {"template": {"where": condition, "checkInterval": "0s"}}
 
 
-def _outside(node: Json, steps: tuple[Any, ...], path: str) -> Iterator[Outside]:
-    for bound, value in _beyond(node):
-        yield Outside(path, bound, _with(steps, value))
-    for name in node.get("required", ()):
-        yield Outside(f"{path}.{name}", "required", _without((*steps, name)))
-    for name, item in node.get("properties", {}).items():
-        yield from _outside(item, (*steps, name), f"{path}.{name}")
-    if isinstance(node.get("items"), dict):
-        yield from _outside(node["items"], (*steps, 0), f"{path}[0]")
+def _blueprint(**changes: Any) -> Json:
+    return {"blueprint": {"inline": {**small.blueprint(), **changes}}}
 
 
-def _beyond(node: Json) -> Iterator[tuple[str, Any]]:
-    """Yield values that are one step outside of each bound of one schema."""
-    if "minimum" in node:
-        yield "minimum", node["minimum"] - 1
-    if "maximum" in node:
-        yield "maximum", node["maximum"] + 1
-    if node.get("minLength"):
-        yield "minLength", "a" * (node["minLength"] - 1)
-    if "maxLength" in node:
-        yield "maxLength", "a" * (node["maxLength"] + 1)
-    if "pattern" in node:
-        yield "pattern", "\n"
-    if "enum" in node:
-        yield "enum", "Neither"
-    if node.get("minItems"):
-        yield "minItems", []
-    if node.get("type") == "boolean":
-        yield "type", "yes"
-    if node.get("type") == "integer":
-        yield "type", "1"
+def _pods(**changes: Any) -> Json:
+    return {"seeding": {"lingerSeconds": 0, "podTemplate": changes}}
 
 
-def _with(steps: tuple[Any, ...], value: Any) -> Json:
-    """Return a valid spec with one value; what is missing on the way is made of what is required there."""
-    spec = copy.deepcopy(base())
-    place: Any = spec
-    node = SCHEMA
-    for step, following in zip(steps, (*steps[1:], None), strict=True):
-        node = node["items"] if isinstance(step, int) else node["properties"][step]
-        if following is None:
-            if isinstance(step, int):
-                place[:] = [value]
-            else:
-                place[step] = value
-            break
-        if isinstance(step, int):
-            if not place:
-                place.append(_required(node))
-        else:
-            place.setdefault(step, [] if isinstance(following, int) else _required(node))
-        place = place[step]
-    return spec
-
-
-def _without(steps: tuple[Any, ...]) -> Json:
-    """Return a spec that lacks a required field."""
-    spec = _with(steps[:-1], _required(_node(steps[:-1]))) if len(steps) > 1 else copy.deepcopy(base())
-    place: Any = spec
-    for step in steps[:-1]:
-        place = place[step]
-    place.pop(steps[-1], None)
-    return spec
-
-
-def _node(steps: tuple[Any, ...]) -> Json:
-    node = SCHEMA
-    for step in steps:
-        node = node["items"] if isinstance(step, int) else node["properties"][step]
-    return node
-
-
-def _required(node: Json) -> Any:
-    """Return the least value of a schema."""
-    if "enum" in node:
-        return node["enum"][0]
-    match node.get("type"):
-        case "object":
-            return {name: _required(node["properties"][name]) for name in node.get("required", ())}
-        case "array":
-            return [_required(node["items"])] if node.get("minItems") else []
-        case "integer":
-            return node.get("minimum", 0)
-        case "boolean":
-            return False
-        case _:
-            return "90s" if "[0-9]{1,6}h" in node.get("pattern", "") else "a" * max(1, node.get("minLength", 1))
-
-
-RULES: dict[str, tuple[str, Json]] = {
-    "size above maxSize": ("size must not exceed maxSize", {"size": 9}),
-    "an owner twice": ("owners", {"owners": [{"id": "a", "size": 1}, {"id": "a", "size": 2}]}),
-    "more Jobs than connections": ("maxConcurrent must not exceed", {"maxConcurrent": 5}),
-    "key and where": ("set exactly one of key and where", {"template": {"key": "1", "where": "true"}}),
-    "neither key nor where": ("set exactly one of key and where", {"template": {}}),
-    "no blueprint": ("set exactly one of inline and configMapRef", {"blueprint": {}}),
-    "images without a key": ("secretRef is required", {"images": {"strategy": "CopyEach"}}),
-    "a lifetime above the maximum": (
-        "default must not exceed maximum",
-        {"claims": {"lifetime": {"default": "2h", "maximum": "1h"}}},
+BAD: dict[str, Bad] = {
+    "a Secret that there is not": Bad({"database": {"secretRef": {"name": "absent"}}}, "SecretNotFound"),
+    "a key that its Secret has not": Bad(
+        {"database": {"secretRef": {"name": "database", "key": "absent"}}}, "SecretKeyMissing"
     ),
-    "sizing above maxSize": ("sizing.maxSize must not exceed", {"sizing": {"mode": "Off", "maxSize": 9}}),
-    "minSize above sizing.maxSize": ("minSize must not exceed", {"sizing": {"minSize": 5, "maxSize": 4}}),
+    "no template": Bad(_where("false"), "TemplateNotFound"),
+    "a condition that is no SQL": Bad(_where("is_template AND"), "TemplateConditionInvalid"),
+    "a condition of a column that there is not": Bad(_where("is_model"), "TemplateConditionInvalid"),
+    "a NUL character": Bad(_where("name = 'a\0b'"), "SpecInvalid"),
+    "a key that is no uuid": Bad({"template": {"key": "first", "checkInterval": "0s"}}, "TemplateConditionInvalid"),
+    "a table that there is not": Bad(_blueprint(tables=[{"name": "dragons"}]), "BlueprintInvalid"),
+    "a column that there is not": Bad(_blueprint(root={"table": "worlds", "set": {"age": "1"}}), "BlueprintInvalid"),
+    "an expression that is no SQL": Bad(
+        _blueprint(root={"table": "worlds", "set": {"name": "1 +"}}), "BlueprintInvalid"
+    ),
+    "a ConfigMap that there is not": Bad({"blueprint": {"configMapRef": {"name": "absent"}}}, "ConfigMapNotFound"),
+    "a container that is null": Bad(_pods(spec={"containers": [None]}), "SpecInvalid"),
+    "a label that is none": Bad(_pods(labels={"no label": "x"}), "ClusterRefused"),
+    "a pod that is none": Bad(_pods(spec={"nodeSelector": {"disk": 1}}), "ClusterRefused"),
+    "a quantity that is none": Bad(
+        {"seeding": {"lingerSeconds": 0, "resources": {"requests": {"cpu": "much"}}}}, "ClusterRefused"
+    ),
+    "images of no table of the blueprint": Bad(
+        {"images": {"strategy": "CopyEach", "secretRef": {"name": "absent"}}}, "BlueprintInvalid"
+    ),
+    "a time zone that there is not": Bad(
+        {"sizing": {"mode": "Recommend", "timeZone": "Middle/Earth"}}, "SizingInvalid", "SizingActive", "False"
+    ),
 }
-"""For each CEL rule a spec that breaks it, and what the API says."""
+
+
+async def standing(pool: Json | None, connection: Connection) -> Json:
+    """Return how a pool stands, without what its past explains: revisions, stale campaigns, claims.
+
+    A pool that is paused has what it had before, and one whose roll-outs are is made of what it was made of.
+    """
+    assert pool is not None, "the pool is gone"
+    spec, status = pool["spec"], pool["status"]
+    conditions = {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
+    key = f"{pool['metadata']['namespace']}/{pool['metadata']['name']}"
+    settings = await connection.fetchval("SELECT settings::text FROM campaign_pool.pool WHERE name = $1", key)
+    targets = await connection.fetch(_TARGETS, key)
+    result = {
+        "conditions": conditions,
+        "owners": {owner["id"]: (owner["desired"], owner["ready"], owner["seeding"]) for owner in status["owners"]},
+        "figures": {name: status[name] for name in ("desired", "ready", "seeding", "stale")},
+        "settings": settings,
+        "targets": [tuple(row) for row in targets],
+    }
+    if spec["paused"]:
+        for name in ("owners", "figures"):
+            del result[name]
+        for kind in ("Ready", "Progressing", "TemplateCurrent", "Degraded"):
+            del conditions[kind]
+    if spec["rollout"]["strategy"] != "RollingUpdate":
+        result.get("figures", {}).pop("stale", None)
+        for kind in ("TemplateCurrent", "RolloutStalled"):
+            conditions.pop(kind, None)
+    return result
+
+
+_TARGETS = """
+SELECT t.owner, t.size, t.share FROM campaign_pool.target t JOIN campaign_pool.pool p ON p.id = t.pool_id
+WHERE p.name = $1 ORDER BY t.owner
+"""

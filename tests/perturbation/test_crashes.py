@@ -35,6 +35,15 @@ def test_an_operator_that_sleeps_for_longer_than_a_lease_does_no_harm(
     check(Schedule(scenario, (second, Fault("step", at, "pause"))) for at in range(1, number + 1))
 
 
+def test_a_leader_that_sleeps_for_longer_than_its_lease_does_no_harm(runner: Runner, check: Check) -> None:
+    check(every(runner.reference("hand over"), "step", "pause"))
+
+
+@pytest.mark.parametrize("action", ["fail", "lost"])
+def test_a_call_of_the_store_that_has_no_answer_is_made_up_for(runner: Runner, check: Check, action: str) -> None:
+    check(every(runner.reference("images"), "store", action))
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_two_operators_of_which_one_sleeps(runner: Runner, check: Check, scenario: str) -> None:
@@ -46,7 +55,7 @@ def test_two_operators_of_which_one_sleeps(runner: Runner, check: Check, scenari
 
 @pytest.mark.soak
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("seam", ["api", "sql", "inside", "pod", "step"])
+@pytest.mark.parametrize("seam", ["api", "sql", "inside", "pod", "step", "store"])
 def test_whatever_happens_to_a_write_is_made_up_for(runner: Runner, check: Check, scenario: str, seam: str) -> None:
     reference = runner.reference(scenario)
     if reference.counts[seam]:

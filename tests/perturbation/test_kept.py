@@ -19,6 +19,7 @@ KEPT = {
     "a deleted pool came back to life in the ledger": "delete: step 2 pause 40",
     "an operator that slept wrote a pool of a former resource": "recreate: start 1 second; step 2 pause 40",
     "a revision was installed and nobody looked again": "revise",
+    "a first comparison of the template failed and nobody compared again": "canary: inside 63 40001",
     "targets above maxSize depended on the past": "cap",
 }
 

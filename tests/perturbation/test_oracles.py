@@ -174,11 +174,11 @@ def test_what_the_history_shows() -> None:
     for version in (pool("10", "True", 2), pool("11", "True", 2), pool("09", "False", 1)):
         store.put(world.POOLS, version)
     owner = {"uid": "u", "controller": True}
-    job = {"metadata": {"namespace": "game", "name": "small-seed-1", "uid": "1", "ownerReferences": [owner]}}
-    for number in range(2):
+    for number, uid in enumerate("123"):
+        job = {"metadata": {"namespace": "game", "name": "small-seed-1", "uid": uid, "ownerReferences": [owner]}}
         store.history.append(Change(("batch", "jobs"), number, "ADDED", job, None))
-    assert oracles.history(store) == [
-        "Job small-seed-1 of u was created 2 times",
+    assert oracles.history(store, {"2"}) == [
+        "Job small-seed-1 of u was created again",
         "lastTransitionTime of Ready changed without its status",
         "observedGeneration went back",
         "lastTransitionTime of Ready went back",

@@ -18,6 +18,18 @@ def test_an_event_that_is_lost_once_is_made_up_for(runner: Runner, check: Check,
     check([schedule for seam in seams for schedule in every(reference, seam, "drop", after=after)])
 
 
+def test_events_in_another_order_change_nothing(runner: Runner, check: Check) -> None:
+    reference = runner.reference("refill")
+    check([item for seam in ("watch Job", "notify") for item in every(reference, seam, "swap", after="full")])
+
+
+@pytest.mark.parametrize("scenario", ["refill", "revise"])
+def test_a_watch_that_is_refused_begins_again(runner: Runner, check: Check, scenario: str) -> None:
+    reference = runner.reference(scenario)
+    denied = [item for seam in ("watch Pool", "watch Job") for item in every(reference, seam, "denied")]
+    check(denied[::3])
+
+
 def test_clocks_that_are_ten_minutes_apart_change_nothing(check: Check) -> None:
     check(clocks("fail"))
 

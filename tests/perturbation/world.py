@@ -16,6 +16,7 @@ from campaignpool.api.crd import crd
 from campaignpool.api.resource import GROUP, KIND, PLURAL, VERSION
 from campaignpool.ledger.database import CONNECTION_FAULTS
 from campaignpool_local.emulator import Emulator
+from campaignpool_local.imagekit import ImageKit
 from campaignpool_local.resources import CRDS, JOBS
 from campaignpool_local.store import Change
 from campaignpool_local.values import Json
@@ -23,14 +24,16 @@ from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.jobs.managed import MANAGED_BY
 from campaignpool_operator.loops import Loops
+from campaignpool_operator.process import AGAIN_SECONDS
 from campaignpool_operator.runtime.config import Config
+from campaignpool_operator.runtime.leader import Election
 from campaignpool_operator.runtime.metrics import Metrics
-from tests.perturbation import specs
+from campaignpool_seeder.images import __main__ as images
+from tests.perturbation import specs, stores
 from tests.perturbation.clocks import Clocks
 from tests.perturbation.pods import Pods, secret
 from tests.perturbation.schedules import Schedule
 from tests.perturbation.seams import ACTOR, POOLS, Actor, PerturbedCluster, Seams
-from tests.support import small
 
 NAMESPACE, NAME = "game", "small"
 KEY = f"{NAMESPACE}/{NAME}"
@@ -61,16 +64,60 @@ class OperatorRun:
         self._context = copy_context()
         self._context.run(ACTOR.set, self.actor)
         self.cluster = PerturbedCluster(transport(world.url), world.seams, world.store)
-        self.loops: Loops = self._context.run(
-            Loops, Config(resync_seconds=RESYNC_SECONDS, http_port=None), self.cluster, Metrics("9")
-        )
-        self._wrap()
+        self.loops = self._new_loops()
         self.actor.on_death = lambda: world.replace_operator(self)
         self._watches: asyncio.Task[None] | None = None
+        self._leading: asyncio.Task[None] | None = None
+        self.election = Election(self.cluster, NAMESPACE, "operator", name) if world.elects else None
+        self.leads = self.election is None
 
     def start(self) -> None:
+        if self.election is None:
+            self._begin()
+            return
+        self.cluster.may_write = self.election.leads
+        self._context.run(self.election.start)
+        self._leading = self._context.run(asyncio.get_running_loop().create_task, self._lead(self.election))
+
+    def _begin(self) -> None:
         self._context.run(self.loops.start)
         self._watches = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _lead(self, election: Election) -> None:
+        """Reconcile whenever this replica is elected, as `process` does."""
+        while True:
+            await election.elected()
+            self.leads = True
+            self._begin()
+            await election.deposed()
+            await self.actor.awake.wait()  # a process that is stopped does not learn of it
+            self.leads = False
+            await self._close()
+            self.loops = self._new_loops()
+
+    async def watch_again(self) -> None:
+        """Begin again with everything, as `process` does after a watch that was refused."""
+        self.leads = False
+        await self._close()
+        await asyncio.sleep(AGAIN_SECONDS)
+        if self.actor.alive:
+            self.loops, self.leads = self._new_loops(), True
+            self._begin()
+
+    async def stop(self) -> None:
+        """End as a process does that is asked to: another replica may take over at once."""
+        self.actor.on_death = lambda: None
+        await self._cancel(self._leading)
+        await self._close()
+        if self.election is not None:
+            await self._context.run(asyncio.get_running_loop().create_task, self.election.release())
+        await self.end()
+
+    def _new_loops(self) -> Loops:
+        config = Config(resync_seconds=RESYNC_SECONDS, http_port=None)
+        loops: Loops = self._context.run(Loops, config, self.cluster, Metrics("9"))
+        self._wrap(loops)
+        return loops
 
     async def _watch(self) -> None:
         """List first, as kopf does once the API has answered, and follow the changes from then on."""
@@ -108,8 +155,8 @@ class OperatorRun:
         else:
             self.loops.pool_changed(change.object)
 
-    def _wrap(self) -> None:
-        scheduler, reconciler = self.loops._scheduler, self.loops._reconciler
+    def _wrap(self, loops: Loops) -> None:
+        scheduler, reconciler = loops._scheduler, loops._reconciler
         step, carry_out, seams = scheduler._step, reconciler._apply, self.world.seams
 
         async def counted(key: str) -> float | None:
@@ -142,21 +189,31 @@ class OperatorRun:
     async def end(self) -> None:
         """End as a killed process does: nothing that it still does has an effect."""
         self.actor.alive = False
+        await self._cancel(self._leading, self.election._task if self.election else None)
+        await self._close()
+        for connection in self.actor.connections:
+            connection.terminate()
+        await self.cluster.close()
+
+    async def _close(self) -> None:
+        """End watches and loops."""
         with contextlib.suppress(ValueError):
             self.world.store.listeners.remove(self._notice)
         tasks = [task for task in (self._watches, self.loops._lister) if task is not None]
         tasks += [item.task for item in self.loops._scheduler._pools.values() if item.task is not None]
         tasks += self.loops._listeners._tasks.values()
+        await self._cancel(*tasks)
+        self.loops._scheduler._pools.clear()
+        await self.loops.close()
+
+    @staticmethod
+    async def _cancel(*given: asyncio.Task[None] | None) -> None:
+        tasks = [task for task in given if task is not None]
         while left := [task for task in tasks if not task.done()]:
             for task in left:
                 task.cancel()
             await asyncio.wait(left, timeout=0.01)
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.loops._scheduler._pools.clear()
-        await self.loops.close()
-        for connection in self.actor.connections:
-            connection.terminate()
-        await self.cluster.close()
 
 
 class World:
@@ -172,6 +229,8 @@ class World:
         self.seams = Seams(self.clocks, schedule.faults)
         self.operators: list[OperatorRun] = []
         self.observed: list[Any] = []
+        self.elects = False
+        self.images: ImageKit | None = None
         self._buried: set[asyncio.Task[None]] = set()
         self._numbers = 0
         self.seams.generic = {
@@ -179,6 +238,7 @@ class World:
             "jump": self._jump,
             "touch": self._touch,
             "relist": self._relist,
+            "denied": self._denied,
         }
 
     @contextlib.asynccontextmanager
@@ -187,7 +247,10 @@ class World:
         random.seed(0)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's certificates, which nobody uses
         without = mock.patch.object(ssl, "create_default_context", return_value=context)
-        with self.clocks.installed(), self.seams.installed(), without:
+        store = mock.patch.object(images, "ImageKit", stores.perturbed(self.seams))
+        async with contextlib.AsyncExitStack() as self._stack:
+            for replaced in (self.clocks.installed(), self.seams.installed(), without, store):
+                self._stack.enter_context(replaced)
             self.connection = await asyncpg.connect(self.database_url)
             ageing = await asyncpg.connect(self.database_url)
             await self.clocks.begin(ageing)
@@ -240,6 +303,13 @@ class World:
         await asyncio.sleep(RESTART_SECONDS)
         self.start_operator()
 
+    async def stop_leader(self) -> None:
+        """Stop the operator that leads, once there is one."""
+        while not (leaders := [operator for operator in self.operators if operator.leads]):
+            await self.run_for(1)
+        await leaders[0].stop()
+        self.operators.remove(leaders[0])
+
     async def _second(self) -> None:
         token = ACTOR.set(None)
         self.start_operator()
@@ -253,6 +323,12 @@ class World:
     async def _relist(self) -> None:
         for operator in self.operators:
             operator.relist()
+
+    async def _denied(self) -> None:
+        actor = ACTOR.get()
+        for operator in self.operators:
+            if operator.actor is actor:
+                await operator.watch_again()
 
     async def _touch(self) -> None:
         """Set an annotation: a write with the resourceVersion of before is refused."""
@@ -298,7 +374,8 @@ class World:
     def at_rest(self) -> bool:
         alive = [operator for operator in self.operators if operator.actor.alive]
         dying = any(not task.done() for task in self._buried)
-        return not dying and not self.seams.delayed and bool(alive) and all(item.at_rest() for item in alive)
+        leads = any(operator.leads for operator in alive)
+        return not dying and not self.seams.delayed and leads and all(item.at_rest() for item in alive)
 
     async def settle(self) -> bool:
         """Let time pass until every operator rests; return False where that takes too long."""
@@ -320,48 +397,38 @@ class World:
 
     # --- people ----------------------------------------------------------------------------------------------------
 
-    def pool(self) -> Json | None:
-        return self.store.get(POOLS, NAMESPACE, NAME)
+    def pool(self, name: str = NAME) -> Json | None:
+        return self.store.get(POOLS, NAMESPACE, name)
 
     async def create(self, **spec: object) -> None:
         """Create the pool, small, with Jobs that do not linger, and without sizing: at rest nothing is active."""
         seeding = {"lingerSeconds": 0, **dict(spec.pop("seeding", {}))}  # type: ignore[call-overload] # a mapping
         await self.create_with(specs.base() | {"seeding": seeding} | spec)
 
-    async def create_with(self, spec: Json) -> None:
-        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": {"name": NAME}, "spec": spec}
+    async def create_with(self, spec: Json, name: str = NAME) -> None:
+        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": {"name": name}, "spec": spec}
         await self.people._send("POST", PATH, body=body)
 
-    async def replace(self, spec: Json) -> None:
+    async def replace(self, spec: Json, name: str = NAME) -> None:
         """Replace the whole spec, as `kubectl replace` does."""
-        pool = self.pool()
+        pool = self.pool(name)
         assert pool is not None
-        await self.people._send("PUT", f"{PATH}/{NAME}", body={**pool, "spec": spec})
+        await self.people._send("PUT", f"{PATH}/{name}", body={**pool, "spec": spec})
 
-    async def standing(self) -> dict[str, object]:
-        """Return how the pool stands, without what its past explains: revisions, stale campaigns and claims."""
-        pool = self.pool()
-        assert pool is not None
-        status = pool["status"]
-        conditions = {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
-        owners = {owner["id"]: (owner["desired"], owner["ready"], owner["seeding"]) for owner in status["owners"]}
-        settings = await self.connection.fetchval(
-            "SELECT settings::text FROM campaign_pool.pool WHERE name = $1", KEY
-        )
-        targets = await self.connection.fetch("SELECT owner, size FROM campaign_pool.target ORDER BY owner")
-        return {
-            "conditions": conditions,
-            "owners": owners,
-            "settings": settings,
-            "targets": [tuple(row) for row in targets],
-            "inconsistencies": await small.inconsistencies(self.connection),
-        }
+    async def create_images(self) -> None:
+        """Add pictures to the application, in a store, and create the pool that copies them."""
+        self.images = store = await stores.opened(self._stack, self.clocks)
+        await self.connection.execute(stores.SCHEMA)
+        secrets = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+        await self.people._send("POST", secrets, body=stores.secret(store))
+        settings = {"strategy": "CopyEach", "secretRef": {"name": "imagekit"}, "endpoint": store.url}
+        await self.create(size=1, blueprint={"inline": stores.blueprint()}, images=settings)
 
     async def patch(self, **spec: object) -> None:
         await self.people._send("PATCH", f"{PATH}/{NAME}", body={"spec": spec}, kind=_MERGE)
 
-    async def delete(self) -> None:
-        await self.people._send("DELETE", f"{PATH}/{NAME}")
+    async def delete(self, name: str = NAME) -> None:
+        await self.people._send("DELETE", f"{PATH}/{name}")
 
     async def claim(self, user: str, key: str | None = None) -> Any:
         return await self.connection.fetchrow("SELECT * FROM campaign_pool.claim($1, $2, $3)", KEY, user, key)
