@@ -42,7 +42,7 @@ def _evaluate(expression: str, value: Value, old: Value) -> Value:
 
 @lru_cache(maxsize=4096)
 def _evaluated(expression: str, value: str, old: str) -> Value:
-    """Return what an expression gives for values as JSON: most writes leave most of an object as it is."""
+    """Return what an expression gives for values as JSON: most writes change no field of the spec."""
     bindings = {"self": adapter.json_to_cel(json.loads(value)), "oldSelf": adapter.json_to_cel(json.loads(old))}
     return _program(expression).evaluate(bindings)
 

@@ -174,7 +174,7 @@ async def images(world: World, rest: Rest) -> None:
 
 
 async def hand_over(world: World, rest: Rest) -> None:
-    """The replica that leads is stopped, and another one goes on, with what was claimed meanwhile."""
+    """The replica that leads is stopped, and another one goes on; a claim comes between."""
     world.start_operator()
     await world.create(size=2)
     await rest("full")

@@ -148,7 +148,7 @@ class Seams:
 
     @staticmethod
     async def _pause(actor: Actor | None, seconds: float) -> None:
-        """Stop the actor, which renews no lease meanwhile."""
+        """Stop the actor, which renews no lease until it goes on."""
         if actor is not None:
             actor.awake.clear()
         try:

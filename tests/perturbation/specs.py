@@ -87,7 +87,7 @@ def _seeded(seeding: Json) -> None:
 
 
 def _sized(spec: Json, max_size: int) -> None:
-    """Make the sizing of a spec fit the rest of it: its sizes in order, none decided anew, which never rests."""
+    """Make the sizing of a spec fit the rest of it: its sizes in order, and none that is found again every minute."""
     sizing = spec["sizing"]
     sizing.pop("schedules", None)  # a pool without demand has their size from when they begin
     sizing["mode"] = "Off"
