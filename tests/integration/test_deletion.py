@@ -129,7 +129,8 @@ async def test_what_deletion_meets_is_said_before_the_first_clone(connection: Co
     text = await install.warnings(connection, compiled)
     assert (
         "foreign key duels_of_id_fkey of duels, which is not part of the blueprint, would delete or change rows with "
-        "those of characters: a campaign on which they hang stays retiring"
+        "those of characters: a campaign on which they hang stays retiring; where "
+        "triggers make them, add the table with `triggerRows: Keep`"
     ) in text
     assert "triggers of weapons fire when campaigns that nobody claimed are deleted: see" in text
     assert not any("duels_of_id_fkey of duels has no index" in item for item in text)

@@ -70,6 +70,16 @@ class Column(_Fact):
         return own.get(self.base, "a value that is new in every campaign")
 
     @property
+    def derived(self) -> str:
+        """How a key that others refer to is set, for messages: the same each time, and new in every campaign."""
+        text = f"{self.name}::text || $campaign"
+        ways = {"uuid": f"md5({text})::uuid", "bytea": f"sha256(convert_to({text}, 'UTF8'))"}
+        if self.base in ways or self.text_key:
+            way = ways.get(self.base, f"{self.name} || '-' || $campaign")
+            return f"make it from the row and $campaign, such as `{way}`"
+        return "let the column have a default that draws it, and do not set it"
+
+    @property
     def key_form(self) -> str:
         """How a spliced key is written: `uuid`, or as text: `dashes` of a uuid, `c` and digits, or digits alone."""
         if not self.text_key:

@@ -25,7 +25,7 @@ from campaignpool.blueprint.sql import claims, functions, rehearsal, retirement,
 from campaignpool.blueprint.sql.functions import Revision
 from campaignpool.blueprint.sql.naming import function
 from campaignpool.blueprint.sql.snapshot import Survey
-from campaignpool.blueprint.verify import verify
+from campaignpool.blueprint.verify import REFUSALS, new_ids, refused, verify
 from campaignpool.errors import BlueprintError, ConfigurationError, CredentialsError
 from campaignpool.ledger import pools
 from campaignpool.ledger.database import Connection
@@ -205,20 +205,30 @@ async def _rehearse(
     number, suffix = (row["id"], row["root_suffix"]) if row else (0, None)
 
     async def clone(query: str) -> list[tuple[list[int], str]]:
-        ids = [row["id"] for row in await connection.fetch(queries["ids"], suffix, campaigns)]
-        return [(row[0], row[1]) for row in await connection.fetch(query, ids, [""] * campaigns)]
+        """Clone in a savepoint that is rolled back, so that one clone is not in the way of the next."""
+        async with rolled_back(connection):
+            ids = await new_ids(connection, suffix, campaigns)
+            rows = [(row[0], row[1]) for row in await connection.fetch(query, ids, [""] * campaigns)]
+            # Constraints that wait for the commit would otherwise never be heard.
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            return rows
 
     revision = Revision(number, pool, compiled.plan, surveys)
     verified = await verify(connection, revision, suffix, compiled.condition, retire=True)
-    await clone(f"SELECT NULL, {function('clone', number)}($1, $2)")
-    # Constraints that wait for the commit would otherwise never be heard.
-    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    cloned = time.perf_counter()
     plans = {}
-    for text in (False, True) if explain else (False,):
-        await connection.execute(rehearsal.measured(revision, text=text))
-        name = function(rehearsal.kind(text=text), number)
-        plans[text] = await clone(f"SELECT positions, plan FROM {name}($1, $2)")  # noqa: S608 (a name of ours)
+    try:
+        await clone(f"SELECT NULL, {function('clone', number)}($1, $2)")
+        cloned = time.perf_counter()
+        for text in (False, True) if explain else (False,):
+            await connection.execute(rehearsal.measured(revision, text=text))
+            name = function(rehearsal.kind(text=text), number)
+            plans[text] = await clone(f"SELECT positions, plan FROM {name}($1, $2)")  # noqa: S608 (a name of ours)
+    except REFUSALS as error:
+        if isinstance(error, asyncpg.InsufficientPrivilegeError):
+            raise
+        # Of several campaigns at once, or beside the one that was made before.
+        ids = await new_ids(connection, suffix, campaigns)
+        raise BlueprintError([await refused(connection, revision, ids, error)]) from error
     return Rehearsal(
         campaigns,
         (installed - began) * 1000,

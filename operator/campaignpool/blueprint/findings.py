@@ -73,7 +73,7 @@ def _unsteady(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
         yield (
             (
                 f"column {name} of {table.facts.name} is set and referred to, and its expression gives another value "
-                f"each time: make it from the row and $campaign, such as `{name} || '-' || $campaign`"
+                f"each time: {table.facts.column[name].derived}"
             ),
             query,
         )
@@ -82,8 +82,7 @@ def _unsteady(plan: ClonePlan, table: TablePlan) -> Iterator[tuple[str, str]]:
         yield (
             (
                 f"column {name} of {table.facts.name} is a key that others refer to, and its default gives the "
-                f"same value twice: set it to an expression that is new in every campaign, such as "
-                f"`{name} || '-' || $campaign`"
+                f"same value twice: {table.facts.column[name].derived}"
             ),
             f"SELECT ({default}) = ({default})",
         )
@@ -179,7 +178,8 @@ async def _of_catalog(connection: Connection, plan: ClonePlan) -> AsyncIterator[
     for row in await connection.fetch(queries["actions"], oids):
         yield (
             f"foreign key {row['name']} of {row['table']}, which is not part of the blueprint, would delete or "
-            f"change rows with those of {row['target']}: a campaign on which they hang stays retiring"
+            f"change rows with those of {row['target']}: a campaign on which they hang stays retiring; where "
+            "triggers make them, add the table with `triggerRows: Keep`"
         )
     for row in await connection.fetch(queries["triggers"], oids):
         yield f"triggers of {row['table']} fire when campaigns that nobody claimed are deleted: {row['names']}"

@@ -76,9 +76,9 @@ async def verify(
             rows = await connection.fetch(query, ids, owners)
         except asyncpg.InsufficientPrivilegeError:
             raise
-        except _REFUSALS as error:
+        except REFUSALS as error:
             await rehearsal.rollback()
-            return Verified((await _refused(connection, revision, ids[:1], error),))
+            return Verified((await refused(connection, revision, ids[:1], error),))
         await rehearsal.rollback()
         plan = revision.plan
         told = [(_is_time(plan, row), _difference(plan, row)) for row in rows]
@@ -93,7 +93,7 @@ async def verify(
             await transaction.rollback()
 
 
-_REFUSALS = (
+REFUSALS = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.RaiseError,
@@ -103,6 +103,7 @@ _REFUSALS = (
     asyncpg.FeatureNotSupportedError,
     asyncpg.ObjectNotInPrerequisiteStateError,
 )
+"""What Postgres raises where the data, a trigger or the schema refuses a clone."""
 
 
 def _is_time(plan: ClonePlan, row: asyncpg.Record) -> bool:
@@ -175,9 +176,7 @@ def _writers(plan: ClonePlan, table: TablePlan) -> Iterator[str]:
     yield from (_named(facts, trigger) for facts, trigger in writing or fired)
 
 
-async def _refused(
-    connection: Connection, revision: Revision, ids: list[object], error: asyncpg.PostgresError
-) -> str:
+async def refused(connection: Connection, revision: Revision, ids: list[object], error: asyncpg.PostgresError) -> str:
     """Return why Postgres refuses a clone: table, row of the template, constraint, triggers, and what helps."""
     plan = revision.plan
     place = next((t for t in plan.tables if (t.facts.schema_, t.facts.relation) == _place(error)), None)

@@ -95,7 +95,14 @@ CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES
 CREATE TABLE items (id serial PRIMARY KEY, hero_id integer NOT NULL REFERENCES heroes,
                     campaign_id uuid REFERENCES campaigns, name text);
 CREATE TABLE notes (id serial PRIMARY KEY, hero_id integer REFERENCES heroes, item_id integer REFERENCES items);
-INSERT INTO heroes (campaign_id) SELECT id FROM campaigns;
+CREATE TABLE replies (id serial PRIMARY KEY, campaign_id uuid REFERENCES campaigns,
+                      reply_id integer REFERENCES replies);
+CREATE TABLE tags (id serial PRIMARY KEY, campaign_id uuid REFERENCES campaigns);
+INSERT INTO replies (campaign_id) SELECT id FROM campaigns;
+INSERT INTO replies (reply_id) SELECT id FROM replies;
+INSERT INTO tags (campaign_id) SELECT id FROM campaigns;
+ALTER TABLE heroes ADD tag_id integer REFERENCES tags;
+INSERT INTO heroes (campaign_id, tag_id) SELECT campaign_id, id FROM tags;
 INSERT INTO items (hero_id, campaign_id, name) SELECT id, campaign_id, 'new' FROM heroes;
 INSERT INTO items (hero_id, name) SELECT id, 'old' FROM heroes;
 INSERT INTO notes (hero_id) SELECT id FROM heroes;
@@ -107,13 +114,21 @@ async def test_rows_that_a_null_keeps_out_are_counted_and_the_way_out_copies_the
     await connection.execute(field.CAMPAIGNS + SHAPES)
     text = await discover(connection, "campaigns", Template(where="is_master_template"))
     assert f"{MARK}: it does not compile" not in text
-    assert f"{MARK}: 1 row with campaign_id NULL left out, though hero_id says whose: `via: [hero_id]` copies" in text
+    assert (
+        f"{MARK}: 1 row with campaign_id NULL left out, though other columns say whose: `via: [hero_id]` copies"
+        in text
+    )
+    assert f"{MARK}: 1 row with campaign_id NULL left out, though other columns say whose: fill campaign_id" in text
+    assert (
+        "the campaign's own tables refer to it: it stands beside campaigns; 1 row of it refer to the template" in text
+    )
     assert f"{MARK}: belongs to the campaign by hero_id or item_id alone, which may be NULL" in text
     wanted = field.spec(text)
     assert wanted.blueprint.inline
     compiled = await compilation.compile_blueprint(connection, wanted, wanted.blueprint.inline)
-    (warning,) = [text for text in await install.warnings(connection, compiled) if "is NULL" in text]
-    assert "rows of public.items that refer to the template by one of hero_id" in warning
+    items, replies = [text for text in await install.warnings(connection, compiled) if "is NULL" in text]
+    assert "rows of public.items that refer to the template by one of hero_id" in items
+    assert "rows of public.replies that refer to the template by one of reply_id" in replies
     (key,) = await field.made(connection, text.replace("- name: items", "- via: [hero_id]\n    name: items"), count=1)
     query = (
         "SELECT array_agg(i.name ORDER BY i.id) FROM items i JOIN heroes h ON h.id = hero_id WHERE h.campaign_id = $1"

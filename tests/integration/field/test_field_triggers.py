@@ -2,6 +2,7 @@
 
 import pytest
 
+from campaignpool.blueprint import check
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger.database import Connection
 from tests.support import field, ledgers
@@ -80,6 +81,37 @@ async def test_rows_that_a_trigger_adds_are_replaced_or_kept(connection: Connect
     assert await connection.fetchval(query, kept) == ["light"]
     await field.removed(connection, [kept])
     assert await connection.fetchval("SELECT count(*) FROM settings") == 1
+
+
+CLOSURE = f"""
+{field.CAMPAIGNS}
+CREATE TABLE nodes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns);
+CREATE TABLE paths (above integer REFERENCES nodes, below integer REFERENCES nodes, PRIMARY KEY (above, below));
+INSERT INTO nodes (campaign_id) SELECT id FROM campaigns, generate_series(1, 2);
+INSERT INTO paths SELECT a.id, b.id FROM nodes a, nodes b;
+CREATE FUNCTION own_path() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO paths VALUES (NEW.id, NEW.id); RETURN NULL; END $$;
+CREATE TRIGGER own_path AFTER INSERT ON nodes FOR EACH ROW EXECUTE FUNCTION own_path();
+"""
+QUOTA = """
+CREATE FUNCTION quota() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN IF (SELECT count(*) FROM campaigns) > 2 THEN RAISE 'three are too many'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER quota BEFORE INSERT ON campaigns FOR EACH ROW EXECUTE FUNCTION quota();
+"""
+
+
+async def test_a_check_clones_as_a_run_does(connection: Connection) -> None:
+    await connection.execute(CLOSURE)
+    closure = field.spec(field.ROOT + "tables: [{name: nodes}, {name: paths, triggerRows: Replace}]")
+    assert closure.blueprint.inline
+    result = await check.check(connection, closure, closure.blueprint.inline, campaigns=2, explain=True)
+    assert result.rehearsal
+    assert [timing.positions for timing in result.rehearsal.timings] == [(0,), (1,), (2,)]
+    await connection.execute(QUOTA)
+    # One campaign at a time, however often it is cloned.
+    assert await check.check(connection, closure, closure.blueprint.inline, campaigns=1, explain=True)
+    with pytest.raises(BlueprintError, match=r"three are too many: raised by function quota\(\).*trigger quota"):
+        await check.check(connection, closure, closure.blueprint.inline, campaigns=3, explain=False)
 
 
 def before(table: str, body: str) -> str:

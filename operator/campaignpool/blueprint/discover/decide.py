@@ -28,7 +28,7 @@ def decide(facts: Facts) -> Discovery:
         template=f"{facts.template} ({facts.condition or 'by its key'})",
         root=_root(facts, root, owner, inside, set(out)),
         tables=tuple(tables[1:]),
-        left_out=(*out.values(), *_beside(facts)),
+        left_out=(*out.values(), *_beside(facts, people)),
         claim=tuple(_claim(root, owner)),
         claim_rows=tuple(claim_rows),
         claim_notes=tuple(_claim_notes(facts, root, owner, rows=bool(claim_rows))),
@@ -115,10 +115,8 @@ def _table(facts: Facts, table: Reached, inside: set[int], out: set[int]) -> Tab
     if own.oid in facts.unanchored:
         columns, rows = facts.unanchored[own.oid]
         anchor = " and ".join(hang.columns[0] for hang in table.hangs)
-        text = (
-            f"{names.counted(rows, 'row')} with {anchor} NULL left out, though {', '.join(columns)} says "
-            f"whose: `via: [{', '.join(columns)}]` copies them"
-        )
+        how = f"`via: [{', '.join(columns)}]` copies them" if columns else f"fill {anchor} to copy them"
+        text = f"{names.counted(rows, 'row')} with {anchor} NULL left out, though other columns say whose: {how}"
         notes.insert(0, Note(text, look=True))
     if why and not where:
         notes.insert(0, Note(why, look=True))
@@ -164,13 +162,16 @@ def _polymorphic(facts: Facts, table: TableFacts, inside: set[int]) -> tuple[lis
     return found, notes
 
 
-def _beside(facts: Facts) -> list[TableOut]:
+def _beside(facts: Facts, people: Set[int]) -> list[TableOut]:
     results = []
     for oid, columns in facts.walk.backward.items():
         reason = (
             f"{', '.join(columns)} may be NULL, and the campaign's own tables refer to it: it stands beside campaigns"
         )
-        results.append(TableOut(facts.names[oid], -1, -1, reason))
+        rows = 0 if oid in people else facts.beside.get(oid, 0)
+        if rows:
+            reason += f"; {names.counted(rows, 'row')} of it refer to the template"
+        results.append(TableOut(facts.names[oid], -1, -1, reason, look=bool(rows)))
     for table in facts.catalog.tables.values():
         pairs = ", ".join(f"{kind} and {key}" for kind, key in names.pairs(table))
         if not pairs or table.oid in facts.walk.reached or table.oid in facts.walk.backward:

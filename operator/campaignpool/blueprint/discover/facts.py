@@ -107,6 +107,7 @@ class Facts:
             tables that may say who belongs to a campaign.
         unanchored: By oid of the table: columns that tie rows to the campaign which a NULL keeps out of it, and how
             many rows these are.
+        beside: By oid of a table of `walk.backward`: how many of its rows refer to the template.
     """
 
     catalog: Catalog
@@ -123,6 +124,7 @@ class Facts:
     implied: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     usual: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     unanchored: Mapping[int, tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    beside: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def campaigns(self) -> int:

@@ -12,7 +12,7 @@ from campaignpool.blueprint.discover.facts import Census, Facts, LooseIds, Pair,
 from campaignpool.blueprint.discover.walk import walk
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import census as queries
-from campaignpool.blueprint.sql.census import Reached
+from campaignpool.blueprint.sql.census import Hang, Reached
 from campaignpool.errors import ConfigurationError
 from campaignpool.ledger.database import Connection
 
@@ -54,7 +54,12 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         ]
         counts = await connection.fetchval(queries.like_the_template(root, key))
         readable = {oid: reached.reached[oid] for oid in existing}
-        unanchored = {oid: rows for oid in existing if (rows := await _unanchored(connection, readable, oid, key))}
+        unanchored, beside = {}, {}
+        for oid in existing:
+            if missing := await _unanchored(connection, readable, oid, key):
+                unanchored[oid] = missing
+        for oid in set(reached.backward) - unreadable:
+            beside[oid] = await _tied(connection, readable, tables[oid], key)
         usual = {oid: await _usual(connection, reached.reached[oid].facts) for oid in existing}
     flags = [column.name for column in root.columns if column.base == "boolean"]
     return Facts(
@@ -72,6 +77,7 @@ async def observe(connection: Connection, root_name: str, template: Template) ->
         implied=implied,
         usual=usual,
         unanchored=unanchored,
+        beside=beside,
     )
 
 
@@ -231,6 +237,16 @@ async def _unanchored(
     asked = queries.unanchored(reached, oid, template)
     rows = await connection.fetchval(asked[1]) if asked else 0
     return (tuple(asked[0]), rows) if asked and rows else None
+
+
+async def _tied(connection: Connection, reached: Mapping[int, Reached], table: TableFacts, template: str) -> int:
+    """Return how many rows of a table that is no part of the campaign refer to the template."""
+    hangs = [
+        Hang(key.columns, key.target, key.target_columns, required=False)
+        for key in table.foreign_keys
+        if key.target in reached
+    ]
+    return await connection.fetchval(queries.tied(reached, table, hangs, template)) if hangs else 0
 
 
 async def _loose(

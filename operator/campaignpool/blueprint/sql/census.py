@@ -97,15 +97,20 @@ def unanchored(reached: Mapping[int, Reached], oid: int, template: str) -> tuple
     others = [
         Hang(key.columns, key.target, key.target_columns, required=False)
         for key in table.facts.foreign_keys
-        if key.target in reached and key.target != oid and (key.columns, key.target) not in anchors
+        if key.target in reached and (key.columns, key.target) not in anchors
     ]
     if not able or not others:
         return None
     word = " AND " if table.loose else " OR "
     null = word.join(f"t0.{ident(name)} IS NULL" for name in able)
-    tied = " OR ".join(f"({_within(reached, hang, template, 0)})" for hang in others)
-    names = [name for hang in others for name in hang.columns]
-    return names, f"SELECT count(*) FROM {table.facts.name} t0 WHERE ({null}) AND ({tied})"
+    names = [name for hang in others if hang.target != oid for name in hang.columns]
+    return names, f"{tied(reached, table.facts, others, template)} AND ({null})"
+
+
+def tied(reached: Mapping[int, Reached], table: TableFacts, hangs: Iterable[Hang], template: str) -> str:
+    """Write the query that counts rows of a table which refer to the template by any of some references."""
+    conditions = " OR ".join(f"({_within(reached, hang, template, 0)})" for hang in hangs)
+    return f"SELECT count(*) FROM {table.name} t0 WHERE ({conditions})"
 
 
 def census(table: TableFacts, condition: str, kept: str | None) -> str:

@@ -111,7 +111,7 @@ def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]
     replaced = {table.position for table in revision.plan.tables if table.trigger_rows == "Replace"}
     for tables in groups(revision):
         for table in (item for item in tables if item.position in replaced):
-            body += _delete_hanging(revision, table)
+            body += delete_hanging(revision, table)
             replaced.remove(table.position)
         if images_plan is not None and tables[0].position == images_plan.position:
             body += images.queue(revision, images_plan)
@@ -120,7 +120,7 @@ def cloning(revision: Revision, *, checked: bool) -> tuple[list[str], list[str]]
         else:
             body.append(f"{insert(revision, tables)}{' INTO _made' if len(tables) > 1 else ''};")
     for position in sorted(replaced):
-        body += _delete_hanging(revision, revision.plan.tables[position])
+        body += delete_hanging(revision, revision.plan.tables[position])
     for table in revision.plan.tables:
         if table.restore and revision.surveys[table.position].rows:
             body.append(_restore(revision, table))
@@ -161,7 +161,8 @@ def _hangs(revision: Revision, table: TablePlan, link: Link, each: Alternative) 
     return f"({typed}({own}) IN (SELECT {keys} FROM {revision.frozen(target)} s CROSS JOIN {NEW}))"
 
 
-def _delete_hanging(revision: Revision, table: TablePlan) -> Iterator[str]:
+def delete_hanging(revision: Revision, table: TablePlan) -> Iterator[str]:
+    """Return the statement that deletes rows of a table that triggers have added to the new campaigns."""
     condition = hanging(revision, table)
     if condition:
         yield f"DELETE FROM {table.facts.rows} t WHERE {condition};"

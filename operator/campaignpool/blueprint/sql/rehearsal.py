@@ -14,6 +14,8 @@ def measured(revision: Revision, *, text: bool) -> str:
     declared, body = functions.drawn(revision)
     declared.append(f"_plan {'text' if text else 'json'};")
     for tables in functions.groups(revision):
+        for table in (item for item in tables if item.trigger_rows == "Replace"):
+            body += functions.delete_hanging(revision, table)
         positions = ", ".join(str(table.position) for table in tables)
         explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT {'TEXT' if text else 'JSON'})"
         body += [
