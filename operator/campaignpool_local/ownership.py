@@ -81,14 +81,15 @@ def leaves(value: Value, schema: Json | None, path: Path = (), field: str = "") 
     return found
 
 
-def _tree(paths: Iterator[Path] | set[Path]) -> Json:
+def _tree(paths: set[Path]) -> Json:
     """Write paths in the form of `fieldsV1`."""
     result: Json = {}
-    for path in sorted(paths):
+    ordered = sorted(paths)  # so that what is below a path comes right after it
+    for path, following in zip(ordered, [*ordered[1:], ()], strict=True):
         at = result
         for step in path:
             at = at.setdefault(step, {})
-        if path and (path[-1].startswith("k:") or any(other[: len(path)] == path != other for other in paths)):
+        if path and (path[-1].startswith("k:") or following[: len(path)] == path):
             at["."] = {}
     return result
 

@@ -157,11 +157,11 @@ async def test_a_claim_that_is_cloned_has_a_record_and_is_no_such_miss(connectio
     assert await misses(connection) == 0
 
 
-async def test_misses_of_many_sessions_are_all_counted(connection: Connection, database_url: str) -> None:
+async def test_misses_of_many_sessions_are_all_counted(connection: Connection, small_url: str) -> None:
     await small.put(connection, small.spec(claims={"onEmpty": "Fail"}))
 
     async def miss() -> None:
-        session = await asyncpg.connect(database_url)
+        session = await asyncpg.connect(small_url)
         try:
             for _ in range(25):
                 with pytest.raises(asyncpg.PostgresError, match="no campaign of pool"):

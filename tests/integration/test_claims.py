@@ -17,9 +17,8 @@ RETURNING = str(chiwar.RETURNING_USERS[0])
 
 
 @pytest.fixture
-async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(chiwar_url)
-    await installed(connection)
+async def connection(pool_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(pool_url)
     yield connection
     await connection.close()
 
@@ -66,10 +65,10 @@ async def test_a_key_of_somebody_else_is_refused(connection: Connection) -> None
     assert refused.value.sqlstate == "CP004"
 
 
-async def test_no_campaign_is_ever_given_twice(connection: Connection, chiwar_url: str) -> None:
+async def test_no_campaign_is_ever_given_twice(connection: Connection, pool_url: str) -> None:
     """More claims at once than there are campaigns, each with a key that two of them share."""
     await filled(connection, "", 30)
-    connections = [await asyncpg.connect(chiwar_url) for _ in range(10)]
+    connections = [await asyncpg.connect(pool_url) for _ in range(10)]
 
     async def claims(mine: int) -> list[tuple[str, str]]:
         keys = [f"key-{(mine // 2) * 8 + turn}" for turn in range(8)]
@@ -100,10 +99,10 @@ async def test_an_empty_pool_can_fail_with_a_state_of_its_own(connection: Connec
     assert failed.value.sqlstate == "CP002"
 
 
-async def test_an_empty_pool_can_let_the_claimant_wait(connection: Connection, chiwar_url: str) -> None:
+async def test_an_empty_pool_can_let_the_claimant_wait(connection: Connection, pool_url: str) -> None:
     """Nothing waits in the database: no row means not yet, and what became ready is notified."""
     await installed(connection, claims={"onEmpty": "Wait"})
-    waiting = await asyncpg.connect(chiwar_url)
+    waiting = await asyncpg.connect(pool_url)
     told = asyncio.Event()
     await waiting.add_listener("campaign_pool_ready", lambda *_: told.set())
     statement = "SELECT campaign_id FROM campaign_pool.claim($1, $2, wait => '5s')"
@@ -165,13 +164,13 @@ async def test_a_campaign_that_was_deleted_behind_our_back_is_set_aside(connecti
     assert (row["state"], row["cause"]) == ("failed", "its row in the root table was deleted")
 
 
-async def test_the_applications_role_can_claim_and_nothing_else(connection: Connection, chiwar_url: str) -> None:
+async def test_the_applications_role_can_claim_and_nothing_else(connection: Connection, pool_url: str) -> None:
     await filled(connection, "", 1)
     await connection.execute(
         "DROP ROLE IF EXISTS claimer; CREATE ROLE claimer LOGIN PASSWORD 'claims';"
         "GRANT USAGE ON SCHEMA campaign_pool TO claimer; GRANT EXECUTE ON FUNCTION campaign_pool.claim TO claimer"
     )
-    scheme, _, rest = chiwar_url.partition("//")
+    scheme, _, rest = pool_url.partition("//")
     application = await asyncpg.connect(f"{scheme}//claimer:claims@{rest.partition('@')[2]}")
     try:
         assert (await claim(application, NEW))["source"] == "master"
@@ -189,10 +188,10 @@ async def test_the_applications_role_can_claim_and_nothing_else(connection: Conn
         await connection.execute("DROP OWNED BY claimer; DROP ROLE claimer")
 
 
-async def test_a_claim_wakes_the_operator_once(connection: Connection, chiwar_url: str) -> None:
+async def test_a_claim_wakes_the_operator_once(connection: Connection, pool_url: str) -> None:
     await filled(connection, "", 3)
     heard: asyncio.Queue[str] = asyncio.Queue()
-    listener = await asyncpg.connect(chiwar_url)
+    listener = await asyncpg.connect(pool_url)
     await listener.add_listener(pools.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
     await pools.begin_waiting(connection, POOL)
     await claim(connection, NEW)
@@ -209,11 +208,11 @@ async def test_a_claim_wakes_the_operator_once(connection: Connection, chiwar_ur
 
 
 async def test_a_claim_that_nobody_will_be_told_of_is_known_to_be_under_way(
-    connection: Connection, chiwar_url: str
+    connection: Connection, pool_url: str
 ) -> None:
     """It began while the operator was awake, so it does not ring, and it commits after the operator has looked."""
     await filled(connection, "", 2)
-    operator = await asyncpg.connect(chiwar_url)
+    operator = await asyncpg.connect(pool_url)
     transaction = connection.transaction()
     await transaction.start()
     await claim(connection, NEW)

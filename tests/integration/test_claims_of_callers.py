@@ -26,14 +26,14 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/s
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
 async def test_no_campaign_and_no_key_is_given_twice_whatever_the_callers_isolation(
-    connection: Connection, database_url: str, isolation: str
+    connection: Connection, small_url: str, isolation: str
 ) -> None:
     await filled(connection, 40)
     given: dict[str, set[str]] = {}
     failures: set[tuple[str | None, bool]] = set()
 
     async def client(number: int) -> None:
-        mine = await asyncpg.connect(database_url)
+        mine = await asyncpg.connect(small_url)
         for turn in range(8):
             key = f"key {number // 2 * 8 + turn}"  # two clients have the same ones
             while True:
@@ -59,10 +59,10 @@ async def test_no_campaign_and_no_key_is_given_twice_whatever_the_callers_isolat
 
 @pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
 async def test_a_claim_that_sees_a_deleted_pool_runs_again(
-    connection: Connection, database_url: str, isolation: str
+    connection: Connection, small_url: str, isolation: str
 ) -> None:
     """The pool was deleted after the snapshot of the claim's transaction: its sequences are gone."""
-    strict = await asyncpg.connect(database_url)
+    strict = await asyncpg.connect(small_url)
     transaction = strict.transaction(isolation=isolation)  # type: ignore[arg-type] # one of the names
     await transaction.start()
     await strict.fetchval("SELECT count(*) FROM campaign_pool.pool")
@@ -76,10 +76,10 @@ async def test_a_claim_that_sees_a_deleted_pool_runs_again(
 
 @pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
 async def test_a_claim_that_cannot_be_put_in_order_says_what_to_do(
-    connection: Connection, database_url: str, isolation: str
+    connection: Connection, small_url: str, isolation: str
 ) -> None:
     await filled(connection, 1)
-    strict = await asyncpg.connect(database_url)
+    strict = await asyncpg.connect(small_url)
     transaction = strict.transaction(isolation=isolation)  # type: ignore[arg-type] # one of the names
     await transaction.start()
     await strict.fetchval("SELECT count(*) FROM worlds")
@@ -97,10 +97,10 @@ async def test_a_claim_that_cannot_be_put_in_order_says_what_to_do(
 
 
 async def test_a_claim_that_sees_a_pool_of_long_ago_is_told_to_look_again(
-    connection: Connection, database_url: str
+    connection: Connection, small_url: str
 ) -> None:
     """The revision that it sees was dropped since, with all of its functions."""
-    strict = await asyncpg.connect(database_url)
+    strict = await asyncpg.connect(small_url)
     transaction = strict.transaction(isolation="repeatable_read")
     await transaction.start()
     await strict.fetchval("SELECT count(*) FROM worlds")
@@ -115,10 +115,10 @@ async def test_a_claim_that_sees_a_pool_of_long_ago_is_told_to_look_again(
 
 
 async def test_a_claim_that_cannot_see_that_the_operator_sleeps_wakes_it(
-    connection: Connection, database_url: str
+    connection: Connection, small_url: str
 ) -> None:
     await filled(connection, 1)
-    strict = await asyncpg.connect(database_url)
+    strict = await asyncpg.connect(small_url)
     heard: asyncio.Queue[str] = asyncio.Queue()
     await connection.add_listener(pools.CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
     transaction = strict.transaction(isolation="repeatable_read")
@@ -133,11 +133,11 @@ async def test_a_claim_that_cannot_see_that_the_operator_sleeps_wakes_it(
 
 
 @pytest.fixture
-def pooler(database_url: str) -> Iterator[str]:
+def pooler(small_url: str) -> Iterator[str]:
     """The URL of a PgBouncer in transaction mode, with three connections to the database."""
     if PGBOUNCER is None:
         pytest.skip("there is no pgbouncer on this machine: install its package to run this test")
-    url = urllib.parse.urlsplit(database_url)
+    url = urllib.parse.urlsplit(small_url)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -42,16 +42,15 @@ WAITING = {"onEmpty": "Wait", "waitSeconds": 60}
 
 
 @pytest.fixture
-async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(chiwar_url)
-    await installed(connection)
+async def connection(pool_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(pool_url)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-def campaigns(connection: Connection, chiwar_url: str) -> Client:  # noqa: ARG001 (there is a pool to claim from)
-    return Client(chiwar_url, POOL)
+def campaigns(connection: Connection, pool_url: str) -> Client:  # noqa: ARG001 (there is a pool to claim from)
+    return Client(pool_url, POOL)
 
 
 async def claimed(connection: Connection) -> list[str]:
@@ -99,20 +98,20 @@ async def test_a_claim_without_a_key_gets_one(connection: Connection, campaigns:
     assert await campaigns.claim(NEW, key=first.key) == first
 
 
-async def test_a_pool_of_connections_is_given_back_whole(connection: Connection, chiwar_url: str) -> None:
+async def test_a_pool_of_connections_is_given_back_whole(connection: Connection, pool_url: str) -> None:
     await filled(connection, "", 4)
-    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(pool_url, min_size=1, max_size=1) as pool:
         campaigns = Client(pool, POOL)
         got = await asyncio.gather(*(campaigns.claim(NEW) for _ in range(4)))
         assert len({item.campaign_id for item in got}) == 4
         assert pool.get_idle_size() == pool.get_size() == 1
 
 
-async def test_a_campaign_can_be_called_something(connection: Connection, chiwar_url: str) -> None:
+async def test_a_campaign_can_be_called_something(connection: Connection, pool_url: str) -> None:
     inline = MANIFEST["spec"]["blueprint"]["inline"]
     named = {**inline, "onClaim": {**inline["onClaim"], "set": {**inline["onClaim"]["set"], "name": "$name"}}}
     await installed(connection, blueprint={"inline": named})
-    got = await Client(chiwar_url, POOL).claim(NEW, name="Hong Kong 1997; --'")
+    got = await Client(pool_url, POOL).claim(NEW, name="Hong Kong 1997; --'")
     assert await connection.fetchval("SELECT name FROM campaigns WHERE id = $1", got.campaign_id) == (
         "Hong Kong 1997; --'"
     )
@@ -154,9 +153,9 @@ async def test_one_can_look_before_claiming(connection: Connection, campaigns: C
     assert (health.pool, health.healthy, health.state, health.ready) == (POOL, True, "low", 3)
 
 
-async def test_what_is_refused_has_a_type(connection: Connection, campaigns: Client, chiwar_url: str) -> None:
+async def test_what_is_refused_has_a_type(connection: Connection, campaigns: Client, pool_url: str) -> None:
     got = await campaigns.claim(NEW, key="request-1")
-    unknown = Client(chiwar_url, "game/none")
+    unknown = Client(pool_url, "game/none")
     await installed(connection, claims={"onEmpty": "Fail"}, paused=True)
     asked: list[tuple[type[client.ClaimError], Awaitable[object]]] = [
         (PoolUnknown, unknown.claim(NEW)),
@@ -181,11 +180,11 @@ async def test_errors_that_are_not_about_claims_are_asyncpgs(campaigns: Client) 
 
 
 async def test_a_connection_lost_in_the_middle_of_a_claim_costs_no_campaign(
-    connection: Connection, campaigns: Client, chiwar_url: str
+    connection: Connection, campaigns: Client, pool_url: str
 ) -> None:
     """The claim waits for another of its key when its connection is ended."""
     await filled(connection, "", 2)
-    other = await asyncpg.connect(chiwar_url)
+    other = await asyncpg.connect(pool_url)
     await other.execute("SELECT pg_advisory_lock(hashtextextended('campaign_pool.key request-1', 0))")
     claiming = asyncio.create_task(campaigns.claim(NEW, key="request-1"))
     ended = await until(
@@ -223,20 +222,18 @@ class Cut(asyncpg.Connection):  # type: ignore[type-arg] # only types know that 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
 async def test_a_connection_lost_after_the_commit_costs_no_campaign(
-    connection: Connection, chiwar_url: str, monkeypatch: pytest.MonkeyPatch, *, many: bool
+    connection: Connection, pool_url: str, monkeypatch: pytest.MonkeyPatch, *, many: bool
 ) -> None:
     await filled(connection, "", 4)
     monkeypatch.setattr(Cut, "cuts", 2)
-    campaigns = Client(partial(asyncpg.connect, chiwar_url, connection_class=Cut), POOL)
+    campaigns = Client(partial(asyncpg.connect, pool_url, connection_class=Cut), POOL)
     got = await campaigns.claim_many(NEW, 2) if many else [await campaigns.claim(NEW)]
     assert Cut.cuts == 0
     assert sorted(await claimed(connection)) == sorted(item.campaign_id for item in got)
 
 
 @pytest.mark.parametrize("kind", ["SerializationError", "DeadlockDetectedError"])
-async def test_who_lost_a_race_goes_again_with_the_same_key(
-    connection: Connection, chiwar_url: str, kind: str
-) -> None:
+async def test_who_lost_a_race_goes_again_with_the_same_key(connection: Connection, pool_url: str, kind: str) -> None:
     await filled(connection, "", 2)
     state = getattr(asyncpg, kind).sqlstate
     await connection.execute(
@@ -244,31 +241,31 @@ async def test_who_lost_a_race_goes_again_with_the_same_key(
         f" IF nextval('races') < 3 THEN RAISE EXCEPTION 'lost' USING ERRCODE = '{state}'; END IF; RETURN NEW; END $$;"
         "CREATE TRIGGER race BEFORE INSERT ON campaign_memberships FOR EACH ROW EXECUTE FUNCTION race()"
     )
-    got = await Client(chiwar_url, POOL).claim(NEW)
+    got = await Client(pool_url, POOL).claim(NEW)
     assert await claimed(connection) == [got.campaign_id]
     assert await connection.fetchval("SELECT last_value FROM races") == 3
 
 
-async def test_patience_has_an_end(connection: Connection, chiwar_url: str) -> None:
+async def test_patience_has_an_end(connection: Connection, pool_url: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nobody = chiwar_url.replace(str(urlsplit(chiwar_url).port), str(closed.getsockname()[1]))
+        nobody = pool_url.replace(str(urlsplit(pool_url).port), str(closed.getsockname()[1]))
     campaigns = Client(nobody, POOL, patience=SHORT)
     with pytest.raises(Unreachable) as failed:
         await campaigns.claim(NEW)
     assert failed.value.key
     assert failed.value.retry
-    assert str(urlsplit(chiwar_url).password) not in str(failed.value)
-    assert (await Client(chiwar_url, POOL).claim(NEW, key=failed.value.key)).key == failed.value.key
+    assert str(urlsplit(pool_url).password) not in str(failed.value)
+    assert (await Client(pool_url, POOL).claim(NEW, key=failed.value.key)).key == failed.value.key
     assert len(await claimed(connection)) == 1
 
 
 async def test_a_pool_without_a_free_connection_does_not_hold_a_claim(
     connection: Connection,  # noqa: ARG001 (there is a pool to claim from)
-    chiwar_url: str,
+    pool_url: str,
 ) -> None:
     bounds = {"patience": timedelta(seconds=0.1), "timeout": timedelta(seconds=0.1)}
-    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(pool_url, min_size=1, max_size=1) as pool:
         campaigns = Client(pool, POOL, **bounds)
         async with pool.acquire():
             with pytest.raises(Unreachable, match="TimeoutError"):
@@ -277,11 +274,11 @@ async def test_a_pool_without_a_free_connection_does_not_hold_a_claim(
 
 
 async def test_a_statement_that_is_never_answered_ends_in_time_and_leaves_the_pool_whole(
-    connection: Connection, chiwar_url: str
+    connection: Connection, pool_url: str
 ) -> None:
     """The lock of another transaction stands for a server that is gone in the middle of a claim."""
     bounds = {"patience": timedelta(seconds=0.1), "timeout": timedelta(seconds=0.3)}
-    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(pool_url, min_size=1, max_size=1) as pool:
         campaigns = Client(pool, POOL, **bounds)
         async with connection.transaction():
             await connection.execute("LOCK TABLE campaign_pool.campaign IN ACCESS EXCLUSIVE MODE")
@@ -290,18 +287,18 @@ async def test_a_statement_that_is_never_answered_ends_in_time_and_leaves_the_po
         assert (await Client(pool, POOL).claim(NEW, key="k")).key == "k"
 
 
-async def test_a_wrong_password_is_not_tried_again(chiwar_url: str) -> None:
-    wrong = chiwar_url.replace(str(urlsplit(chiwar_url).password), "wrong")
+async def test_a_wrong_password_is_not_tried_again(pool_url: str) -> None:
+    wrong = pool_url.replace(str(urlsplit(pool_url).password), "wrong")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await Client(wrong, POOL, patience=LONG).claim(NEW)
 
 
-async def test_who_waits_is_woken(connection: Connection, chiwar_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_waits_is_woken(connection: Connection, pool_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked again but for what was heard; and one connection listens for all."""
     monkeypatch.setattr(client, "RECHECK_SECONDS", 3600.0)
     await installed(connection, claims=WAITING)
-    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=2) as pool:
-        campaigns = Client(pool, POOL, listen=chiwar_url)
+    async with asyncpg.create_pool(pool_url, min_size=1, max_size=2) as pool:
+        campaigns = Client(pool, POOL, listen=pool_url)
         waiting = [asyncio.create_task(campaigns.claim(NEW, wait=LONG)) for _ in range(5)]
         await until(lambda: listeners(connection))
         await filled(connection, "", 5)
@@ -326,11 +323,11 @@ async def test_who_waits_hears_again_after_the_connection_was_lost(
 
 
 async def test_who_cannot_listen_looks_again(
-    connection: Connection, chiwar_url: str, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, pool_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "RECHECK_SECONDS", 0.02)
     await installed(connection, claims=WAITING)
-    async with asyncpg.create_pool(chiwar_url, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(pool_url, min_size=1, max_size=1) as pool:
         waiting = asyncio.create_task(Client(pool, POOL).claim(NEW, wait=LONG))
         await filled(connection, "", 1)
         assert [(await waiting).campaign_id] == await claimed(connection)
@@ -369,11 +366,11 @@ async def test_a_pool_that_does_not_wait_says_at_once_that_it_is_empty(
 
 
 async def test_a_claim_can_be_a_part_of_the_callers_transaction(
-    connection: Connection, campaigns: Client, chiwar_url: str
+    connection: Connection, campaigns: Client, pool_url: str
 ) -> None:
     await installed(connection, claims={"onEmpty": "Fail"})
     await filled(connection, "", 1)
-    application = await asyncpg.connect(chiwar_url)
+    application = await asyncpg.connect(pool_url)
     transaction = application.transaction(isolation="serializable")
     await transaction.start()
     got = await campaigns.claim(NEW, connection=application)
@@ -386,12 +383,12 @@ async def test_a_claim_can_be_a_part_of_the_callers_transaction(
     assert (await pools.observe(connection, POOL)).owners[""].ready == 1
 
 
-async def test_the_role_for_applications_suffices(connection: Connection, chiwar_url: str) -> None:
+async def test_the_role_for_applications_suffices(connection: Connection, pool_url: str) -> None:
     await installed(connection, claims={**WAITING, "waitSeconds": 1})
     await connection.execute(
         "DROP ROLE IF EXISTS player; CREATE ROLE player LOGIN PASSWORD 'plays' IN ROLE campaign_pool_app"
     )
-    scheme, _, rest = chiwar_url.partition("//")
+    scheme, _, rest = pool_url.partition("//")
     campaigns = Client(f"{scheme}//player:plays@{rest.partition('@')[2]}", POOL)
     try:
         with pytest.raises(PoolEmpty):
@@ -407,14 +404,14 @@ async def test_the_role_for_applications_suffices(connection: Connection, chiwar
         await connection.execute("DROP OWNED BY player; DROP ROLE player")
 
 
-async def test_who_may_claim_and_no_more_waits_for_as_long_as_asked(connection: Connection, chiwar_url: str) -> None:
+async def test_who_may_claim_and_no_more_waits_for_as_long_as_asked(connection: Connection, pool_url: str) -> None:
     """The pool's bound stands in a view that this role may not read."""
     await installed(connection, claims=WAITING)
     await connection.execute(
         "DROP ROLE IF EXISTS claimer; CREATE ROLE claimer LOGIN PASSWORD 'claims';"
         "GRANT USAGE ON SCHEMA campaign_pool TO claimer; GRANT EXECUTE ON FUNCTION campaign_pool.claim TO claimer"
     )
-    scheme, _, rest = chiwar_url.partition("//")
+    scheme, _, rest = pool_url.partition("//")
     try:
         with pytest.raises(PoolEmpty):
             await Client(f"{scheme}//claimer:claims@{rest.partition('@')[2]}", POOL).claim(NEW, wait=SHORT)
@@ -423,14 +420,14 @@ async def test_who_may_claim_and_no_more_waits_for_as_long_as_asked(connection: 
 
 
 @pytest.fixture
-def bouncer_url(chiwar_url: str) -> Iterator[str]:
+def bouncer_url(pool_url: str) -> Iterator[str]:
     """The same database behind PgBouncer in transaction mode, with fewer connections than it has clients."""
-    with pooler(chiwar_url, "transaction") as url:
+    with pooler(pool_url, "transaction") as url:
         yield url
 
 
 async def test_claims_pass_a_pooler_in_transaction_mode(
-    connection: Connection, chiwar_url: str, bouncer_url: str, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, pool_url: str, bouncer_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More clients than the pooler has servers, and different statements: each transaction may get another server."""
     await filled(connection, "", 20)
@@ -445,7 +442,7 @@ async def test_claims_pass_a_pooler_in_transaction_mode(
         await installed(connection, claims=WAITING)
         await pooled.claim_many(NEW, 10)
         monkeypatch.setattr(client, "RECHECK_SECONDS", 3600.0)
-        waiting = asyncio.create_task(Client(pool, POOL, listen=chiwar_url).claim(NEW, wait=LONG))
+        waiting = asyncio.create_task(Client(pool, POOL, listen=pool_url).claim(NEW, wait=LONG))
         await until(lambda: listeners(connection))
         await filled(connection, "", 1)
         assert (await waiting).campaign_id in await claimed(connection)

@@ -25,10 +25,10 @@ Doctor: TypeAlias = Callable[..., Awaitable[tuple[int, dict[str, list[tuple[str,
 
 
 @pytest.fixture
-def doctor(database_url: str, capfd: pytest.CaptureFixture[str]) -> Doctor:
+def doctor(small_url: str, capfd: pytest.CaptureFixture[str]) -> Doctor:
     """Return a function that runs `campaignpool doctor` and returns its exit code and (status, message) by check."""
 
-    async def run(*words: str, url: str = database_url) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    async def run(*words: str, url: str = small_url) -> tuple[int, dict[str, list[tuple[str, str]]]]:
         code = await asyncio.to_thread(main.main, ["doctor", "--database-url", url, "-o", "json", *words])
         answer = json.loads(capfd.readouterr().out)
         assert answer["ok"] == (code == 0)
@@ -61,25 +61,25 @@ async def test_a_pool_in_order_has_nothing_to_fix(connection: Connection, doctor
 
 
 async def test_the_text_has_a_line_for_each_finding(
-    connection: Connection, database_url: str, capfd: pytest.CaptureFixture[str]
+    connection: Connection, small_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await filled(connection, 1)
-    assert await asyncio.to_thread(main.main, ["doctor", "--database-url", database_url]) == 0
+    assert await asyncio.to_thread(main.main, ["doctor", "--database-url", small_url]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert [line[:4].strip() in ("ok", "note") for line in lines] == [True] * len(lines)
     assert list(dict.fromkeys(line[6:].split()[0] for line in lines)) == list(CHECKS)
 
 
-async def test_without_a_connection_it_says_why_and_nothing_else(doctor: Doctor, database_url: str) -> None:
-    code, found = await doctor(url=database_url.replace("campaignpool:", "campaignpool:no", 1))
+async def test_without_a_connection_it_says_why_and_nothing_else(doctor: Doctor, small_url: str) -> None:
+    code, found = await doctor(url=small_url.replace("campaignpool:", "campaignpool:no", 1))
     assert code == 1
     ((status, message),) = found.pop("connection")
     assert (status, found) == ("fix", {})
     assert "--database-url" in message
 
 
-async def test_a_database_without_a_ledger_is_a_note(doctor: Doctor) -> None:
-    code, found = await doctor()
+async def test_a_database_without_a_ledger_is_a_note(doctor: Doctor, database_url: str) -> None:
+    code, found = await doctor(url=database_url)
     assert code == 0
     assert found["ledger"][0][0] == "note"
     assert "the operator creates it" in found["ledger"][0][1]
@@ -97,7 +97,7 @@ async def test_a_database_in_which_no_function_can_be_written_is_to_be_fixed(
             assert (code, found["extensions"][0][0]) == (1, "fix")
             assert f"GRANT USAGE ON LANGUAGE plpgsql TO {role}" in found["extensions"][0][1]
             await admin.execute("DROP EXTENSION plpgsql")
-            assert "CREATE EXTENSION plpgsql" in (await doctor())[1]["extensions"][0][1]
+            assert "CREATE EXTENSION plpgsql" in (await doctor(url=database_url))[1]["extensions"][0][1]
         finally:
             await admin.execute(f"DROP ROLE {role}")
 
@@ -113,12 +113,10 @@ async def test_a_ledger_of_another_release_is_told_apart(connection: Connection,
     assert "differs from this release's" in (await doctor())[1]["ledger"][0][1]
 
 
-async def test_a_pooler_in_transaction_mode_is_found(
-    database_url: str, connection: Connection, doctor: Doctor
-) -> None:
+async def test_a_pooler_in_transaction_mode_is_found(small_url: str, connection: Connection, doctor: Doctor) -> None:
     await filled(connection, 1)
     for mode, status in (("session", "ok"), ("transaction", "fix")):
-        with pooler(database_url, mode) as url:
+        with pooler(small_url, mode) as url:
             _, found = await doctor(url=url)
             assert found["pooler"][0][0] == status, mode
 
@@ -212,12 +210,12 @@ async def test_rights_that_were_taken_away_are_told(connection: Connection, doct
 
 
 async def test_a_role_that_may_read_nothing_gets_lines_instead_of_an_exception(
-    connection: Connection, database_url: str, doctor: Doctor
+    connection: Connection, small_url: str, doctor: Doctor
 ) -> None:
     role = f"nobody_{await connection.fetchval('SELECT current_database()')}"
     await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     try:
-        where = database_url.rpartition("@")[2]
+        where = small_url.rpartition("@")[2]
         code, found = await doctor(url=f"postgresql://{role}:x@{where}")
         assert code == 1
         assert found["orphans"][0][1].startswith("cannot be checked: ")

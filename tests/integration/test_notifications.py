@@ -64,10 +64,10 @@ async def test_a_change_under_way_that_may_not_notify_is_known(connection: Conne
 
 
 async def test_a_notification_that_is_rolled_back_takes_no_others_with_it(
-    connection: Connection, other: Connection, database_url: str
+    connection: Connection, other: Connection, small_url: str
 ) -> None:
     await filled(connection, 2)
-    listener = await asyncpg.connect(database_url)
+    listener = await asyncpg.connect(small_url)
     queue = await heard(listener, connection)
     transaction = other.transaction()
     await transaction.start()
@@ -78,14 +78,12 @@ async def test_a_notification_that_is_rolled_back_takes_no_others_with_it(
     await listener.close()
 
 
-async def test_few_of_many_claims_under_way_notify(
-    connection: Connection, other: Connection, database_url: str
-) -> None:
+async def test_few_of_many_claims_under_way_notify(connection: Connection, other: Connection, small_url: str) -> None:
     """Commits that notify queue behind each other."""
     many = 15
     await filled(connection, many)
     queue = await heard(other, connection)
-    claimants = [await asyncpg.connect(database_url) for _ in range(many)]
+    claimants = [await asyncpg.connect(small_url) for _ in range(many)]
     under_way = [claimant.transaction() for claimant in claimants]
     for transaction, item in zip(under_way, claimants, strict=True):
         await transaction.start()
@@ -97,10 +95,10 @@ async def test_few_of_many_claims_under_way_notify(
 
 
 async def test_a_claim_that_sees_the_pool_of_long_ago_notifies(
-    connection: Connection, other: Connection, database_url: str
+    connection: Connection, other: Connection, small_url: str
 ) -> None:
     await filled(connection, 1)
-    listener = await asyncpg.connect(database_url)
+    listener = await asyncpg.connect(small_url)
     async with other.transaction(isolation="repeatable_read"):
         await other.fetchval("SELECT count(*) FROM worlds")
         queue = await heard(listener, connection)

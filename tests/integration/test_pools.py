@@ -84,10 +84,10 @@ async def test_two_operators_do_not_both_retire_what_is_too_many(connection: Con
 
 
 async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
-    connection: Connection, other: Connection, database_url: str
+    connection: Connection, other: Connection, small_url: str
 ) -> None:
     await filled(connection, 3)
-    third = await small.connect(database_url, lock_timeout="20ms")
+    third = await small.connect(small_url, lock_timeout="20ms")
     transaction = other.transaction()
     await transaction.start()
     await claim(other)
@@ -104,7 +104,7 @@ async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
 
 
 async def test_no_slot_is_given_twice_by_two_seeders_after_a_failover(
-    connection: Connection, other: Connection, database_url: str
+    connection: Connection, other: Connection, small_url: str
 ) -> None:
     """Both find the sequence behind what it gave."""
     await filled(connection, 10)
@@ -113,7 +113,7 @@ async def test_no_slot_is_given_twice_by_two_seeders_after_a_failover(
     row = await connection.fetchrow("SELECT id, slots::text FROM campaign_pool.pool")
     assert row
     await connection.execute(f"ALTER SEQUENCE {row['slots']} RESTART")
-    third = await asyncpg.connect(database_url)
+    third = await asyncpg.connect(small_url)
     lock = f"hashtextextended('campaign_pool.slots {row['id']}', 0)"
     await third.execute(f"SELECT pg_advisory_lock({lock})")
     seeds = [

@@ -12,7 +12,7 @@ import chiwar
 from campaignpool.cli import main
 from campaignpool.cli.common import FAULT, USAGE
 from campaignpool.ledger.database import Connection
-from tests.support.ledgers import POOL, claim, filled, installed
+from tests.support.ledgers import POOL, claim, filled
 
 pytestmark = pytest.mark.integration
 Purge = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -20,18 +20,17 @@ LEFT = "SELECT count(*) FROM pg_class WHERE relnamespace = 'campaign_pool'::regn
 
 
 @pytest.fixture
-async def connection(chiwar_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(chiwar_url)
-    await installed(connection)
+async def connection(pool_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(pool_url)
     await filled(connection, "", 3)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-def purge(chiwar_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Purge:
+def purge(pool_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Purge:
     """Return a function that runs `campaignpool purge …` in a thread, and returns exit code, stdout and stderr."""
-    monkeypatch.setenv("CAMPAIGNPOOL_DATABASE_URL", chiwar_url)
+    monkeypatch.setenv("CAMPAIGNPOOL_DATABASE_URL", pool_url)
 
     async def run(*words: str) -> tuple[int, str, str]:
         code = await asyncio.to_thread(main.main, ["purge", *words])

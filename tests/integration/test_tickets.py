@@ -150,11 +150,11 @@ async def test_a_pool_learns_that_it_has_campaigns_of_owners_by_whoever_reserves
 
 
 async def test_the_operator_sees_what_is_committed_whatever_its_role_begins_with(
-    connection: Connection, database_url: str
+    connection: Connection, small_url: str
 ) -> None:
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'")
-    async with connected(database_url, "test") as operator:
+    async with connected(small_url, "test") as operator:
         assert await operator.fetchval("SHOW transaction_isolation") == "read committed"
 
 

@@ -39,7 +39,7 @@ _numbers = itertools.count(1)
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(repr=False)  # asyncio writes the result of a task whenever it ends a loop
 class Report:
     """What became of a schedule.
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,8 +16,9 @@ import asyncpg
 import pytest
 
 import chiwar
+from campaignpool.ledger.database import Connection
 from campaignpool_local.postgres import EmbeddedPostgres
-from tests.support import clusters
+from tests.support import clusters, ledgers, small
 
 NewDatabase = Callable[..., str]
 _numbers = itertools.count(1)
@@ -143,18 +144,19 @@ def database_url(new_database: NewDatabase) -> str:
     return new_database()
 
 
+async def _fill(url: str, fill: Callable[[Connection], Awaitable[object]]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await fill(connection)
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="session")
 def chiwar_template(postgres_server: EmbeddedPostgres) -> str:
     """Return the name of a template database: the sample application at full size, with two other campaigns."""
-
-    async def load(url: str) -> None:
-        connection = await asyncpg.connect(url)
-        try:
-            await chiwar.load(connection, campaigns=2)
-        finally:
-            await connection.close()
-
-    asyncio.run(load(postgres_server.create_database("chiwar_template")))
+    url = postgres_server.create_database("chiwar_template")
+    asyncio.run(_fill(url, lambda connection: chiwar.load(connection, campaigns=2)))
     return "chiwar_template"
 
 
@@ -162,3 +164,30 @@ def chiwar_template(postgres_server: EmbeddedPostgres) -> str:
 def chiwar_url(new_database: NewDatabase, chiwar_template: str) -> str:
     """Return the URL of a new database with the sample application, as superuser."""
     return new_database(chiwar_template)
+
+
+@pytest.fixture(scope="session")
+def pool_template(postgres_server: EmbeddedPostgres, chiwar_template: str) -> str:
+    """Return the name of a template database: the sample application with its pool, installed and empty."""
+    url = postgres_server.create_database("pool_template", chiwar_template)
+    asyncio.run(_fill(url, ledgers.installed))
+    return "pool_template"
+
+
+@pytest.fixture
+def pool_url(new_database: NewDatabase, pool_template: str) -> str:
+    """Return the URL of a new database with the sample application and its empty pool, as superuser."""
+    return new_database(pool_template)
+
+
+@pytest.fixture(scope="session")
+def small_template(postgres_server: EmbeddedPostgres) -> str:
+    """Return the name of a template database: the small application with its pool, installed and empty."""
+    asyncio.run(_fill(postgres_server.create_database("small_template"), small.made))
+    return "small_template"
+
+
+@pytest.fixture
+def small_url(new_database: NewDatabase, small_template: str) -> str:
+    """Return the URL of a new database with the small application and its empty pool, as superuser."""
+    return new_database(small_template)

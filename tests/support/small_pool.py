@@ -1,4 +1,4 @@
-"""Fixtures: a database with the small application and its pool, and connections to it."""
+"""Fixtures: connections to a database with the small application and its pool."""
 
 from collections.abc import AsyncIterator
 
@@ -6,21 +6,19 @@ import asyncpg
 import pytest
 
 from campaignpool.ledger.database import Connection
-from tests.support import small
 
 
 @pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[Connection]:
-    """Create the application and an empty pool in the test's database, and yield a connection."""
-    connection = await asyncpg.connect(database_url)
-    await small.made(connection)
+async def connection(small_url: str) -> AsyncIterator[Connection]:
+    """Yield a connection to a new database with the small application and its empty pool."""
+    connection = await asyncpg.connect(small_url)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-async def other(database_url: str) -> AsyncIterator[Connection]:
+async def other(small_url: str) -> AsyncIterator[Connection]:
     """Yield a second connection to the test's database."""
-    other = await asyncpg.connect(database_url)
+    other = await asyncpg.connect(small_url)
     yield other
     await other.close()

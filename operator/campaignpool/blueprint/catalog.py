@@ -222,7 +222,7 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
         "JOIN pg_class t ON t.oid = to_regclass(name)",
         sorted({name for name in names if _resolvable(name)}),
     )
-    path = [name for name in await connection.fetchval("SELECT current_schemas(false)") if name[:3] != "pg_"]
+    path = [name for name in await connection.fetchval("SELECT current_schemas(false)::text[]") if name[:3] != "pg_"]
     async with search_path(connection, "pg_catalog"):
         rows = await connection.fetch(CATALOG, [row["oid"] for row in oids if row["kind"] in _TABLES])
     result = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
