@@ -13,6 +13,7 @@ from campaignpool_local.emulator import Emulator, emulator_thread
 from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.work_models import Logs
 from tests.support.clusters import needs_emulator
+from tests.support.fuzzing import fuzz
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, OperatorProcess, filled, running
 from tests.support.postgres import NewDatabase
@@ -124,7 +125,8 @@ def test_viewers_see_what_the_api_server_lets_them_see(
         assert get(f"{mine}/trends?hours=0", ann, 400)["reason"] == "Invalid"
         assert get("/none", ann, 404)["reason"] == "NotFound"
         assert client.post(f"{base}/pools", headers=ann).status_code == 405
-        assert get("/openapi.json", {})["openapi"] == "3.1.0"
+        # Whatever else is asked, the answer is one that the document declares.
+        assert fuzz(f"{base}/openapi.json", ann, {"namespace": game.namespace, "name": "chiwar"}) > 10
         assert ann["Authorization"].removeprefix("Bearer ") not in operator.log
         assert "Traceback" not in operator.log, operator.log
     kube.close()

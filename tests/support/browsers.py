@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 
+_TIMEOUT = 60_000
+"""Milliseconds that a page may take, on a busy machine."""
+
+
 def chromium() -> str:
     """Return the path of Chromium, or skip the test."""
     pytest.importorskip("playwright", reason="Playwright is not installed: uv pip install playwright")
@@ -26,6 +30,7 @@ def page(**options: Any) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         shown = browser.new_page(**options)
+        shown.set_default_timeout(_TIMEOUT)
         errors: list[str] = []
         shown.on("pageerror", lambda error: errors.append(str(error)))
         shown.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -123,6 +123,7 @@ async def test_a_failure_is_raised_to_who_waits_and_is_not_kept() -> None:
 async def test_a_viewer_of_one_pool_is_not_woken_by_others() -> None:
     hub = Hub()
     one, every = hub.changes("game/chiwar"), hub.changes()
+    assert (await anext(one)).pools == {"game/chiwar"}, "it may have changed since the page was loaded"
     heard = [asyncio.ensure_future(anext(one)), asyncio.ensure_future(anext(every))]
     await asyncio.sleep(0)
     hub.changed("game/other")

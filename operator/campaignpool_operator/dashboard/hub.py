@@ -68,8 +68,10 @@ class Hub:
                 listener.woken.set()
 
     async def changes(self, only: str = "") -> AsyncIterator[Change]:
-        """Yield what changes of one pool, or of all; now and then that nothing did."""
-        listener = _Listener(only)
+        """Yield what changes of one pool (it first) or of all, and now and then that nothing did."""
+        listener = _Listener(only, self._number, {only} - {""})
+        if only:  # it may have changed since the page was loaded
+            listener.woken.set()
         self._listeners.add(listener)
         try:
             while True:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -11,6 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -41,6 +42,7 @@ RIGHTS_SECONDS = 5.0
 _RENDERED_SECONDS = 5.0
 _SESSION_SECONDS = 8 * 3600
 _TYPES = {"css": "text/css", "js": "text/javascript"}
+_VIEWS = ("pool.js", "sizing.js")
 _LONGEST_TOKEN = 20_000
 _SIZE_MOST = 1000
 
@@ -82,10 +84,14 @@ class Page:
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with the page; what it shows, it asks of the API."""
-        digest, _, text = assets()
+        digest, texts, text = assets()
         signin = "token" if self._signs_in else ""
         shown = Template(text).substitute(
-            root=self._root, signin=signin, style=f"{digest}/style.css", script=f"{digest}/app.js"
+            root=self._root,
+            signin=signin,
+            style=f"{digest}/style.css",
+            script=f"{digest}/app.js",
+            preloads=self._preloads(digest, texts, request),
         )
         response = web.Response(text=shown, content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY
@@ -93,6 +99,18 @@ class Page:
         if CSRF not in request.cookies:
             self._set(request, response, CSRF, secrets.token_urlsafe(24), readable=True)
         return response
+
+    def _preloads(self, digest: str, texts: Iterable[str], request: web.Request) -> str:
+        """Return what the page asks for first, so that it comes while the scripts do."""
+        match, view = request.match_info, ""
+        if match:
+            view = "sizing.js" if request.path.endswith("/sizing") else "pool.js"
+        needed = [
+            name for name in sorted(texts) if name.endswith(".js") and name not in ({"app.js", *_VIEWS} - {view})
+        ]
+        links = [f'<link rel="modulepreload" href="{self._root}assets/{digest}/{name}">' for name in needed]
+        data = f"live/{quote(match['namespace'])}/{quote(match['name'])}" if match else "api/v1/pools"
+        return "\n".join([*links, f'<link rel="preload" as="fetch" crossorigin href="{self._root}{data}">'])
 
     async def sign_in(self, request: web.Request, token: str) -> web.Response:
         """Keep a token that was found to be somebody's."""

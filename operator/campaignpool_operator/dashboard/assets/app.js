@@ -19,10 +19,17 @@ let lastWord = Date.now(), filter = "", only = false, verdicts = new Map();
 
 /* --- all pools --------------------------------------------------------------------------------------------------- */
 
+const rows = new Map();
+
+/* A pool that did not change keeps its row. */
 function row(pool) {
+  if (rows.get(pool.pool)?.pool !== pool) rows.set(pool.pool, { pool, element: newRow(pool) });
+  return rows.get(pool.pool).element;
+}
+
+function newRow(pool) {
   const [symbol, tone] = mark(pool.verdict, pool.paused), day = pool.day;
-  const bars = h("div", { class: "spark" });
-  if (day) page.draws.push([() => spark(bars, day.hours), bars]);
+  const bars = h("div", { class: "spark" }, day && spark(day.hours));
   const asked = day ? day.claims + day.failed : 0;
   return h("li", { class: "row" },
     h("div", {}, h("a", { class: "nm", href: link(pool.namespace, pool.name) }, pool.pool), h("p", { class: `v ${tone}` }, icon(symbol), h("span", {}, answer(pool.verdict)))),
@@ -92,23 +99,20 @@ function redraw() {
 }
 
 async function load() {
-  const found = path ? await call(`live/${path}`, null, "GET") : await get("pools");
+  const [found] = await Promise.all(path ? [call(`live/${path}`, null, "GET"), history()] : [get("pools")]);
   if (found.status === 401) return signIn();
   if (!found.ok) {
     state = () => [h("div", { class: "strip" }, icon("unk"), h("p", {}, h("b", {}, "Not known. "), found.body.message))];
     return render();
   }
-  if (path) {
-    await history();
-    return showOne(found.body);
-  }
+  if (path) return showOne(found.body);
   list = found.body;
   announce(list.pools);
   state = () => fleet(list);
   return render();
 }
 
-let list = null, trends = null, trendsAt = 0, logs = null, logsOf = "", logsAt = 0;
+let list = null, trends = null, trendsAt = 0, logs = null, logsOf = "", logsAt = 0, latest = null;
 
 /* Trends change by the hour; they are read again once in a while, and not whenever something happens. */
 async function history() {
@@ -127,18 +131,25 @@ async function readLogs(jobs) {
   logs = found.ok ? found.body : null;
 }
 
+/* What is in the event is shown at once, before anything else is asked for. */
 async function showOne(live) {
+  const show = () => {
+    page.current = { ...live.pool, trends, logs, explanation: live.explanation };
+    render();
+  };
+  latest = live;
+  state = () => one(page.current);
+  show();
+  announce([page.current]);
+  await follow();
+  const before = [trends, logs];
   if (Date.now() - trendsAt > TRENDS) await history();
   await readLogs(live.pool.jobs ?? []);
-  page.current = { ...live.pool, trends, logs, explanation: live.explanation };
-  announce([page.current]);
-  state = () => one(page.current);
-  render();
-  await follow();
+  if (latest === live && (trends !== before[0] || logs !== before[1])) show();
 }
 
-function showListed(pool) {
-  if (!list) return;
+async function showListed(pool) {
+  if (!list) return load();
   list.pools = [...list.pools.filter((other) => other.pool !== pool.pool), pool].sort((one, other) => (order(one) < order(other) ? -1 : 1));
   announce([pool]);
   render();
@@ -183,15 +194,14 @@ const { one } = path ? await import(view ? "./sizing.js" : "./pool.js") : {};
 Object.assign(page, { sizing: Boolean(view), load });
 if (path) document.getElementById("crumb").append(h("a", { href: ROOT }, "Pools"), " / ", h("b", {}, path));
 theme();
-await load();
-const me = await get("me");
+const [me] = await Promise.all([get("me"), load()]);
 if (me.ok) {
   document.getElementById("who").textContent = `Signed in as ${me.body.user}`;
   const leave = document.getElementById("leave");
   leave.hidden = document.querySelector("meta[name=signin]").content !== "token";
   leave.onclick = async () => { await call("session", null, "DELETE"); location.reload(); };
   const gone = (pool) => { if (path || list?.pools.some((other) => other.pool === pool)) load(); };
-  listen(path, path ? showOne : showListed, gone, () => { lastWord = Date.now(); live(); });
+  listen(path, { changed: path ? showOne : showListed, gone, word: () => { lastWord = Date.now(); live(); }, again: load });
   setInterval(live, 1000);
   addEventListener("resize", () => requestAnimationFrame(redraw));
 }

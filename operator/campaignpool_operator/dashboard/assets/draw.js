@@ -36,17 +36,18 @@ function canvas(host, height) {
   return [svg, width];
 }
 
-/* Bars of claims an hour; those that met an empty pool in red, on top. */
-export function spark(host, hours) {
-  const [svg, width] = canvas(host, 30);
+/* Bars of claims an hour; those that met an empty pool in red, on top. It fits any width without being measured: a
+   list has a hundred of them. */
+export function spark(hours) {
+  const svg = node(null, "svg", { viewBox: `0 0 ${hours.length * 10} 30`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const most = Math.max(1, ...hours.map(([claims]) => claims));
-  const step = width / hours.length;
-  hours.forEach(([claims, missed], at) => {
-    const tall = Math.max(claims ? 1.5 : 0.5, (claims / most) * 28);
-    const red = missed ? Math.max(3, (missed / most) * 28) : 0;
-    node(svg, "rect", { x: at * step + 0.5, y: 30 - tall, width: Math.max(1, step - 1), height: tall, fill: css("data-2") });
-    if (red) node(svg, "rect", { x: at * step + 0.5, y: 30 - tall, width: Math.max(1, step - 1), height: red, fill: css("bad") });
-  });
+  const bars = (height) => hours.map(([claims, missed], at) => {
+    const tall = Math.max(claims ? 1.5 : 0.5, (claims / most) * 28), part = height(missed, tall);
+    return part ? `M${at * 10 + 1} ${(30 - tall).toFixed(1)}h8v${part.toFixed(1)}h-8z` : "";
+  }).join("");
+  node(svg, "path", { d: bars((_, tall) => tall), fill: css("data-2") });
+  node(svg, "path", { d: bars((missed) => missed && Math.max(3, (missed / most) * 28)), fill: css("bad") });
+  return svg;
 }
 
 /* Claims and stock over one time axis, with one readout for both, by pointer or by arrow keys. */
