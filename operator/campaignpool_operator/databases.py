@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
+from campaignpool.errors import UnreachableError
 from campaignpool.ledger.database import (
     CONNECT_SECONDS,
     CONNECTION_FAULTS,
@@ -39,30 +41,34 @@ class _Database:
         self.migrated = False
         self.migrating = asyncio.Lock()
 
-    async def acquire(self) -> Connection:
-        """Return a connection that answers."""
+    async def any(self) -> Connection:
+        """Return a connection, which may have been cut while nobody used it."""
         if self._pool is None:
             self._pool = asyncpg.create_pool(
                 min_size=0,
                 max_size=CONNECTIONS,
                 max_inactive_connection_lifetime=_IDLE_SECONDS,
                 connect=self._connect,
+                reset=_keep,
             )
             await self._pool
+        return cast("Connection", await self._pool.acquire())
+
+    async def acquire(self) -> Connection:
+        """Return a connection that answers."""
         for attempt in range(CONNECTIONS + 1):
-            connection = await self._pool.acquire()
+            connection = await self.any()
             try:
-                # The pool resets a connection that it takes back.
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await configure(cast("Connection", connection), APPLICATION)
+                    await configure(connection, APPLICATION)
             except CONNECTION_FAULTS:
                 # It was cut while nobody used it; a new connection shows whether the server is there.
                 connection.terminate()
-                await self._pool.release(connection)
+                await self.release(connection)
                 if attempt == CONNECTIONS:
                     raise
             else:
-                return cast("Connection", connection)
+                return connection
         raise AssertionError("unreachable")
 
     async def release(self, connection: Connection) -> None:
@@ -84,6 +90,10 @@ class _Database:
 
     async def _connect(self, *_: object, **__: object) -> Connection:
         return await connect(self._url, APPLICATION)
+
+
+async def _keep(_: object) -> None:
+    """Change nothing of a connection that is taken back: loops change only what `acquire` sets again."""
 
 
 class Databases:
@@ -123,6 +133,26 @@ class Databases:
                 await database.release(connection)
                 raise
         return connection
+
+    @asynccontextmanager
+    async def borrowed(self, key: str) -> AsyncIterator[Connection]:
+        """Lend a connection for a pool, without a statement before or after the block.
+
+        Raises:
+            CampaignPoolError: The pool was found at no database, or the connection was lost.
+        """
+        database = self._databases.get(self._url_of.get(key, ""))
+        if database is None:
+            raise UnreachableError("the database of the pool is not known")
+        with translated():
+            connection = await database.any()
+            try:
+                yield connection
+            except CONNECTION_FAULTS:
+                connection.terminate()
+                raise
+            finally:
+                await database.release(connection)
 
     async def release(self, key: str, connection: Connection) -> None:
         """Take back a connection that `acquire` returned for a pool."""

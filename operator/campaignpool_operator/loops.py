@@ -41,6 +41,7 @@ class Loops:
         """Set once the API has given the pools for the first time."""
         self._config, self._cluster, self._metrics = config, cluster, metrics
         self._seen: dict[str, tuple[object, ...]] = {}
+        self._asked: set[str] = set()
         self._listed_at: float | None = None
         self._listeners = Listeners(self.request)
         self._reconciler = Reconciler(config, cluster, self._listeners, metrics, self.request)
@@ -65,13 +66,16 @@ class Loops:
         self._metrics.drop_all()
 
     async def _loop(self, key: str) -> float | None:
-        delay = await self._reconciler(key)
+        asked = key in self._asked
+        self._asked.discard(key)
+        delay = await self._reconciler(key, asked=asked)
         if self._changed is not None:
             self._changed(key)
         return delay
 
     def request(self, key: str) -> None:
         """Ask for the loop of a pool."""
+        self._asked.add(key)
         self._scheduler.enqueue(key)
 
     def pool_changed(self, resource: Mapping[str, Any]) -> None:

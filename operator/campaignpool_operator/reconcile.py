@@ -27,6 +27,7 @@ from campaignpool_operator.observe.template import Templates
 from campaignpool_operator.plan.actions import Action
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.resource import read_pool, with_defaults
+from campaignpool_operator.resting import Rests
 from campaignpool_operator.runtime.config import Config
 from campaignpool_operator.runtime.figures import Look
 from campaignpool_operator.runtime.listener import Listeners
@@ -86,9 +87,20 @@ class Reconciler:
         self._templates = Templates(time.monotonic)
         self._turns = Turns(config.max_jobs, request)
         self._trends = Trends()
+        self._rests = Rests(cluster, self._databases, self._trends, config.resync_seconds, time.monotonic)
 
-    async def __call__(self, key: str) -> float | None:
-        """Run one loop; return the seconds until the next at the latest, or None once the pool is gone."""
+    async def __call__(self, key: str, *, asked: bool = True) -> float | None:
+        """Run one loop; return the seconds until the next at the latest, or None once the pool is gone.
+
+        Args:
+            key: Of the pool.
+            asked: Something happened; without it only time has passed, and a pool at rest needs no loop.
+        """
+        if asked:
+            self._rests.end(key)
+        elif (wait := await self._rests.look(key)) is not None:
+            self._metrics.reconciles.labels("unchanged").inc()
+            return wait
         with self._metrics.reconcile_seconds.time():
             result, delay = await self._once(key)
         self._metrics.reconciles.labels(result).inc()
@@ -142,6 +154,7 @@ class Reconciler:
         self._audits.pop(key, None)
         self._templates.forget(key)
         self._trends.forget(key)
+        self._rests.forget(key)
         self._turns.forget(key)
         return "gone", None
 
@@ -165,7 +178,7 @@ class Reconciler:
         if self._is_hiccup(observed):
             return "fault", HICCUP_SECONDS
         await self._write_status(observed, todo)
-        return self._next(observed, todo, self._sizers.wait(session))
+        return self._next(session, observed, todo)
 
     def _audit_is_due(self, key: str) -> bool:
         """Return whether to audit the pool in this loop: once per resync."""
@@ -185,18 +198,20 @@ class Reconciler:
         self._sessions.recheck(pool.key)
         return True
 
-    def _next(self, observed: Observed, todo: Plan, sizing: float | None) -> tuple[str, float]:
-        """Return the loop's result, and the seconds until the next; `sizing` is when the size is decided again."""
+    def _next(self, session: Session, observed: Observed, todo: Plan) -> tuple[str, float]:
+        """Return the loop's result, and the seconds until the next."""
         key = observed.pool.key
         if observed.fault is not None:
             self._sessions.recheck(key)
             return "fault", self._pause(key, observed.fault)
         self._faults.pop(key, None)
         resync = self._config.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (so that pools spread out)
-        waits = [resync, todo.next_check, sizing]
+        due = _first(todo.next_check, self._sizers.wait(session))
+        self._rests.settle(session, observed, todo, due)
+        waits = [resync, due, observed.compare_in]
         if any(job.active for job in observed.jobs):
             waits.append(ACTIVE_SECONDS)
-        return "ok", min(wait for wait in waits if wait is not None)
+        return "ok", _first(*waits) or 0.0
 
     async def _apply(self, session: Session, observed: Observed, todo: Plan) -> tuple[Observed, Plan]:
         """Carry out the plan; return what was observed and planned with the actions left out that failed."""
@@ -286,6 +301,10 @@ class Reconciler:
         count = self._faults[key] = self._faults.get(key, 0) + 1
         bounds = TRANSIENT_SECONDS if fault.retry else CONFIGURATION_SECONDS
         return retry_delay(count, *bounds) * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
+
+
+def _first(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _look(observed: Observed, status: CampaignPoolStatus) -> Look:

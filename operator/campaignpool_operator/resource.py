@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from campaignpool.api import blueprint
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.resource import CONFIRM_SHRINK, DRAIN, REFRESH, RELEASE, RETRY, RETRY_IMAGES
-from campaignpool.api.spec import CampaignPoolSpec, SecretKeyRef
+from campaignpool.api.spec import CampaignPoolSpec, ConfigMapKeyRef, SecretKeyRef
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
 from campaignpool_operator.cluster.client import Cluster
@@ -142,12 +142,14 @@ class BlueprintText:
         inline: The blueprint, where it stands in the resource.
         text: YAML, where it stands in a ConfigMap.
         source: Where that is, for messages.
+        config_map: The ConfigMap, and its resourceVersion.
     """
 
     version: str
     inline: Blueprint | None = None
     text: str = ""
     source: str = ""
+    config_map: tuple[ConfigMapKeyRef, str] | None = None
 
     def parse(self) -> Blueprint:
         """Return the blueprint. Raises BlueprintError."""
@@ -181,4 +183,5 @@ async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -
             reason="ConfigMapKeyMissing",
         )
     source = f"ConfigMap {reference.name}, key {reference.key}"
-    return BlueprintText(f"{generation} {version}", text=texts[reference.key], source=source)
+    text, named = texts[reference.key], (reference, version)
+    return BlueprintText(f"{generation} {version}", text=text, source=source, config_map=named)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from campaignpool.api.spec import CampaignPoolSpec
+from campaignpool.api.spec import CampaignPoolSpec, ConfigMapKeyRef
 from campaignpool.blueprint import compilation
 from campaignpool.blueprint.catalog import catalog_signature
 from campaignpool.blueprint.compilation import Compiled
@@ -32,6 +32,7 @@ class Session:
         compiled: The blueprint against the current database; None where a fault is in the way.
         quiet: Every change that comes after this sends a notification; else look again soon.
         fault: The first thing that failed.
+        config_map: What has the blueprint, and its resourceVersion; None where the resource has it.
         sizing: What sizing found; `spec` has its size.
         sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
     """
@@ -42,6 +43,7 @@ class Session:
     compiled: Compiled | None = None
     quiet: bool = True
     fault: Fault | None = None
+    config_map: tuple[ConfigMapKeyRef, str] | None = None
     sizing: Sizing | None = None
     sizing_fault: str = ""
 
@@ -109,7 +111,8 @@ class Sessions:
             await self.close(session)
             raise
         if not isinstance(compiled, Fault):
-            return replace(session, compiled=compiled)
+            named = source.config_map if isinstance(source, BlueprintText) else None
+            return replace(session, compiled=compiled, config_map=named)
         # A revision that a person chose needs neither the blueprint nor the template.
         return session if spec.template.revision is not None else replace(session, fault=compiled)
 

@@ -3,11 +3,12 @@
 import logging
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from campaignpool.api.resource import MASTER
 from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import demand, trends
-from campaignpool.ledger.database import translated
+from campaignpool.ledger.database import Connection, translated
 from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.session import Session
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 class _Recorded:
     period: int = 0
     lowest: int = 0
+    ready: int = 0
     misses_at: float | None = None
 
 
@@ -45,13 +47,10 @@ class Trends:
             return
         key = observed.pool.key
         recorded = self._recorded.setdefault(key, _Recorded())
-        period = int(observed.database_now.timestamp() // STOCK_SECONDS)
-        ready = ledger.owners.get(MASTER, OwnerCounts()).usable
+        recorded.ready = ledger.owners.get(MASTER, OwnerCounts()).usable
         try:
             with translated():
-                if period != recorded.period or ready < recorded.lowest:
-                    await trends.record_stock(connection, key, ready)
-                    recorded.period, recorded.lowest = period, ready
+                await self._record_stock(connection, key, observed.database_now)
                 now = time.monotonic()
                 if spec.sizing.mode == "Off" and (
                     recorded.misses_at is None or now - recorded.misses_at >= MISSES_SECONDS
@@ -60,3 +59,14 @@ class Trends:
                     recorded.misses_at = now
         except CampaignPoolError as error:
             _log.info("could not record trends", extra={"pool": key, "cause": error.message})
+
+    async def keep(self, connection: Connection, key: str, at: datetime) -> None:
+        """Record the stock of a pool at rest, which is the same as in its last loop. Raises what the driver does."""
+        if key in self._recorded:
+            await self._record_stock(connection, key, at)
+
+    async def _record_stock(self, connection: Connection, key: str, at: datetime) -> None:
+        recorded, period = self._recorded[key], int(at.timestamp() // STOCK_SECONDS)
+        if period != recorded.period or recorded.ready < recorded.lowest:
+            await trends.record_stock(connection, key, recorded.ready)
+            recorded.period, recorded.lowest = period, recorded.ready

@@ -1,5 +1,6 @@
 """Metrics: what a loop found out, as Prometheus scrapes it."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.runtime.families import FAMILIES, POOL
-from campaignpool_operator.runtime.figures import Buckets, Look, Refill
+from campaignpool_operator.runtime.figures import Buckets, Figures, Look, Refill
 from campaignpool_operator.runtime.metrics import Metrics
 from tests.support.pools import NOW, ago, ledger, run
 
@@ -290,3 +291,33 @@ async def test_requests_are_counted_by_what_they_ask_for(
     ((method, resource, code, seconds),) = seen
     assert (method, resource, code) == (*labels, "none")
     assert seconds >= 0
+
+
+def test_the_text_of_a_pool_is_made_again_only_after_a_change(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        metrics.show(f"game/pool-{number}", look())
+    asked: list[Figures] = []
+    samples = Figures.samples
+    monkeypatch.setattr(Figures, "samples", lambda self: (asked.append(self), samples(self))[1])
+    assert text(metrics) == text(metrics)
+    assert len(asked) == 3
+    metrics.show("game/pool-1", look(maximum=99))
+    assert value(metrics, "campaignpool_max_campaigns", "pool-1") == 99
+    assert len(asked) == 4
+    metrics.drop("game/pool-1")
+    assert value(metrics, "campaignpool_max_campaigns", "pool-1") is None
+    metrics.show("game/pool-1", look(maximum=98))
+    assert value(metrics, "campaignpool_max_campaigns", "pool-1") == 98
+
+
+async def test_other_tasks_go_on_while_the_text_of_many_pools_is_made(metrics: Metrics) -> None:
+    for number in range(20):
+        metrics.show(f"game/pool-{number}", look())
+    preparing = asyncio.create_task(metrics.prepare())
+    turns = 0
+    while not preparing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 20

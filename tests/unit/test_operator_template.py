@@ -4,7 +4,6 @@ import pytest
 
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.blueprint.changes import Changes, TableChange
-from campaignpool.ledger.pools import OwnerCounts
 from campaignpool_operator.facts import TemplateFacts
 from campaignpool_operator.plan.actions import AnswerTemplateChanges
 from campaignpool_operator.plan.plan import plan
@@ -85,13 +84,6 @@ def test_calls_of_the_application_are_answered_once_they_were_heard() -> None:
     for template_facts in (None, facts(answers=(1,))):
         actions = plan(observed(ledger=asked, template=template_facts)).actions
         assert not [action for action in actions if isinstance(action, AnswerTemplateChanges)]
-
-
-def test_a_loop_comes_when_the_next_comparison_is_due() -> None:
-    full = ledger({"": OwnerCounts(ready=5)})
-    for seen in (facts(), None):  # the last comparison may have failed
-        assert plan(observed(ledger=full, template=seen, compare_in=7.0)).next_check == 7.0
-        assert plan(observed(ledger=full, template=seen)).next_check is None
 
 
 @pytest.mark.parametrize(("obeyed", "seen", "now"), [(None, "a", "a"), ("a", "", "a"), ("a", "b", "b")])

@@ -7,6 +7,7 @@ changed at all.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from campaignpool.blueprint import diff, left_out
 from campaignpool.blueprint.check import rolled_back
@@ -16,6 +17,7 @@ from campaignpool.blueprint.fingerprint import TablePrint
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import naming
 from campaignpool.ledger.database import Connection
+from campaignpool.ledger.pools import look_within
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,33 @@ async def writes(connection: Connection, tables: Sequence[int]) -> str | None:
     """Return what differs once a row of these tables was written; None where the server does not count writes."""
     value: str | None = await connection.fetchval(queries_of("changes")["writes"], list(tables))
     return value
+
+
+@dataclass(frozen=True)
+class State:
+    """What differs once anything has changed that a loop of a pool reads in its database.
+
+    Attributes:
+        at: By the database's clock.
+        ledger: Of the pool in its ledger; None where it has none.
+        catalog: Of the database; None where the server does not count writes.
+        writes: As `writes` returns it.
+    """
+
+    at: datetime
+    ledger: str | None
+    catalog: str | None
+    writes: str | None
+
+
+async def state(connection: Connection, pool: str, tables: Sequence[int], resync_seconds: float) -> State:
+    """Return the state of a pool, whose clones depend on these tables, in one statement."""
+    written = queries_of("changes")["writes"].replace("$1", "$3").strip().removesuffix(";")
+    query = f"SELECT s.at, s.ledger, s.catalog, ({written}) AS writes FROM campaign_pool.state_of($1, $2) s"  # noqa: S608
+    row = await connection.fetchrow(query, pool, look_within(resync_seconds), list(tables))
+    if row is None:
+        raise LookupError("a function that returns a row has returned none")
+    return State(row["at"], row["ledger"], row["catalog"] or None, row["writes"])
 
 
 async def compare(connection: Connection, compiled: Compiled, revision: int) -> Changes:

@@ -213,7 +213,7 @@ def plan(observed: Observed) -> Plan:
         isinstance(item, InstallRevision | UseRevision | Quarantine) for item in actions
     )
     waits = [_next_check(observed, failures, again=again, held=bool(held)), copying.next_check]
-    waits += [observed.compare_in, _expiry(observed, spec, ledger)]
+    waits.append(_expiry(observed, spec, ledger))
     next_check = min((wait for wait in waits if wait is not None), default=None)
     return replace(result, actions=tuple(actions), next_check=next_check, rollout=rolling, waits=queued, idle=idle)
 

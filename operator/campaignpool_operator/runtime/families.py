@@ -184,8 +184,9 @@ LEADER = Family("campaignpool_leader", "gauge", "1 while this replica reconciles
 RECONCILES = Family(
     "campaignpool_reconcile_total",
     "counter",
-    "Reconciliations by how they ended: ok, fault (a condition says why), conflict (the resource was changed; tried "
-    "again at once), deleting, gone, error (a defect; the log has the details).",
+    "Reconciliations by how they ended: ok, unchanged (one statement showed that a pool at rest still is), fault (a "
+    "condition says why), conflict (the resource was changed; tried again at once), deleting, gone, error (a defect; "
+    "the log has the details).",
     ("result",),
 )
 RECONCILE_DURATION = Family(

@@ -122,6 +122,8 @@ class Figures:
     def __init__(self) -> None:
         self.activity: Activity | None = None
         """The last look at the pool's activity."""
+        self.version = 0
+        """Changes with what `samples` yields."""
         self._look: Look | None = None
         self._clock: tuple[datetime, float] | None = None
         self._ledger = Ledger()
@@ -136,6 +138,7 @@ class Figures:
     def take(self, look: Look) -> None:
         """Take over what a loop found out."""
         self._look = look
+        self.version += 1
         if look.ledger is None:
             return
         self._clock = look.at, time.monotonic()
@@ -151,6 +154,7 @@ class Figures:
     def job_created(self, component: str) -> None:
         """Count a Job."""
         self._counters[families.JOBS_CREATED, component] += 1
+        self.version += 1
 
     def _take_runs(self, runs: tuple[Run, ...]) -> datetime | None:
         """Count what runs made since the last look; return when the last campaign was made, if any was."""
@@ -210,7 +214,7 @@ class Figures:
         self._histogram(family).observe(value)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield what is to be shown now: metric, the labels that follow the pool's, value."""
+        """Yield what is to be shown until the next change: metric, the labels that follow the pool's, value."""
         if self._look is None:
             return
         yield from self._gauges(self._look)
@@ -227,6 +231,16 @@ class Figures:
             yield family, (label,) if label else (), buckets.exposed()
         if self._images is not None:
             yield from self._image_samples(self._images)
+
+    def ages(self) -> Iterator[Sample]:
+        """Yield what is to be shown now and is greater a moment later."""
+        if self._clock is not None:
+            totals = self._ledger.totals
+            if totals.oldest_ready_at is not None:
+                yield families.OLDEST_READY, (), self._age(totals.oldest_ready_at)
+            yield families.SEEDING_AGE, (), self._age(totals.oldest_reserved_at)
+        if self._images is not None:
+            yield families.IMAGES_AGE, (), self._age(self._images.oldest_queued_at)
 
     def _gauges(self, look: Look) -> Iterator[Sample]:
         status, totals = look.status, self._ledger.totals
@@ -251,15 +265,10 @@ class Figures:
             yield families.CONDITION, (condition.type, condition.reason), condition.status == "True"
         for component in COMPONENTS:
             yield families.JOBS, (component,), self._jobs.get(component, 0)
-        if self._clock is not None:
-            if totals.oldest_ready_at is not None:
-                yield families.OLDEST_READY, (), self._age(totals.oldest_ready_at)
-            yield families.SEEDING_AGE, (), self._age(totals.oldest_reserved_at)
 
     def _image_samples(self, images: ImageTotals) -> Iterator[Sample]:
         for state, count in {"pending": images.pending, "copied": images.copied, "failed": images.failed}.items():
             yield families.IMAGES, (state,), count
-        yield families.IMAGES_AGE, (), self._age(images.oldest_queued_at)
         for account in images.accounts:
             for outcome, count in account.calls.items():
                 yield families.IMAGE_CALLS, (account.name, outcome), count

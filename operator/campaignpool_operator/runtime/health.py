@@ -47,6 +47,7 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _show(self, _: web.Request) -> web.Response:
+        await self._metrics.prepare()
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 

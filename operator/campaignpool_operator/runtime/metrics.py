@@ -3,7 +3,8 @@
 The figures of a pool go when the pool goes, or when another replica leads.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -13,9 +14,9 @@ from prometheus_client.registry import Collector
 from campaignpool.ledger.activity import Activity
 from campaignpool_operator.runtime import families
 from campaignpool_operator.runtime.families import Family
-from campaignpool_operator.runtime.figures import Figures, Look
+from campaignpool_operator.runtime.figures import Figures, Look, Sample
 
-RESULTS = ("ok", "fault", "conflict", "deleting", "gone", "error")
+RESULTS = ("ok", "unchanged", "fault", "conflict", "deleting", "gone", "error")
 
 
 class Metrics:
@@ -24,9 +25,9 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self._pools: dict[str, Figures] = {}
         self._registry = registry = CollectorRegistry()
+        self._texts = _Texts(self._pools)
         self.connections: Callable[[], Mapping[str, int]] = dict
         """Returns the number of database connections by state."""
-        registry.register(_Pools(self._pools))
         registry.register(_Operator(version, self))
         ProcessCollector(registry=registry)
         self.leader = Gauge(families.LEADER.name, families.LEADER.help, registry=registry)
@@ -65,9 +66,15 @@ class Metrics:
         self._pools.clear()
         self.connections = dict
 
+    async def prepare(self) -> None:
+        """Make the text of pools that changed since the last time, and let other tasks go on between them."""
+        for key in list(self._pools):
+            if self._texts.prepare(key):
+                await asyncio.sleep(0)
+
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return self._texts.all().encode() + generate_latest(self._registry)
 
 
 def _counter(family: Family, registry: CollectorRegistry) -> Counter:
@@ -78,21 +85,57 @@ def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
     return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=registry)
 
 
-class _Pools(Collector):
-    """The figures of all pools at the moment of asking."""
+class _Texts:
+    """The figures of all pools as text. That of a pool is kept until the pool changes; only ages are always new."""
 
     def __init__(self, pools: Mapping[str, Figures]) -> None:
         self._pools = pools
+        self._kept: dict[str, tuple[Figures, int, Mapping[Family, str]]] = {}
+
+    def prepare(self, key: str) -> bool:
+        """Make the text of a pool where it has changed; return whether it had."""
+        figures = self._pools.get(key)
+        if figures is None or self._kept.get(key, ())[:2] == (figures, figures.version):
+            return False
+        self._kept[key] = figures, figures.version, _lines([(key, figures.samples())])
+        return True
+
+    def all(self) -> str:
+        """Return the text of all pools."""
+        for key in self._kept.keys() - self._pools.keys():
+            del self._kept[key]
+        for key in self._pools:
+            self.prepare(key)
+        ages = _lines((key, figures.ages()) for key, figures in self._pools.items())
+        parts = []
+        for family in families.POOL_FAMILIES:
+            parts.append(_exposed(family.metric()))
+            parts.append(ages.get(family, ""))
+            parts += [text[family] for _, _, text in self._kept.values() if family in text]
+        return "".join(parts)
+
+
+class _One(Collector):
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics."""
-        metrics: dict[Family, Any] = {family: family.metric() for family in families.POOL_FAMILIES}
-        for key, figures in self._pools.items():
-            pool = key.split("/", 1)
-            for family, labels, value in figures.samples():
-                values = value if isinstance(value, tuple) else (value,)
-                metrics[family].add_metric([*pool, *labels], *values)
-        yield from metrics.values()
+        yield self._metric
+
+
+def _exposed(metric: Metric) -> str:
+    return generate_latest(_One(metric)).decode()
+
+
+def _lines(pools: Iterable[tuple[str, Iterable[Sample]]]) -> dict[Family, str]:
+    """Return the lines of samples by their family, without what explains it."""
+    metrics: dict[Family, Any] = {}
+    for key, samples in pools:
+        pool = key.split("/", 1)
+        for family, labels, value in samples:
+            metric = metrics.get(family) or metrics.setdefault(family, family.metric())
+            metric.add_metric([*pool, *labels], *(value if isinstance(value, tuple) else (value,)))
+    return {family: _exposed(metric).split("\n", 2)[2] for family, metric in metrics.items()}
 
 
 class _Operator(Collector):

@@ -28,6 +28,9 @@ from campaignpool_operator.sizing.events import events_of
 from campaignpool_operator.sizing.leads import LeadTimes
 from campaignpool_operator.sizing.learning import HISTORY_DAYS, Learned, Setting, learn
 
+RECOMMEND_SECONDS = 900.0
+"""A size that is only recommended is decided this often while nothing happens."""
+
 BUSY_SECONDS = 5.0
 """While claims cause loops, the size is decided this often; else once a `TICK`."""
 
@@ -111,7 +114,8 @@ class Sizers:
         state = self._states.get(session.pool.key)
         if state is not None and state.learning is not None:
             return _LEAST_WAIT
-        return max(_LEAST_WAIT, TICK / self._speed)
+        tick = TICK if session.spec.sizing.mode == "Auto" else RECOMMEND_SECONDS
+        return max(_LEAST_WAIT, tick / self._speed)
 
     def measure(self, observed: Observed, todo: Plan) -> None:
         """Measure the lead time by the Jobs that were created, and by the runs that ended."""

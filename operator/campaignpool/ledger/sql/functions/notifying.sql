@@ -27,6 +27,29 @@ BEGIN
     END IF;
 END $$;
 
+-- Return what differs once anything has changed that a loop of a pool reads in its database: of its ledger, and of the catalog.
+-- Changes of the ledger are those that notify the operator, and claims that got no campaign. The statistics of Postgres count
+-- writes to the catalog within some seconds; temporary tables count, too. The resource is read again within `look_within`.
+CREATE OR REPLACE FUNCTION campaign_pool.state_of(
+    pool text, look_within interval, OUT at timestamptz, OUT ledger text, OUT catalog text
+)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Not in every loop: the row is read by every claim.
+    UPDATE campaign_pool.pool p SET look_by = now() + look_within
+    WHERE p.name = $1 AND p.deleted_at IS NULL AND p.look_by NOT BETWEEN now() + look_within / 2 AND now() + look_within;
+    SELECT clock_timestamp(), md5(concat_ws(' ', to_jsonb(p) - '{look_by,returned_until,counted_until,counted_claims,created_at}'::text[],
+        coalesce(pg_sequence_last_value(p.changes), 0), coalesce(pg_sequence_last_value(p.misses), 0),
+        EXISTS (SELECT FROM campaign_pool.template_change t WHERE t.pool_id = p.id)))
+    INTO at, ledger FROM campaign_pool.pool p WHERE p.name = $1;
+    SELECT concat_ws(' ', (SELECT d.stats_reset FROM pg_stat_database d WHERE d.datname = current_database()),
+        sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) + pg_stat_get_tuples_deleted(c)))
+    INTO catalog
+    FROM unnest('{pg_attrdef,pg_attribute,pg_class,pg_constraint,pg_enum,pg_inherits,pg_namespace,pg_policy,pg_proc,pg_range,
+                  pg_rewrite,pg_trigger,pg_type}'::regclass[]) AS c
+    WHERE current_setting('track_counts')::boolean;
+END $$;
+
 -- Ask for a notification of the next change, before the ledger is read. False: a transaction is under way that changes
 -- the pool and may not notify, so the ledger has to be read again soon.
 CREATE OR REPLACE FUNCTION campaign_pool.begin_waiting(pool text) RETURNS boolean
