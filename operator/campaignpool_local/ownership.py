@@ -85,7 +85,7 @@ def _tree(paths: set[Path]) -> Json:
     """Write paths in the form of `fieldsV1`."""
     result: Json = {}
     ordered = sorted(paths)  # so that what is below a path comes right after it
-    for path, following in zip(ordered, [*ordered[1:], ()], strict=True):
+    for path, following in zip(ordered, [*ordered[1:], ()], strict=False):  # of no path, none follows
         at = result
         for step in path:
             at = at.setdefault(step, {})
