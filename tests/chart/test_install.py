@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -61,7 +60,7 @@ def account(cluster: Emulator, kube: Kube, folder: Path) -> Path:
 
 
 def answer(operator: OperatorProcess) -> str:
-    return httpx.get(f"{operator.url}/readyz").text.strip()
+    return operator.get("/readyz").strip()
 
 
 def without(rules: list[dict[str, Any]], rule: Rule) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -117,7 +116,7 @@ class Scene:
         return totals
 
     def samples(self) -> list[Sample]:
-        text = httpx.get(f"{self.operator.url}/metrics").text
+        text = self.operator.get("/metrics")
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def filled_in(self, expr: str) -> str:
@@ -144,7 +143,7 @@ def test_every_metric_that_is_declared_is_exposed_with_its_labels_and_no_other(s
 
 
 def test_no_series_names_an_owner_a_claimant_or_a_secret(scene: Scene) -> None:
-    text = httpx.get(f"{scene.operator.url}/metrics").text
+    text = scene.operator.get("/metrics")
     for secret in (*scene.users, scene.game.store.private_key, scene.game.url):
         assert secret not in text
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -68,11 +67,11 @@ def test_one_of_two_reconciles_and_both_answer_probes_and_metrics(pair: Pair) ->
     leader, other = pair.leader_and_other()
     eventually(lambda: leader.loops() > 0, "the leader reconciles")
     for operator in (leader, other):
-        assert httpx.get(f"{operator.url}/livez").is_success
-        assert httpx.get(f"{operator.url}/readyz").is_success
+        assert operator.answer("/livez").is_success
+        assert operator.answer("/readyz").is_success
     assert other.metric("campaignpool_leader") == 0
     assert other.loops() == 0
-    assert "campaignpool_desired_campaigns{" not in httpx.get(f"{other.url}/metrics").text
+    assert "campaignpool_desired_campaigns{" not in other.get("/metrics")
     assert pair.lease()["spec"]["leaseDurationSeconds"] == LEASE_SECONDS
 
 
@@ -102,7 +101,7 @@ def test_a_leader_that_stands_still_for_longer_than_the_lease_stops_and_one_that
     eventually(lambda: "the lease is lost" in leader.log, "it noticed")
     assert eventually(pair.leaders, "one leads") == [other]
     assert leader.metric("campaignpool_status_writes_total") == written
-    assert httpx.get(f"{leader.url}/readyz").is_success
+    assert leader.answer("/readyz").is_success
 
     began = time.monotonic()
     other.process.kill()

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from campaignpool.api.crd import crd
@@ -113,8 +112,8 @@ def test_it_waits_for_an_api_that_does_not_know_pools_yet(
         client = Kube(before.kubeconfig(tmp_path / "config"))
         with running(client.kubeconfig, tmp_path / "log", ready=False) as operator:
             eventually(lambda: "the pools cannot be listed" in operator.log, "the missing CRD is said")
-            assert httpx.get(f"{operator.url}/readyz").status_code == 503
-            assert httpx.get(f"{operator.url}/livez").status_code == 200
+            assert operator.answer("/readyz").status_code == 503
+            assert operator.answer("/livez").status_code == 200
             client.install(crd())
             game = Game(client, pods_database(small_game))
             game.put_secret()

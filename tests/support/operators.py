@@ -27,7 +27,7 @@ from campaignpool.api.resource import SECRET_LABEL
 from campaignpool_local.containers.container import Container, path_variable
 from campaignpool_local.emulator import emulator_thread
 from tests.support import clusters
-from tests.support.kube import POOLS, Kube, eventually
+from tests.support.kube import POOLS, Kube, eventually, plain_http
 from tests.support.node import node_thread
 from tests.support.postgres import Server
 
@@ -83,6 +83,8 @@ class OperatorProcess(Operator):
         image = os.environ.get("CAMPAIGNPOOL_TEST_IMAGE")
         command += [f"--resync-seconds={NEVER}", *([f"--seeder-image={image}"] if image else []), *options]
         environment = {"PATH": path_variable(), "KUBECONFIG": str(kubeconfig), **(variables or {})}
+        # A connection for each request, as probes make them.
+        self._http = plain_http(limits=httpx.Limits(max_keepalive_connections=0))
         with log.open("ab") as output:
             self._before = output.tell()
             self.process = subprocess.Popen(
@@ -94,14 +96,18 @@ class OperatorProcess(Operator):
         port = eventually(self._port, "the operator serves")
         self.url = f"http://127.0.0.1:{port}"
         if ready:
-            eventually(lambda: httpx.get(f"{self.url}/readyz").is_success, "the operator is ready")
+            eventually(lambda: self.answer("/readyz").is_success, "the operator is ready")
 
     @property
     def log(self) -> str:
         return self._log.read_bytes()[self._before :].decode()
 
+    def answer(self, path: str) -> httpx.Response:
+        """Return its answer to a GET."""
+        return self._http.get(f"{self.url}{path}")
+
     def get(self, path: str) -> str:
-        return httpx.get(f"{self.url}{path}").text
+        return self.answer(path).text
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -114,6 +120,13 @@ class OperatorProcess(Operator):
     def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(signal_number)
         return self.process.wait(15)
+
+    def close(self) -> None:
+        """Kill it if it still runs."""
+        if self.alive():
+            self.process.kill()
+            self.process.wait()
+        self._http.close()
 
 
 class InstalledOperator(Operator):
@@ -163,9 +176,7 @@ def running(
     try:
         yield operator
     finally:
-        if operator.process.poll() is None:
-            operator.process.kill()
-            operator.process.wait()
+        operator.close()
 
 
 @contextlib.contextmanager

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import yaml
 
-from tests.support.kube import eventually
+from tests.support.kube import eventually, plain_http
 
 _LISTENING = re.compile(r'msg="Listening on" address=\S*?:(\d+)')
 _SELECTOR = re.compile(r"\b((?:campaignpool|process)_\w+)\b(?:\{(.*?)\})?")
@@ -56,7 +55,11 @@ class Prometheus:
     """Answers PromQL."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url)
+        self._client = plain_http(url)
+
+    def is_ready(self) -> bool:
+        """Return whether it answers queries: it listens before it has opened its data."""
+        return self._client.get("/-/ready").is_success
 
     def query(self, expr: str) -> list[float]:
         """Return the values of an instant query."""
@@ -97,6 +100,7 @@ def scraping(target: str, folder: Path, rules: str) -> Iterator[Prometheus]:
     try:
         port = eventually(lambda: _LISTENING.search(log.read_text()), "Prometheus listens")
         prometheus = Prometheus(f"http://127.0.0.1:{port[1]}")
+        eventually(prometheus.is_ready, "Prometheus is ready")
         eventually(lambda: prometheus.query("up == 1"), "the operator is scraped")
         yield prometheus
         prometheus.close()
