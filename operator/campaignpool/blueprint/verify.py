@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from campaignpool.blueprint.catalog import TableFacts, Trigger
+from campaignpool.blueprint.claiming import claimed
 from campaignpool.blueprint.compile.plan import ClonePlan, TablePlan
 from campaignpool.blueprint.queries import queries_of
 from campaignpool.blueprint.sql import verification
@@ -73,7 +74,8 @@ async def verify(
         rehearsal = connection.transaction()
         await rehearsal.start()
         try:
-            rows = await connection.fetch(query, ids, owners)
+            *rows, made = await connection.fetch(query, ids, owners)
+            refusal, doubt = (None, None) if rows else await claimed(connection, revision, ids[0], made["named"])
         except asyncpg.InsufficientPrivilegeError:
             raise
         except REFUSALS as error:
@@ -82,8 +84,8 @@ async def verify(
         await rehearsal.rollback()
         plan = revision.plan
         told = [(_is_time(plan, row), _difference(plan, row)) for row in rows]
-        faults = tuple(text for time, text in told if not time)
-        warnings = [text for time, text in told if time]
+        faults = (*(text for time, text in told if not time), *([refusal] if refusal else []))
+        warnings = [*(text for time, text in told if time), *([doubt] if doubt else [])]
         if retire and not faults:
             warnings += await _retired(connection, revision, ids, owners)
         differing = frozenset((row["place"], row["named"]) for row in rows if row["kind"] == "value")

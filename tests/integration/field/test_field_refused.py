@@ -4,7 +4,7 @@ import pytest
 
 from campaignpool.errors import BlueprintError
 from campaignpool.ledger.database import Connection
-from tests.support import field
+from tests.support import field, ledgers
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +79,44 @@ CASES = {
         "column file of public.heroes holds large objects, and trigger unlink",
     ),
 }
+
+
+MEMBER = "insert: [{table: members, values: {user_id: $claimant, role: \"'%s'\"}}]"
+CLAIMS = {
+    "set: {up: \"'x'\"}": "column up of public.campaigns is GENERATED ALWAYS: remove it from `set`",
+    "set: {id: gen_random_uuid()}": "column id of public.campaigns is the campaign's key",
+    "insert: [{table: members, values: {id: '7', user_id: '1'}}]": "column id of public.members is GENERATED ALWAYS",
+    "set: {short: \"'too long'\"}": r"every claim would be refused: value too long .*\(5\): correct `onClaim`",
+    "set: {level: '-1'}": "every claim would be refused: .* violates check constraint",
+    "set: {title: \"nullif(title, 'Master')\"}": 'every claim would be refused: null value in column "title"',
+    MEMBER % "boss": "every claim would be refused: .*members_role_check",
+    "set: {locked: 'true'}": "the row of public.campaigns cannot be changed; triggers of it fire: locks",
+    f"set: {{title: \"'t' || $claimant\"}}, {MEMBER % 'gm'}": None,
+}
+CLAIMED = f"""
+{field.CAMPAIGNS}
+ALTER TABLE campaigns ADD up text GENERATED ALWAYS AS (upper(name)) STORED, ADD short varchar(5), ADD locked boolean,
+    ADD level integer CHECK (level >= 0), ADD title text NOT NULL DEFAULT 'Master';
+CREATE TABLE users (id integer PRIMARY KEY);
+INSERT INTO users VALUES (42);
+CREATE TABLE members (id integer GENERATED ALWAYS AS IDENTITY, user_id integer REFERENCES users,
+                      role text CHECK (role IN ('gm', 'player')));
+CREATE FUNCTION locks() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN IF NEW.locked THEN RETURN NULL; END IF; RETURN NEW; END $$;
+CREATE TRIGGER locks BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION locks();
+"""
+
+
+@pytest.mark.parametrize("rules", CLAIMS)
+async def test_what_no_claim_can_write_is_refused_before_the_first_clone(connection: Connection, rules: str) -> None:
+    await connection.execute(CLAIMED)
+    text, message = f"{field.ROOT}onClaim: {{{rules}}}", CLAIMS[rules]
+    if message is None:
+        await field.made(connection, text)
+        assert (await ledgers.claim(connection, "42"))["source"] == "master"
+        return
+    with pytest.raises(BlueprintError, match=message):
+        await field.put(connection, text)
 
 
 COMMENTS = """

@@ -319,14 +319,23 @@ class _Compiler:
                 f"{where}, column {column}: there is no variable ${name} here: use {choices}" for name in unknown
             ]
 
+    def _claim_writes(self, facts: TableFacts, name: str, where: str) -> None:
+        if name not in facts.column:
+            self.faults.append(f"onClaim: table {facts.name} has no column {name}: correct its name")
+        elif facts.column[name].always:
+            self.faults.append(
+                f"onClaim: column {name} of {facts.name} is GENERATED ALWAYS: remove it from `{where}`"
+            )
+        elif where == "set" and name in facts.primary_key:
+            self.faults.append(f"onClaim: column {name} of {facts.name} is the campaign's key: remove it from `set`")
+
     def _claimed(self) -> Iterator[TableFacts]:
         """Return the table of each row that a claim inserts."""
         root = self.catalog.tables[self.blueprint.root.table]
         on_claim = self.blueprint.on_claim
         self._variables("onClaim", on_claim.set_, VARIABLES)
         for name in on_claim.set_:
-            if name not in root.column:
-                self.faults.append(f"onClaim: table {root.name} has no column {name}: correct its name")
+            self._claim_writes(root, name, "set")
         for insert in on_claim.insert:
             facts = self._facts(insert.table)
             if facts is None:
@@ -335,8 +344,7 @@ class _Compiler:
             self.faults += suitable.hidden(facts, ("INSERT",))
             self._variables(f"onClaim, table {facts.name}", insert.values, VARIABLES)
             for name in insert.values:
-                if name not in facts.column:
-                    self.faults.append(f"onClaim: table {facts.name} has no column {name}: correct its name")
+                self._claim_writes(facts, name, "values")
             for column in facts.columns:
                 needed = column.not_null and not column.has_default and not column.generated
                 if needed and column.name not in insert.values:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from campaignpool.blueprint.compile.plan import KeyKind, TablePlan
 from campaignpool.blueprint.quote import ident, literal
 from campaignpool.blueprint.sql import functions
-from campaignpool.blueprint.sql.functions import NEW, Revision
+from campaignpool.blueprint.sql.functions import NEW, Revision, root_keys
 
 
 def rehearse(revision: Revision, condition: str | None) -> str:
     """Write `rehearse_r<id>(ids uuid[], owners text[])`, which clones and gives a row for every difference.
 
     A row has the position of the table, the kind of the difference (`rows`, `value`, `order`, `template`), the
-    column, the rows that were found and those that were planned; for `value`, the rows that differ.
+    column, the rows that were found and those that were planned; for `value`, the rows that differ. The last row, of
+    the kind `key`, has the key of the first clone in the place of a column.
 
     Args:
         revision: The revision.
@@ -31,6 +32,7 @@ def rehearse(revision: Revision, condition: str | None) -> str:
             "_rows > 0",
             "0, 'template', NULL, _rows, 0::bigint",
         )
+    body.append(f"RETURN QUERY SELECT 0, 'key', ({root_keys(revision)})[1], 0::bigint, 0::bigint;")
     returns = "TABLE (place integer, kind text, named text, seen bigint, planned bigint)"
     return functions.written(revision, "rehearse", "uuid[], text[]", returns, declared, body)
 
