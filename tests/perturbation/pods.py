@@ -39,6 +39,11 @@ class Pods:
         self._store.listeners.append(self._notice)
 
     @property
+    def active(self) -> bool:
+        """Whether a seeder runs."""
+        return any(not task.done() for task in self._tasks.values())
+
+    @property
     def begun(self) -> set[str]:
         """Uids of the Jobs whose runs the ledger knows."""
         return {self._jobs[uid] for uid, actor in self._actors.items() if actor.reserved}

@@ -17,7 +17,7 @@ from tests.perturbation import oracles
 from tests.perturbation.scenarios import ELECTING, SCENARIOS
 from tests.perturbation.schedules import Fault, Schedule
 from tests.perturbation.world import RESYNC_SECONDS, World
-from tests.support import small
+from tests.support import plan_observed, small
 
 LATE_SECONDS = 60.0
 """Virtual seconds that a fault may delay a step; what takes longer waits for the resync or for a defect."""
@@ -166,10 +166,22 @@ async def _perform(world: World, reference: Report | None) -> Report:
         await SCENARIOS[schedule.scenario](world, rest)
         clocks_agree = all(fault.action != "jump" for fault in schedule.faults)
         report.violations += oracles.history(world.store, world.pods.begun, clocks_agree=clocks_agree)
+        report.violations += _plans(world)
         report.counts, report.trace, report.observed = seams.counts, seams.trace, world.observed
         report.reasons = oracles.reasons(world.store)
         report.met = len(seams.injected) == len(schedule.faults)
     return report
+
+
+def _plans(world: World) -> list[str]:
+    """Return what does not hold of the plans of all that was observed."""
+    result = []
+    for seen in world.observed:
+        try:
+            plan_observed.check(seen)
+        except AssertionError as error:
+            result.append(f"plan: {error}")
+    return result
 
 
 def _own(schedule: Schedule) -> float:

@@ -245,20 +245,23 @@ class Seams:
         def told(*arguments: Any) -> None:
             self.notified += 1
             if actor.alive:
-                self.deliver("notify", str(arguments[-1]), lambda: callback(*arguments))
+                # Postgres loses a notification with the connection alone.
+                self.deliver("notify", str(arguments[-1]), lambda: callback(*arguments), arguments[0].terminate)
 
         return told
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def deliver(self, seam: str, what: str, call: Callable[[], None]) -> None:
-        """Hand on an event, or do with it what a fault says."""
+    def deliver(
+        self, seam: str, what: str, call: Callable[[], None], lose: Callable[[], None] = lambda: None
+    ) -> None:
+        """Hand on an event, or do with it what a fault says; `lose` is called for one that is dropped."""
         fault, loop, held = self.cross(seam, what), asyncio.get_running_loop(), self._held.pop(seam, None)
         match fault.action if fault else "":
             case "":
                 call()
             case "drop":
-                pass
+                lose()
             case "double":
                 call()
                 self._later(0.05, call)
@@ -399,7 +402,8 @@ class PerturbedCluster(Cluster):
         if parts[-1] in ("jobs", PLURAL):
             chosen = selector(query.get("labelSelector", ""), query.get("fieldSelector", ""))
             mine = [obj for (where, _), obj in sorted(objects.items()) if where == namespace and chosen(obj)]
-            return {"items": mine}
+            version = str(changes[0].version - 1 if changes else 0)
+            return {"metadata": {"resourceVersion": version}, "items": mine}
         if (namespace, parts[-1]) not in objects:
             raise ClusterError("not found", reason="NotFound")
         return objects[namespace, parts[-1]]

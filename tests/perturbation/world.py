@@ -178,10 +178,10 @@ class OperatorRun:
         reconciler._apply = paused  # type: ignore[method-assign]
 
     def at_rest(self) -> bool:
-        """Return whether nothing is under way, and no loop is due before the resync."""
-        pools = self.loops._scheduler._pools
-        waiting = self.loops._listeners._changed._waiting
-        return not waiting and all(
+        """Return whether nothing is under way, it listens to all databases, and no loop is due before the resync."""
+        pools, listeners = self.loops._scheduler._pools, self.loops._listeners
+        listens = listeners.connected == len(listeners._tasks) and not listeners._changed._waiting
+        return listens and all(
             task.began is None and not task.wanted.is_set() and self.delays.get(key, 0.0) >= REST_SECONDS
             for key, task in pools.items()
         )
@@ -375,7 +375,8 @@ class World:
         alive = [operator for operator in self.operators if operator.actor.alive]
         dying = any(not task.done() for task in self._buried)
         leads = any(operator.leads for operator in alive)
-        return not dying and not self.seams.delayed and leads and all(item.at_rest() for item in alive)
+        comes = dying or self.seams.delayed or self.pods.active
+        return leads and not comes and all(item.at_rest() for item in alive)
 
     async def settle(self) -> bool:
         """Let time pass until every operator rests; return False where that takes too long."""

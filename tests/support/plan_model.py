@@ -140,7 +140,7 @@ class Model:
             spec=self.spec,
             compiled=self.compiled,
             ledger=facts,
-            jobs=tuple(_shifted_job(item, by_api) for item in self.jobs.values()),
+            jobs=tuple(shifted_job(item, by_api) for item in self.jobs.values()),
             pods=dict(self.pods),
             orphans=orphans,
             changed=dict(self.changed) or None,
@@ -416,8 +416,39 @@ def _shifted_run(item: Run, by: timedelta) -> Run:
     return replace(item, started_at=item.started_at + by, finished_at=finished_at)
 
 
-def _shifted_job(item: ManagedJob, by: timedelta) -> ManagedJob:
+def shifted_job(item: ManagedJob, by: timedelta) -> ManagedJob:
     if not by:
         return item
     times = {name: getattr(item, name) for name in ("created_at", "started_at", "finished_at")}
     return replace(item, **{name: time + by for name, time in times.items() if time is not None})
+
+
+def within_limits(model: Model, todo: Plan) -> None:
+    """Check what holds before every plan is applied, from whatever state it is."""
+    assert todo == plan(model.seen()), "the same input gives the same plan"
+    created = [action for action in todo.actions if isinstance(action, CreateJob)]
+    if created:
+        # Where stale ones do not count, another revision may be installed first.
+        lack = sum(model.lacks(usable=model.spec.claims.allow_stale).values())
+        assert model.promised() + sum(action.count for action in created) <= lack, created
+    for action in todo.actions:
+        if isinstance(action, Retire):
+            after = model.copy()
+            after.do([action])
+            for owner, wanted in model.spec.shares().items():
+                least = ceil(share_of(model.spec.rollout.min_ready) * wanted)
+                assert after.usable(owner) >= min(model.usable(owner), least), action
+
+
+def crash_anywhere(model: Model, rounds: int = 1) -> None:
+    """Check that the end is the same where the operator dies before any action of the first plans."""
+    reference = settle(model.copy()).end()
+    for _ in range(rounds):
+        actions = plan(model.seen()).actions
+        for kept in range(len(actions)):
+            other = model.copy()
+            other.do(actions[:kept])
+            assert settle(other).end() == reference, f"after {actions[:kept]}"
+        model = model.copy()
+        model.do(actions)
+        model.work()

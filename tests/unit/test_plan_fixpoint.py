@@ -1,5 +1,5 @@
 """Plans reach an end and stay there: whatever is observed, whichever action is the last before a crash, and whatever
-the clocks of operator, API server and database say.
+the clocks of operator, API server and database say. `tests/perturbation` checks it of what operators observe.
 
 `CAMPAIGNPOOL_EXAMPLES` sets how many states are drawn; each is planned for about a hundred times.
 """
@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from math import ceil
 from uuid import UUID
 
 import pytest
@@ -16,16 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaignpool.api.reasons import Reason
-from campaignpool.api.resource import MASTER, share
+from campaignpool.api.resource import MASTER
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.jobs.pods import JobPods, Obstacle
 from campaignpool_operator.plan import plan as module
-from campaignpool_operator.plan.actions import CreateJob, DeleteJob, FinishRun, InstallRevision, Prune, Retire
+from campaignpool_operator.plan.actions import DeleteJob, FinishRun, InstallRevision, Prune
 from campaignpool_operator.plan.failures import Failures
 from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.plan.rollout import Rollout
 from tests.support import plan_model
-from tests.support.plan_model import Campaign, Model, NoEndError, settle
+from tests.support.plan_model import Campaign, Model, NoEndError, settle, within_limits
 from tests.support.pools import ago, compiled, job, pool, revision, run, spec
 
 EXAMPLES = int(os.environ.get("CAMPAIGNPOOL_EXAMPLES", "100"))
@@ -127,23 +126,6 @@ def _draw_run(draw: st.DrawFn, model: Model, number: int, generation: int) -> No
             model.campaigns.append(Campaign(draw(st.sampled_from(OWNERS)), "seeding", 1, the_run.job, ago(began)))
 
 
-def within_limits(model: Model, todo: Plan) -> None:
-    """Check what holds before every plan is applied, from whatever state it is."""
-    assert todo == plan(model.seen()), "the same input gives the same plan"
-    created = [action for action in todo.actions if isinstance(action, CreateJob)]
-    if created:
-        # Where stale ones do not count, another revision may be installed first.
-        lack = sum(model.lacks(usable=model.spec.claims.allow_stale).values())
-        assert model.promised() + sum(action.count for action in created) <= lack, created
-    for action in todo.actions:
-        if isinstance(action, Retire):
-            after = model.copy()
-            after.do([action])
-            for owner, wanted in model.spec.shares().items():
-                least = ceil(share(model.spec.rollout.min_ready) * wanted)
-                assert after.usable(owner) >= min(model.usable(owner), least), action
-
-
 @drawn
 @given(models())
 def test_plans_reach_an_end_and_what_is_wanted(model: Model) -> None:
@@ -164,17 +146,7 @@ def test_plans_reach_an_end_and_what_is_wanted(model: Model) -> None:
 def test_a_crash_after_any_action_changes_nothing_of_the_end(model: Model) -> None:
     """The operator dies before one of the first plan's actions and starts again; or before one of the next plan's."""
     model.fates = []
-    reference = settle(model.copy()).end()
-    crashed = model
-    for _ in range(3):
-        actions = plan(crashed.seen()).actions
-        for kept in range(len(actions)):
-            other = crashed.copy()
-            other.do(actions[:kept])
-            assert settle(other).end() == reference, f"after {actions[:kept]}"
-        crashed = crashed.copy()
-        crashed.do(actions)
-        crashed.work()
+    plan_model.crash_anywhere(model, rounds=3)
 
 
 @drawn
