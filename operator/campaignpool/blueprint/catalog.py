@@ -105,6 +105,8 @@ class ForeignKey(_Fact):
     target_columns: tuple[str, ...]
     target_name: str = "elsewhere"
     match_full: bool = False
+    period: bool = False
+    """Whether its last column is a period: it holds for a time, and names no single row."""
 
 
 class Index(_Fact):
@@ -203,11 +205,13 @@ class Catalog:
         tables: The tables, by the name the blueprint uses; a name that no table has is absent.
         path: The schemas in which the role finds what is not qualified, in order.
         others: What has one of the names and is no table, such as `a view`.
+        elsewhere: Tables of the same name, qualified, where the role's search path has none.
     """
 
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     path: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 async def read(connection: Connection, names: Iterable[str]) -> Catalog:
@@ -217,6 +221,7 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
         connection: Its role's search path resolves the names.
         names: Names as a person writes them: `campaigns`, `game.campaigns`, `"Odd Name"`.
     """
+    names = list(names)
     oids = await connection.fetch(
         "SELECT name, t.oid, t.relkind::text AS kind FROM unnest($1::text[]) AS n (name) "
         "JOIN pg_class t ON t.oid = to_regclass(name)",
@@ -228,7 +233,18 @@ async def read(connection: Connection, names: Iterable[str]) -> Catalog:
     result = {row["oid"]: TableFacts.model_validate_json(row["info"]) for row in rows}
     tables = {row["name"]: result[row["oid"]] for row in oids if row["oid"] in result}
     others = {row["name"]: _KINDS.get(row["kind"], "no table") for row in oids if row["kind"] not in _TABLES}
-    return Catalog(tables, tuple(path), others)
+    missing = [name for name in set(names) - tables.keys() - others.keys() if _resolvable(name)]
+    namesakes = await connection.fetch(_ELSEWHERE, missing) if missing else []
+    return Catalog(tables, tuple(path), others, {row["name"]: row["tables"] for row in namesakes})
+
+
+_ELSEWHERE = """
+SELECT name, string_agg(format('%I.%I', n.nspname, c.relname), ', ' ORDER BY n.nspname) AS tables
+FROM unnest($1::text[]) AS name JOIN pg_class c ON c.relname = (parse_ident(name))[cardinality(parse_ident(name))]
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND cardinality(parse_ident(name)) = 1
+GROUP BY name
+"""
 
 
 _TABLES = ("r", "p")
@@ -284,5 +300,5 @@ def described(catalog: Catalog) -> dict[str, Any]:
         table["triggers"] = [item for item in table["triggers"] if item["insert"]]
         for key in table["foreign_keys"]:
             key["target"] = names.get(key["target"], "elsewhere")
-            del key["target_name"]
+            del key["target_name"], key["period"]
     return tables

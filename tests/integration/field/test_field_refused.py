@@ -66,6 +66,10 @@ CASES = {
         """,
         r"key part_leader_fkey of a partition of public.heroes .* under `references` \(leader: public.heroes\)",
     ),
+    "a table that the search path does not have": (
+        "CREATE SCHEMA game; CREATE TABLE game.heroes (id integer)",
+        "heroes is not in the search path of the role in the URL, .* name it as game.heroes, or grant USAGE",
+    ),
     "an exclusion that two campaigns would violate": (
         """
         CREATE TABLE heroes (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, slot int4range,
@@ -117,6 +121,32 @@ async def test_what_no_claim_can_write_is_refused_before_the_first_clone(connect
         return
     with pytest.raises(BlueprintError, match=message):
         await field.put(connection, text)
+
+
+PERIODS = f"""
+{field.CAMPAIGNS}
+CREATE TABLE rooms (id int4range, open daterange, campaign_id uuid REFERENCES campaigns NOT NULL,
+                    PRIMARY KEY (id, open WITHOUT OVERLAPS));
+CREATE TABLE stays (id serial PRIMARY KEY, campaign_id uuid NOT NULL REFERENCES campaigns, room int4range,
+                    at daterange, FOREIGN KEY (room, PERIOD at) REFERENCES rooms (id, PERIOD open));
+INSERT INTO rooms SELECT '[1,2)', daterange(day::date, (day + interval '6 mons')::date), id
+FROM campaigns, generate_series('2026-01-01'::timestamp, '2026-07-01', '6 mons') day;
+INSERT INTO stays (campaign_id, room, at) SELECT id, '[1,2)', '[2026-05-01,2026-07-01)' FROM campaigns;
+"""
+
+
+async def test_a_reference_by_a_period_is_set_or_refused(connection: Connection) -> None:
+    if connection.get_server_version().major < 18:
+        pytest.skip("periods come with Postgres 18")
+    await connection.execute(PERIODS)
+    number = "int4range(hashtext($campaign::text), NULL)"
+    text = f"tables: [{{name: rooms, set: {{id: '{number}'}}}}, {{name: stays%s}}]"
+    with pytest.raises(BlueprintError, match="by a period, so room names no single row: set room, or declare"):
+        await field.put(connection, field.ROOT + text % "")
+    (key,) = await field.made(connection, field.ROOT + text % f", set: {{room: '{number}'}}", count=1)
+    query = "SELECT count(*) FROM stays s JOIN rooms r ON r.id = room WHERE s.campaign_id = $1 AND r.campaign_id = $1"
+    assert await connection.fetchval(query, key) == 2
+    await field.removed(connection, [key])
 
 
 COMMENTS = """

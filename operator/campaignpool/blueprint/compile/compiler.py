@@ -158,7 +158,7 @@ class _Compiler:
 
     def _references(self, table: Table, facts: TableFacts) -> Iterator[Reference]:
         """Return the references of a table, those of one column first: they hold whenever there is a value."""
-        inside = [key for key in facts.foreign_keys if key.target in self.positions]
+        inside = [key for key in facts.foreign_keys if key.target in self.positions and not key.period]
         kept = [key for key in inside if not set(key.columns) & set(table.set_)]
         seen: set[tuple[tuple[str, ...], int, tuple[str, ...]]] = set()
         for key in sorted(kept, key=lambda key: (len(key.columns), key.name)):

@@ -11,6 +11,11 @@ def absent(catalog: Catalog, name: str) -> str:
     """Return the fault of a name that no table has."""
     if name in catalog.others:
         return f"{name} is {catalog.others[name]}, and rows are cloned in tables only: name the table that holds them"
+    if name in catalog.elsewhere:
+        return (
+            f"table {name} is not in the search path of the role in the URL, or the role has no USAGE on its schema: "
+            f"name it as {catalog.elsewhere[name]}, or grant USAGE on the schema"
+        )
     return f"table {name} does not exist: correct its name, or qualify it with its schema"
 
 
@@ -42,9 +47,17 @@ def faults(facts: TableFacts) -> Iterator[str]:
 
 
 def undeclared(table: Table, facts: TableFacts, inside: Mapping[int, int]) -> Iterator[str]:
-    """Yield a fault for every foreign key into the blueprint that only a partition has: it may hold for no other."""
-    settled = {*table.set_, *table.references, *(name for key in facts.foreign_keys for name in key.columns)}
+    """Yield a fault for every foreign key into the blueprint that names no single row, or only a partition has."""
+    plain = [key for key in facts.foreign_keys if not key.period]
+    settled = {*table.set_, *table.references, *(name for key in plain for name in key.columns)}
     settled |= {name for pair in table.polymorphic for name in (pair.id, pair.type)}
+    for key in (key for key in facts.foreign_keys if key.period):
+        if key.target in inside and not set(key.columns[:-1]) <= settled:
+            names = ", ".join(key.columns[:-1])
+            yield (
+                f"foreign key {key.name} of {facts.name} refers to rows of {key.target_name} by a period, so {names} "
+                f"names no single row: set {names}, or declare under `references` what it refers to"
+            )
     for key in facts.part_keys:
         if key.target in inside and not set(key.columns) <= settled:
             names = ", ".join(key.columns)

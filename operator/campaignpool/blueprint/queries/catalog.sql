@@ -25,7 +25,8 @@ WITH RECURSIVE parts (root, oid) AS (
                                FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, n)
                                JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
             'target_name', c.confrelid::regclass::text,
-            'match_full', c.confmatchtype = 'f') AS key
+            'match_full', c.confmatchtype = 'f',
+            'period', coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)) AS key  -- since Postgres 18
     FROM pg_constraint c JOIN (SELECT DISTINCT oid FROM parts) p ON p.oid = c.conrelid
     WHERE c.contype = 'f' AND c.conparentid = 0
 ), functions AS MATERIALIZED (
