@@ -124,3 +124,61 @@ def _picture(page: Any, name: str) -> None:
     assert browsers.barriers(page) == [], name
     if PICTURES:
         page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+
+
+REFUSES = (
+    """CREATE FUNCTION refuse_weapons() RETURNS trigger LANGUAGE plpgsql AS $$
+       BEGIN RAISE EXCEPTION 'weapons are closed for the night' USING ERRCODE = 'check_violation'; END $$""",
+    "CREATE TRIGGER closed BEFORE INSERT ON weapons FOR EACH ROW EXECUTE FUNCTION refuse_weapons()",
+)
+
+
+def test_a_person_who_never_used_kubectl_sees_why_a_pool_is_empty_and_refills_it(
+    cluster: Emulator, new_database: NewDatabase, chiwar_template: str, tmp_path: Path
+) -> None:
+    kube = Kube(cluster.kubeconfig(tmp_path / "admin"))
+    kube.install(crd())
+    game = Game(kube, new_database(chiwar_template))
+    ann = viewer(kube, "ann", game.namespace, get=EVERYTHING, list=EVERYTHING, patch=["campaignpools"])
+    with (
+        running(kube.kubeconfig, tmp_path / "log", "--dashboard", "--dashboard-port=0") as operator,
+        browsers.page(viewport={"width": 1280, "height": 900}) as page,
+    ):
+        game.put_secret()
+        game.create(size=2, seeding={"image": "nowhere.invalid/seeder:9"})
+        page.goto(address(operator).removesuffix("api/v1"))
+        page.get_by_label("A bearer token of this cluster").fill(ann["Authorization"].removeprefix("Bearer "))
+        page.get_by_role("button", name="Sign in").click()
+
+        # No pod starts: the page says why and whom to ask, and has the button.
+        page.get_by_role("heading", name="1 of 1 pool needs you").wait_for()
+        page.get_by_role("link", name=game.key).click()
+        page.get_by_role("heading", name="The seeder's image cannot be pulled.").wait_for()
+        told = page.locator("#problem")
+        for text in (
+            "nowhere.invalid/seeder:9",
+            "Correct spec.seeding.image",
+            f"the YAML of CampaignPool chiwar in namespace {game.namespace}",
+            "Press Try again now",
+        ):
+            assert text in told.inner_text(), told.inner_text()
+        assert "kubectl" not in told.inner_text()
+        _picture(page, "empty")
+
+        # Somebody corrects it; now the database refuses the rows.
+        apart(lambda: [game.fetch(statement) for statement in REFUSES])
+        game.patch(seeding={"image": None})
+        told.get_by_text("weapons are closed for the night").first.wait_for()
+        told.get_by_text("raised by function refuse_weapons()").first.wait_for()
+        told.get_by_role("button", name="Try again now").wait_for()
+        assert "annotation" not in told.inner_text()
+        _picture(page, "refused")
+
+        # The cause is gone: one button refills the pool.
+        apart(lambda: game.fetch("DROP TRIGGER closed ON weapons"))
+        told.get_by_role("button", name="Try again now").click()
+        page.get_by_text("2 ready", exact=True).wait_for()
+        page.get_by_role("heading", name="Yes, from the pool").wait_for()
+        assert apart(game.states)["ready"] == 2
+        assert "Traceback" not in operator.log
+    kube.close()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 _TIMEOUT = 60_000
 """Milliseconds that a page may take, on a busy machine."""
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from campaignpool.api.reasons import Reason
+from campaignpool.api.resource import RETRY
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.ledger.overview import ClaimFigures, DayHour
 from campaignpool.ledger.seeding import Run
 from campaignpool_operator.dashboard import identity, view, workloads
+from campaignpool_operator.dashboard.advice import advice
 from campaignpool_operator.dashboard.api import routes
 from campaignpool_operator.dashboard.identity import Identity, Proxy, RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Node
@@ -171,6 +173,33 @@ def test_an_explanation_leads_from_the_condition_to_the_pods_event() -> None:
     assert (depth[of_job], depth[of_pod], depth[event]) == (1, 2, 3)
     assert "owner master lacks 3 of 3, and 0 are being made" in depth
     assert any("what to do: Correct `spec.seeding.image`" in text for text in depth)
+
+
+def test_advice_has_the_cause_once_the_steps_and_the_button() -> None:
+    remedy = Reason.IMAGE_PULL_BACK_OFF.remedy.replace("`", "")
+    message = f"The pod of Job chiwar-1 does not start (not found): {remedy}"
+    failed = warning("Failed", 'failed to resolve "seeder:9": not found')
+    jobs = [workloads._job(job(), [pod()], [failed], judged=True)]
+    stuck = resource({"ready": 0}, {"Degraded": ("True", "ImagePullBackOff", message)})
+    shown = advice(view.pool_view(stuck, LedgerFacts(), ClusterFacts(jobs=jobs), NOW))
+    assert shown is not None
+    assert shown.cause == "The pod of Job chiwar-1 does not start (not found)."
+    assert shown.steps[0] == remedy
+    assert "the YAML of CampaignPool chiwar in namespace game" in shown.steps[1]
+    assert "Press Try again now" in shown.steps[2]
+    lines = [text for node in shown.evidence for _, text in texts(node)]
+    assert any(text.startswith("Event Failed, 3 times") for text in lines)
+    assert not any("what to do" in text or text in message for text in lines)
+
+    again = f"to retry at once, change the resource or give the annotation {RETRY} a new value"
+    message = f"The last run failed (weapons are closed); it is retried after 10 s; {again}."
+    refused = resource({"ready": 0}, {"Degraded": ("True", "SeedingFailed", message)})
+    shown = advice(view.pool_view(refused, LedgerFacts(), ClusterFacts(), NOW))
+    assert shown is not None
+    assert shown.cause == "The last run failed (weapons are closed); it is retried after 10 s."
+    assert len(shown.steps) == 2
+    assert "annotation" not in repr(shown.steps)
+    assert advice(view.pool_view(resource(), LedgerFacts(), ClusterFacts(), NOW)) is None
 
 
 def test_an_explanation_leads_to_what_the_database_refused() -> None:

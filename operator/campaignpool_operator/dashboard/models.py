@@ -302,13 +302,24 @@ class Checks(View):
     """What was found, in the order of the checks."""
 
 
+class Advice(View):
+    """What the page says of a problem."""
+
+    cause: str
+    """What happened."""
+    steps: list[str]
+    """What to do, one after the other; the last is the page's own button."""
+    evidence: list[Node]
+    """What led to it."""
+
+
 class Live(View):
     """A pool as the page shows it: sent whenever it changed."""
 
     pool: PoolView
     """The pool."""
-    explanation: Node | None = None
-    """Its state and the causes, where something is wrong."""
+    advice: Advice | None = None
+    """About its problem, where it has one."""
 
 
 class Me(View):

@@ -17,13 +17,13 @@ from aiohttp import web
 
 from campaignpool.api.actions import BY_NAME, Action, Request
 from campaignpool.errors import CampaignPoolError
+from campaignpool_operator.dashboard.advice import advice
 from campaignpool_operator.dashboard.backend import Backend
 from campaignpool_operator.dashboard.board import Shared
 from campaignpool_operator.dashboard.documents import Documents
 from campaignpool_operator.dashboard.hub import Change, Hub, event
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Live, PoolView
-from campaignpool_operator.dashboard.problem import explain
 from campaignpool_operator.dashboard.work_models import View
 
 SESSION, CSRF = "campaignpool-session", "campaignpool-csrf"
@@ -214,7 +214,7 @@ class Page:
 
 
 def _live(pool: PoolView) -> Live:
-    return Live(pool=pool, explanation=explain(pool) if pool.problem is not None else None)
+    return Live(pool=pool, advice=advice(pool))
 
 
 def require_csrf(request: web.Request) -> None:

@@ -49,18 +49,20 @@ def explain(pool: PoolView) -> Node:
     )
     lacks = status.ready < status.desired
     state: State = "wrong" if pool.problem is not None else "work" if lacks else "ok"
+    return _node(text, state, [*_conditions(pool), *_alerts(pool.alerts), *evidence(pool)])
+
+
+def evidence(pool: PoolView) -> list[Node]:
+    """Return what can be seen of a pool beside its conditions: owners, Jobs, pods and runs."""
     hidden = [_node(f"you may not see {what}", "work") for what in pool.hidden]
     ledger = [] if pool.ledger.known else [_node(f"the database was not read: {pool.ledger.message}", "work")]
-    children = [
-        *_conditions(pool),
-        *_alerts(pool.alerts),
-        *_owners(status.owners),
+    return [
+        *_owners(pool.status.owners),
         *_jobs(pool.jobs or ()),
         *_runs(pool.runs or ()),
         *ledger,
         *hidden,
     ]
-    return _node(text, state, children)
 
 
 def _node(text: str, state: State, children: Sequence[Node] = ()) -> Node:
@@ -128,7 +130,8 @@ def _container(container: ContainerView) -> Node:
     text = f"container {container.name} is {container.state}"
     text += f": {container.reason}" if container.reason else ""
     text += f", exit code {container.exit_code}" if failed else ""
-    text += f" ({container.message})" if container.message else ""
+    # A container that failed left the end of its log, which is shown as such.
+    text += f" ({container.message})" if container.message and not container.message.startswith("{") else ""
     return _node(text, "wrong" if stuck or failed else "ok")
 
 

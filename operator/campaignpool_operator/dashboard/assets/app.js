@@ -134,7 +134,7 @@ async function readLogs(jobs) {
 /* What is in the event is shown at once, before anything else is asked for. */
 async function showOne(live) {
   const show = () => {
-    page.current = { ...live.pool, trends, logs, explanation: live.explanation };
+    page.current = { ...live.pool, trends, logs, advice: live.advice };
     render();
   };
   latest = live;

@@ -24,7 +24,9 @@ function verdict(pool) {
 }
 
 function problem(pool) {
-  if (!pool.problem) return null;
+  const advice = pool.advice;
+  if (!advice) return null;
+  const steps = pool.mayChange ? advice.steps : [...advice.steps.slice(0, -1), `Ask somebody who may change ${pool.pool} to try again.`];
   // Only the last cause of each branch is red: the rest leads to it.
   const tone = (item) => (item.state === "wrong" && !item.children.some((child) => child.state === "wrong") ? "x" : "");
   const chain = (item) => h("li", {}, h("span", { class: tone(item) }, local(plain(item.text))), item.children.length ? h("ul", {}, item.children.map(chain)) : null);
@@ -32,8 +34,9 @@ function problem(pool) {
     h("h2", { id: "h-problem" }, icon("no", "i bad"), h("span", {}, pool.problem.meaning ?? pool.problem.reason)),
     h("p", { class: "meta" }, `Since ${when(pool.problem.since)}. Condition ${pool.problem.condition}, reason `, h("code", {}, pool.problem.reason), pool.alerts.length ? h("span", {}, ". ", h("a", { href: "#h-alerts" }, `The condition of ${count(pool.alerts.length, "alert", "alerts")} is true`)) : "", "."),
     h("div", { class: "grid" },
-      h("div", {}, h("h3", {}, "What to do"), h("p", { class: "msg" }, pool.problem.message), pool.problem.remedy && h("p", { class: "msg" }, plain(pool.problem.remedy)), h("div", { class: "below" }, buttons(["Try again now", "replenish", "pri"]))),
-      h("div", {}, h("h3", {}, "How we know"), h("ul", { class: "tree" }, (pool.explanation?.children ?? []).map(chain)))));
+      h("div", {}, h("h3", {}, "What happened"), h("p", { class: "msg" }, advice.cause), h("h3", { class: "below" }, "What to do"), h("ol", { class: "steps" }, steps.map((step) => h("li", {}, step))),
+        h("div", { class: "below" }, buttons(["Try again now", "replenish", "pri"]))),
+      h("div", {}, h("h3", {}, "How we know"), h("ul", { class: "tree" }, advice.evidence.map(chain)))));
 }
 
 function shelf(pool) {
