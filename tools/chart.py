@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from campaignpool.api.crd import crd
 from campaignpool.api.model import Model
 from campaignpool.api.resource import GROUP, PLURAL
-from campaignpool_operator.rbac import DASHBOARD_RULES, LEASE_RULES, LOG_RULES, POOL_RULES, Rule
+from campaignpool_operator.rbac import DASHBOARD_RULES, LEASE_RULES, LOG_RULES, POOL_RULES, WATCH_RULES, Rule
 from campaignpool_operator.runtime.config import VERSION
 from tools import alerts, dashboards, krew, metrics_page, runbooks
 from tools.chart_values import Values
@@ -113,6 +113,7 @@ def rbac_templates() -> str:
     named = {
         "poolRules": POOL_RULES,
         "logRules": LOG_RULES,
+        "watchRules": WATCH_RULES,
         "leaseRules": LEASE_RULES,
         "dashboardRules": DASHBOARD_RULES,
     }
@@ -124,6 +125,7 @@ def rbac_table() -> str:
     lines = ["| resource | verbs | where | why |", "| --- | --- | --- | --- |"]
     places = {
         "namespaces of the pools": POOL_RULES,
+        "namespaces of the pools, unless `watchReferences` is false": WATCH_RULES,
         "namespaces of the operator": LEASE_RULES,
         "the whole cluster, with `dashboard.enabled`": DASHBOARD_RULES,
         "namespaces of the pools, with `dashboard.enabled`": LOG_RULES,

@@ -240,6 +240,8 @@ class Values(Model):
     """The dashboard."""
     require_secret_label: bool = False
     """Use a Secret only if it carries the label `campaignpool.dev/database: "true"`."""
+    watch_references: bool = True
+    """Watch the Secrets and ConfigMaps that pools name; without it, changes act at the next resync."""
     log: Log = Log()
     """The operator's log."""
     proxy: Proxy = Proxy()

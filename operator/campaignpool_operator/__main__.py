@@ -42,6 +42,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help='use a Secret only if it carries the label campaignpool.dev/database: "true" (default: any Secret)',
     )
+    add(
+        "--no-watch-references",
+        dest="watch_references",
+        action="store_false",
+        help="do not watch the Secrets and ConfigMaps that pools name: read them at each resync (default: watch)",
+    )
     add("--resync-seconds", metavar="N", help="look at each pool at least this often (default: 30)")
     add("--http-host", metavar="HOST", help="address of probes and metrics (default: every one)")
     add(

@@ -78,7 +78,13 @@ class Operator:
         cluster.require_secret_label = config.require_secret_label
         cluster.on_request = self._metrics.request_sent
         lease_namespace = config.lease_namespace if config.leader_election else None
-        self._rights = Rights(cluster, config.namespaces, lease_namespace, dashboard=config.dashboard)
+        self._rights = Rights(
+            cluster,
+            config.namespaces,
+            lease_namespace,
+            dashboard=config.dashboard,
+            watches=config.watch_references,
+        )
         if config.http_port is not None:
             self._health = HealthServer(self._stuck, self._unready, self._metrics)
             await self._health.start(config.http_host, config.http_port)

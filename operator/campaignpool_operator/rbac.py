@@ -65,6 +65,12 @@ POOL_RULES = (
 )
 """In every namespace whose pools are served."""
 
+WATCH_RULES = (
+    Rule("", "secrets", ("watch",), "Notice at once that a Secret that a pool names has changed."),
+    Rule("", "configmaps", ("watch",), "Notice at once that a ConfigMap that a pool names has changed."),
+)
+"""In every namespace whose pools are served, unless `watchReferences` is false."""
+
 LEASE_RULES = (
     Rule("coordination.k8s.io", "leases", ("create",), "Create the Lease of the leader election."),
     Rule("coordination.k8s.io", "leases", ("get", "update"), "Hold the Lease, or wait for it to expire."),
@@ -88,16 +94,20 @@ LOG_RULES = (
 """In every namespace whose pools are served, with the dashboard only."""
 
 
-def rights(namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False) -> Iterator[Right]:
+def rights(
+    namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False, watches: bool = True
+) -> Iterator[Right]:
     """Yield every right of an operator.
 
     Args:
         namespaces: Those that it serves; none: the whole cluster.
         lease_namespace: Where its Lease is; None: it elects no leader.
         dashboard: It serves the dashboard.
+        watches: It watches Secrets and ConfigMaps.
     """
+    rules = (*POOL_RULES, *(WATCH_RULES if watches else ()))
     for namespace in namespaces or ("",):
-        yield from (Right(rule, verb, namespace) for rule in POOL_RULES for verb in rule.verbs)
+        yield from (Right(rule, verb, namespace) for rule in rules for verb in rule.verbs)
     if lease_namespace is not None:
         yield from (Right(rule, verb, lease_namespace) for rule in LEASE_RULES for verb in rule.verbs)
     if dashboard:

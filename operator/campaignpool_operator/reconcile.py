@@ -19,6 +19,7 @@ from campaignpool.backoff import retry_delay
 from campaignpool.errors import CampaignPoolError, ClusterError
 from campaignpool_operator.apply.apply import apply
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.watches import Watches
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.deletion import drain, give_up, timeout_left
 from campaignpool_operator.facts import FINALIZER, Event, Fault, Observed, Pool
@@ -87,7 +88,10 @@ class Reconciler:
         self._templates = Templates(time.monotonic)
         self._turns = Turns(config.max_jobs, request)
         self._trends = Trends()
-        self._rests = Rests(cluster, self._databases, self._trends, config.resync_seconds, time.monotonic)
+        self._watches = Watches(cluster, request, enabled=config.watch_references)
+        self._rests = Rests(
+            cluster, self._watches, self._databases, self._trends, config.resync_seconds, time.monotonic
+        )
 
     async def __call__(self, key: str, *, asked: bool = True) -> float | None:
         """Run one loop; return the seconds until the next at the latest, or None once the pool is gone.
@@ -112,6 +116,7 @@ class Reconciler:
 
     async def close(self) -> None:
         """Close the connections to databases."""
+        await self._watches.close()
         await self._sizers.close()
         await self._databases.close()
 
@@ -155,6 +160,7 @@ class Reconciler:
         self._templates.forget(key)
         self._trends.forget(key)
         self._rests.forget(key)
+        self._watches.drop(key)
         self._turns.forget(key)
         return "gone", None
 
@@ -174,6 +180,7 @@ class Reconciler:
             self._turns.settle(observed, todo)
             self._sizers.measure(observed, todo)
         finally:
+            self._watches.want(pool.key, session.read)
             await self._sessions.close(session)
         if self._is_hiccup(observed):
             return "fault", HICCUP_SECONDS

@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from campaignpool.api import blueprint
 from campaignpool.api.blueprint import Blueprint
 from campaignpool.api.resource import CONFIRM_SHRINK, DRAIN, REFRESH, RELEASE, RETRY, RETRY_IMAGES
-from campaignpool.api.spec import CampaignPoolSpec, ConfigMapKeyRef, SecretKeyRef
+from campaignpool.api.spec import CampaignPoolSpec, SecretKeyRef
 from campaignpool.api.status import CampaignPoolStatus
 from campaignpool.errors import BlueprintError, ConfigurationError, SecretError
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Secret
+from campaignpool_operator.cluster.watches import Reference
 from campaignpool_operator.facts import Pool
 from campaignpool_operator.jobs import pod
 from campaignpool_operator.runtime.config import Config
@@ -101,36 +103,51 @@ def _with_nul(value: object, path: str) -> Iterator[str]:
             yield from _with_nul(inner, f"{path}[{number}]")
 
 
-async def read_url(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> str:
-    """Return the database's URL. Raises SecretError."""
-    return await read_secret(cluster, pool.namespace, spec.database.secret_ref)
+Versions: TypeAlias = dict[Reference, str | None]
+"""Secrets and ConfigMaps that a loop has read, with their resourceVersions; None: there is none of the name."""
 
 
-async def read_secret(cluster: Cluster, namespace: str, reference: SecretKeyRef) -> str:
-    """Return the database's URL from a Secret.
+async def read_url(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, read: Versions | None = None) -> str:
+    """Return the database's URL, and add to `read` what was read for it. Raises SecretError."""
+    return await read_secret(cluster, pool.namespace, spec.database.secret_ref, read)
+
+
+async def read_secret(cluster: Cluster, namespace: str, reference: SecretKeyRef, read: Versions | None = None) -> str:
+    """Return the database's URL from a Secret, and add to `read` what was read for it.
 
     Raises:
         SecretError: The Secret or its key is missing, or it holds no text.
     """
-    secret = await cluster.secret(namespace, reference.name)
+    secret = await find_secret(cluster, namespace, reference.name, read)
     if secret is None:
         raise SecretError(
             f"there is no Secret {reference.name} in namespace {namespace}: create it, with the database's URL "
             f"under the key {reference.key}"
         )
-    if reference.key not in secret:
+    if reference.key not in secret.values:
         raise SecretError(
             f"the Secret {reference.name} has no key {reference.key}: add it, with the database's URL, or correct "
             "spec.database.secretRef.key",
             reason="SecretKeyMissing",
         )
     try:
-        return secret[reference.key].decode().strip()
+        return secret.values[reference.key].decode().strip()
     except UnicodeDecodeError as error:
         raise SecretError(
             f"the key {reference.key} of the Secret {reference.name} is not text: write the database's URL there",
             reason="DatabaseUrlInvalid",
         ) from error
+
+
+async def find_secret(cluster: Cluster, namespace: str, name: str, read: Versions | None = None) -> Secret | None:
+    """Return a Secret, and add it to `read`. Raises SecretError where it lacks a label that is required."""
+    if read is None:
+        return await cluster.secret(namespace, name)
+    place = Reference("secrets", namespace, name)
+    read[place] = None
+    secret = await cluster.secret(namespace, name)
+    read[place] = secret.version if secret is not None else None
+    return secret
 
 
 @dataclass(frozen=True)
@@ -142,22 +159,22 @@ class BlueprintText:
         inline: The blueprint, where it stands in the resource.
         text: YAML, where it stands in a ConfigMap.
         source: Where that is, for messages.
-        config_map: The ConfigMap, and its resourceVersion.
     """
 
     version: str
     inline: Blueprint | None = None
     text: str = ""
     source: str = ""
-    config_map: tuple[ConfigMapKeyRef, str] | None = None
 
     def parse(self) -> Blueprint:
         """Return the blueprint. Raises BlueprintError."""
         return self.inline or blueprint.parse(self.text, self.source)
 
 
-async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> BlueprintText:
-    """Return the blueprint's text, from the resource or from the ConfigMap that it names.
+async def read_blueprint(
+    cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, read: Versions | None = None
+) -> BlueprintText:
+    """Return the blueprint's text, from the resource or from the ConfigMap that it names, and add that to `read`.
 
     Raises:
         ConfigurationError: The ConfigMap or its key is missing.
@@ -169,6 +186,8 @@ async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -
     if reference is None:
         raise BlueprintError(["spec.blueprint is empty: set inline or configMapRef"])
     result = await cluster.config_map(pool.namespace, reference.name)
+    if read is not None:
+        read[Reference("configmaps", pool.namespace, reference.name)] = result[1] if result is not None else None
     if result is None:
         raise ConfigurationError(
             f"there is no ConfigMap {reference.name} in namespace {pool.namespace}: create it, with the blueprint "
@@ -183,5 +202,4 @@ async def read_blueprint(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -
             reason="ConfigMapKeyMissing",
         )
     source = f"ConfigMap {reference.name}, key {reference.key}"
-    text, named = texts[reference.key], (reference, version)
-    return BlueprintText(f"{generation} {version}", text=text, source=source, config_map=named)
+    return BlueprintText(f"{generation} {version}", text=texts[reference.key], source=source)

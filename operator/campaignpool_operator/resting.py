@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from campaignpool.api.resource import seconds
-from campaignpool.api.spec import CampaignPoolSpec, ConfigMapKeyRef, SecretKeyRef
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import changes
 from campaignpool.blueprint.changes import State
 from campaignpool.blueprint.compilation import Compiled
@@ -25,10 +25,11 @@ from campaignpool.errors import CampaignPoolError
 from campaignpool.ledger import auditing
 from campaignpool.ledger.database import CONNECT_SECONDS, Connection
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.watches import Watches, version_of
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.plan.plan import Plan
-from campaignpool_operator.resource import read_secret
+from campaignpool_operator.resource import Versions
 from campaignpool_operator.session import Session
 from campaignpool_operator.trends import Trends
 
@@ -46,8 +47,8 @@ class _Rest:
     """A pool at rest.
 
     Attributes:
-        url: Of the database, as the Secret had it.
-        blueprint: The ConfigMap with the blueprint and its resourceVersion; None: the resource has it.
+        read: Secrets and ConfigMaps with the versions that the last loop read.
+        since: When that loop began, by the event loop's clock.
         tables: Oids of the tables that its clones and its template depend on.
         due_at: When the next whole loop is due.
         compare_at: When the template is compared, if it was written.
@@ -57,10 +58,8 @@ class _Rest:
         writes: As the last statement said; None before the first.
     """
 
-    namespace: str
-    secret: SecretKeyRef
-    url: str
-    blueprint: tuple[ConfigMapKeyRef, str] | None
+    read: Versions
+    since: float
     compiled: Compiled
     tables: tuple[int, ...]
     due_at: float
@@ -76,6 +75,7 @@ class Rests:
 
     Args:
         cluster: The Kubernetes API.
+        watches: Of Secrets and ConfigMaps.
         databases: Connections to databases.
         trends: Records how low the stock is.
         resync_seconds: Time between two looks at a pool.
@@ -85,12 +85,13 @@ class Rests:
     def __init__(
         self,
         cluster: Cluster,
+        watches: Watches,
         databases: Databases,
         trends: Trends,
         resync_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        self._cluster, self._databases, self._trends = cluster, databases, trends
+        self._cluster, self._watches, self._databases, self._trends = cluster, watches, databases, trends
         self._resync, self._clock = resync_seconds, clock
         self._rests: dict[str, _Rest] = {}
         self._states: dict[str, State] = {}
@@ -148,14 +149,15 @@ class Rests:
         return min(resync, rest.due_at - now, rest.compare_at - now)
 
     async def _is_same(self, rest: _Rest) -> bool:
-        """Return whether the Secret and the ConfigMap are as the last loop read them."""
-        if await read_secret(self._cluster, rest.namespace, rest.secret) != rest.url:
-            return False
-        if rest.blueprint is None:
+        """Return whether Secrets and ConfigMaps are as the last loop read them; those that are watched are."""
+        if self._watches.holds(rest.read, rest.since):
             return True
-        reference, version = rest.blueprint
-        current = await self._cluster.config_map(rest.namespace, reference.name)
-        return current is not None and current[1] == version
+        now = asyncio.get_running_loop().time()
+        for reference, version in rest.read.items():
+            if await version_of(self._cluster, reference) != version:
+                return False
+        rest.since = now
+        return True
 
     def settle(self, session: Session, observed: Observed, todo: Plan, due: float | None) -> None:
         """Note that a pool is at rest, if it is after a loop without a fault.
@@ -167,17 +169,15 @@ class Rests:
             due: Seconds until the next whole loop at the latest; None: nothing is due.
         """
         key, state = observed.pool.key, self._states.pop(observed.pool.key, None)
-        spec, template, url = session.spec, observed.template, self._databases.url_of(observed.pool.key)
-        if spec is None or template is None or url is None or session.compiled is None:
+        spec, template = session.spec, observed.template
+        if spec is None or template is None or session.compiled is None:
             return
         if template.changes.writes is None or not _is_calm(observed, todo, spec):
             return
         now, interval = self._clock(), float(seconds(spec.template.check_interval) or math.inf)
         self._rests[key] = _Rest(
-            namespace=observed.pool.namespace,
-            secret=spec.database.secret_ref,
-            url=url,
-            blueprint=session.config_map,
+            read=dict(session.read),
+            since=session.began,
             compiled=session.compiled,
             tables=template.changes.watched,
             due_at=now + min(FULL_SECONDS, FULL_SECONDS if due is None else due),
@@ -200,7 +200,7 @@ def _is_calm(observed: Observed, todo: Plan, spec: CampaignPoolSpec) -> bool:
         return False
     # Claims of the last seconds are counted later, images are copied by Jobs, and a pause is a gap in the demand.
     counted = activity.last_claim_at is None or activity.last_claim_at < activity.until
-    if not counted or spec.paused or spec.images.copies or ledger.images.unfinished or not observed.quiet:
+    if not counted or spec.paused or ledger.images.unfinished or not observed.quiet:
         return False
     if any(job.active for job in (*observed.jobs, *observed.image_jobs)):
         return False

@@ -3,11 +3,12 @@
 A failure becomes a fault in the session, never an exception; the steps that follow it do less.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from campaignpool.api.spec import CampaignPoolSpec, ConfigMapKeyRef
+from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation
 from campaignpool.blueprint.catalog import catalog_signature
 from campaignpool.blueprint.compilation import Compiled
@@ -18,7 +19,7 @@ from campaignpool.ledger.database import Connection, translated
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import FINALIZER, Fault, Pool, Sizing
-from campaignpool_operator.resource import BlueprintText, parse_spec, read_blueprint, read_url
+from campaignpool_operator.resource import BlueprintText, Versions, parse_spec, read_blueprint, read_url
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Session:
         compiled: The blueprint against the current database; None where a fault is in the way.
         quiet: Every change that comes after this sends a notification; else look again soon.
         fault: The first thing that failed.
-        config_map: What has the blueprint, and its resourceVersion; None where the resource has it.
+        began: When, by the event loop's clock.
+        read: Secrets and ConfigMaps that were read.
         sizing: What sizing found; `spec` has its size.
         sizing_fault: What `spec.sizing` has that is invalid; empty if nothing.
     """
@@ -43,7 +45,8 @@ class Session:
     compiled: Compiled | None = None
     quiet: bool = True
     fault: Fault | None = None
-    config_map: tuple[ConfigMapKeyRef, str] | None = None
+    began: float = 0.0
+    read: Versions = field(default_factory=dict)
     sizing: Sizing | None = None
     sizing_fault: str = ""
 
@@ -89,12 +92,12 @@ class Sessions:
         Raises:
             ClusterError: With reason `Conflict`: somebody changed the resource since it was read.
         """
-        session = Session(pool)
+        session = Session(pool, began=asyncio.get_running_loop().time())
         try:
             spec = parse_spec(pool)
             session = replace(session, spec=spec)
-            url = await read_url(self._cluster, pool, spec)
-            source = await self._blueprint(pool, spec)
+            url = await read_url(self._cluster, pool, spec, session.read)
+            source = await self._blueprint(session, spec)
             connection = await self._databases.acquire(pool.key, url)
             session = replace(session, connection=connection)
             pool = await add_finalizer(self._cluster, pool)
@@ -111,8 +114,7 @@ class Sessions:
             await self.close(session)
             raise
         if not isinstance(compiled, Fault):
-            named = source.config_map if isinstance(source, BlueprintText) else None
-            return replace(session, compiled=compiled, config_map=named)
+            return replace(session, compiled=compiled)
         # A revision that a person chose needs neither the blueprint nor the template.
         return session if spec.template.revision is not None else replace(session, fault=compiled)
 
@@ -131,10 +133,10 @@ class Sessions:
         self._compilations.pop(key, None)
         self._databases.forget(key)
 
-    async def _blueprint(self, pool: Pool, spec: CampaignPoolSpec) -> BlueprintText | Fault:
+    async def _blueprint(self, session: Session, spec: CampaignPoolSpec) -> BlueprintText | Fault:
         """Return the blueprint's text, or why there is none: the ledger can be read without one."""
         try:
-            return await read_blueprint(self._cluster, pool, spec)
+            return await read_blueprint(self._cluster, session.pool, spec, session.read)
         except ConfigurationError as error:
             return Fault.of(error)
 

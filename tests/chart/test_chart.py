@@ -13,7 +13,7 @@ import yaml
 from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator
 from campaignpool_operator.alerts import ALERTS
-from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES
+from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, WATCH_RULES
 from tests.support.helm import CHART, HELMS, NAMESPACE, Helm, helms
 from tools.dashboards import DASHBOARDS
 
@@ -143,7 +143,7 @@ def test_the_roles_hold_the_operators_rules_and_no_others(helm: Helm) -> None:
     objects = helm.template({})
     whole = next(item for item in objects if item["metadata"]["name"] == "campaignpool-system-campaignpool-operator")
     lease = only(objects, "Role")
-    for role, rules in ((whole, POOL_RULES), (lease, LEASE_RULES)):
+    for role, rules in ((whole, (*POOL_RULES, *WATCH_RULES)), (lease, LEASE_RULES)):
         wanted = [{"apiGroups": [r.group], "resources": [r.resource], "verbs": list(r.verbs)} for r in rules]
         assert role["rules"] == wanted
 

@@ -10,7 +10,7 @@ import yaml
 
 from campaignpool_local.emulator import Emulator, emulator_thread
 from campaignpool_operator.cluster.connect import connect
-from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, Rule
+from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, WATCH_RULES, Rule
 from campaignpool_operator.runtime.rights import Rights
 from tests.support.accounts import kubeconfig_of
 from tests.support.helm import CHART, HELMS, NAMESPACE, RELEASE, Helm, helms
@@ -155,7 +155,7 @@ def test_every_rule_that_is_taken_away_is_missed(cluster: Emulator, kube: Kube, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(operator_account))
         assert asyncio.run(missing()) is None
-        for path, rules in ((CLUSTER_ROLE, POOL_RULES), (LEASE_ROLE, LEASE_RULES)):
+        for path, rules in ((CLUSTER_ROLE, (*POOL_RULES, *WATCH_RULES)), (LEASE_ROLE, LEASE_RULES)):
             role = kube.get(path)
             assert role is not None
             for rule in rules:

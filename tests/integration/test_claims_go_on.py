@@ -14,6 +14,7 @@ from campaignpool.ledger.database import Connection
 from campaignpool_local.emulator import emulator_thread
 from campaignpool_operator import deletion as draining
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Secret
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import Pool
 from campaignpool_operator.resource import read_pool
@@ -82,8 +83,8 @@ class Alone(Cluster):
     def __init__(self, url: str) -> None:
         self.url, self.finalizers = url, [draining.FINALIZER]
 
-    async def secret(self, *_: str) -> dict[str, bytes] | None:
-        return {"url": self.url.encode()}
+    async def secret(self, *_: str) -> Secret | None:
+        return Secret({"url": self.url.encode()}, "5")
 
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return []

@@ -10,7 +10,7 @@ from campaignpool.api.crd import crd
 from campaignpool_local.access.authorizer import Authorizer, Deed
 from campaignpool_local.access.users import User
 from campaignpool_local.emulator import Emulator, emulator_thread
-from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, Rule
+from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, WATCH_RULES, Rule
 from tests.support.accounts import kubeconfig_of
 from tests.support.kube import Kube, eventually
 from tests.support.operators import Game, running
@@ -70,7 +70,7 @@ def test_a_pools_life_uses_every_right_and_no_other(
     kube.install(crd())
     game = Game(kube, new_database(chiwar_template))
     kube.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "operator"}})
-    grant(kube, game.namespace, "pools", POOL_RULES)
+    grant(kube, game.namespace, "pools", (*POOL_RULES, *WATCH_RULES))
     grant(kube, "default", "lease", LEASE_RULES)
     account = kubeconfig_of(cluster, kube, "default", "operator", tmp_path / "operator")
     options = (f"--namespaces={game.namespace}", "--leader-election")
@@ -93,5 +93,5 @@ def test_a_pools_life_uses_every_right_and_no_other(
         eventually(lambda: ("leases", "update") in used, "the lease is renewed")
         assert "forbidden" not in operator.log.lower()
     kube.close()
-    wanted = {(rule.resource, verb) for rule in (*POOL_RULES, *LEASE_RULES) for verb in rule.verbs}
+    wanted = {(rule.resource, verb) for rule in (*POOL_RULES, *WATCH_RULES, *LEASE_RULES) for verb in rule.verbs}
     assert used - {("selfsubjectaccessreviews", "create")} == wanted - UNUSED_HERE

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import yaml
 
 from campaignpool.api.reasons import find
 from tests.support.clusters import is_for_tests
@@ -454,6 +455,25 @@ def test_settings_reach_the_ledger_while_the_blueprint_is_broken(game: Game) -> 
     with pytest.raises(asyncpg.PostgresError) as empty:
         game.claim(game.users()[0])
     assert empty.value.sqlstate == "CP002", "the pool says Fail, not Clone"
+
+
+def test_a_new_blueprint_and_a_rotated_password_act_without_a_resync(game: Game) -> None:
+    game.put_secret()
+    inline = game.manifest["spec"]["blueprint"]["inline"]
+    plans = f"/api/v1/namespaces/{game.namespace}/configmaps"
+    plan = {"metadata": {"name": "plan"}, "data": {"blueprint.yaml": yaml.safe_dump(inline)}}
+    game.create(size=1, blueprint={"configMapRef": {"name": "plan"}})
+    game.has("Ready", "False", "ConfigMapNotFound")
+    game.kube.create(plans, plan)
+    before = filled(game)["rollout"]["revision"]
+    text = yaml.safe_dump({**inline, "tables": inline["tables"][:2]})
+    game.kube.patch(f"{plans}/plan", {"data": {"blueprint.yaml": text}})
+    eventually(lambda: game.status()["rollout"]["revision"] > before, "the blueprint acts")
+    filled(game)
+    game.kube.patch(f"{game.secrets}/chiwar-database", {"stringData": {"url": game.at(password="wr0ng")}})
+    game.has("Degraded", "True", "DatabaseAuthenticationFailed")
+    game.kube.patch(f"{game.secrets}/chiwar-database", {"stringData": {"url": game.url}})
+    filled(game)
 
 
 def test_an_owner_called_master_has_a_pool_of_its_own(game: Game) -> None:

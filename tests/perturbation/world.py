@@ -114,7 +114,7 @@ class OperatorRun:
         await self.end()
 
     def _new_loops(self) -> Loops:
-        config = Config(resync_seconds=RESYNC_SECONDS, http_port=None)
+        config = Config(resync_seconds=RESYNC_SECONDS, http_port=None, watch_references=False)
         loops: Loops = self._context.run(Loops, config, self.cluster, Metrics("9"))
         self._wrap(loops)
         return loops

@@ -16,6 +16,7 @@ from campaignpool.errors import (
     UnreachableError,
 )
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Secret
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import Fault, Pool
 from campaignpool_operator.observe.images import images_fault
@@ -33,9 +34,9 @@ class Fake(Cluster):
         self.secrets, self.config_maps = secrets or {}, config_maps or {}
         self._clock = None
 
-    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+    async def secret(self, namespace: str, name: str) -> Secret | None:
         value: dict[str, dict[str, bytes]] = {"game": self.secrets}.get(namespace, {})
-        return value.get(name)
+        return Secret(value[name], "5") if name in value else None
 
     async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
         value: dict[str, dict[str, str]] = {"game": self.config_maps}.get(namespace, {})
@@ -76,7 +77,7 @@ class Labelled(Cluster):
 
     async def _find(self, *_: object, **__: object) -> dict[str, Any]:
         url = base64.b64encode(b"postgresql://x/y").decode()
-        return {"metadata": {"labels": self._labels}, "data": {"url": url, "privateKey": url}}
+        return {"metadata": {"labels": self._labels, "resourceVersion": "5"}, "data": {"url": url, "privateKey": url}}
 
 
 @pytest.mark.parametrize("labels", [None, {}, {"campaignpool.dev/database": "false"}, {"database": "true"}])

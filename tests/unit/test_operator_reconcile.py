@@ -8,6 +8,7 @@ import pytest
 
 from campaignpool_operator import reconcile as module
 from campaignpool_operator.cluster.client import Cluster
+from campaignpool_operator.cluster.transport import Secret
 from campaignpool_operator.facts import Observed
 from campaignpool_operator.observe.observe import utcnow
 from campaignpool_operator.reconcile import HICCUP_SECONDS, Reconciler
@@ -34,10 +35,10 @@ class Alone(Cluster):
         meta["creationTimestamp"] = "2026-01-01T00:00:00Z"
         return {"metadata": meta, "spec": raw_spec(), "status": self.status}
 
-    async def secret(self, *_: str) -> dict[str, bytes]:
+    async def secret(self, *_: str) -> Secret:
         if self.failing is not None:
             raise self.failing
-        return {"url": URL}
+        return Secret({"url": URL}, "5")
 
     async def patch_status(self, _: str, __: str, ___: str, status: Mapping[str, Any]) -> None:
         self.patches += 1
@@ -58,7 +59,9 @@ def cluster() -> Alone:
 
 @pytest.fixture
 def reconciler(cluster: Alone) -> Reconciler:
-    return Reconciler(Config(http_port=None), cluster, Listeners(lambda _: None), Metrics("9"))
+    return Reconciler(
+        Config(http_port=None, watch_references=False), cluster, Listeners(lambda _: None), Metrics("9")
+    )
 
 
 async def test_a_defect_is_a_condition_and_a_log_line(

@@ -6,14 +6,15 @@ from kubernetes.aio.client import ApiClient
 from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import KubernetesTransport
-from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, rights
+from campaignpool_operator.rbac import LEASE_RULES, POOL_RULES, WATCH_RULES, rights
 from campaignpool_operator.runtime.rights import sentence
 
 
 def test_rights_of_the_whole_cluster_and_of_namespaces() -> None:
     everywhere = list(rights((), None))
     assert {right.namespace for right in everywhere} == {""}
-    assert len(everywhere) == sum(len(rule.verbs) for rule in POOL_RULES)
+    assert len(everywhere) == sum(len(rule.verbs) for rule in (*POOL_RULES, *WATCH_RULES))
+    assert len(list(rights((), None, watches=False))) == sum(len(rule.verbs) for rule in POOL_RULES)
     items = list(rights(("a", "b"), "own"))
     leases = sum(len(rule.verbs) for rule in LEASE_RULES)
     assert len(items) == 2 * len(everywhere) + leases

@@ -51,6 +51,16 @@
   resources: ["pods/log"]
   verbs: ["get"]
 {{- end }}
+{{- define "campaignpool.watchRules" -}}
+# Notice at once that a Secret that a pool names has changed.
+- apiGroups: [""]
+  resources: ["secrets"]
+  verbs: ["watch"]
+# Notice at once that a ConfigMap that a pool names has changed.
+- apiGroups: [""]
+  resources: ["configmaps"]
+  verbs: ["watch"]
+{{- end }}
 {{- define "campaignpool.leaseRules" -}}
 # Create the Lease of the leader election.
 - apiGroups: ["coordination.k8s.io"]

@@ -10,8 +10,8 @@ import binascii
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,7 +21,7 @@ import aiohttp
 
 from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
 from campaignpool.errors import ClusterError, SecretError
-from campaignpool_operator.cluster.transport import Json, Transport
+from campaignpool_operator.cluster.transport import FORBIDDEN, Json, Secret, Transport, refusal, resource_of
 from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
@@ -45,7 +45,6 @@ _LEASES = "/apis/coordination.k8s.io/v1"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 (no password)
-_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 
 
 class Cluster:
@@ -103,17 +102,34 @@ class Cluster:
         Raises:
             ClusterError: The API refused, did not answer, or no longer has the changes since then.
         """
-        path, headers = _pools(namespace), {"Accept": "application/json", "User-Agent": APPLICATION}
-        query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        what, query["timeoutSeconds"] = f"watch {path}", f"{WATCH_SECONDS:.0f}"
+        async with self.watch(_pools(namespace), {"resourceVersion": version}, WATCH_SECONDS) as events:
+            async for event in events:
+                yield event
+
+    @asynccontextmanager
+    async def watch(
+        self, path: str, query: Mapping[str, str], seconds: float, form: str = "application/json"
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """Watch what is at a path for so long; the block has the events. Raises ClusterError, as `watch_pools`."""
+        what, began, code = f"watch {path}", time.monotonic(), "none"
+        whole = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": f"{seconds:.0f}", **query}
+        headers = {"Accept": form, "User-Agent": APPLICATION}
+
+        async def events(lines: AsyncIterable[bytes]) -> AsyncIterator[Json]:
+            async for line in lines:
+                event = json.loads(line)
+                if code == str(FORBIDDEN):
+                    self.forbidden.set()
+                if int(code) >= 400 or event["type"] == "ERROR":
+                    raise refusal(what, int(code), event.get("object", event))
+                yield event
+
         try:
-            whole, seconds = f"{path}?{urlencode(query)}", WATCH_SECONDS + REQUEST_SECONDS
-            async with self._transport.lines(whole, headers, seconds) as (status, lines):
-                async for line in lines:
-                    event = json.loads(line)
-                    if status >= 400 or event["type"] == "ERROR":
-                        raise _refusal(what, status, event.get("object", event))
-                    yield event
+            address, limit = f"{path}?{urlencode(whole)}", seconds + REQUEST_SECONDS
+            async with self._transport.lines(address, headers, limit) as (status, lines):
+                code = str(status)
+                self.on_request("WATCH", resource_of(path), code, time.monotonic() - began)
+                yield events(lines)
         except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError, ValueError) as error:
             raise ClusterError(f"the Kubernetes API ended {what}: {type(error).__name__}") from error
 
@@ -138,8 +154,8 @@ class Cluster:
         result = await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
         return None if result is None else str(result["metadata"]["resourceVersion"])
 
-    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
-        """Return the values of a Secret. Raises SecretError where it lacks a label that is required."""
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        """Return a Secret. Raises SecretError where it lacks a label that is required."""
         result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
         if result is None:
             return None
@@ -152,7 +168,8 @@ class Cluster:
                 reason="SecretNotLabelled",
             )
         try:
-            return {key: base64.b64decode(value) for key, value in (result.get("data") or {}).items()}
+            values = {key: base64.b64decode(value) for key, value in (result.get("data") or {}).items()}
+            return Secret(values, str(result["metadata"]["resourceVersion"]))
         except binascii.Error as error:
             raise ClusterError(f"the API gave a Secret {name} that is not in base64") from error
 
@@ -340,16 +357,16 @@ class Cluster:
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise ClusterError(f"no answer from the Kubernetes API to {what}: {type(error).__name__}") from error
         finally:
-            self.on_request(method, _resource(path), code, time.monotonic() - began)
+            self.on_request(method, resource_of(path), code, time.monotonic() - began)
         self._set_clock(response.headers.get("Date"))
         try:
             answer = json.loads(response.data)
         except ValueError:
             answer = {}
-        if response.status == _FORBIDDEN and path != _REVIEWS:
+        if response.status == FORBIDDEN and path != _REVIEWS:
             self.forbidden.set()
         if response.status >= 400:
-            raise _refusal(what, response.status, answer)
+            raise refusal(what, response.status, answer)
         return {"text": response.data.decode(errors="replace")} if plain else dict(answer)
 
 
@@ -360,20 +377,6 @@ def _is_same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return {owner["uid"] for owner in wanted["ownerReferences"]} <= owners and all(
         annotations.get(key) == value for key, value in wanted["annotations"].items() if key in IDENTITY
     )
-
-
-def _refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:
-    reason = str(answer.get("reason") or "") or {_NOT_FOUND: "NotFound", _CONFLICT: "Conflict"}.get(status, "Refused")
-    message = str(answer.get("message") or f"HTTP {status}")
-    return ClusterError(f"the Kubernetes API refuses {what}: {message}", reason=reason)
-
-
-def _resource(path: str) -> str:
-    """Return the resource of a path, with its subresource: `campaignpools/status`."""
-    parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
-    if len(parts) > 2 and parts[0] == "namespaces":
-        parts = parts[2:]
-    return "/".join(parts[::2])
 
 
 def _items(answer: Mapping[str, Any]) -> list[Json]:

@@ -69,6 +69,7 @@ async def connect(kubeconfig: Path | None = None) -> Cluster:
         ConfigurationError: There is neither.
     """
     configuration = Configuration()
+    configuration.connection_pool_maxsize = 0  # no bound: each watch has a connection of its own
     if kubeconfig is None and _has_service_account(configuration):
         return Cluster(KubernetesTransport(ApiClient(configuration)))
     path = str(kubeconfig or os.environ.get("KUBECONFIG") or _KUBECONFIG)

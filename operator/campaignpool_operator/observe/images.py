@@ -11,9 +11,12 @@ from campaignpool.ledger.database import Connection
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.facts import Fault, Observed, Pool
 from campaignpool_operator.jobs import images as images_jobs
+from campaignpool_operator.resource import Versions, find_secret
 
 
-async def observe_images(cluster: Cluster, connection: Connection, observed: Observed, image: str) -> Observed:
+async def observe_images(
+    cluster: Cluster, connection: Connection, observed: Observed, image: str, read: Versions | None = None
+) -> Observed:
     """Return what was observed with what concerns images added; ledger and Jobs were observed before.
 
     Args:
@@ -21,13 +24,14 @@ async def observe_images(cluster: Cluster, connection: Connection, observed: Obs
         connection: To the pool's database.
         observed: So far.
         image: Of the seeder, where the pool names none.
+        read: The Secret that is read is added to it.
     """
     pool, spec, ledger = observed.pool, observed.spec, observed.ledger
     if spec is None or ledger is None:
         return observed
     fault = None
     if spec.images.copies or ledger.images.unfinished:
-        fault = await images_fault(cluster, pool, spec)
+        fault = await images_fault(cluster, pool, spec, read)
     reported = pool.status.images.last_finished_at if pool.status.images else None
     since = datetime.fromisoformat(reported) if reported else pool.created_at
     last = ledger.images.last_finished_at
@@ -41,7 +45,9 @@ async def observe_images(cluster: Cluster, connection: Connection, observed: Obs
     )
 
 
-async def images_fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> Fault | None:
+async def images_fault(
+    cluster: Cluster, pool: Pool, spec: CampaignPoolSpec, read: Versions | None = None
+) -> Fault | None:
     """Return why images cannot be copied or deleted. A Secret that cannot be read does not concern the rows."""
     reference = spec.images.secret_ref
     if reference is None:
@@ -51,7 +57,7 @@ async def images_fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> 
         )
         return Fault(Reason.SECRET_REF_MISSING, message, retry=False)
     try:
-        secret = await cluster.secret(pool.namespace, reference.name)
+        secret = await find_secret(cluster, pool.namespace, reference.name, read)
     except (ClusterError, SecretError) as error:
         return Fault.of(error)
     if secret is None:
@@ -60,7 +66,7 @@ async def images_fault(cluster: Cluster, pool: Pool, spec: CampaignPoolSpec) -> 
             f"key under the key {reference.key}"
         )
         return Fault(Reason.SECRET_NOT_FOUND, message, retry=False)
-    if not secret.get(reference.key, b"").strip():
+    if not secret.values.get(reference.key, b"").strip():
         message = (
             f"the Secret {reference.name} has no key {reference.key}: add it, with ImageKit's private key, or "
             "correct spec.images.secretRef.key"

@@ -99,7 +99,7 @@ async def observe(
                 observed = replace(observed, changed=await _changed(connection, pool, session.compiled))
             template, compare_in = await templates.observe(connection, observed)
             observed = replace(observed, template=template, compare_in=compare_in)
-            observed = await observe_images(cluster, connection, observed, image)
+            observed = await observe_images(cluster, connection, observed, image, session.read)
             observed = replace(observed, activity=await activity.observe(connection, pool.key, last))
     except CampaignPoolError as error:
         return replace(observed, fault=Fault.of(error), ledger=None, compiled=None)

@@ -41,6 +41,8 @@ class Config(BaseSettings):
     """Changes to the pods of all Jobs, as JSON; a pool's own `seeding.podTemplate` is merged over them."""
     require_secret_label: bool = False
     """Use a Secret only if it carries the label `campaignpool.dev/database: "true"`."""
+    watch_references: bool = True
+    """Watch the Secrets and ConfigMaps that pools name; without it their changes are found at the next resync."""
     resync_seconds: float = Field(default=30.0, ge=1, le=3600)
     """Resync interval: a pool is reconciled at least this often."""
     http_host: str | None = None

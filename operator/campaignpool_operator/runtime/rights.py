@@ -24,13 +24,20 @@ class Rights:
         namespaces: Those that are served; none: the whole cluster.
         lease_namespace: Where the Lease is; None: there is none.
         dashboard: The dashboard is served.
+        watches: Secrets and ConfigMaps are watched.
     """
 
     def __init__(
-        self, cluster: Cluster, namespaces: Sequence[str], lease_namespace: str | None, *, dashboard: bool = False
+        self,
+        cluster: Cluster,
+        namespaces: Sequence[str],
+        lease_namespace: str | None,
+        *,
+        dashboard: bool = False,
+        watches: bool = True,
     ) -> None:
         self._cluster = cluster
-        self._rights = tuple(rights(namespaces, lease_namespace, dashboard=dashboard))
+        self._rights = tuple(rights(namespaces, lease_namespace, dashboard=dashboard, watches=watches))
         self.granted = asyncio.Event()
         """Set while no right is known to be missing."""
         self.missing: str | None = "the operator's rights have not been checked yet"
