@@ -65,6 +65,17 @@ class Kube:
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return _json(self._client.patch(path, json=body, headers=MERGE))
 
+    def replace_spec(self, path: str, spec: dict[str, Any]) -> None:
+        """Put a whole spec in the place of an object's, whatever version it has."""
+        headers = {"Content-Type": "application/json-patch+json"}
+        _json(self._client.patch(path, json=[{"op": "replace", "path": "/spec", "value": spec}], headers=headers))
+
+    def refused_fields(self, path: str, body: dict[str, Any]) -> list[str]:
+        """Return the fields that keep an object from being created; nothing is created."""
+        response = self._client.post(path, params={"dryRun": "All"}, json=body)
+        assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY, f"{response.status_code} {response.text}"
+        return [cause["field"] for cause in response.json()["details"]["causes"]]
+
     def delete(self, path: str) -> None:
         _json(self._client.delete(path))
 
