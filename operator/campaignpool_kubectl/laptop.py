@@ -10,6 +10,7 @@ from campaignpool_kubectl.source import Source
 from campaignpool_operator.cluster.transport import Json
 from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolSummary, PoolView, Trends
+from campaignpool_operator.dashboard.sizing_models import ImagesView, SizingView
 from campaignpool_operator.dashboard.work_models import Logs
 from campaignpool_operator.rbac import Right, Rule
 
@@ -75,6 +76,14 @@ class Laptop:
     async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:  # noqa: ARG002
         """Return the last lines that a pool's Jobs wrote, as far as the user may read them."""
         return await self._source.logs(namespace, name, lines)
+
+    async def sizing(self, viewer: Viewer, namespace: str, name: str) -> SizingView:  # noqa: ARG002
+        """Return the demand of a pool and what sizes would have done."""
+        return await self._source.sizing(namespace, name)
+
+    async def images(self, viewer: Viewer, namespace: str, name: str) -> ImagesView:  # noqa: ARG002
+        """Return how many images of a pool waited, over time."""
+        return await self._source.images(namespace, name)
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:  # noqa: ARG002
         """Return nothing that differs: there is one viewer."""

@@ -12,6 +12,7 @@ from campaignpool_operator.dashboard import view, workloads
 from campaignpool_operator.dashboard.identity import FORWARDED_TOKEN
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolView, Trends
 from campaignpool_operator.dashboard.openapi import PREFIX
+from campaignpool_operator.dashboard.sizing_models import ImagesView, SizingView
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
 from campaignpool_operator.dashboard.work_models import Logs, LogView, View
 
@@ -79,6 +80,14 @@ class Source:
     async def checks(self, namespace: str, name: str) -> Checks:
         """Have the operator's pod check a pool's database. Raises CampaignPoolError."""
         return await self._ask(f"/pools/{namespace}/{name}/checks", Checks)
+
+    async def sizing(self, namespace: str, name: str) -> SizingView:
+        """Return the demand of a pool. Raises CampaignPoolError: only the database knows it."""
+        return await self._ask(f"/pools/{namespace}/{name}/sizing", SizingView)
+
+    async def images(self, namespace: str, name: str) -> ImagesView:
+        """Return how many images waited. Raises CampaignPoolError: only the database knows it."""
+        return await self._ask(f"/pools/{namespace}/{name}/images", ImagesView)
 
     async def logs(self, namespace: str, name: str, lines: int) -> Logs:
         """Return the last lines that a pool's Jobs wrote, with the user's own rights. Raises ClusterError."""

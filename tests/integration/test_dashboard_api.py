@@ -11,6 +11,7 @@ import pytest
 from campaignpool.api.crd import crd
 from campaignpool_local.emulator import Emulator, emulator_thread
 from campaignpool_operator.dashboard.models import Claims, PoolList, PoolView, Trends
+from campaignpool_operator.dashboard.sizing_models import SizingView
 from campaignpool_operator.dashboard.work_models import Logs
 from tests.support.clusters import needs_emulator
 from tests.support.fuzzing import fuzz
@@ -100,6 +101,10 @@ def test_viewers_see_what_the_api_server_lets_them_see(
         assert all(0 < len(log.lines) <= 5 for log in logs.logs)
         assert " INFO " in logs.logs[0].lines[-1]
         assert pool.alerts == []
+        sizing = SizingView.model_validate(get(f"{mine}/sizing", ann))
+        assert (len(sizing.hours), sizing.availability) == (48, 0.999)
+        assert set(sizing.sizes) == {2}
+        assert get(f"{mine}/images", ann)["points"][-1]["waiting"] == 0
         (claim,) = Claims.model_validate(get(f"{mine}/claims", ann)).claims
         assert claim.campaign == claimed["campaign_id"]
 

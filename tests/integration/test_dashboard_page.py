@@ -17,7 +17,9 @@ from campaignpool_operator.dashboard.identity import RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Checks, Claims, PoolList, PoolSummary, PoolView, Trends
 from campaignpool_operator.dashboard.page import CSRF, CSRF_HEADER, SESSION, assets
 from campaignpool_operator.dashboard.server import DashboardServer
+from campaignpool_operator.dashboard.sizing_models import ImagesView, SizingView
 from campaignpool_operator.dashboard.view import ClusterFacts, LedgerFacts
+from campaignpool_operator.dashboard.work_models import Logs
 from tests.unit.test_dashboard import NOW, resource
 
 TOKEN = "a-token"
@@ -59,6 +61,15 @@ class Game:
 
     async def checks(self, viewer: Viewer, namespace: str, name: str) -> Checks:
         raise ClusterError(f"{viewer.name} {namespace} {name}")
+
+    async def sizing(self, viewer: Viewer, namespace: str, name: str) -> SizingView:
+        raise ClusterError(f"{viewer.name} {namespace} {name}")
+
+    async def images(self, viewer: Viewer, namespace: str, name: str) -> ImagesView:
+        raise ClusterError(f"{viewer.name} {namespace} {name}")
+
+    async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:
+        raise ClusterError(f"{viewer.name} {namespace} {name} {lines}")
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> tuple[str, ...] | None:
         return (viewer.name,) if namespace == "game" and name in ("", "chiwar") else None

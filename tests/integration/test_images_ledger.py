@@ -77,6 +77,28 @@ async def seen(connection: Connection) -> ImageTotals:
     return (await pools.observe(connection, POOL)).images
 
 
+def test_what_waits_over_time_goes_down_by_each_campaign_whose_images_are_copied(url: str) -> None:
+    async def work(connection: Connection) -> None:
+        total = (await seen(connection)).pending
+        await connection.execute("UPDATE campaign_pool.image_set SET queued_at = now() - interval '100 minutes'")
+        begun = await images.burn_down(connection, POOL)
+        assert [waiting for _, waiting in begun.points] == [total] * len(begun.points)
+        assert begun.points[-1][0] - begun.points[0][0] > timedelta(minutes=99)
+        assert begun.copied_a_minute == 0
+        copied = await worked_off(connection)
+        past = "UPDATE campaign_pool.image_set SET finished_at = now() - interval '5 minutes' WHERE state = 'done'"
+        await connection.execute(past)
+        half = await images.burn_down(connection, POOL)
+        assert (half.points[0][1], half.points[-1][1]) == (total, total - copied)
+        assert half.copied_a_minute == copied / images.PACE_MINUTES
+        await worked_off(connection, failing=2)
+        ended = await images.burn_down(connection, POOL)
+        assert ended.points[-1][1] == 0
+        assert ended.points[-1][0] - ended.points[0][0] == timedelta(hours=1)
+
+    on(url, work)
+
+
 def test_what_is_due_and_what_waits(url: str) -> None:
     async def work(connection: Connection) -> None:
         before = await seen(connection)

@@ -17,6 +17,9 @@ _PRUNED_AT_ONCE = 100
 _STALLED = 3
 """Leases in a row without progress after which an image set counts as stalled."""
 
+PACE_MINUTES = 10
+_POINTS = 48
+
 SECONDS = "seconds"
 """Key of an account's attempts that holds the duration of all calls; the other keys are outcomes."""
 
@@ -121,6 +124,26 @@ class CampaignImages:
     queued_at: datetime
     cause: str | None
     failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BurnDown:
+    """How images of a pool were copied.
+
+    Attributes:
+        points: Moments, and how many images were to be copied then.
+        copied_a_minute: In the last `PACE_MINUTES`.
+    """
+
+    points: tuple[tuple[datetime, int], ...]
+    copied_a_minute: float
+
+
+async def burn_down(connection: Connection, pool: str) -> BurnDown:
+    """Return how many images waited since the first that waits was queued: an hour back at least, a day at most."""
+    rows = await connection.fetch(_QUERY["burn_down"], pool, _POINTS)
+    pace = await connection.fetchval(_QUERY["pace"], pool, PACE_MINUTES)
+    return BurnDown(tuple((row["at"], row["waiting"]) for row in rows), float(pace))
 
 
 async def observe(connection: Connection, pool: str) -> ImageTotals:

@@ -15,6 +15,7 @@ from campaignpool_operator.dashboard.board import Shared
 from campaignpool_operator.dashboard.identity import Identity, RefusedError, Viewer
 from campaignpool_operator.dashboard.models import Checks, CheckView, Claims, PoolList, PoolSummary, PoolView, Trends
 from campaignpool_operator.dashboard.reading import LIST_SECONDS, NOT_READ, Details, Reader, name_of
+from campaignpool_operator.dashboard.sizing_models import ImagesView, SizingView
 from campaignpool_operator.dashboard.view import ClusterFacts
 from campaignpool_operator.dashboard.work_models import Logs, LogView
 
@@ -52,6 +53,14 @@ class Backend(Protocol):
 
     async def logs(self, viewer: Viewer, namespace: str, name: str, lines: int) -> Logs:
         """Return the last lines that a pool's Jobs wrote, as far as a viewer may read them."""
+        ...
+
+    async def sizing(self, viewer: Viewer, namespace: str, name: str) -> SizingView:
+        """Return the demand of a pool and what sizes would have done."""
+        ...
+
+    async def images(self, viewer: Viewer, namespace: str, name: str) -> ImagesView:
+        """Return how many images of a pool waited, over time."""
         ...
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
@@ -170,6 +179,22 @@ class InCluster:
             raise _not_found(namespace, name)
         logs = [LogView.model_validate(log) for log in written]
         return Logs(pool=f"{namespace}/{name}", logs=logs, hidden=hidden)
+
+    async def sizing(self, viewer: Viewer, namespace: str, name: str) -> SizingView:
+        """Return the demand of a pool and what sizes would have done."""
+        await self._identity.require(viewer, "get", namespace, name)
+        result = await self._reader.sizing(namespace, name)
+        if result is None:
+            raise _not_found(namespace, name)
+        return result
+
+    async def images(self, viewer: Viewer, namespace: str, name: str) -> ImagesView:
+        """Return how many images of a pool waited, over time."""
+        await self._identity.require(viewer, "get", namespace, name)
+        result = await self._reader.images(namespace, name)
+        if result is None:
+            raise _not_found(namespace, name)
+        return result
 
     async def rights(self, viewer: Viewer, namespace: str, name: str) -> Hashable:
         """Return what distinguishes viewers: those with equal rights see the same; None: they see nothing."""

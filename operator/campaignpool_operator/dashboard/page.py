@@ -42,7 +42,7 @@ RIGHTS_SECONDS = 5.0
 _RENDERED_SECONDS = 5.0
 _SESSION_SECONDS = 8 * 3600
 _TYPES = {"css": "text/css", "js": "text/javascript"}
-_VIEWS = ("pool.js", "sizing.js")
+_VIEWS = ("pool.js", "shapes.js", "sizing.js")
 _LONGEST_TOKEN = 20_000
 _SIZE_MOST = 1000
 
@@ -102,11 +102,11 @@ class Page:
 
     def _preloads(self, digest: str, texts: Iterable[str], request: web.Request) -> str:
         """Return what the page asks for first, so that it comes while the scripts do."""
-        match, view = request.match_info, ""
+        match, views = request.match_info, set[str]()
         if match:
-            view = "sizing.js" if request.path.endswith("/sizing") else "pool.js"
+            views = {"sizing.js" if request.path.endswith("/sizing") else "pool.js", "shapes.js"}
         needed = [
-            name for name in sorted(texts) if name.endswith(".js") and name not in ({"app.js", *_VIEWS} - {view})
+            name for name in sorted(texts) if name.endswith(".js") and name not in ({"app.js", *_VIEWS} - views)
         ]
         links = [f'<link rel="modulepreload" href="{self._root}assets/{digest}/{name}">' for name in needed]
         data = f"live/{quote(match['namespace'])}/{quote(match['name'])}" if match else "api/v1/pools"

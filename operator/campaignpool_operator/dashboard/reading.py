@@ -16,16 +16,17 @@ from pydantic import ValidationError
 from campaignpool.api.spec import SecretKeyRef
 from campaignpool.cli.checks import Finding, examine
 from campaignpool.errors import CampaignPoolError, ConfigurationError
-from campaignpool.ledger import overview, pools, trends
+from campaignpool.ledger import images, overview, pools, trends
 from campaignpool.ledger.database import CONNECTION_FAULTS, Connection, close, connect, translated
 from campaignpool.ledger.overview import Claim, DayHour
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.transport import Json
-from campaignpool_operator.dashboard import view, workloads
+from campaignpool_operator.dashboard import outlooks, view, workloads
 from campaignpool_operator.dashboard.board import Board, Shared
 from campaignpool_operator.dashboard.hub import Hub
 from campaignpool_operator.dashboard.mirror import Mirror
 from campaignpool_operator.dashboard.models import Trends
+from campaignpool_operator.dashboard.sizing_models import ImagesPoint, ImagesView, SizingView
 from campaignpool_operator.dashboard.view import LedgerFacts
 from campaignpool_operator.resource import read_secret
 
@@ -36,6 +37,8 @@ LIST_SECONDS = 2.0
 TRENDS_SECONDS = 10.0
 CHECKS_SECONDS = 5.0
 LOGS_SECONDS = 2.0
+IMAGES_SECONDS = 2.0
+SIZING_SECONDS = 600.0
 """For so long, all who look get what was read for the first of them."""
 
 _URL_SECONDS = 30.0
@@ -238,6 +241,30 @@ class Reader:
             return None if resource is None else await workloads.read_logs(self._cluster, resource, lines)
 
         return await self._shared.get(("logs", namespace, name, lines), LOGS_SECONDS, read)
+
+    async def sizing(self, namespace: str, name: str) -> SizingView | None:
+        """Return the demand and what sizes would have done; None: there is no such pool. Raises CampaignPoolError."""
+
+        async def compute() -> SizingView | None:
+            resource = await self._mirror.pool(namespace, name)
+            if resource is None:
+                return None
+            async with self._ledgers.connection(await self._url(resource)) as connection:
+                ledger = await outlooks.read(connection, f"{namespace}/{name}")
+            return await outlooks.compute(resource, ledger)
+
+        return await self._shared.get(("sizing", namespace, name), SIZING_SECONDS, compute)
+
+    async def images(self, namespace: str, name: str) -> ImagesView | None:
+        """Return how many images waited, over time; None: there is no such pool. Raises CampaignPoolError."""
+
+        async def read(connection: Connection) -> ImagesView:
+            burn = await images.burn_down(connection, f"{namespace}/{name}")
+            points = [ImagesPoint(at=view.time(at), waiting=waiting) for at, waiting in burn.points]
+            return ImagesView(pool=f"{namespace}/{name}", points=points, copied_a_minute=burn.copied_a_minute)
+
+        key = ("images", namespace, name)
+        return await self._shared.get(key, IMAGES_SECONDS, lambda: self._of(namespace, name, read))
 
     def _resource_changed(self, pool: str) -> None:
         self.version += 1

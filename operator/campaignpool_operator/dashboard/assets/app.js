@@ -10,7 +10,7 @@ const GROUPS = [
   ["NeedYou", "Need you", "soonest trouble first"], ["AtWork", "Active", "nothing to do for you"],
   ["Paused", "Paused on purpose", ""], ["Fine", "Fine", ""],
 ];
-const SILENT = 10_000, TRENDS = 20_000, LOGS = 5_000;
+const SILENT = 10_000, TRENDS = 20_000, LOGS = 5_000, OUTLOOK = 600_000;
 const ANSWERS = ["No", "Slower", "Until", "Unknown", "Yes"];
 const main = document.getElementById("main");
 const [, namespace, name, view] = location.pathname.slice(ROOT.length - 1).match(/^\/pools\/([^/]+)\/([^/]+)(\/sizing)?$/) ?? [];
@@ -112,7 +112,7 @@ async function load() {
   return render();
 }
 
-let list = null, trends = null, trendsAt = 0, logs = null, logsOf = "", logsAt = 0, latest = null;
+let list = null, trends = null, trendsAt = 0, logs = null, logsOf = "", logsAt = 0, more = {}, outlookAt = 0, imagesOf = "", imagesAt = 0, latest = null;
 
 /* Trends change by the hour; they are read again once in a while, and not whenever something happens. */
 async function history() {
@@ -131,10 +131,25 @@ async function readLogs(jobs) {
   logs = found.ok ? found.body : null;
 }
 
+/* What the demand needs is computed anew every ten minutes; images are counted when what is known of them changed. */
+async function readMore(pool) {
+  if (view && Date.now() - outlookAt > OUTLOOK) {
+    outlookAt = Date.now();
+    const found = await get(`pools/${path}/sizing`);
+    more = found.ok ? { outlook: found.body } : { outlookWhy: found.body.message };
+  }
+  const key = JSON.stringify(pool.status.images ?? null);
+  if (!view && pool.status.images && (key !== imagesOf || Date.now() - imagesAt > TRENDS)) {
+    [imagesOf, imagesAt] = [key, Date.now()];
+    const found = await get(`pools/${path}/images`);
+    more = found.ok ? { burnDown: found.body } : {};
+  }
+}
+
 /* What is in the event is shown at once, before anything else is asked for. */
 async function showOne(live) {
   const show = () => {
-    page.current = { ...live.pool, trends, logs, advice: live.advice };
+    page.current = { ...latest.pool, ...more, trends, logs, advice: latest.advice };
     render();
   };
   latest = live;
@@ -142,10 +157,10 @@ async function showOne(live) {
   show();
   announce([page.current]);
   await follow();
-  const before = [trends, logs];
+  const before = [trends, logs, more];
   if (Date.now() - trendsAt > TRENDS) await history();
-  await readLogs(live.pool.jobs ?? []);
-  if (latest === live && (trends !== before[0] || logs !== before[1])) show();
+  await Promise.all([readLogs(live.pool.jobs ?? []), readMore(live.pool)]);
+  if (trends !== before[0] || logs !== before[1] || more !== before[2]) show();
 }
 
 async function showListed(pool) {

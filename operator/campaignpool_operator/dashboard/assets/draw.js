@@ -19,7 +19,7 @@ export function icon(name, className = "i") {
   return svg;
 }
 
-function node(parent, tag, attributes = {}, text) {
+export function node(parent, tag, attributes = {}, text) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   if (text != null) element.textContent = text;
@@ -27,9 +27,9 @@ function node(parent, tag, attributes = {}, text) {
   return element;
 }
 
-const css = (name) => `var(--${name})`;
+export const css = (name) => `var(--${name})`;
 
-function canvas(host, height) {
+export function canvas(host, height) {
   host.querySelector("svg")?.remove();
   const width = Math.max(40, host.clientWidth);
   const svg = node(host, "svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });

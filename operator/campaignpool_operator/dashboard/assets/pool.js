@@ -2,6 +2,7 @@
 
 import { h, histogram, icon, timeline } from "./draw.js";
 import { buttons, cells, facts, local, mark, page, plain, section, table, tabs } from "./parts.js";
+import { burn } from "./shapes.js";
 import { answer, clock, count, duration, share, when } from "./words.js";
 
 function verdict(pool) {
@@ -88,9 +89,17 @@ function owners(pool) {
 }
 
 function images(pool) {
-  const found = pool.status.images;
+  const found = pool.status.images, burnt = pool.burnDown;
   if (!found) return null;
-  return section("h-images", "Images", "Files that are copied for each campaign.", facts(["Still to copy", found.pending], ["Copied", found.copied], ["Failed", found.failed, found.lastFinishedAt && `last ended ${when(found.lastFinishedAt)}`]),
+  const plot = h("figure", { role: "img", "aria-label": "Images that waited to be copied, over time" });
+  let left = "";
+  if (burnt) {
+    page.draws.push([() => burn(plot, { points: burnt.points.map((point) => ({ ...point, tick: clock(point.at) })) }), plot]);
+    const pace = burnt.copiedAMinute;
+    left = found.pending && pace ? `${Math.round(pace).toLocaleString()} a minute; done in ${duration((found.pending / pace) * 60)}` : found.pending ? "no campaign's images were finished in the last 10 minutes" : "";
+  }
+  return section("h-images", "Images", "Files that are copied for each campaign.", facts(["Still to copy", found.pending, left], ["Copied", found.copied], ["Failed", found.failed, found.lastFinishedAt && `last ended ${when(found.lastFinishedAt)}`]),
+    burnt ? h("div", { class: "below" }, h("p", { class: "cap" }, h("span", {}, h("b", {}, "Still to copy"), ", counted a campaign at a time")), plot) : null,
     h("div", { class: "below" }, found.failed ? buttons(["Retry the failed ones", "retry-images"]) : null));
 }
 

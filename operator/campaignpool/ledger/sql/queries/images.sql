@@ -59,6 +59,32 @@ LEFT JOIN campaign_pool.campaign c ON c.id = a.campaign
 WHERE p.name = $1 AND NOT a.pruned AND a.state IN ('done', 'partial') AND a.finished_at > $2 AND a.finished_at <= $3
 ORDER BY a.finished_at, a.campaign;
 
+-- name: burn_down
+-- How many images waited at $2 moments until now. How far an unfinished image set was at a past moment is not known: it counts as
+-- a whole, and only now by what is left of it.
+WITH mine AS (
+    SELECT a.images, a.images - a.copied - a.failed AS rest, a.queued_at,
+           CASE WHEN a.state IN ('done', 'partial') THEN a.finished_at END AS finished_at
+    FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
+    WHERE p.name = $1 AND NOT a.pruned AND a.state <> 'deleting'
+), span AS (
+    SELECT now() AS until, greatest(now() - interval '1 day', least(now() - interval '1 hour',
+               (SELECT min(queued_at) FROM mine WHERE finished_at IS NULL))) AS since
+)
+SELECT m.at, coalesce(sum(CASE WHEN m.at = s.until THEN q.rest ELSE q.images END), 0)::bigint AS waiting
+FROM span s CROSS JOIN LATERAL (
+    SELECT s.until - (s.until - s.since) * (n::double precision / ($2::integer - 1)) AS at
+    FROM generate_series(0, $2::integer - 1) n
+) m
+LEFT JOIN mine q ON q.queued_at <= m.at AND (q.finished_at IS NULL OR q.finished_at > m.at)
+GROUP BY m.at ORDER BY m.at;
+
+-- name: pace
+-- Images a minute that were copied in image sets that ended in the last $2 minutes.
+SELECT coalesce(sum(a.copied), 0)::double precision / $2::integer
+FROM campaign_pool.image_set a JOIN campaign_pool.pool p ON p.id = a.pool_id
+WHERE p.name = $1 AND NOT a.pruned AND a.state IN ('done', 'partial') AND a.finished_at > now() - make_interval(mins => $2::integer);
+
 -- name: causes
 -- Why images of a pool failed, the commonest first.
 SELECT coalesce(i.cause, 'unknown') AS cause, count(*) AS images
