@@ -27,14 +27,16 @@ def modelled(seen: Observed) -> Model | None:
         return None
     revision = replace(ledger.revision, uses_owner=True) if ledger.revision else None
     by_api = now - (seen.cluster_now or now)
-    compared = seen.template is not None and revision is not None and seen.template.revision == revision.id
+    fingerprint = revision.fingerprint if revision else "f"
+    if seen.template is not None and revision is not None and seen.template.revision == revision.id:
+        fingerprint = seen.template.changes.fingerprint
     model = Model(
         spec.model_copy(update={"seeding": spec.seeding.model_copy(update={"linger_seconds": 0})}),
         replace(seen.pool, created_at=seen.pool.created_at + by_api),
         seen.compiled,
         revision,
         {number: replace(revision, id=number) for number in ledger.kept} if revision else {},
-        seen.template.changes.fingerprint if compared and seen.template else revision.fingerprint if revision else "f",
+        fingerprint,
         runs={run.job: run for run in ledger.runs},
         jobs={job.name: shifted_job(job, by_api) for job in seen.jobs},
         pods=dict(seen.pods),
