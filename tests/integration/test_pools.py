@@ -87,7 +87,7 @@ async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
     connection: Connection, other: Connection, small_url: str
 ) -> None:
     await filled(connection, 3)
-    third = await small.connect(small_url, lock_timeout="20ms")
+    third = await small.connect(small_url, lock_timeout="2s")  # much longer than they may wait
     transaction = other.transaction()
     await transaction.start()
     await claim(other)
@@ -101,6 +101,30 @@ async def test_claims_do_not_queue_behind_a_revision_that_cannot_be_dropped(
     assert await dropping == 0
     await transaction.rollback()
     await third.close()
+
+
+CLAIMS = """
+DO $$ BEGIN
+    PERFORM campaign_pool.claim('game/small', 'ann');
+    LOOP
+        EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted);
+        PERFORM pg_sleep(0.001);
+    END LOOP;
+END $$
+"""
+"""A claim that goes on until somebody waits for it: claims without a gap are the same to those who do not."""
+
+
+async def test_a_revision_is_dropped_although_claims_follow_each_other_without_a_gap(
+    connection: Connection, other: Connection
+) -> None:
+    await small.put(connection, small.spec(2))
+    claiming = asyncio.create_task(other.execute(CLAIMS))
+    await small.until(lambda: connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+    async with asyncio.timeout(10):
+        while not await install.drop_unused(connection, POOL):
+            pass
+    await claiming
 
 
 async def test_no_slot_is_given_twice_by_two_seeders_after_a_failover(

@@ -15,7 +15,7 @@ from campaignpool_operator.plan.plan import Plan, plan
 from campaignpool_operator.status.conditions import find as condition
 from campaignpool_operator.status.project import project, transitions
 from campaignpool_operator.text import dump, sentence
-from tests.support.pools import NOW, ago, complete, job, ledger, observed, pool, run, spec
+from tests.support.pools import NOW, ago, complete, job, ledger, observed, pool, revision, run, spec
 
 FAULT = Fault(Reason("DatabaseUnreachable"), "no connection to the database: check the host", retry=True)
 FULL = {MASTER: OwnerCounts(ready=5, claimed=3)}
@@ -227,3 +227,29 @@ def test_an_event_names_its_kind() -> None:
     (event,) = transitions(CampaignPoolStatus(), status_of(FILLED))
     assert event == Event("Normal", "Filled", "All 5 campaigns are ready.")
     assert all(isinstance(item, Condition) for item in status_of(FILLED).conditions)
+
+
+ALIKE = ledger(revision=revision(uses_owner=False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("True", "NoOwners")),
+        ({"spec": spec(owners=[{"id": "a", "size": 3}])}, ("True", "OwnersDiffer")),
+        ({"spec": spec(owners=[{"id": "a", "size": 3}]), "ledger": ALIKE}, ("False", "OwnersAlike")),
+        ({"ledger": None}, ("Unknown", "NotChecked")),
+    ],
+)
+def test_owners_are_useful_where_campaigns_differ_by_owner(
+    changes: dict[str, object], expected: tuple[str, str]
+) -> None:
+    assert facts(status_of(observed(**changes)), "OwnersUseful") == expected
+
+
+def test_campaigns_that_owners_gain_nothing_by_are_counted_and_a_fault_hides_nothing() -> None:
+    alike = observed(spec=spec(owners=[{"id": "a", "size": 3}, {"id": "b", "size": 1}]), ledger=ALIKE)
+    judged = condition(status_of(alike), "OwnersUseful")
+    assert judged is not None
+    assert judged.message.startswith("4 campaigns are kept for owners, and the blueprint uses $owner nowhere")
+    assert facts(status_of(after(alike, fault=FAULT)), "OwnersUseful") == ("False", "OwnersAlike")
