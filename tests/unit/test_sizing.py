@@ -14,7 +14,7 @@ from campaignpool.sizing.distribution import erlang_loss
 from campaignpool.sizing.forecast import Forecaster
 from campaignpool.sizing.history import DAY, WEEK, History
 from campaignpool.sizing.simulation import Refills, best_fixed, replay, replay_fixed
-from campaignpool.sizing.sizer import Event, Sizer, Target
+from campaignpool.sizing.sizer import PRICE_INTERVAL, Event, Sizer, Target
 
 START = datetime(2026, 1, 5, tzinfo=UTC).timestamp()  # a Monday
 
@@ -232,6 +232,35 @@ def test_misses_correct_the_price_only_while_the_pool_has_the_decided_sizes() ->
         return sizer.price
 
     assert price(START) < price(float("inf"))
+
+
+def test_a_promise_that_is_wrong_by_a_factor_is_corrected_by_that_factor() -> None:
+    history = History(poisson(0.05, 4 * WEEK))
+    sizer = Sizer(history, Target(0.99), 30.0)
+    sizer.serving_since = START
+    came, moment = 0.0, START + DAY
+    while moment < START + 4 * WEEK - DAY:
+        sizer.decide(moment)
+        came += 3 * sizer._priced[-1][1] * history.count(moment, moment + PRICE_INTERVAL)
+        sizer.missed([moment + 60.0 * number for number in range(int(came))])
+        came, moment = came % 1, moment + PRICE_INTERVAL
+    sizer.decide(moment)
+    aim = sizer._aim(moment, sizer._recent_misses(moment))
+    assert 3 * sizer._priced[-1][1] == pytest.approx(aim, rel=0.15)
+
+
+@given(claims=st.integers(1, 5000), at_once=st.integers(1, 100), availability=st.sampled_from([0.9, 0.99, 0.999]))
+def test_the_more_misses_are_allowed_and_the_fewer_come_at_once_the_nearer_the_aim(
+    claims: int, at_once: int, availability: float
+) -> None:
+    def aim(claims: int, at_once: int) -> float:
+        sizer = Sizer(History([START - number for number in range(claims, 0, -1)]), Target(availability), 30.0)
+        return sizer._aim(START, [START - 60.0 * number for number in range(100) for _ in range(at_once)][::-1])
+
+    tolerated = 1 - availability
+    assert tolerated / 8 <= aim(claims, at_once) < tolerated
+    assert aim(claims, at_once) <= aim(2 * claims, at_once)
+    assert aim(claims, at_once + 1) <= aim(claims, at_once)
 
 
 def test_replacing_the_end_of_a_history_is_the_same_as_knowing_it_so() -> None:

@@ -1,8 +1,10 @@
 """Decide how many campaigns to keep ready, so that a share of claims is served from the pool."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
 from typing import Literal
 
 from campaignpool.sizing.calibration import DAYS, DECAY, KNOWN_WEEKS, Calibration
@@ -10,8 +12,11 @@ from campaignpool.sizing.distribution import economical_size, exceedance
 from campaignpool.sizing.forecast import SLOT, Forecast, Forecaster
 from campaignpool.sizing.history import DAY, WEEK, History
 
-# The share of the allowed misses that the price aims at; the rest is for what no forecast sees.
-SAFETY, LEAST_SAFETY = 0.5, 0.25
+# The price aims at so few misses that the allowed ones are this many standard deviations more, and at least at this
+# share of the allowed.
+DEVIATIONS, LEAST_SHARE = 1.0, 0.125
+# How many misses come at once before any came, and how many misses this counts as.
+FIRST_BURST, BURST_FIRMNESS = 2.0, 4.0
 # How firmly the calibration is trusted against the misses that came, in misses, and the bounds of its correction.
 FIRMNESS, LEAST_CORRECTION, MOST_CORRECTION = 3.0, 0.67, 4.0
 # The price is adjusted this often, in seconds.
@@ -112,7 +117,7 @@ class Sizer:
         self._replayed: deque[float] = deque()
         self._since: float | None = None
         self._correction = 1.0
-        self._priced_at: float | None = None
+        self._priced: deque[tuple[float, float]] = deque()
         self._peak: tuple[tuple[object, ...], Peak] | None = None
         self.price = 2.0 * (1.0 - target.availability)
 
@@ -184,42 +189,70 @@ class Sizer:
 
     def _forecast(self, now: float) -> Forecast:
         """Return the forecast for `now`, and learn from the claims since the last one."""
-        if self._priced_at is None or now - self._priced_at >= PRICE_INTERVAL:
-            self._priced_at = now
-            aim = self._aim(now)
-            self._correction = self._counted_over_aimed(now, aim)
-            self.price = self._calibration.price(aim / max(1.0, self._correction))
+        if not self._priced or now - self._priced[-1][0] >= PRICE_INTERVAL:
+            misses = self._recent_misses(now)
+            self._correction = self._counted_over_promised(now, misses)
+            promised = self._aim(now, misses) / max(1.0, self._correction)
+            self.price = self._calibration.price(promised)
+            self._priced.append((now, promised))
         if self._since is None:
             self._since = now
         forecast = self._forecaster.forecast(now, self.lead, self._jobs)
         self._replayed.extend(self._calibration.observe(now, forecast, self.lead, self.price))
         return forecast
 
-    def _aim(self, now: float) -> float:
-        """Return the share of misses to aim at: the fewer are allowed in the last weeks, the more chance decides."""
-        allowed = (1.0 - self.target.availability) * self._history.count(now - DAYS * DAY, now)
-        return SAFETY * (1.0 - self.target.availability) * max(LEAST_SAFETY, allowed / (allowed + 1.0))
+    def _recent_misses(self, now: float) -> Sequence[float]:
+        """Return when claims of the last days met an empty pool.
 
-    def _counted_over_aimed(self, now: float, aim: float) -> float:
-        """Return how many misses came for each that was aimed at; near 1 while there are few.
-
-        What a share of past claims cost is too low a price for the next ones where demand changes. While the pool has
-        other sizes than the decided ones, misses are those that a replay of the decisions has.
+        While the pool has other sizes than the decided ones, they are those that a replay of the decisions has.
         """
-        replayed = self.serving_since in (None, float("inf"))
-        moments = self._replayed if replayed else self._misses
+        misses = self._replayed if self.serving_since in (None, float("inf")) else self._misses
+        while misses and misses[0] < now - DAYS * DAY:
+            misses.popleft()
+        return misses
+
+    def _aim(self, now: float, misses: Sequence[float]) -> float:
+        """Return the share of misses to aim at.
+
+        Misses that come k at a time have a variance of k times their number. So the number aimed at solves
+        aimed + DEVIATIONS * sqrt(k * aimed) = allowed: the fewer are allowed, the more of them are left to chance.
+        """
+        tolerated = 1.0 - self.target.availability
+        allowed = tolerated * self._history.count(now - DAYS * DAY, now)
+        bursts = _bursts(misses, self.lead)
+        at_once = (sum(burst**2 for burst in bursts) + FIRST_BURST * BURST_FIRMNESS) / (sum(bursts) + BURST_FIRMNESS)
+        deviation = DEVIATIONS * sqrt(at_once) / 2
+        aimed = (sqrt(deviation**2 + allowed) - deviation) ** 2
+        return tolerated * max(LEAST_SHARE, aimed / allowed if allowed else 0.0)
+
+    def _counted_over_promised(self, now: float, misses: Sequence[float]) -> float:
+        """Return how many misses came for each that the calibration promised; near 1 while there are few.
+
+        What a share of past claims cost is too low a price for the next ones where demand changes.
+        """
         # As in the calibration, decisions of the first weeks say nothing of those that know more.
         start = self._history.start
         since = max(self._since or now, start + KNOWN_WEEKS * min(4 * WEEK, now - start))
-        if not replayed and self.serving_since is not None:
-            since = self.serving_since
-        claims: float = sum(
-            self._history.count(max(now - (day + 1) * DAY, since), max(now - day * DAY, since)) * float(DECAY) ** day
-            for day in range(DAYS)
+        if self.serving_since not in (None, float("inf")):
+            since = self.serving_since or now
+        while self._priced and self._priced[0][0] < now - DAYS * DAY:
+            self._priced.popleft()
+        promised: float = sum(
+            share * self._history.count(max(at, since), max(until, since)) * float(DECAY) ** ((now - until) / DAY)
+            for (at, share), (until, _) in pairwise((*self._priced, (now, 0.0)))
         )
-        while moments and moments[0] < now - DAYS * DAY:
-            moments.popleft()
-        missed = [at for at in moments if at >= since]
-        misses: float = sum(DECAY ** ((now - moment) / DAY) for moment in missed)
-        ratio: float = (misses + FIRMNESS) / (aim * claims + FIRMNESS)
+        counted: float = sum(float(DECAY) ** ((now - moment) / DAY) for moment in misses if moment >= since)
+        ratio: float = (counted + FIRMNESS) / (promised + FIRMNESS)
         return min(MOST_CORRECTION, max(LEAST_CORRECTION, ratio))
+
+
+def _bursts(moments: Iterable[float], lead: float) -> list[int]:
+    """Return how many of the moments came at once: each within one lead time of the one before."""
+    sizes: list[int] = []
+    before = float("-inf")
+    for moment in moments:
+        if moment - before > lead:
+            sizes.append(0)
+        sizes[-1] += 1
+        before = moment
+    return sizes
