@@ -103,6 +103,9 @@ class Seams:
     def __init__(self, clocks: Clocks, faults: tuple[Fault, ...]) -> None:
         self.clocks, self._faults = clocks, faults
         self.busy = 0
+        self.idle = asyncio.Event()
+        """Set while nothing is under way."""
+        self.idle.set()
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
         self.injected: list[Fault] = []
@@ -166,10 +169,13 @@ class Seams:
     async def run(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Do something outside of the process, during which no time passes."""
         self.busy += 1
+        self.idle.clear()
         try:
             return await call()
         finally:
             self.busy -= 1
+            if not self.busy:
+                self.idle.set()
 
     # --- the database ----------------------------------------------------------------------------------------------
 

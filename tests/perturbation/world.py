@@ -348,6 +348,7 @@ class World:
         while True:
             idle = 0
             while idle < 2:
+                await self.seams.idle.wait()
                 await asyncio.sleep(0.001)
                 idle = idle + 1 if self.seams.busy == 0 and not loop._ready else 0
             before = self.seams.notified
@@ -374,7 +375,7 @@ class World:
     def at_rest(self) -> bool:
         alive = [operator for operator in self.operators if operator.actor.alive]
         dying = any(not task.done() for task in self._buried)
-        leads = any(operator.leads for operator in alive)
+        leads = any(operator.leads for operator in alive) and all(item.leads or item.election for item in alive)
         comes = dying or self.seams.delayed or self.pods.active
         return leads and not comes and all(item.at_rest() for item in alive)
 
