@@ -111,7 +111,7 @@ def test_a_person_sees_a_claim_and_its_refill_without_a_reload_and_acts_with_the
         page.get_by_role("heading", name="The seeder's image has a malformed name.").or_(
             page.get_by_role("heading", name="cannot be pulled")
         ).wait_for(timeout=60_000)
-        _picture(page, "wrong")
+        _picture(page, "wrong", top=True)
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         _picture(page, "phone")
@@ -119,11 +119,11 @@ def test_a_person_sees_a_claim_and_its_refill_without_a_reload_and_acts_with_the
     kube.close()
 
 
-def _picture(page: Any, name: str) -> None:
-    """Check that a view has no barrier, and write its picture where the docs want it."""
+def _picture(page: Any, name: str, *, top: bool = False) -> None:
+    """Check that a view has no barrier, and write its picture, whole or its top, where the docs want it."""
     assert browsers.barriers(page) == [], name
     if PICTURES:
-        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+        page.screenshot(path=f"{PICTURES}/dashboard-{name}.png", full_page=not top)
 
 
 REFUSES = (
@@ -163,7 +163,7 @@ def test_a_person_who_never_used_kubectl_sees_why_a_pool_is_empty_and_refills_it
         ):
             assert text in told.inner_text(), told.inner_text()
         assert "kubectl" not in told.inner_text()
-        _picture(page, "empty")
+        _picture(page, "empty", top=True)
 
         # Somebody corrects it; now the database refuses the rows.
         apart(lambda: [game.fetch(statement) for statement in REFUSES])
@@ -172,7 +172,7 @@ def test_a_person_who_never_used_kubectl_sees_why_a_pool_is_empty_and_refills_it
         told.get_by_text("raised by function refuse_weapons()").first.wait_for()
         told.get_by_role("button", name="Try again now").wait_for()
         assert "annotation" not in told.inner_text()
-        _picture(page, "refused")
+        _picture(page, "refused", top=True)
 
         # The cause is gone: one button refills the pool.
         apart(lambda: game.fetch("DROP TRIGGER closed ON weapons"))
