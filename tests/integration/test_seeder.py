@@ -24,6 +24,7 @@ from campaignpool_seeder.run import run
 from tests.support import stock
 from tests.support.ledgers import POOL, claim, installed
 from tests.support.processes import killed_after
+from tests.support.profile import LONG
 
 pytestmark = pytest.mark.integration
 SEEDER = f"campaignpool-seeder {POOL}"
@@ -78,14 +79,15 @@ async def test_doing_it_again_makes_nothing_more(connection: Connection, pool_ur
     assert (await pools.observe(connection, POOL)).owners[""].ready == 3
 
 
+@pytest.mark.long
 async def test_killed_at_random_moments_it_leaves_no_half_campaign(connection: Connection, pool_url: str) -> None:
-    """Twenty times kill -9, at moments spread over a run; the retry goes on and makes exactly what was asked for."""
+    """Kill -9 at moments spread over a run; the retry goes on and makes exactly what was asked for."""
     chance = random.Random(1)
     began = asyncio.get_running_loop().time()
     await (await start(pool_url, job="measured", count=4)).wait()
     length = asyncio.get_running_loop().time() - began
     await retiring.retire(connection, POOL, 4)
-    for turn in range(20):
+    for turn in range(20 if LONG else 8):
         process = await start(pool_url, "--batch-size", "1", job=f"job-{turn}", count=4)
         await killed_after(process, chance.uniform(0.3, 1.0) * length)
         assert await chiwar.half_campaigns(connection) == []
