@@ -183,6 +183,12 @@ async def _of_catalog(connection: Connection, plan: ClonePlan) -> AsyncIterator[
         )
     for row in await connection.fetch(queries["triggers"], oids):
         yield f"triggers of {row['table']} fire when campaigns that nobody claimed are deleted: {row['names']}"
+    for row in await connection.fetch(queries["publications"]):
+        yield (
+            f"publication {row['name']} publishes all tables, and so those that the operator makes for every "
+            "revision: replication to a subscriber that lacks them stops: let it publish the schemas of the "
+            "application alone (FOR TABLES IN SCHEMA ..., since Postgres 15), or list its tables"
+        )
 
 
 def _pairs(plan: ClonePlan) -> Iterator[str]:

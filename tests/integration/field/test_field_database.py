@@ -81,3 +81,19 @@ async def test_a_schema_of_our_name_is_left_alone(connection: Connection) -> Non
     with pytest.raises(ConfigurationError, match=r"objects that are not the ledger's \(pool\).*: rename that schema"):
         await migrate(connection)
     assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'campaign'") == 0
+
+
+async def test_a_publication_of_all_tables_is_a_warning(connection: Connection) -> None:
+    """It publishes the tables of every revision, and a subscriber that does not have them stops."""
+    await connection.execute(f"{field.CAMPAIGNS} {HEROES} CREATE PUBLICATION one FOR TABLE heroes")
+    spec = field.spec(TEXT)
+    assert spec.blueprint.inline
+    quiet = await check.check(connection, spec, spec.blueprint.inline, campaigns=0, explain=False)
+    assert not [text for text in quiet.warnings if "publication" in text]
+    await connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    loud = await check.check(connection, spec, spec.blueprint.inline, campaigns=1, explain=False)
+    (warning,) = [text for text in loud.warnings if "publication" in text]
+    assert warning.startswith("publication everything publishes all tables")
+    await field.made(connection, TEXT)
+    await ledgers.claim(connection, "me")
+    await connection.execute("DELETE FROM campaign_pool.claimed")  # every table of ours has a replica identity

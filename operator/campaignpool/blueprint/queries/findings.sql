@@ -55,3 +55,7 @@ WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
   AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'USAGE, SELECT') END
   AND n.most - n.last < n.most / 5
 ORDER BY 1, 2;
+
+-- name: publications
+-- Publications of all tables.
+SELECT quote_ident(pubname) AS name FROM pg_publication WHERE puballtables ORDER BY 1;
