@@ -45,7 +45,7 @@ def test_a_person_sees_a_claim_and_its_refill_without_a_reload_and_acts_with_the
     kube = Kube(cluster.kubeconfig(tmp_path / "admin"))
     kube.install(crd())
     game = Game(kube, new_database(chiwar_template))
-    ann = viewer(kube, "ann", game.namespace, get=EVERYTHING, list=EVERYTHING, patch=["campaignpools"])
+    ann = viewer(kube, "ann", game.namespace, get=[*EVERYTHING, "pods/log"], list=EVERYTHING, patch=["campaignpools"])
     ben = viewer(kube, "ben", game.namespace, get=EVERYTHING, list=EVERYTHING)
     with (
         running(kube.kubeconfig, tmp_path / "log", "--dashboard", "--dashboard-port=0") as operator,
@@ -76,6 +76,7 @@ def test_a_person_sees_a_claim_and_its_refill_without_a_reload_and_acts_with_the
         page.get_by_role("button", name="Resume refilling").click()
         page.get_by_text("3 ready", exact=True).wait_for()
         page.get_by_role("heading", name="Yes, from the pool").wait_for()
+        page.get_by_text("Log of chiwar-seed-1").wait_for()
         _picture(page, "pool")
 
         # A question that destroys has Cancel in focus; nothing happens on Escape.
@@ -88,6 +89,7 @@ def test_a_person_sees_a_claim_and_its_refill_without_a_reload_and_acts_with_the
         page.get_by_role("heading", name="is the right size").or_(
             page.get_by_role("heading", name="are kept")
         ).wait_for()
+        page.get_by_role("heading", name="What a size costs here").wait_for()
         _picture(page, "sizing")
 
         # Without the right to patch, the page only looks.

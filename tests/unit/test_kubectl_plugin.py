@@ -73,6 +73,8 @@ def test_alerts_what_jobs_wrote_failed_runs_and_events_are_shown() -> None:
     told = "\n".join(show.tree(explain(shown), PLAIN))
     assert "the condition of alert CampaignPoolEmpty (critical) is true; it fires after 2m" in told
     assert "- the last lines of its log" in told
+    assert "kubectl -n game describe campaignpool chiwar" in told
+    assert "NAME" not in told
 
 
 def test_a_table_has_a_line_for_each_pool() -> None:

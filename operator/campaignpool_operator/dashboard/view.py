@@ -101,7 +101,10 @@ def pool_view(
         runs=[run_view(run) for run in ledger.runs] if readable else None,
         jobs=None if cluster.jobs is None else [JobView.model_validate(job) for job in cluster.jobs],
         events=None if cluster.events is None else [EventView.model_validate(event) for event in cluster.events],
-        alerts=[alert_view(alert) for alert in holding(Facts(_status(resource), ledger.recent))],
+        alerts=[
+            alert_view(alert, metadata["namespace"], metadata["name"])
+            for alert in holding(Facts(_status(resource), ledger.recent))
+        ],
         hidden=list(cluster.hidden),
     )
 
@@ -229,14 +232,15 @@ def day_view(day: Sequence[DayHour], now: datetime) -> DayView:
     )
 
 
-def alert_view(alert: Alert) -> AlertView:
-    """Return an alert whose condition is true as the API shows it."""
+def alert_view(alert: Alert, namespace: str, name: str) -> AlertView:
+    """Return an alert whose condition is true of a pool as the API shows it."""
+    steps = [step.replace("NAMESPACE", namespace).replace("NAME", name) for step in alert.steps]
     return AlertView(
         name=alert.name,
         severity=alert.severity,
         fires_after=alert.wait,
         meaning=alert.meaning,
-        steps=[_LINK.sub(r"\1", step) for step in alert.steps],
+        steps=[_LINK.sub(r"\1", step) for step in steps],
     )
 
 
