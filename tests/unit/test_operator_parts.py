@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from kopf import OperatorSettings
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, Configuration
 from pydantic import ValidationError
 
+from campaignpool.errors import ClusterError
 from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.cluster.connect import KubernetesTransport
 from campaignpool_operator.handlers import RetriesAreWarnings, configure
@@ -99,6 +102,22 @@ async def test_a_leader_is_not_ready_while_nothing_is_watched() -> None:
     operator._loops = Loops(Config(), election._cluster, Metrics("9"))
     assert operator._unready() == "the pools have not been listed yet"
     await client.close()
+
+
+async def test_an_answer_that_is_not_the_apis_is_a_fault_that_passes() -> None:
+    """Else the list of pools would end with an exception, and nobody would list them again."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>Please sign in.</html>", content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", page)
+    async with TestServer(application) as server:
+        cluster = Cluster(KubernetesTransport(ApiClient(Configuration(host=str(server.make_url("")).rstrip("/")))))
+        with pytest.raises(ClusterError, match="is no JSON object: a proxy answers") as error:
+            await cluster.pools(None)
+        assert error.value.retry
+        await cluster.close()
 
 
 class Asked(Loops):

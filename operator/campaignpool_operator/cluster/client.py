@@ -21,7 +21,7 @@ import aiohttp
 
 from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
 from campaignpool.errors import ClusterError, SecretError
-from campaignpool_operator.cluster.transport import FORBIDDEN, Json, Secret, Transport, refusal, resource_of
+from campaignpool_operator.cluster.transport import FORBIDDEN, Json, Secret, Transport, decoded, refusal, resource_of
 from campaignpool_operator.rbac import Right
 
 APPLICATION = "campaignpool-operator"
@@ -359,15 +359,14 @@ class Cluster:
         finally:
             self.on_request(method, resource_of(path), code, time.monotonic() - began)
         self._set_clock(response.headers.get("Date"))
-        try:
-            answer = json.loads(response.data)
-        except ValueError:
-            answer = {}
+        answer = decoded(response.data)
         if response.status == FORBIDDEN and path != _REVIEWS:
             self.forbidden.set()
         if response.status >= 400:
             raise refusal(what, response.status, answer)
-        return {"text": response.data.decode(errors="replace")} if plain else dict(answer)
+        if not (answer or plain):
+            raise ClusterError(f"the answer to {what} is no JSON object: a proxy answers in the API server's place")
+        return {"text": response.data.decode(errors="replace")} if plain else answer
 
 
 def _is_same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """What sends requests to an API server, with somebody's credentials: the kubeconfig's client, or kubectl's proxy."""
 
+import json
 from collections.abc import AsyncIterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ class Transport(Protocol):
     async def close(self) -> None:
         """End the connection."""
         ...
+
+
+def decoded(data: bytes) -> Json:
+    """Return an answer, empty where it is no JSON object."""
+    try:
+        return dict(json.loads(data))
+    except (ValueError, TypeError):
+        return {}
 
 
 def refusal(what: str, status: int, answer: Mapping[str, Any]) -> ClusterError:
