@@ -33,6 +33,17 @@ CASES = {
         f"{HEROES} CREATE TABLE kings () INHERITS (heroes)",
         r"child tables by inheritance \(public.kings\), .* add them, with their `references`",
     ),
+    "inheritance by many": (
+        f"""
+        {HEROES} DO $$ BEGIN FOR n IN 1 .. 9 LOOP
+            EXECUTE format('CREATE TABLE kings_%s () INHERITS (heroes)', n); END LOOP; END $$
+        """,
+        r"by inheritance \(.*kings_.* and 4 others\), .* add them",
+    ),
+    "a hypertable of TimescaleDB": (
+        f"{HEROES} CREATE SCHEMA _timescaledb_internal; CREATE TABLE _timescaledb_internal.chunk () INHERITS (heroes)",
+        "heroes is a hypertable of TimescaleDB, whose rows are in 1 chunks, .* leave public.heroes out",
+    ),
     "a view": (
         "CREATE VIEW heroes AS SELECT * FROM campaigns",
         "heroes is a view, .* name the table that holds them",

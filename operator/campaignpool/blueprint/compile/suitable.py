@@ -82,12 +82,22 @@ def inherited(tables: Sequence[TableFacts]) -> Iterator[str]:
     names = {facts.oid: facts.name for facts in tables}
     for facts in tables:
         missing = [name for oid, name in facts.children.items() if int(oid) not in names]
-        if missing:
+        if any(name.startswith("_timescaledb_internal.") for name in missing):
             yield (
-                f"table {facts.name} has child tables by inheritance ({', '.join(missing)}), which are not part of "
-                "the blueprint: add them, with their `references`, for foreign keys are not inherited; or leave "
-                f"{facts.name} out"
+                f"table {facts.name} is a hypertable of TimescaleDB, whose rows are in {len(missing):,} chunks, and "
+                f"rows are cloned in tables only: leave {facts.name} out"
             )
+        elif missing:
+            more = f" and {len(missing) - _NAMED:,} others" if len(missing) > _NAMED else ""
+            yield (
+                f"table {facts.name} has child tables by inheritance ({', '.join(missing[:_NAMED])}{more}), which "
+                "are not part of the blueprint: add them, with their `references`, for foreign keys are not "
+                f"inherited; or leave {facts.name} out"
+            )
+
+
+_NAMED = 5
+"""How many child tables a message names."""
 
 
 def anchored_to_itself(
