@@ -183,7 +183,7 @@ def test_prometheus_answers_a_query_of_a_dashboard(scene: Scene, expr: str) -> N
 
     def answered() -> bool:
         values = prometheus.query(scene.filled_in(expr))
-        return bool(values) and not any(map(math.isnan, values))
+        return not all(map(math.isnan, values))  # a quantile of requests that nobody made lately is not a number
 
     eventually(answered, f"{scene.filled_in(expr)}: {prometheus.query(scene.filled_in(expr))}")
 

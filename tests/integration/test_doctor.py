@@ -151,6 +151,7 @@ async def test_with_kubectls_output_orphans_are_compared_exactly(
 async def test_a_loop_puts_off_the_time_by_which_a_pool_is_looked_at(connection: Connection) -> None:
     left = "SELECT look_by - now() FROM campaign_pool.pool"
     uid = await resources.uid(connection, POOL) or ""
+    await pools.put_pool(connection, POOL, uid, small.spec(), 3600)
     await pools.put_pool(connection, POOL, uid, small.spec(), 30)
     first = await connection.fetchval(left)
     assert timedelta(minutes=9) < first <= timedelta(minutes=10)

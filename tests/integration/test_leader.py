@@ -105,6 +105,7 @@ def test_a_leader_that_stands_still_for_longer_than_the_lease_stops_and_one_that
 
     began = time.monotonic()
     other.process.kill()
+    other.process.wait()
     eventually(lambda: leader.loops() > 0 and pair.leaders() == [leader], "it leads again")
     assert time.monotonic() - began < AFTER_KILL
     assert "Traceback" not in leader.log

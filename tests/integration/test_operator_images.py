@@ -140,7 +140,8 @@ def test_a_job_that_cannot_start_is_replaced_after_its_deadline_and_a_pause(game
     game.patch(seeding={"image": "nowhere.invalid/seeder:9", "startDeadlineSeconds": 10})
     game.put_key()
     game.touch("now")
-    (first,) = eventually(game.images_jobs, "a Job")
+    # The key acts at once, and may make a Job of the image before.
+    (first,) = eventually(lambda: [job for job in game.images_jobs() if "nowhere.invalid" in str(job)], "a Job")
     game.has("ImagesDegraded", "True", "ImagePullBackOff")
     (second,) = eventually(
         lambda: [job for job in game.images_jobs() if job["metadata"]["uid"] != first["metadata"]["uid"]]

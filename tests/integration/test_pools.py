@@ -62,6 +62,8 @@ async def test_settings_need_no_blueprint(connection: Connection) -> None:
 
 async def test_a_setting_is_written_only_where_it_differs(connection: Connection) -> None:
     version = "SELECT ctid::text FROM campaign_pool.pool"
+    await connection.execute("UPDATE campaign_pool.pool SET look_by = now()")
+    await resources.put(connection, POOL, small.spec())
     before = await connection.fetchval(version)
     await resources.put(connection, POOL, small.spec())
     assert await connection.fetchval(version) == before

@@ -41,7 +41,10 @@ CASES = {
         r"by inheritance \(.*kings_.* and 4 others\), .* add them",
     ),
     "a hypertable of TimescaleDB": (
-        f"{HEROES} CREATE SCHEMA _timescaledb_internal; CREATE TABLE _timescaledb_internal.chunk () INHERITS (heroes)",
+        f"""
+        {HEROES} CREATE SCHEMA _timescaledb_internal;
+        CREATE TABLE _timescaledb_internal.chunk () INHERITS (heroes)
+        """,
         "heroes is a hypertable of TimescaleDB, whose rows are in 1 chunks, .* leave public.heroes out",
     ),
     "a view": (
