@@ -88,9 +88,9 @@ def inherited(tables: Sequence[TableFacts]) -> Iterator[str]:
                 f"rows are cloned in tables only: leave {facts.name} out"
             )
         elif missing:
-            more = f" and {len(missing) - _NAMED:,} others" if len(missing) > _NAMED else ""
+            others = f" and {len(missing) - _NAMED:,} others" if len(missing) > _NAMED else ""
             yield (
-                f"table {facts.name} has child tables by inheritance ({', '.join(missing[:_NAMED])}{more}), which "
+                f"table {facts.name} has child tables by inheritance ({', '.join(missing[:_NAMED])}{others}), which "
                 "are not part of the blueprint: add them, with their `references`, for foreign keys are not "
                 f"inherited; or leave {facts.name} out"
             )
