@@ -220,6 +220,8 @@ class Values(Model):
     """Replaces the release's full name in the names of objects."""
     watch_namespaces: list[str] = []
     """Namespaces whose pools are served, with Roles in each and no cluster-wide right; empty: the whole cluster."""
+    pool_selector: str = ""
+    """Label selector of the pools that are served, such as `tier=gold`, where releases share pools; empty: all."""
     replicas: int = Field(default=2, ge=0, le=10)
     """Operator pods; one reconciles, the others stand by."""
     crds: Crds = Crds()

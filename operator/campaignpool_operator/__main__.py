@@ -36,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("--namespaces", metavar="A,B", help="namespaces to serve (default: the whole cluster)")
+    add(
+        "--pool-selector",
+        metavar="LABELS",
+        help="serve only the pools with these labels, such as tier=gold: operators share pools (default: all pools)",
+    )
     add("--seeder-image", metavar="IMAGE", help=f"image of the seeding Jobs (default: {DEFAULT_SEEDER_IMAGE})")
     add(
         "--require-secret-label",

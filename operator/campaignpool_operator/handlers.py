@@ -19,8 +19,8 @@ from campaignpool_operator.loops import Loops
 _PREFIX = GROUP
 
 
-def registry(loops: Loops) -> kopf.OperatorRegistry:
-    """Return kopf's registry with the handlers that tell these loops of changes."""
+def registry(loops: Loops, pool_selector: str = "") -> kopf.OperatorRegistry:
+    """Return kopf's registry with the handlers that tell these loops of changes in the pools with these labels."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -30,6 +30,8 @@ def registry(loops: Loops) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=handlers)
     async def startup(settings: kopf.OperatorSettings, **_: object) -> None:
         configure(settings)
+        if pool_selector:
+            settings.watching.label_selectors[GROUP, VERSION, PLURAL] = pool_selector
 
     # kopf waits for tasks that began after its own start; ours have to end before it looks.
     @kopf.on.cleanup(registry=handlers)

@@ -43,6 +43,7 @@ class Loops:
         self._seen: dict[str, tuple[object, ...]] = {}
         self._asked: set[str] = set()
         self._listed_at: float | None = None
+        self._refusal = ""
         self._listeners = Listeners(self.request)
         self._reconciler = Reconciler(config, cluster, self._listeners, metrics, self.request)
         self._changed = changed
@@ -100,11 +101,12 @@ class Loops:
         self.request(key)
 
     def job_changed(self, job: Mapping[str, Any]) -> None:
-        """Ask for the loop of the pool that a Job belongs to."""
+        """Ask for the loop of the pool that a Job belongs to, unless it is another operator's."""
         meta = job["metadata"]
         for owner in meta.get("ownerReferences") or ():
-            if owner.get("controller") and owner["kind"] == KIND:
-                self.request(f"{meta['namespace']}/{owner['name']}")
+            key = f"{meta['namespace']}/{owner['name']}"
+            if owner.get("controller") and owner["kind"] == KIND and key in self._seen:
+                self.request(key)
 
     def stuck(self) -> str | None:
         """Return which pools have a loop that hangs, or None."""
@@ -114,7 +116,7 @@ class Loops:
     def unready(self) -> str | None:
         """Return what keeps the loops from working, or None."""
         if self._listed_at is None:
-            return "the pools have not been listed yet"
+            return self._refusal or "the pools have not been listed yet"
         silence = asyncio.get_running_loop().time() - self._listed_at
         if silence > _MISSED_LISTS * self._config.resync_seconds + _MISSED_LISTS:
             return f"the Kubernetes API has not answered for {silence:.0f} s"
@@ -135,6 +137,8 @@ class Loops:
                 pause = self._config.resync_seconds
             except ClusterError as error:
                 _log.warning("the pools cannot be listed", extra={"reason": error.reason, "cause": error.message})
+                asked = f" with --pool-selector={self._config.pool_selector}" if self._config.pool_selector else ""
+                self._refusal = f"the pools cannot be listed{asked}: {error.message}"
                 pause = min(_RELIST_SECONDS, self._config.resync_seconds)
             await asyncio.sleep(pause)
 

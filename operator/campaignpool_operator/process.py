@@ -76,6 +76,7 @@ class Operator:
         config = self._config
         self._cluster = cluster = await connect()
         cluster.require_secret_label = config.require_secret_label
+        cluster.pool_selector = config.pool_selector
         cluster.on_request = self._metrics.request_sent
         lease_namespace = config.lease_namespace if config.leader_election else None
         self._rights = Rights(
@@ -164,7 +165,7 @@ class Operator:
         identity: Any = self._config.identity
         before = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=registry(loops),
+            registry=registry(loops, self._config.pool_selector),
             identity=identity,
             standalone=True,
             clusterwide=not self._config.namespaces,
@@ -202,6 +203,7 @@ class Dashboard:
         """Serve. Raises ConfigurationError."""
         cluster = await connect()
         cluster.require_secret_label = config.require_secret_label
+        cluster.pool_selector = config.pool_selector
         cluster.on_request = metrics.request_sent
         proxy = Proxy(config.dashboard_user_header, config.dashboard_groups_header, config.dashboard_trusted_proxies)
         identity, (reader, hub) = Identity(cluster, proxy), followed(cluster, config.namespaces)

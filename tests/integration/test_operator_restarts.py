@@ -131,3 +131,59 @@ def test_it_serves_the_namespaces_that_are_set(game: Game, kube: Kube, tmp_path:
         filled(game)
         settled(operator, game, 2)
         assert "status" not in other.pool()
+
+
+def test_operators_share_the_pools_by_their_labels(game: Game, kube: Kube, tmp_path: Path) -> None:
+    gold, silver, neither = game, Game(kube, game.url), Game(kube, game.url)
+    for pool, labels in ((gold, {"tier": "gold"}), (silver, {"tier": "silver"}), (neither, {})):
+        pool.manifest["metadata"]["labels"] = labels
+        if pool is not gold:
+            pool.put_secret()
+        pool.create(size=1)
+    with (
+        running(kube.kubeconfig, tmp_path / "gold", "--pool-selector=tier=gold") as first,
+        running(kube.kubeconfig, tmp_path / "silver", "--pool-selector=tier in (silver, bronze)") as second,
+    ):
+        filled(gold)
+        filled(silver)
+        settled(first, gold, 2)
+        settled(second, silver, 2)
+        assert "status" not in neither.pool()
+        assert silver.key not in first.log
+        assert gold.key not in second.log
+
+        # A pool that changes its label changes its operator.
+        kube.patch(neither.path, {"metadata": {"labels": {"tier": "bronze"}}})
+        filled(neither)
+        kube.patch(neither.path, {"metadata": {"labels": {"tier": "gold"}}})
+        neither.patch(size=2)
+        eventually(lambda: neither.status()["ready"] == 2, "the other operator fills it")
+        assert f"pool={neither.key}" in first.log
+        for operator in (first, second):
+            assert "Traceback" not in operator.log
+
+
+def test_a_selector_that_the_api_does_not_understand_is_said(kube: Kube, tmp_path: Path) -> None:
+    with running(kube.kubeconfig, tmp_path / "log", "--pool-selector=tier in (gold", ready=False) as operator:
+        message = "the pools cannot be listed with --pool-selector=tier in (gold: the Kubernetes API refuses"
+        eventually(lambda: message in operator.answer("/readyz").text, "the refusal is served")
+        assert operator.answer("/readyz").status_code == 503
+
+
+def test_pools_share_the_jobs_and_idle_ones_make_room(game: Game, kube: Kube, tmp_path: Path) -> None:
+    games = [game, *(Game(kube, game.url) for _ in range(3))]
+    most = 0
+    with running(kube.kubeconfig, tmp_path / "log", "--max-jobs=2"):
+        for pool in games:
+            if pool is not game:
+                pool.put_secret()
+            pool.create(size=1, seeding={"lingerSeconds": 600})
+
+        def ready() -> int:
+            nonlocal most
+            jobs = [job for pool in games for job in pool.jobs()]
+            most = max(most, sum(bool((job.get("status") or {}).get("active")) for job in jobs))
+            return sum(pool.condition("Ready").get("status") == "True" for pool in games)
+
+        eventually(lambda: ready() == len(games), "every pool had its turn", 60)
+    assert most <= 2

@@ -43,6 +43,7 @@ def test_a_pool_is_recommended_a_size_and_then_kept_at_it(game: Game) -> None:
     game.has("SizingActive", "False", "Recommending")
     assert game.status()["sizing"]["recommended"] == 1, "spec.size, as there is no demand"
     assert game.status()["sizing"]["basis"] == "Fixed"
+    assert "expected" not in game.status()["sizing"]["availability"], "nothing was found from demand yet"
 
     # All of the demand is read for another availability.
     game.fetch(_DAILY, game.key)

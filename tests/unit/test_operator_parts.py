@@ -159,6 +159,11 @@ async def test_only_what_matters_of_a_pool_asks_for_its_loop(asked: Asked) -> No
 
 async def test_a_job_asks_for_the_loop_of_the_pool_that_controls_it(asked: Asked) -> None:
     owner = {"kind": "CampaignPool", "name": "chiwar", "controller": True}
+    asked.pool_changed({"metadata": {"namespace": "game", "name": "chiwar", "uid": "1"}})
+    asked.asked.clear()
+    asked.job_changed(
+        {"metadata": {"namespace": "game", "ownerReferences": [{**owner, "name": "of another operator"}]}}
+    )
     asked.job_changed({"metadata": {"namespace": "game", "ownerReferences": [owner]}})
     asked.job_changed({"metadata": {"namespace": "game", "ownerReferences": [{**owner, "kind": "CronJob"}]}})
     asked.job_changed({"metadata": {"namespace": "game"}})

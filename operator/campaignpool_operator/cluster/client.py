@@ -19,8 +19,9 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from campaignpool.api.resource import GROUP, PLURAL, SECRET_LABEL, VERSION
+from campaignpool.api.resource import GROUP, SECRET_LABEL
 from campaignpool.errors import ClusterError, SecretError
+from campaignpool_operator.cluster import paths
 from campaignpool_operator.cluster.transport import FORBIDDEN, Json, Secret, Transport, decoded, refusal, resource_of
 from campaignpool_operator.rbac import Right
 
@@ -39,12 +40,7 @@ WATCH_SECONDS = 60.0
 LOG_BYTES = 64 * 1024
 """Most of a log that is read at once."""
 
-_POOLS = f"/apis/{GROUP}/{VERSION}"
 _MERGE_PATCH = "application/merge-patch+json"
-_LEASES = "/apis/coordination.k8s.io/v1"
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-_TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 (no password)
 
 
 class Cluster:
@@ -61,6 +57,8 @@ class Cluster:
         """Set when the API refused a request as forbidden; the caller that acts on it clears it."""
         self.require_secret_label = False
         """Whether a Secret is used only if it carries the label `SECRET_LABEL`."""
+        self.pool_selector = ""
+        """A label selector: the other CampaignPools are as good as absent. Empty: there are none."""
         self.manager = APPLICATION
         """Whose changes these are, for the API server."""
         self.may_write: Callable[[], bool] = lambda: True
@@ -84,8 +82,11 @@ class Cluster:
         return await self._find("GET", path, query)
 
     async def pool(self, namespace: str, name: str) -> Json | None:
-        """Return a CampaignPool."""
-        return await self._find("GET", _pool(namespace, name))
+        """Return a CampaignPool, if the selector chooses it."""
+        if not self.pool_selector:
+            return await self._find("GET", paths.pool(namespace, name))
+        query = {"fieldSelector": f"metadata.name={name}", **self._selected()}
+        return next(iter(_items(await self._send("GET", paths.pools(namespace), query))), None)
 
     async def pools(self, namespace: str | None) -> list[Json]:
         """Return the CampaignPools of a namespace, or of all."""
@@ -93,7 +94,7 @@ class Cluster:
 
     async def pools_at(self, namespace: str | None) -> tuple[list[Json], str]:
         """Return the CampaignPools of a namespace, or of all, and the version of the list, from which to watch."""
-        answer = await self._send("GET", _pools(namespace))
+        answer = await self._send("GET", paths.pools(namespace), self._selected())
         return _items(answer), str(answer["metadata"]["resourceVersion"])
 
     async def watch_pools(self, namespace: str | None, version: str) -> AsyncIterator[Json]:
@@ -102,9 +103,13 @@ class Cluster:
         Raises:
             ClusterError: The API refused, did not answer, or no longer has the changes since then.
         """
-        async with self.watch(_pools(namespace), {"resourceVersion": version}, WATCH_SECONDS) as events:
+        query = {"resourceVersion": version, **self._selected()}
+        async with self.watch(paths.pools(namespace), query, WATCH_SECONDS) as events:
             async for event in events:
                 yield event
+
+    def _selected(self) -> dict[str, str]:
+        return {"labelSelector": self.pool_selector} if self.pool_selector else {}
 
     @asynccontextmanager
     async def watch(
@@ -140,7 +145,7 @@ class Cluster:
             ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
         """
         body = {"metadata": {"resourceVersion": resource_version}, "status": status}
-        await self._find("PATCH", f"{_pool(namespace, name)}/status", body=body, kind=_MERGE_PATCH)
+        await self._find("PATCH", f"{paths.pool(namespace, name)}/status", body=body, kind=_MERGE_PATCH)
 
     async def set_finalizers(
         self, namespace: str, name: str, resource_version: str, finalizers: list[str]
@@ -150,13 +155,13 @@ class Cluster:
         Raises:
             ClusterError: Among others, with reason `Conflict`: somebody changed the resource since it was read.
         """
-        metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
-        result = await self._find("PATCH", _pool(namespace, name), body={"metadata": metadata}, kind=_MERGE_PATCH)
+        body = {"metadata": {"finalizers": finalizers, "resourceVersion": resource_version}}
+        result = await self._find("PATCH", paths.pool(namespace, name), body=body, kind=_MERGE_PATCH)
         return None if result is None else str(result["metadata"]["resourceVersion"])
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
         """Return a Secret. Raises SecretError where it lacks a label that is required."""
-        result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
+        result = await self._find("GET", paths.core(namespace, "secrets", name))
         if result is None:
             return None
         label, value = SECRET_LABEL
@@ -175,12 +180,12 @@ class Cluster:
 
     async def config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
         """Return the texts of a ConfigMap and its resourceVersion."""
-        result = await self._find("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}")
+        result = await self._find("GET", paths.core(namespace, "configmaps", name))
         return None if result is None else (dict(result.get("data") or {}), result["metadata"]["resourceVersion"])
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
         """Return the Jobs that a label selector chooses, current: no cache is asked."""
-        return _items(await self._send("GET", _jobs(namespace), {"labelSelector": selector}))
+        return _items(await self._send("GET", paths.jobs(namespace), {"labelSelector": selector}))
 
     async def create_job(self, namespace: str, job: Mapping[str, Any]) -> bool:
         """Create a Job; return False where this very Job exists: one with its owner and annotations.
@@ -189,12 +194,12 @@ class Cluster:
             ClusterError: Among others, with reason `JobNameTaken`: another Job has the name.
         """
         try:
-            await self._send("POST", _jobs(namespace), body=dict(job))
+            await self._send("POST", paths.jobs(namespace), body=dict(job))
         except ClusterError as error:
             if error.reason != "AlreadyExists":
                 raise
             name = job["metadata"]["name"]
-            answer = await self._send("GET", _jobs(namespace), {"fieldSelector": f"metadata.name={name}"})
+            answer = await self._send("GET", paths.jobs(namespace), {"fieldSelector": f"metadata.name={name}"})
             if any(not _is_same(existing["metadata"], job["metadata"]) for existing in _items(answer)):
                 raise ClusterError(
                     f"there is a Job {name} in namespace {namespace} that this pool did not create for this purpose: "
@@ -206,13 +211,13 @@ class Cluster:
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
         """Return the pods that a label selector chooses."""
-        where = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        where = paths.core(namespace, "pods")
         return _items(await self._send("GET", where, {"labelSelector": selector}))
 
     async def log(self, namespace: str, pod: str, container: str, lines: int) -> str | None:
         """Return the last lines that a container wrote; None where it has not begun, or is gone."""
         query = {"container": container, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
-        where = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        where = f"{paths.core(namespace, 'pods', pod)}/log"
         try:
             return str((await self._send("GET", where, query, plain=True))["text"])
         except ClusterError as error:
@@ -222,7 +227,7 @@ class Cluster:
 
     async def events(self, namespace: str, uid: str, kind: str = "") -> list[Json]:
         """Return the Events on an object, or those of a kind: `Normal` or `Warning`."""
-        where = f"/api/v1/namespaces/{quote(namespace)}/events"
+        where = paths.core(namespace, "events")
         chosen = f"involvedObject.uid={uid}" + (f",type={kind}" if kind else "")
         return _items(await self._send("GET", where, {"fieldSelector": chosen}))
 
@@ -230,14 +235,14 @@ class Cluster:
         """Delete a Job, this one and none of the same name; it is gone when its pods are."""
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         try:
-            await self._find("DELETE", f"{_jobs(namespace)}/{quote(name)}", body=body)
+            await self._find("DELETE", paths.job(namespace, name), body=body)
         except ClusterError as error:
             if error.reason != "Conflict":  # another one has the name: ours is gone
                 raise
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        await self._send("POST", f"/api/v1/namespaces/{quote(namespace)}/events", body=dict(event))
+        await self._send("POST", paths.core(namespace, "events"), body=dict(event))
 
     def _set_clock(self, date: str | None) -> None:
         if date:
@@ -246,12 +251,12 @@ class Cluster:
 
     async def lease(self, namespace: str, name: str) -> Json | None:
         """Return a Lease."""
-        return await self._find("GET", f"{_leases(namespace)}/{quote(name)}")
+        return await self._find("GET", paths.lease(namespace, name))
 
     async def create_lease(self, namespace: str, lease: Mapping[str, Any]) -> Json | None:
         """Create a Lease and return it; None: there is one of its name."""
         try:
-            return await self._send("POST", _leases(namespace), body=dict(lease))
+            return await self._send("POST", paths.leases(namespace), body=dict(lease))
         except ClusterError as error:
             if error.reason == "AlreadyExists":
                 return None
@@ -259,11 +264,11 @@ class Cluster:
 
     async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> Json:
         """Replace a Lease and return it; raises ClusterError with reason `Conflict` where it has been changed."""
-        return await self._send("PUT", f"{_leases(namespace)}/{quote(lease['metadata']['name'])}", body=dict(lease))
+        return await self._send("PUT", paths.lease(namespace, lease["metadata"]["name"]), body=dict(lease))
 
     async def user_of(self, token: str) -> Json | None:
         """Return the user that a bearer token authenticates (`username`, `groups`, `extra`); None: it does not."""
-        status = (await self._send("POST", _TOKEN_REVIEWS, body={"spec": {"token": token}})).get("status") or {}
+        status = (await self._send("POST", paths.TOKEN_REVIEWS, body={"spec": {"token": token}})).get("status") or {}
         return dict(status["user"]) if status.get("authenticated") else None
 
     async def user_may(self, user: Mapping[str, Any], attributes: Mapping[str, str]) -> bool:
@@ -275,7 +280,7 @@ class Cluster:
             "extra": dict(user.get("extra") or {}),
             "resourceAttributes": dict(attributes),
         }
-        answer = await self._send("POST", _ACCESS_REVIEWS, body={"spec": spec})
+        answer = await self._send("POST", paths.ACCESS_REVIEWS, body={"spec": spec})
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def patch_pool(
@@ -283,7 +288,7 @@ class Cluster:
     ) -> Json | None:
         """Merge a patch into a CampaignPool; return it as it is then, or None where it is gone."""
         query = {"dryRun": "All"} if dry_run else None
-        return await self._find("PATCH", _pool(namespace, name), query, body=dict(patch), kind=_MERGE_PATCH)
+        return await self._find("PATCH", paths.pool(namespace, name), query, body=dict(patch), kind=_MERGE_PATCH)
 
     async def services(self, selector: str) -> list[Json]:
         """Return the Services of all namespaces that a label selector chooses."""
@@ -301,7 +306,7 @@ class Cluster:
         if subresource:
             wanted["subresource"] = subresource
         try:
-            answer = await self._send("POST", _REVIEWS, body={"spec": {"resourceAttributes": wanted}})
+            answer = await self._send("POST", paths.REVIEWS, body={"spec": {"resourceAttributes": wanted}})
         except ClusterError as error:
             if error.reason == "Forbidden":
                 return True
@@ -342,7 +347,7 @@ class Cluster:
         what = f"{method} {path}"
         if method in ("POST", "PATCH"):
             query = {**(query or {}), "fieldManager": self.manager}
-        if method != "GET" and not path.startswith((_LEASES, _REVIEWS)) and not self.may_write():
+        if method != "GET" and not path.startswith((paths.LEASES, paths.REVIEWS)) and not self.may_write():
             raise ClusterError(f"{what} is not sent: this replica no longer holds the lease", reason="LeaseLost")
         sent = {"Accept": "application/json", "Content-Type": kind, "User-Agent": APPLICATION, **(headers or {})}
         began, code = time.monotonic(), "none"
@@ -360,7 +365,7 @@ class Cluster:
             self.on_request(method, resource_of(path), code, time.monotonic() - began)
         self._set_clock(response.headers.get("Date"))
         answer = decoded(response.data)
-        if response.status == FORBIDDEN and path != _REVIEWS:
+        if response.status == FORBIDDEN and path != paths.REVIEWS:
             self.forbidden.set()
         if response.status >= 400:
             raise refusal(what, response.status, answer)
@@ -380,19 +385,3 @@ def _is_same(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _items(answer: Mapping[str, Any]) -> list[Json]:
     return list(answer.get("items") or ())
-
-
-def _pool(namespace: str, name: str) -> str:
-    return f"{_POOLS}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}"
-
-
-def _pools(namespace: str | None) -> str:
-    return f"{_POOLS}/namespaces/{quote(namespace)}/{PLURAL}" if namespace else f"{_POOLS}/{PLURAL}"
-
-
-def _jobs(namespace: str) -> str:
-    return f"/apis/batch/v1/namespaces/{quote(namespace)}/jobs"
-
-
-def _leases(namespace: str) -> str:
-    return f"{_LEASES}/namespaces/{quote(namespace)}/leases"

@@ -33,6 +33,8 @@ class Config(BaseSettings):
 
     namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     """Namespaces to serve, comma-separated; none: the whole cluster."""
+    pool_selector: str = ""
+    """Label selector of the pools to serve, such as `tier=gold`, where operators share pools; empty: all."""
     seeder_image: str = Field(default=DEFAULT_SEEDER_IMAGE, min_length=1)
     """Image of the seeding Jobs of pools that name none."""
     seeder_resources: dict[str, Any] = Field(default_factory=dict)

@@ -174,7 +174,8 @@ class Sizers:
         self, learned: Learned, decision: Decision, keep: int, spec: CampaignPoolSpec, now: float, lead: float
     ) -> Sizing:
         sizer, history = learned.sizer, learned.history
-        missed = sizer.expected_misses()
+        # A size that was not found from demand promises nothing yet.
+        missed = None if decision.basis == "Fixed" else sizer.expected_misses()
         peak: Peak = sizer.peak(now)
         return Sizing(
             recommended=decision.size,
