@@ -1,5 +1,6 @@
 """What owners have and lack: whom a run is for, and what it costs to know."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -49,6 +50,23 @@ async def test_a_run_is_for_whoever_lacks_most_when_it_begins(connection: Connec
     source = "SELECT source FROM campaign_pool.claim($1, 'ann')"
     assert [await connection.fetchval(source, POOL) for _ in range(3)] == ["owner", "owner", "master"]
     assert not await small.inconsistencies(connection)
+
+
+async def test_a_run_can_be_ended_while_its_job_seeds(connection: Connection, other: Connection) -> None:
+    await resources.put(connection, POOL, small.spec(size=4))
+    assert await seeding.reserve(connection, POOL, "one", 1, 4, 1) == 4
+    async with connection.transaction():
+        # The first step of `seed`.
+        await connection.execute(
+            "SELECT FROM campaign_pool.campaign WHERE run = 'one' ORDER BY id LIMIT 2 FOR UPDATE"
+        )
+        ended = asyncio.create_task(seeding.finish_run(other, POOL, ("one", 1, 4, 1), "Failed", "JobDeleted"))
+        while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            assert not ended.done()
+        assert (await seeding.seed(connection, POOL, "one", 2)).campaigns == 2
+    await ended
+    states = "SELECT state, count(*) FROM campaign_pool.campaign GROUP BY state"
+    assert dict(await connection.fetch(states)) == {"ready": 2, "failed": 2}  # type: ignore[arg-type] # pairs
 
 
 async def test_what_the_sizes_ask_beyond_max_size_is_shared(connection: Connection) -> None:

@@ -316,6 +316,10 @@ CREATE OR REPLACE FUNCTION campaign_pool.finish_run(
     pool text, job text, number integer, count integer, generation bigint, outcome text, reason text, message text
 ) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- The order of `seed`, whose Job may still run: first its campaigns, then the run.
+    SELECT FROM campaign_pool.campaign c JOIN campaign_pool.pool p ON p.id = c.pool_id
+    WHERE p.name = finish_run.pool AND c.run = finish_run.job AND c.state = 'seeding' ORDER BY c.id FOR UPDATE OF c;
+
     INSERT INTO campaign_pool.run AS r
         (pool_id, job, number, count, generation, finished_at, outcome, reason, message)
     SELECT p.id, finish_run.job, finish_run.number, finish_run.count, finish_run.generation, now(),
