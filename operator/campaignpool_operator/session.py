@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
 from campaignpool.api.spec import CampaignPoolSpec
 from campaignpool.blueprint import compilation
@@ -20,6 +21,9 @@ from campaignpool_operator.cluster.client import Cluster
 from campaignpool_operator.databases import Databases
 from campaignpool_operator.facts import FINALIZER, Fault, Pool, Sizing
 from campaignpool_operator.resource import BlueprintText, Versions, parse_spec, read_blueprint, read_url
+
+COMPILE_SECONDS = 900.0
+"""A blueprint is compiled again after this long, whatever seems to have changed."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Session:
     sizing_fault: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Compilation:
     """A compiled blueprint, and what it was compiled from.
 
@@ -59,12 +63,14 @@ class _Compilation:
         source: URL of the database and version of the blueprint.
         tables: Whose catalog `signature` was computed from.
         at: When, by the monotonic clock.
+        found_at: When its template was looked for.
     """
 
     source: tuple[str, str]
     tables: frozenset[str]
     signature: str
     at: float
+    found_at: float
     compiled: Compiled
 
 
@@ -75,16 +81,17 @@ class Sessions:
         cluster: The Kubernetes API.
         databases: Connections to databases.
         listen: Called with a pool's key and its database's URL before the pool is first written into the ledger.
-        compile_seconds: A blueprint is compiled again after this long, whatever seems to have changed: the row that
-            the template's condition chooses is looked for only then.
+        template_seconds: The row that the template's condition chooses is looked for after this long.
     """
 
     def __init__(
-        self, cluster: Cluster, databases: Databases, listen: Callable[[str, str], None], compile_seconds: float
+        self, cluster: Cluster, databases: Databases, listen: Callable[[str, str], None], template_seconds: float
     ) -> None:
         self._cluster, self._databases, self._listen = cluster, databases, listen
-        self._compile_seconds = compile_seconds
+        self._template_seconds = template_seconds
         self._compilations: dict[str, _Compilation] = {}
+        # Pools of one database often have the same blueprint, whose plan is large.
+        self._compiled: WeakValueDictionary[tuple[str, str, str | None], Compiled] = WeakValueDictionary()
 
     async def prepare(self, pool: Pool) -> Session:
         """Read the Secret and the blueprint, connect, migrate, set the finalizer, listen, compile.
@@ -152,8 +159,9 @@ class Sessions:
             if (
                 known is not None
                 and known.source == (url, source.version)
-                and now < known.at + self._compile_seconds
+                and now < known.at + COMPILE_SECONDS
                 and known.signature == await catalog_signature(connection, known.tables)
+                and await self._has_same_template(connection, spec, known, now)
             ):
                 return known.compiled
             try:
@@ -164,8 +172,23 @@ class Sessions:
                 compiled = await compilation.compile_blueprint(connection, spec, declared)
             except ConfigurationError as error:
                 return Fault.of(error)
-        self._compilations[key] = _Compilation((url, source.version), tables, signature, now, compiled)
+        same = (url, compiled.plan_hash, compiled.condition)
+        compiled = self._compiled.setdefault(same, compiled)
+        self._compilations[key] = _Compilation((url, source.version), tables, signature, now, now, compiled)
         return compiled
+
+    async def _has_same_template(
+        self, connection: Connection, spec: CampaignPoolSpec, known: _Compilation, now: float
+    ) -> bool:
+        """Return whether the template is the row for which the plan was compiled."""
+        if now < known.found_at + self._template_seconds:
+            return True
+        known.found_at = now
+        try:
+            template = await compilation.find_template(connection, known.compiled.plan.root.facts, spec.template)
+        except ConfigurationError:
+            return False  # compiling again says why
+        return template == known.compiled.template
 
 
 async def apply_spec(session: Session, resync_seconds: float) -> Session:

@@ -187,3 +187,16 @@ def test_pools_share_the_jobs_and_idle_ones_make_room(game: Game, kube: Kube, tm
 
         eventually(lambda: ready() == len(games), "every pool had its turn", 60)
     assert most <= 2
+
+
+def test_another_row_that_the_condition_chooses_becomes_the_template(game: Game, tmp_path: Path) -> None:
+    game.create(size=1)
+    with running(game.kube.kubeconfig, tmp_path / "log", "--resync-seconds=1") as operator:
+        filled(game)
+        (before,) = game.revisions()
+        claimed = game.claim(game.users()[0])["campaign_id"]
+        filled(game)
+        game.fetch("UPDATE campaigns SET is_master_template = (id = $1)", claimed)
+        game.touch("the template is another row")
+        eventually(lambda: game.revisions() and before not in game.revisions(), "campaigns of the other row")
+        assert "Traceback" not in operator.log
