@@ -48,7 +48,7 @@ async def test_a_pooler_with_its_default_settings_is_enough(connection: Connecti
     with pooler(pool_url, mode) as url:
         await _until_it_listens(url)
         assert await seeded(url) == 2
-    assert (await pools.observe(connection, POOL)).owners[""].ready == 2
+    assert (await pools.observe(connection, POOL)).totals.ready == 2
 
 
 async def _until_it_listens(url: str) -> None:

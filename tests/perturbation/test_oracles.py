@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 Patch = pytest.MonkeyPatch
 
 
-def first_refused(runner: Runner, *schedules: Schedule) -> Report:
-    """Return the report of the first schedule that an oracle refuses."""
+def first_refused(runner: Runner, *schedules: Schedule, names: tuple[str, ...] = ("",)) -> Report:
+    """Return the report of the first schedule that an oracle refuses with one of these names in it."""
     for schedule in schedules:
         report = runner.run(schedule)
-        if report.violations or report.slow:
+        if (report.violations or report.slow) and any(name in str(report) for name in names):
             return report
     raise AssertionError("no oracle has found it")
 
@@ -54,7 +54,8 @@ def test_a_status_from_an_old_read(runner: Runner, monkeypatch: Patch) -> None:
     monkeypatch.setattr(Cluster, "patch_status", unconditional)
     schedules = [parse(f"pause: start 1 second; step {at} pause 40") for at in (1, 2)]
     views = [*schedules, *every(runner.reference("pause"), "get Pool", "old 3")]
-    assert "lastTransitionTime" in (text := str(first_refused(runner, *views))) or "observedGeneration" in text
+    # An old read also has the loop of a change wait for the resync, which is another oracle's.
+    first_refused(runner, *views, names=("lastTransitionTime", "observedGeneration"))
 
 
 def test_a_retirement_that_takes_what_was_counted_before_the_lock(runner: Runner, monkeypatch: Patch) -> None:
