@@ -1,5 +1,6 @@
 """A pool at rest costs one statement a resync, and whatever changes ends its rest."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -48,8 +49,13 @@ async def flushed(world: World) -> None:
     """Have every session report to the statistics what it wrote."""
     for operator in world.operators:
         for connection in operator.actor.connections:
-            if not connection.is_closed():
-                await connection.execute("SELECT pg_stat_force_next_flush()")
+            while not connection.is_closed():
+                try:
+                    await connection.execute("SELECT pg_stat_force_next_flush()")
+                except asyncpg.InterfaceError:  # a loop uses it at this moment
+                    await asyncio.sleep(0)
+                else:
+                    break
     await world.connection.execute("SELECT pg_stat_force_next_flush()")
     await world.connection.execute("SELECT 1")
 
