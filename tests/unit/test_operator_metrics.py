@@ -301,7 +301,8 @@ def test_the_text_of_a_pool_is_made_again_only_after_a_change(
     asked: list[Figures] = []
     samples = Figures.samples
     monkeypatch.setattr(Figures, "samples", lambda self: (asked.append(self), samples(self))[1])
-    assert text(metrics) == text(metrics)
+    first, second = ([line for line in text(metrics).splitlines() if "process_" not in line] for _ in range(2))
+    assert first == second
     assert len(asked) == 3
     metrics.show("game/pool-1", look(maximum=99))
     assert value(metrics, "campaignpool_max_campaigns", "pool-1") == 99
